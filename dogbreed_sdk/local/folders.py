@@ -94,19 +94,22 @@ class EndpointFolder:
         """The folder of an endpoint below a root."""
         return cls(Path(root) / ENDPOINTS_FOLDER / name)
 
-    @property
-    def log(self) -> Path:
-        """The output of the model's code, in the form of a job's log."""
-        return self.path / LOG_FILE
+    def log_of(self, variant: str) -> Path:
+        """The output of the code of a production variant's model, in the form of a job's log."""
+        return self.path / (f"log-{variant}.jsonl" if variant else LOG_FILE)
+
+    def server_log_of(self, variant: str) -> Path:
+        """The output of a variant's model server outside the model's code: a crash in native code, a failed import."""
+        return self.path / (f"server-{variant}.log" if variant else "server.log")
 
     @property
-    def server_log(self) -> Path:
-        """The model server's output outside the model's code: a crash in native code, an import that fails."""
-        return self.path / "server.log"
+    def logged_variants(self) -> list[str]:
+        """The production variants that have logs, also those of earlier configurations."""
+        return sorted(path.stem.removeprefix("log-") for path in self.path.glob("log-*.jsonl"))
 
     @property
     def lock(self) -> Path:
-        """Locked while the endpoint's model server is started or ended."""
+        """Locked while one of the endpoint's model servers is started or ended."""
         return self.path / "lock"
 
     @property

@@ -80,7 +80,7 @@ ModelForm = Literal["archive", "folder", "file"]
 
 
 class DeploymentState(TypedDict):
-    """The unpacked model that an endpoint serves; see `hosting.model.Deployment`."""
+    """The unpacked model that a production variant serves; see `hosting.model.Deployment`."""
 
     variant: str
     model: str | None
@@ -90,22 +90,32 @@ class DeploymentState(TypedDict):
     form: ModelForm
 
 
+class ServedVariant(TypedDict):
+    """A production variant with its model.
+
+    Attributes:
+        variant: The production variant as requested; its weight and its number of instances are the current ones.
+        model: The model's name.
+        container: The model's container as requested.
+    """
+
+    variant: ProductionVariantTypeDef
+    model: str
+    container: ContainerDefinitionTypeDef
+
+
 class Serving(TypedDict):
-    """The model that an endpoint must serve, resolved at the time of the request: its parts may change later.
+    """The models that an endpoint must serve, resolved at the time of the request: their parts may change later.
 
     Attributes:
         config: The endpoint configuration's name.
-        variant: The production variant as requested.
-        model: The model's name.
-        container: The model's container as requested.
+        variants: The production variants.
         async_config: The configuration of an asynchronous endpoint; absent for a real-time endpoint.
         capture: The configuration of data capture, if the endpoint has one.
     """
 
     config: str
-    variant: ProductionVariantTypeDef
-    model: str
-    container: ContainerDefinitionTypeDef
+    variants: list[ServedVariant]
     async_config: NotRequired[AsyncInferenceConfigOutputTypeDef]
     capture: NotRequired[DataCaptureConfigOutputTypeDef]
 
@@ -164,12 +174,15 @@ class State(TypedDict, total=False):
 
         container: The container of the model that a transform job runs, resolved at the time of the request.
 
-        serving: The model that an endpoint must serve.
+        serving: The models that an endpoint must serve.
         previous: The same, before the update in progress.
-        deployment: The unpacked model that it serves.
-        server: Its model server, or that of a transform job, if it has been started.
+        update_started: When that update was requested, in epoch seconds.
+        deployments: The unpacked models that it serves, by production variant.
+        servers: Their model servers, by production variant, if they have been started.
+        server: The model server of a transform job, if it has been started.
 
         endpoint: The endpoint to which an asynchronous invocation was sent.
+        variant: The production variant that got it.
         outcome: How that invocation ended, until it is delivered.
     """
 
@@ -209,8 +222,11 @@ class State(TypedDict, total=False):
 
     serving: Serving
     previous: Serving
-    deployment: DeploymentState
+    update_started: float
+    deployments: dict[str, DeploymentState]
+    servers: dict[str, Server]
     server: Server | None
 
     endpoint: str
+    variant: str
     outcome: Outcome

@@ -51,7 +51,7 @@ _ARN_RESOURCES = {
     ASYNC_INVOCATION: "async-invocation",
 }
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -427,7 +427,7 @@ class Store:
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Convert the records of versions 1 and 2."""
+        """Convert the records of older versions."""
         present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
         connection.execute("BEGIN IMMEDIATE")
         for column in _ADDED_COLUMNS:
@@ -442,7 +442,7 @@ class Store:
                     self._paths.relative(request),
                     self._dump(state),
                     str(state.get("status") or ""),
-                    state.get("tuning_job"),
+                    state.get("tuning_job") or state.get("endpoint"),
                     sequence,
                 ),
             )
@@ -450,15 +450,30 @@ class Store:
 
 
 def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A state in the current form: until version 2, an endpoint's state had the members of `Serving` at top level."""
-    if kind != ENDPOINT or "container" not in state:
+    """A state in the current form.
+
+    Until version 2, an endpoint's state had the members of `Serving` at top level; until version 3, it had one
+    production variant, whose members were those of `Serving`.
+    """
+    if kind != ENDPOINT:
         return state
-    moved = {"config": "config", "variant_request": "variant", "model": "model", "container": "container"}
-    kept = {member: value for member, value in state.items() if member not in (*moved, "variant")}
-    for place, old in (("serving", state), ("previous", state.get("previous"))):
-        if old:
-            kept[place] = {new: old.get(member) for member, new in moved.items()}
-    return kept
+    if "container" in state:
+        moved = {"config": "config", "variant_request": "variant", "model": "model", "container": "container"}
+        kept = {member: value for member, value in state.items() if member not in (*moved, "variant")}
+        for place, old in (("serving", state), ("previous", state.get("previous"))):
+            if old:
+                kept[place] = {new: old.get(member) for member, new in moved.items()}
+        state = kept
+    for place in ("serving", "previous"):
+        if "variant" in (state.get(place) or {}):
+            one = {member: state[place].pop(member) for member in ("variant", "model", "container")}
+            state[place]["variants"] = [one]
+    deployment, server = state.pop("deployment", None), state.pop("server", None)
+    if deployment:
+        state["deployments"] = {deployment["variant"]: deployment}
+    if server:
+        state["servers"] = {(deployment or state["serving"]["variants"][0]["variant"])["variant"]: server}
+    return state
 
 
 def _make_root(root: Path) -> None:

@@ -16,6 +16,7 @@ from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, T
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local import Store
 from tests.conftest import Workshop
+from tests.model_servers import server_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
@@ -115,7 +116,7 @@ def find(session: Session, name: str) -> TrainingJob | None:
 
 def kill_model_server(root: Path, endpoint: str) -> None:
     store = Store(root)
-    server = psutil.Process(int(store.get("endpoint", endpoint).state["server"]["pid"]))
+    server = psutil.Process(int(server_of(store, endpoint)["pid"]))
     store.close()
     server.kill()
     server.wait(10)  # a request that meets a dying process is an error; this is about the next one

@@ -21,6 +21,7 @@ from dogbreed_sdk.local.root_paths import RootPaths
 from dogbreed_sdk.local.store import ENDPOINT, MODEL, TRAINING_JOB, TUNING_JOB, Filters
 from dogbreed_sdk.local.tuning import runner
 from tests.local.conftest import ROLE, checked_client
+from tests.model_servers import server_of
 from tests.waiting import wait_for
 
 MODEL_CODE = "def model_fn(folder): return 1\ndef predict_fn(data, model): return 'answered'\n"
@@ -85,14 +86,14 @@ def test_a_moved_and_a_copied_root_serve_their_old_jobs_and_leave_each_others_se
     assert described["OutputDataConfig"]["S3OutputPath"] == path_to_uri(moved / "bucket/jobs")
     deploy(sagemaker, "dogs", uri)
     store = Store(moved)
-    server = store.get(ENDPOINT, "dogs").state["server"]
+    server = server_of(store, "dogs")
 
     shutil.copytree(moved, copied)
     copy, runtime = opened(copied), opened(copied, "sagemaker-runtime")
     answer = runtime.invoke_endpoint(EndpointName="dogs", ContentType="application/json", Body=b"[1]")
     assert json.loads(answer["Body"].read()) == "answered"
     copied_store = Store(copied)
-    own = copied_store.get(ENDPOINT, "dogs").state["server"]
+    own = server_of(copied_store, "dogs")
     assert own["pid"] != server["pid"]
     copy.delete_endpoint(EndpointName="dogs")
     assert wait_for_end(own, timeout=10)
@@ -213,12 +214,13 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     assert (record.created, record.modified, record.state["status"]) == (1.0, 2.0, "Failed")
     assert record.age > 1e9
     assert store.names(TRAINING_JOB, Filters(status="Failed", parent="s")) == ["t"]
-    serving = {**serving, "variant": {"VariantName": "Main"}}
+    served = {"variant": {"VariantName": "Main"}, "model": "m", "container": container}
+    serving = {"config": "c", "variants": [served]}
     assert store.get(ENDPOINT, "e").state == {"status": "Updating", "serving": serving, "previous": serving}
     store.close()
     again = Store(root.rename(tmp_path / "moved"))
     assert again.get(TRAINING_JOB, "t").request["uri"] == path_to_uri(tmp_path / "moved/bucket")
-    model = again.get(ENDPOINT, "e").state["serving"]["container"]["ModelDataUrl"]
+    model = again.get(ENDPOINT, "e").state["serving"]["variants"][0]["container"]["ModelDataUrl"]
     assert model == path_to_uri(tmp_path / "moved/bucket/model.tar.gz")
     again.create(MODEL, "m", {}, {})
     again.close()

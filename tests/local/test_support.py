@@ -176,8 +176,8 @@ def test_the_api_refuses_all_unsupported_members_at_once(empty_sagemaker: Any) -
         )
     assert caught.value.response["Error"] == {
         "Code": "ValidationException",
-        "Message": "Local SageMaker does not support ShadowProductionVariants (an endpoint has one variant; create "
-        "another endpoint for the shadow); ExplainerConfig (there is no Clarify; leave it out).",
+        "Message": "Local SageMaker does not support ShadowProductionVariants (shadows get no requests; create "
+        "another endpoint for one); ExplainerConfig (there is no Clarify; leave it out).",
     }
 
 

@@ -15,6 +15,7 @@ from dogbreed_sdk.local.hosting.async_queue import (
     enqueue,
 )
 from dogbreed_sdk.local.hosting.async_starter import QueueStarter
+from dogbreed_sdk.local.hosting.state import active
 from dogbreed_sdk.local.store import Store
 from dogbreed_sdk.local.support import tables
 
@@ -48,7 +49,7 @@ def invoke_async(
     texts, numbers = _members(headers)
     _check(name, {**texts, **numbers}, body)
     record = serving_endpoint(store, name)
-    config = record.state["serving"].get("async_config")
+    config = active(record.state).get("async_config")
     if config is None:
         raise ApiError("ValidationError", f"Endpoint {name} is a real-time endpoint: call InvokeEndpoint instead.")
     invocation = Invocation(

@@ -1,9 +1,12 @@
-"""Endpoints: create, describe, list, update, delete."""
+"""Endpoints: create, describe, list, update with another configuration or other weights, delete."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.local.api.common import Context, Members, Operation, cannot_start, get_hosting
@@ -12,7 +15,9 @@ from dogbreed_sdk.local.api.models import NOUNS, container_of, create_hosting, d
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.hosting import endpoints, servers
-from dogbreed_sdk.local.states import Serving, State
+from dogbreed_sdk.local.hosting.routing import weight
+from dogbreed_sdk.local.hosting.state import active
+from dogbreed_sdk.local.states import ServedVariant, Serving, State
 from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, NotFound, Record, Store
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
         CreateModelInputTypeDef,
         DeleteEndpointInputTypeDef,
         DescribeEndpointInputTypeDef,
+        ProductionVariantTypeDef,
         UpdateEndpointInputTypeDef,
         UpdateEndpointWeightsAndCapacitiesInputTypeDef,
     )
@@ -29,13 +35,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
+# API reference, VariantProperty.
+_PROPERTIES = {"DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"}
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
 def create_endpoint(context: Context, request: CreateEndpointInputTypeDef) -> Members:
     """CreateEndpoint: record the endpoint, and bring up its model server in the background."""
     name, config = request["EndpointName"], request["EndpointConfigName"]
-    state: State = {"status": "Creating", "failure": None, "server": None, "serving": _serving(context, config)}
+    state: State = {"status": "Creating", "failure": None, "serving": _serving(context, config)}
     record = create_hosting(context, ENDPOINT, name, request, state)
     try:
         endpoints.launch(context.store, name)
@@ -48,16 +56,18 @@ def create_endpoint(context: Context, request: CreateEndpointInputTypeDef) -> Me
 def describe_endpoint(context: Context, request: DescribeEndpointInputTypeDef) -> Members:
     """DescribeEndpoint."""
     record = _current(context, request["EndpointName"])
-    failed = record.state["status"] == "Failed"
+    state, serving = record.state, active(record.state)
+    summaries = [_variant_summary(record, served) for served in serving["variants"]]
     return {
         "EndpointName": record.name,
         "EndpointArn": record.arn,
-        "EndpointConfigName": record.state["serving"]["config"],
-        "ProductionVariants": None if failed else [_variant_summary(record)],
-        "EndpointStatus": record.state["status"],
-        "FailureReason": record.state.get("failure"),
-        "AsyncInferenceConfig": record.state["serving"].get("async_config"),
-        "DataCaptureConfig": _capture_summary(record),
+        "EndpointConfigName": serving["config"],
+        "ProductionVariants": None if state["status"] == "Failed" else summaries,
+        "EndpointStatus": state["status"],
+        "FailureReason": state.get("failure"),
+        "AsyncInferenceConfig": serving.get("async_config"),
+        "DataCaptureConfig": _capture_summary(serving),
+        "PendingDeploymentSummary": _pending_summary(record) if "previous" in state else None,
         "CreationTime": record.created,
         "LastModifiedTime": record.modified,
     }
@@ -89,43 +99,48 @@ def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Me
         _refuse_in_progress(record, state)
         if state["status"] == "Failed":
             raise validation_error(f'Cannot update endpoint "{record.arn}" in status Failed; delete it instead.')
+        if request.get("RetainAllVariantProperties"):
+            excluded = request.get("ExcludeRetainedVariantProperties") or ()
+            _retain(state["serving"], serving, _PROPERTIES - {each["VariantPropertyType"] for each in excluded})
         state["previous"], state["serving"] = state["serving"], serving
         state.update({"status": "Updating", "failure": None, "process": None, "restarts": 0})
+        state["update_started"] = time.time()
 
     before = context.store.update(ENDPOINT, record.name, change).state["previous"]
     try:
         endpoints.launch(context.store, record.name)
     except Exception as error:
-        context.store.update(
-            ENDPOINT, record.name, lambda state: state.update({"status": "InService", "serving": before})
-        )
+        context.store.update(ENDPOINT, record.name, partial(_take_back, before))
         raise cannot_start(f"the update of endpoint {record.name}", error) from error
     return {"EndpointArn": record.arn}
 
 
 def update_weights_and_capacities(context: Context, request: UpdateEndpointWeightsAndCapacitiesInputTypeDef) -> Members:
-    """UpdateEndpointWeightsAndCapacities: describe other numbers; the endpoint's one model server stays the same."""
+    """UpdateEndpointWeightsAndCapacities: route by other weights at once; the model servers stay the same."""
     record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
 
     def change(state: State) -> None:
         _refuse_in_progress(record, state)
         if state["status"] != "InService":
             raise validation_error(f'Cannot update endpoint "{record.arn}" in status {state["status"]}.')
-        variant = state["serving"]["variant"]
+        variants = {served["variant"]["VariantName"]: served["variant"] for served in state["serving"]["variants"]}
         for wanted in request["DesiredWeightsAndCapacities"]:
-            if wanted["VariantName"] != variant["VariantName"]:
+            variant = variants.get(wanted["VariantName"])
+            if variant is None:
                 raise validation_error(f'Could not find variant "{wanted["VariantName"]}" of endpoint "{record.arn}".')
             if "DesiredWeight" in wanted:
                 variant["InitialVariantWeight"] = wanted["DesiredWeight"]
             if "DesiredInstanceCount" in wanted:
                 variant["InitialInstanceCount"] = wanted["DesiredInstanceCount"]
+        if not sum(weight(served) for served in state["serving"]["variants"]):
+            raise validation_error("At least one production variant must have a DesiredWeight above 0.")
 
     context.store.update(ENDPOINT, record.name, change)
     return {"EndpointArn": record.arn}
 
 
 def delete_endpoint(context: Context, request: DeleteEndpointInputTypeDef) -> Members:
-    """DeleteEndpoint: end the model server, and delete the record."""
+    """DeleteEndpoint: end the model servers, and delete the record."""
     record = _current(context, request["EndpointName"])
 
     def change(state: State) -> None:
@@ -140,13 +155,13 @@ def delete_endpoint(context: Context, request: DeleteEndpointInputTypeDef) -> Me
         raise
     worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
     worker.start()
-    # This usually ends at once; while the model server completes requests, the endpoint stays in status Deleting.
+    # This usually ends at once; while a model server completes requests, the endpoint stays in status Deleting.
     worker.join(_PATIENCE_SECONDS)
     return {}
 
 
 def _remove(store: Store, name: str) -> None:
-    """End the model server and delete the record; if that fails, a later request for the endpoint retries it."""
+    """End the model servers and delete the record; if that fails, a later request for the endpoint retries it."""
     try:
         servers.stop(store, name)
         store.delete(ENDPOINT, name)
@@ -157,21 +172,44 @@ def _remove(store: Store, name: str) -> None:
 
 
 def _serving(context: Context, config_name: str) -> Serving:
-    """The model that an endpoint with that configuration serves."""
+    """The models that an endpoint with that configuration serves."""
     config = get_hosting(context, ENDPOINT_CONFIG, config_name, NOUNS[ENDPOINT_CONFIG])
-    variant = config.request["ProductionVariants"][0]
-    model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
-    serving: Serving = {
-        "config": config.name,
-        "variant": variant,
-        "model": model.name,
-        "container": container_of(cast("CreateModelInputTypeDef", model.request)),
-    }
+    variants = [_served_variant(context, variant) for variant in config.request["ProductionVariants"]]
+    serving: Serving = {"config": config.name, "variants": variants}
     if config.request.get("AsyncInferenceConfig"):
         serving["async_config"] = config.request["AsyncInferenceConfig"]
     if config.request.get("DataCaptureConfig"):
         serving["capture"] = config.request["DataCaptureConfig"]
     return serving
+
+
+def _served_variant(context: Context, variant: ProductionVariantTypeDef) -> ServedVariant:
+    model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
+    container = container_of(cast("CreateModelInputTypeDef", model.request))
+    return {"variant": variant, "model": model.name, "container": container}
+
+
+def _retain(old: Serving, new: Serving, properties: Collection[str]) -> None:
+    """Give the variants of a new configuration the properties of the old variants of the same names."""
+    before = {served["variant"]["VariantName"]: served for served in old["variants"]}
+    for served in new["variants"]:
+        variant, kept = served["variant"], before.get(served["variant"]["VariantName"])
+        if kept is None:
+            continue
+        if "DesiredWeight" in properties:
+            variant["InitialVariantWeight"] = weight(kept)
+        if "DesiredInstanceCount" in properties and "InitialInstanceCount" in kept["variant"]:
+            variant["InitialInstanceCount"] = kept["variant"]["InitialInstanceCount"]
+    if "DataCaptureConfig" in properties:
+        new.pop("capture", None)
+        if "capture" in old:
+            new["capture"] = old["capture"]
+
+
+def _take_back(before: Serving, state: State) -> None:
+    """Undo the beginning of an update."""
+    state.update({"status": "InService", "serving": before})
+    state.pop("previous", None)
 
 
 def _refuse_in_progress(record: Record, state: State) -> None:
@@ -190,8 +228,18 @@ def _current(context: Context, name: str) -> Record:
         return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
 
 
-def _capture_summary(record: Record) -> Members | None:
-    capture = record.state["serving"].get("capture")
+def _pending_summary(record: Record) -> Members:
+    """The update in progress."""
+    serving = record.state["serving"]
+    return {
+        "EndpointConfigName": serving["config"],
+        "ProductionVariants": [_variant_summary(record, served) for served in serving["variants"]],
+        "StartTime": record.state.get("update_started"),
+    }
+
+
+def _capture_summary(serving: Serving) -> Members | None:
+    capture = serving.get("capture")
     if capture is None:
         return None
     enabled = capture.get("EnableCapture", True)
@@ -204,16 +252,15 @@ def _capture_summary(record: Record) -> Members | None:
     }
 
 
-def _variant_summary(record: Record) -> Members:
-    variant, image = record.state["serving"]["variant"], record.state["serving"]["container"].get("Image")
-    weight = float(variant.get("InitialVariantWeight", 1.0))
+def _variant_summary(record: Record, served: ServedVariant) -> Members:
+    variant, image = served["variant"], served["container"].get("Image")
     serverless, count = variant.get("ServerlessConfig"), variant.get("InitialInstanceCount")
     images = [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": record.created}]
     return {
         "VariantName": variant["VariantName"],
         "DeployedImages": images if image else None,
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
+        "CurrentWeight": weight(served),
+        "DesiredWeight": weight(served),
         "CurrentInstanceCount": 0 if serverless else count,
         "DesiredInstanceCount": 0 if serverless else count,
         "CurrentServerlessConfig": serverless,

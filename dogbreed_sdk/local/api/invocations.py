@@ -12,6 +12,8 @@ from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.hosting.data_capture import DataCapture, Exchange, Payload
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
 from dogbreed_sdk.local.hosting.model_client import Answer, ServerGoneError, described_error
+from dogbreed_sdk.local.hosting.routing import choose_variant, variant_names
+from dogbreed_sdk.local.hosting.state import active
 from dogbreed_sdk.local.store import ACCOUNT_ID, ENDPOINT, NotFound, Record, Store
 from dogbreed_sdk.local.support import tables
 from training_scripts.data.formats import OCTET_STREAM
@@ -31,6 +33,7 @@ _PASSED_HEADERS = {
     "x-amzn-sagemaker-session-id": "x-amzn-sagemaker-session-id",
 }
 _HEADER_PREFIX = "x-amzn-sagemaker-"
+_TARGET_VARIANT = "x-amzn-sagemaker-target-variant"
 # Headers whose names are not those of the members of InvokeEndpoint, which clients know.
 _MEMBERS = {"x-amzn-sagemaker-inference-component": "InferenceComponentName"}
 
@@ -65,16 +68,16 @@ class Invoker:
             ApiError: ValidationError, or ModelError with the model's response.
         """
         record = serving_endpoint(self.store, name)
-        if "async_config" in record.state["serving"]:
+        if "async_config" in active(record.state):
             raise ApiError(
                 "ValidationError", f"Endpoint {name} is an asynchronous endpoint: call InvokeEndpointAsync instead."
             )
-        variant = _variant(record)
-        _check_headers(record, headers, variant)
+        _check_headers(record, headers)
         _check_support(headers)
+        variant = headers.get(_TARGET_VARIANT) or choose_variant(record.state)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
         try:
-            answer = await self._client.call(record, passed, body, seconds=self.seconds)
+            answer = await self._client.call(record, variant, passed, body, seconds=self.seconds)
         except TimeoutError:
             raise _model_error(record, 0, _timed_out(variant)) from None
         except NotFound:
@@ -92,7 +95,7 @@ class Invoker:
         return answer.body, {**result, "x-amzn-sagemaker-custom-attributes": attributes} if attributes else result
 
     def _note(self, record: Record, variant: str, sent: tuple[Mapping[str, str], bytes], answer: Answer) -> None:
-        config = record.state["serving"].get("capture")
+        config = active(record.state).get("capture")
         if config is None:
             return
         headers, body = sent
@@ -129,22 +132,17 @@ def serving_endpoint(store: Store, name: str) -> Record:
     return record
 
 
-def _variant(record: Record) -> str:
-    deployment = record.state.get("deployment")
-    return deployment["variant"] if deployment else record.state["serving"]["variant"]["VariantName"]
-
-
 def _not_found(name: str, why: str = "") -> ApiError:
     return ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.{why}")
 
 
-def _check_headers(record: Record, headers: Mapping[str, str], variant: str) -> None:
+def _check_headers(record: Record, headers: Mapping[str, str]) -> None:
     for name in ("content-type", "accept", "x-amzn-sagemaker-custom-attributes"):
         value = headers.get(name, "")
         if len(value) > _MAX_HEADER_CHARACTERS or not value.isascii():
             raise ApiError("ValidationError", f"Header {name} must be ASCII of at most 1024 characters.")
-    target = headers.get("x-amzn-sagemaker-target-variant")
-    if target is not None and target != variant:
+    target = headers.get(_TARGET_VARIANT)
+    if target is not None and target not in variant_names(record.state):
         raise ApiError("ValidationError", f"Variant {target} not found for endpoint {record.name}.")
     if "x-amzn-sagemaker-target-model" in headers:
         raise ApiError(

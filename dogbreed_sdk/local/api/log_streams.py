@@ -12,6 +12,7 @@ from dogbreed_sdk.container import ENDPOINT_LOG_GROUP_PREFIX, TRAINING_LOG_GROUP
 from dogbreed_sdk.local.api.common import Context
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
+from dogbreed_sdk.local.hosting.routing import variant_names
 from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, Filters, NotFound, Record
 
@@ -71,7 +72,7 @@ def streams_of(context: Context, group: str, name: str) -> list[Stream]:
     record = context.store.get(_JOB_GROUPS.get(group, ENDPOINT), name)
     if record.kind == TRAINING_JOB:
         return _training_streams(context, record)
-    return _transform_streams(context, record) if record.kind == TRANSFORM_JOB else [_endpoint_stream(context, record)]
+    return _transform_streams(context, record) if record.kind == TRANSFORM_JOB else _endpoint_streams(context, record)
 
 
 def find_stream(context: Context, group: str, name: str) -> Stream:
@@ -107,10 +108,14 @@ def _transform_streams(context: Context, record: Record) -> list[Stream]:
     ]
 
 
-def _endpoint_stream(context: Context, record: Record) -> Stream:
-    # <variant>/<instance>, as on AWS.
-    name = f"{record.state['serving']['variant']['VariantName']}/i-{int(record.created):017x}"
-    return Stream(name, EndpointFolder.of(context.store.root, record.name).log, record.created)
+def _endpoint_streams(context: Context, record: Record) -> list[Stream]:
+    """The output of the model of each production variant, named <variant>/<instance> as on AWS."""
+    folder = EndpointFolder.of(context.store.root, record.name)
+    variants = sorted({*variant_names(record.state), *folder.logged_variants})
+    return [
+        Stream(f"{variant}/i-{int(record.created):017x}", folder.log_of(variant), record.created)
+        for variant in variants
+    ]
 
 
 def invalid(message: str) -> ApiError:

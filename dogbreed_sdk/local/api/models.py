@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.container import uri_to_path
@@ -81,12 +82,9 @@ def create_endpoint_config(context: Context, request: CreateEndpointConfigInputT
     duplicate = first_duplicate([variant["VariantName"] for variant in variants])
     if duplicate is not None:
         raise validation_error(f"Variant name {duplicate!r} is used more than once.")
-    if len(variants) > 1:
-        raise validation_error(
-            "Local SageMaker serves one production variant per endpoint; create an endpoint for each of the others."
-        )
-    for variant in variants:
-        _check_variant(context, variant)
+    for number, variant in enumerate(variants, 1):
+        _check_variant(context, variant, f"productionVariants.{number}.member.")
+    _check_together(variants)
     record = create_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], request, {})
     return {"EndpointConfigArn": record.arn}
 
@@ -202,15 +200,24 @@ def _check_capture(request: CreateEndpointConfigInputTypeDef) -> None:
         )
 
 
-def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef) -> None:
-    require(variant, "ModelName", path="productionVariants.1.member.")
+def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef, path: str) -> None:
+    require(variant, "ModelName", path=path)
     if not variant.get("ServerlessConfig"):
-        require(variant, "InstanceType", "InitialInstanceCount", path="productionVariants.1.member.")
+        require(variant, "InstanceType", "InitialInstanceCount", path=path)
     elif variant.get("InstanceType") or variant.get("InitialInstanceCount"):
         raise validation_error(
             f"Variant {variant['VariantName']!r} is serverless: leave InstanceType and InitialInstanceCount out."
         )
     get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
+
+
+def _check_together(variants: Sequence[ProductionVariantUnionTypeDef]) -> None:
+    """Refuse variants that can't be in one endpoint configuration."""
+    if len(variants) > 1 and any(variant.get("ServerlessConfig") for variant in variants):
+        # Developer guide, "Deploy models with Amazon SageMaker Serverless Inference", feature exclusions.
+        raise validation_error("A serverless endpoint has one production variant.")
+    if not sum(variant.get("InitialVariantWeight", 1.0) for variant in variants):
+        raise validation_error("At least one production variant must have an InitialVariantWeight above 0.")
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -22,6 +22,8 @@ from dogbreed_sdk.local.hosting.async_outcomes import MAX_PAYLOAD_BYTES, read_in
 from dogbreed_sdk.local.hosting.async_queue import QueuedRequest, waiting
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError, described_error
+from dogbreed_sdk.local.hosting.routing import choose_variant
+from dogbreed_sdk.local.hosting.state import active
 from dogbreed_sdk.local.states import Outcome, State
 from dogbreed_sdk.local.store import ASYNC_INVOCATION, ENDPOINT, NotFound, Record, Store
 from training_scripts._util.atomic import write_atomically
@@ -71,7 +73,6 @@ class AsyncWorker:
         self._store = store
         self._name = name
         self._folder = EndpointFolder.of(store.root, name)
-        self._log = LogFile(self._folder.log)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -93,7 +94,6 @@ class AsyncWorker:
             await asyncio.sleep(_POLL_SECONDS)
             for name in [name for name, task in self._tasks.items() if task.done()]:
                 self._tasks.pop(name).result()
-        self._log.close()
 
     def _endpoint(self) -> Record | None:
         """The endpoint; None if it is gone or about to go."""
@@ -159,11 +159,13 @@ class AsyncWorker:
         request = _request(record)
         body, stored_type = await asyncio.to_thread(read_input, request)
         headers = {"content-type": stored_type or OCTET_STREAM, **request["headers"]}
-        self._store.update(ASYNC_INVOCATION, record.name, lambda state: state.update({"status": "Running"}))
+        variant = choose_variant(endpoint.state)
+        running: State = {"status": "Running", "variant": variant}
+        self._store.update(ASYNC_INVOCATION, record.name, lambda state: state.update(running))
         # Each request has a connection of its own: over one that was kept, it might be sent a second time.
         client = EndpointClient(self._store, ModelClient(max_response_bytes=MAX_PAYLOAD_BYTES))
         try:
-            return await client.call(endpoint, headers, body, seconds=request["timeout"])
+            return await client.call(endpoint, variant, headers, body, seconds=request["timeout"])
         finally:
             await client.close()
 
@@ -191,9 +193,17 @@ class AsyncWorker:
                 return
             message = f"{message} Nor could this be delivered: {error}"
         with suppress(OSError):  # a full disk must not keep the request in the queue
-            self._log.write([f"[sagemaker logs] [{request['inference_id']}] {message}"])
+            self._write_log(record, f"[sagemaker logs] [{request['inference_id']}] {message}")
         file.unlink(missing_ok=True)
         self._store.delete(ASYNC_INVOCATION, record.name)
+
+    def _write_log(self, record: Record, line: str) -> None:
+        """Write to the log of the variant that had the request; to that of the first one if none had it."""
+        log = LogFile(self._folder.log_of(record.state.get("variant") or next(iter(self._folder.logged_variants), "")))
+        try:
+            log.write([line])
+        finally:
+            log.close()
 
 
 def _request(record: Record) -> QueuedRequest:
@@ -201,7 +211,7 @@ def _request(record: Record) -> QueuedRequest:
 
 
 def _concurrency(endpoint: Record) -> int:
-    config = endpoint.state["serving"].get("async_config")
+    config = active(endpoint.state).get("async_config")
     client = config.get("ClientConfig") if config else None
     wanted = client.get("MaxConcurrentInvocationsPerInstance", DEFAULT_CONCURRENCY) if client else DEFAULT_CONCURRENCY
     return min(wanted, _MAX_CONCURRENCY)

@@ -24,13 +24,16 @@ class EndpointClient:
 
     store: Store
     client: ModelClient = field(default_factory=ModelClient)
-    _starting: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _starting: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
 
-    async def call(self, record: Record, headers: Mapping[str, str], body: bytes, *, seconds: float) -> Answer:
-        """The response of an endpoint's model server; a request that it has received is not repeated.
+    async def call(
+        self, record: Record, variant: str, headers: Mapping[str, str], body: bytes, *, seconds: float
+    ) -> Answer:
+        """The response of a production variant's model server; a request that it has received is not repeated.
 
         Args:
             record: The endpoint.
+            variant: The variant's name.
             headers: The request's headers.
             body: The request's body.
             seconds: How long the response may take, without the start of the server.
@@ -41,14 +44,14 @@ class EndpointClient:
             EndpointNotReadyError: The server can't be started.
             NotFound: The endpoint was deleted.
         """
-        server = record.state.get("server")
+        server = record.state.get("servers", {}).get(variant)
         if server is not None and (self.client.knows(server) or is_alive(server, root=self.store.root)):
             try:
                 return await self._exchange(server, headers, body, seconds)
             except ServerGoneError as error:
                 if error.received_request:
                     raise
-        return await self._exchange(await self._start(record.name), headers, body, seconds)
+        return await self._exchange(await self._start(record.name, variant), headers, body, seconds)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -61,11 +64,11 @@ class EndpointClient:
         except asyncio.TimeoutError:  # another class than the builtin one in Python 3.10
             raise TimeoutError from None
 
-    async def _start(self, name: str) -> Server:
-        """Start the endpoint's model server, only once for all callers that wait for it."""
-        async with self._starting.setdefault(name, asyncio.Lock()):
-            await asyncio.to_thread(servers.ensure_running, self.store, name)
-        server = self.store.get(ENDPOINT, name).state.get("server")
+    async def _start(self, name: str, variant: str) -> Server:
+        """Start the variant's model server, only once for all callers that wait for it."""
+        async with self._starting.setdefault((name, variant), asyncio.Lock()):
+            await asyncio.to_thread(servers.ensure_running, self.store, name, variant)
+        server = self.store.get(ENDPOINT, name).state.get("servers", {}).get(variant)
         if server is None:
             raise ServerGoneError("The model server ended as soon as it was started.", received_request=False)
         return server

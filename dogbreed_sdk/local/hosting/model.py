@@ -16,7 +16,7 @@ from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri
 from dogbreed_sdk.local.jobs.unpacking import unpack
-from dogbreed_sdk.local.states import DeploymentState, ModelForm, Serving
+from dogbreed_sdk.local.states import DeploymentState, ModelForm, ServedVariant, Serving
 from training_scripts._util.atomic import temporary_folder
 
 if TYPE_CHECKING:
@@ -63,17 +63,18 @@ class Deployment:
         }
 
 
-def prepare(folder: EndpointFolder, serving: Serving) -> Deployment:
-    """Fetch and unpack the model that an endpoint is to serve.
+def prepare(folder: EndpointFolder, serving: Serving, served: ServedVariant) -> Deployment:
+    """Fetch and unpack the model that a production variant is to serve.
 
     Args:
         folder: The endpoint's folder.
-        serving: The resolved model to serve.
+        serving: What the endpoint is to serve.
+        served: One of its variants.
 
     Raises:
         ConfigurationError: The model or the source is missing or not usable.
     """
-    definition, variant = serving["container"], serving["variant"]
+    definition, variant = served["container"], served["variant"]
     return _prepared(
         folder,
         Deployment(

@@ -88,7 +88,7 @@ def _required_packages(
     file = folder.model(deployment.digest) / "code" / REQUIREMENTS_FILE
     if not file.is_file():
         return ()
-    log, settings = LogFile(folder.log), pip_environment(deployment.environment)
+    log, settings = LogFile(folder.log_of(deployment.variant)), pip_environment(deployment.environment)
 
     def report(line: str) -> None:
         log.write([line])

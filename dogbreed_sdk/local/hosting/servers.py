@@ -8,7 +8,9 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ _IDLE_SECONDS = 900.0  # a forgotten endpoint holds its memory for a quarter of 
 _STARTUP_SECONDS = 180.0
 # A server that is asked to end first completes the requests that it accepted, which takes at most 60 s.
 STOP_SECONDS = 65.0
+# API reference, CreateEndpointConfig: an endpoint has 10 production variants at most.
+MAXIMUM_VARIANTS = 10
 _FAILURE_LINES = 8
 _CRASH_LINES = 200
 _CRASH = "Fatal Python error"  # how faulthandler begins
@@ -40,8 +44,8 @@ MODEL_MARK = "DOGBREED_LOCAL_MODEL"
 _MODEL_FOLDER = f"{OPT_ML}/model"
 
 
-def ensure_running(store: Store, name: str) -> int:
-    """The port on 127.0.0.1 of an endpoint's model server; starts the server if it is not running.
+def ensure_running(store: Store, name: str, variant: str) -> int:
+    """The port on 127.0.0.1 of a production variant's model server; starts the server if it is not running.
 
     Returns:
         The port; the server answers /ping.
@@ -51,16 +55,16 @@ def ensure_running(store: Store, name: str) -> int:
         EndpointNotReadyError: Its status allows no requests, or its model can't be loaded; the message has the log's
             last lines.
     """
-    port = _running_port(store, store.get(ENDPOINT, name))
+    port = _running_port(store, store.get(ENDPOINT, name), variant)
     if port is not None:
         return port
     folder = EndpointFolder.of(store.root, name)
     with file_lock(folder.lock):
         record = store.get(ENDPOINT, name)
-        port = _running_port(store, record)
+        port = _running_port(store, record, variant)
         if port is not None:
             return port
-        deployment, status = record.state.get("deployment"), record.state["status"]
+        deployment, status = record.state.get("deployments", {}).get(variant), record.state["status"]
         if deployment is None or status == "Deleting":
             raise EndpointNotReadyError(
                 f"Endpoint {name} is {status}: {record.state.get('failure') or 'not ready yet'}"
@@ -69,12 +73,12 @@ def ensure_running(store: Store, name: str) -> int:
             server = start(store.root, folder, restore(folder, Deployment(**deployment)))
         except (ConfigurationError, OSError) as error:
             raise EndpointNotReadyError(str(error)) from error
-        store.update(ENDPOINT, name, lambda state: state.update({"server": server}))
+        store.update(ENDPOINT, name, lambda state: state.setdefault("servers", {}).update({variant: server}))
     return int(server["port"])
 
 
 def stop(store: Store, name: str) -> None:
-    """End an endpoint's model server after it completes its accepted requests, and remove its unpacked model.
+    """End an endpoint's model servers after they complete their accepted requests, and remove the unpacked models.
 
     The logs stay, as on AWS. Call it before the record is deleted.
 
@@ -85,11 +89,18 @@ def stop(store: Store, name: str) -> None:
     if not folder.path.is_dir():
         return
     with file_lock(folder.lock):
-        end_process(store.get(ENDPOINT, name).state.get("server"), grace_seconds=STOP_SECONDS, root=store.root)
+        end_all(store.get(ENDPOINT, name).state.get("servers", {}).values(), root=store.root)
         end_marked(MODEL_MARK, f"{folder.path}/")  # processes of a server that crashed or was killed
         for path in folder.path.iterdir():
             if path.is_dir():  # an unpacked model, or one that a killed process partly unpacked
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def end_all(running: Iterable[Server], *, root: Path, grace_seconds: float = STOP_SECONDS) -> None:
+    """End model servers, all at the same time; each first completes the requests that it has accepted."""
+    ending = partial(end_process, grace_seconds=grace_seconds, root=root)
+    with ThreadPoolExecutor(MAXIMUM_VARIANTS) as pool:
+        list(pool.map(ending, running))
 
 
 def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent: socket.socket | None = None) -> Server:
@@ -107,7 +118,8 @@ def start(root: Path, folder: EndpointFolder, deployment: Deployment, *, parent:
             has the log's last lines.
     """
     with server_python(root, folder, deployment) as python:
-        before = {path: _size(path) for path in (folder.log, folder.server_log)}
+        logs = folder.log_of(deployment.variant), folder.server_log_of(deployment.variant)
+        before = {path: _size(path) for path in logs}
         server = _start_process(root, folder, deployment, python, parent)
     problem = _wait_for_ping(deployment, server)
     if problem:
@@ -122,7 +134,7 @@ def _start_process(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         # The server inherits the listening socket, so no other process can take the port in between.
-        arguments = ["--model-dir", _MODEL_FOLDER, "--log", str(folder.log)]
+        arguments = ["--model-dir", _MODEL_FOLDER, "--log", str(folder.log_of(deployment.variant))]
         arguments += ["--descriptor", str(listener.fileno()), "--remove-at-end", str(python.layer.folder)]
         arguments += (
             ["--idle-seconds", str(_idle_seconds())] if parent is None else ["--parent-socket", str(parent.fileno())]
@@ -130,7 +142,7 @@ def _start_process(
         pid = start_module(
             _SERVER,
             arguments,
-            log=folder.server_log,
+            log=folder.server_log_of(deployment.variant),
             environment=python.layer.environment(_environment(folder, deployment)),
             keep_open=[listener.fileno(), python.lock, *([] if parent is None else [parent.fileno()])],
             python=python.layer.python,
@@ -158,8 +170,8 @@ def execution_parameters(server: Server) -> dict[str, Any]:
     return dict(json.loads(body)) if status == http.client.OK else {}
 
 
-def _running_port(store: Store, record: Record) -> int | None:
-    server = record.state.get("server")
+def _running_port(store: Store, record: Record, variant: str) -> int | None:
+    server = record.state.get("servers", {}).get(variant)
     return int(server["port"]) if server and is_alive(server, root=store.root) else None
 
 
@@ -197,15 +209,13 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
 def _unhealthy(folder: EndpointFolder, deployment: Deployment, problem: str, before: Mapping[Path, int]) -> str:
     """AWS's message, followed by the last log lines, which AWS shows only in CloudWatch."""
     variant = f" for production variant {deployment.variant}" if deployment.variant else ""
-    head = (
-        f"The primary container{variant} did not pass the ping health check. "
-        f"{problem} The end of its log {folder.log}:\n"
-    )
+    log, server_log = folder.log_of(deployment.variant), folder.server_log_of(deployment.variant)
+    head = f"The primary container{variant} did not pass the ping health check. {problem} The end of its log {log}:\n"
     room = MAXIMUM_FAILURE_CHARACTERS - len(head)
-    crash = "\n".join(last_lines(folder.server_log, _CRASH_LINES, since=before[folder.server_log]))
+    crash = "\n".join(last_lines(server_log, _CRASH_LINES, since=before[server_log]))
     if _CRASH in crash:
         return head + crash[crash.index(_CRASH) :][:room]
-    lines = last_lines(folder.log, _FAILURE_LINES, since=before[folder.log]) or crash.splitlines()[-_FAILURE_LINES:]
+    lines = last_lines(log, _FAILURE_LINES, since=before[log]) or crash.splitlines()[-_FAILURE_LINES:]
     return head + "\n".join(lines)[-room:]
 
 

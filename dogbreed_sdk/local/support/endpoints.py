@@ -6,7 +6,7 @@ from dogbreed_sdk.local.support.listing import CREATED, PAGES, SORT_ORDER, TAGS,
 from dogbreed_sdk.local.support.rows import WORKS, Table, no_meaning, refused, routine, works
 from dogbreed_sdk.local.support.training_jobs import NETWORK_ISOLATION, ROLE, VPC
 
-_ONE_SERVER = "one model server on this machine answers all requests"
+_ONE_SERVER = "one model server on this machine answers all requests of a variant"
 
 _VARIANT: Table = {
     "VariantName": WORKS,
@@ -15,7 +15,7 @@ _VARIANT: Table = {
     "InstanceType": routine(_ONE_SERVER),
     "InstancePools": refused("pass InstanceType and InitialInstanceCount"),
     "VariantInstanceProvisionTimeoutInSeconds": no_meaning("there are no instances to wait for"),
-    "InitialVariantWeight": routine("the one variant gets all requests"),
+    "InitialVariantWeight": WORKS,
     "AcceleratorType": no_meaning("the model server uses this machine's processors"),
     "CoreDumpConfig": refused("leave it out; the endpoint's log says how the model server ended"),
     "ServerlessConfig": {
@@ -34,7 +34,7 @@ _VARIANT: Table = {
     "AcceleratorPartitionLayouts": no_meaning("the model server uses this machine's processors"),
 }
 
-_DEPLOYMENT = no_meaning("the new model server takes over all requests once it is healthy")
+_DEPLOYMENT = no_meaning("the new model servers take over all requests once they are healthy")
 
 OPERATIONS: Table = {
     "CreateEndpointConfig": {
@@ -60,7 +60,7 @@ OPERATIONS: Table = {
             },
         },
         "ExplainerConfig": refused("there is no Clarify; leave it out"),
-        "ShadowProductionVariants": refused("an endpoint has one variant; create another endpoint for the shadow"),
+        "ShadowProductionVariants": refused("shadows get no requests; create another endpoint for one"),
         "ExecutionRoleArn": ROLE,
         "VpcConfig": VPC,
         "EnableNetworkIsolation": NETWORK_ISOLATION,
@@ -94,8 +94,10 @@ OPERATIONS: Table = {
     "UpdateEndpoint": {
         "EndpointName": WORKS,
         "EndpointConfigName": WORKS,
-        "RetainAllVariantProperties": no_meaning("the one variant's weight and instance count have no effect"),
-        "ExcludeRetainedVariantProperties": no_meaning("the one variant's weight and instance count have no effect"),
+        "RetainAllVariantProperties": WORKS,
+        "ExcludeRetainedVariantProperties": {
+            "VariantPropertyType": works(only=("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"))
+        },
         "DeploymentConfig": _DEPLOYMENT,
         "RetainDeploymentConfig": _DEPLOYMENT,
     },
@@ -103,7 +105,7 @@ OPERATIONS: Table = {
         "EndpointName": WORKS,
         "DesiredWeightsAndCapacities": {
             "VariantName": WORKS,
-            "DesiredWeight": routine("the one variant gets all requests"),
+            "DesiredWeight": WORKS,
             "DesiredInstanceCount": routine(_ONE_SERVER),
             "ServerlessUpdateConfig": no_meaning(_ONE_SERVER),
         },
@@ -119,7 +121,7 @@ RUNTIME_OPERATIONS: Table = {
         "Accept": WORKS,
         "CustomAttributes": WORKS,
         "TargetModel": refused("there are no multi-model endpoints; create an endpoint for each model"),
-        "TargetVariant": works("the endpoint's one variant"),
+        "TargetVariant": WORKS,
         "TargetContainerHostname": refused("a model has one container; leave it out"),
         "InferenceId": works("passed to the model"),
         "EnableExplanations": refused("there is no Clarify; leave it out"),

@@ -21,6 +21,8 @@ from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.store import ENDPOINT
 from tests.waiting import wait_for
 
+SERVING = {"config": "c", "variants": [{"variant": {"VariantName": "Main"}, "model": "m", "container": {}}]}
+
 
 class Model(BaseHTTPRequestHandler):
     """A model server that does what the request's body says."""
@@ -82,7 +84,7 @@ def model(store: Store) -> Iterator[ThreadingHTTPServer]:
             ENDPOINT,
             "echo",
             {},
-            {"status": "InService", "serving": {"variant": {"VariantName": "Main"}}, "server": process},
+            {"status": "InService", "serving": SERVING, "servers": {"Main": process}},
         )
         yield server
         Model.answer_late.set()
@@ -182,7 +184,7 @@ def test_an_answer_that_takes_too_long_is_awss_timeout(store: Store) -> None:
 
 @pytest.mark.parametrize("status", ["Creating", "Failed", "Deleting"])
 def test_an_endpoint_that_does_not_serve_is_not_found(runtime: Any, store: Store, status: str) -> None:
-    store.create(ENDPOINT, "echo", {}, {"status": status, "serving": {"variant": {"VariantName": "Main"}}})
+    store.create(ENDPOINT, "echo", {}, {"status": status, "serving": SERVING})
     with pytest.raises(runtime.exceptions.ValidationError, match=f"echo of account 000000000000 not found.*{status}"):
         runtime.invoke_endpoint(EndpointName="echo", Body=b"")
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import ENDPOINT
+from tests.model_servers import server_of
 from tests.waiting import wait_for
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -119,7 +120,7 @@ def test_an_endpoint_from_creation_to_deletion(
     assert [e["EndpointName"] for e in sagemaker.list_endpoints(StatusEquals="InService")["Endpoints"]] == ["shout"]
     runtime = client("sagemaker-runtime")
     assert ask(runtime) == "WUFF!"
-    server = psutil.Process(store.get(ENDPOINT, "shout").state["server"]["pid"])
+    server = psutil.Process(server_of(store, "shout")["pid"])
     sagemaker.delete_endpoint(EndpointName="shout")
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
     with pytest.raises(ClientError, match=f'Could not find endpoint "{ARN}:endpoint/shout"'):
@@ -172,7 +173,7 @@ def test_an_endpoint_outlives_what_it_was_made_from(sagemaker: Any, client: Any,
     sagemaker.delete_model(ModelName="first")
     runtime = client("sagemaker-runtime")
     assert ask(runtime) == "WUFF!"
-    server = psutil.Process(store.get(ENDPOINT, "shout").state["server"]["pid"])
+    server = psutil.Process(server_of(store, "shout")["pid"])
     server.kill()
     psutil.wait_procs([server], timeout=10)
     assert ask(runtime) == "WUFF!"  # as it does the day after

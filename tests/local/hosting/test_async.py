@@ -20,6 +20,7 @@ from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting import async_queue, async_starter, async_worker
 from dogbreed_sdk.local.store import ASYNC_INVOCATION, ENDPOINT
 from tests.local.hosting.test_authors_models import Endpoint, packed, write
+from tests.model_servers import server_of
 from tests.waiting import wait_for
 from training_scripts._util.locking import is_locked
 
@@ -219,7 +220,7 @@ def test_a_killed_model_server_fails_what_it_had_and_answers_the_rest(queued: As
     queued.create(concurrency=1)
     running, pending = queued.send("sleep 1.5"), queued.send("waits")
     wait_for(queued.processed)
-    server = queued.store.get(ENDPOINT, "e").state["server"]
+    server = server_of(queued.store, "e")
     os.kill(server["pid"], signal.SIGKILL)
     kind, content = queued.outcome(running)
     assert kind == "failure"

@@ -14,8 +14,8 @@ import pytest
 
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.store import ENDPOINT
 from tests.local.conftest import ClientMaker
+from tests.model_servers import server_of
 from tests.waiting import wait_for
 
 CODE = """
@@ -117,7 +117,7 @@ def test_without_mount_namespaces_the_paths_are_replaced(
     endpoint.create({"ModelDataUrl": archive.as_uri()})
     (unpacked,) = EndpointFolder.of(store.root, "e").path.glob("model-*/model")
     assert endpoint.invoke() == {**ANSWER, "code": f"{unpacked}/code/inference.py"}
-    assert "can't show" in EndpointFolder.of(store.root, "e").server_log.read_text()
+    assert "can't show" in EndpointFolder.of(store.root, "e").server_log_of("AllTraffic").read_text()
 
 
 @pytest.mark.parametrize("where", ["uri", "path", "in the model"])
@@ -270,7 +270,7 @@ def test_a_server_starts_again_with_its_requirements_and_without_what_its_code_h
     endpoint.create({"ModelDataUrl": packed(model, tmp_path / "model.tar.gz").as_uri()})
     (before,) = pythons(store)
     assert endpoint.invoke()["file"].startswith(f"{before}/")
-    server = psutil.Process(store.get(ENDPOINT, "e").state["server"]["pid"])
+    server = psutil.Process(server_of(store, "e")["pid"])
     server.kill()
     server.wait(10)
     assert before.exists()
@@ -279,7 +279,7 @@ def test_a_server_starts_again_with_its_requirements_and_without_what_its_code_h
     importlib.invalidate_caches()
     assert importlib.util.find_spec("kennel") is None
     assert sum("Successfully installed kennel-0.9" in line for line in endpoint.log()) == 1
-    output = EndpointFolder.of(store.root, "e").server_log.read_text()
+    output = EndpointFolder.of(store.root, "e").server_log_of("AllTraffic").read_text()
     assert output.count("Successfully installed kennel-1.0") == 2
 
 

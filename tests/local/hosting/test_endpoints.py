@@ -26,6 +26,7 @@ from dogbreed_sdk.local.store import ENDPOINT
 from tests.waiting import wait_for
 
 NAME = "doubling"
+VARIANT = "AllTraffic"
 CODE = """
 import json, os, time
 def model_fn(model_dir):
@@ -47,7 +48,7 @@ class Endpoints:
         self._folder = folder
 
     def create(self, code: str = CODE, environment: dict[str, str] | None = None, *, wait: bool = True) -> None:
-        state = {"status": "Creating", "failure": None, "server": None, "serving": self.serving(code, environment)}
+        state = {"status": "Creating", "failure": None, "serving": self.serving(code, environment)}
         self.store.create(ENDPOINT, NAME, {}, state)
         endpoints.launch(self.store, NAME)
         if wait:
@@ -70,11 +71,16 @@ class Endpoints:
         archive = self._folder / f"model-{abs(hash(code))}.tar.gz"
         pack(content, archive)
         container = {"Image": "local/image", "ModelDataUrl": archive.as_uri(), "Environment": environment or {}}
-        return {"config": archive.stem, "container": container, "variant": {"VariantName": "AllTraffic"}}
+        served = {"variant": {"VariantName": VARIANT}, "model": archive.stem, "container": container}
+        return {"config": archive.stem, "variants": [served]}
 
     @property
     def state(self) -> dict[str, Any]:
         return self.store.get(ENDPOINT, NAME).state
+
+    @property
+    def server(self) -> Any:
+        return self.state["servers"][VARIANT]
 
     @property
     def folder(self) -> EndpointFolder:
@@ -84,7 +90,7 @@ class Endpoints:
         wait_for(condition, seconds, state=lambda: self.state)
 
     def call(self, body: object, **headers: str) -> tuple[int, str]:
-        return post(servers.ensure_running(self.store, NAME), body, **headers)
+        return post(servers.ensure_running(self.store, NAME, VARIANT), body, **headers)
 
 
 # urlopen keeps the proxies that it found at its first call in this process, which may have been another test's.
@@ -117,9 +123,9 @@ class TestLife:
         hosting.create(wait=False)
         assert hosting.state["status"] == "Creating"
         hosting.until(lambda: hosting.state["status"] == "InService")
-        assert is_alive(hosting.state["server"])
+        assert is_alive(hosting.server)
         assert hosting.call([1, 2]) == (200, "[2, 4]")
-        assert last_lines(hosting.folder.log, 1) == ["loaded from /opt/ml/model"]
+        assert last_lines(hosting.folder.log_of(VARIANT), 1) == ["loaded from /opt/ml/model"]
 
     def test_a_model_that_cannot_load_says_why(self, hosting: Endpoints) -> None:
         hosting.create("raise ImportError('no module named dogs')")
@@ -137,16 +143,14 @@ class TestLife:
         (archive,) = tmp_path.glob("model-*.tar.gz")
         content = archive.read_bytes()
         archive.write_bytes(content[:-8] + bytes(4) + content[-4:])
-        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "server": None, "serving": serving})
+        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "serving": serving})
         endpoints.launch(hosting.store, NAME)
         hosting.until(lambda: hosting.state["status"] != "Creating")
         assert hosting.state["status"] == "Failed"
         assert f"{archive} is not a complete tar archive, or it is damaged" in hosting.state["failure"]
 
     def test_whatever_goes_wrong_is_noted(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-        hosting.store.create(
-            ENDPOINT, NAME, {}, {"status": "Creating", "server": None, "serving": hosting.serving(CODE, None)}
-        )
+        hosting.store.create(ENDPOINT, NAME, {}, {"status": "Creating", "serving": hosting.serving(CODE, None)})
 
         def fail(*_: object) -> None:
             raise RuntimeError("never seen before")
@@ -164,34 +168,34 @@ class TestLife:
 
     def test_a_crashed_server_is_started_again(self, hosting: Endpoints) -> None:
         hosting.create()
-        first = hosting.state["server"]
+        first = hosting.server
         os.kill(first["pid"], signal.SIGKILL)
         assert wait_for_end(first, timeout=5)
         assert hosting.call([3]) == (200, "[6]")
-        assert hosting.state["server"] != first
+        assert hosting.server != first
 
     def test_many_callers_start_one_server(self, hosting: Endpoints) -> None:
         hosting.create()
-        os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.state["server"], timeout=5)
+        os.kill(hosting.server["pid"], signal.SIGKILL)
+        assert wait_for_end(hosting.server, timeout=5)
         with ThreadPoolExecutor(8) as pool:
-            ports = set(pool.map(lambda _: servers.ensure_running(hosting.store, NAME), range(8)))
+            ports = set(pool.map(lambda _: servers.ensure_running(hosting.store, NAME, VARIANT), range(8)))
         assert len(ports) == 1
-        starts = [line for line in last_lines(hosting.folder.log, 50) if line.startswith("loaded")]
+        starts = [line for line in last_lines(hosting.folder.log_of(VARIANT), 50) if line.startswith("loaded")]
         assert len(starts) == 2
 
     def test_an_idle_server_ends_and_comes_back(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(servers.IDLE_VARIABLE, "0.4")
         hosting.create()
-        assert wait_for_end(hosting.state["server"], timeout=10)
+        assert wait_for_end(hosting.server, timeout=10)
         assert hosting.state["status"] == "InService"
         assert hosting.call([1]) == (200, "[2]")
 
     def test_yesterdays_endpoint_answers_although_its_archive_is_gone(self, hosting: Endpoints) -> None:
         hosting.create()
-        os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.state["server"], timeout=5)
-        Path(hosting.state["serving"]["container"]["ModelDataUrl"].removeprefix("file://")).unlink()
+        os.kill(hosting.server["pid"], signal.SIGKILL)
+        assert wait_for_end(hosting.server, timeout=5)
+        Path(hosting.state["serving"]["variants"][0]["container"]["ModelDataUrl"].removeprefix("file://")).unlink()
         assert hosting.call([1]) == (200, "[2]")
 
     def test_an_update_loses_no_request(self, hosting: Endpoints) -> None:
@@ -206,7 +210,7 @@ class TestLife:
         with ThreadPoolExecutor(1) as pool:
             caller = pool.submit(keep_calling)
             hosting.until(lambda: answers)
-            old = hosting.state["server"]
+            old = hosting.server
             hosting.update(CODE.replace("return 2", "return 3"))
             assert hosting.call([1]) == (200, "[3]")
             assert wait_for_end(old, timeout=10)
@@ -224,12 +228,12 @@ class TestLife:
         hosting.update(CODE)
         assert hosting.call([1]) == (200, "[2]")
         hosting.until(lambda: len(list(hosting.folder.path.glob("model-*"))) == 1)
-        assert hosting.folder.model(hosting.state["deployment"]["digest"]).is_dir()
+        assert hosting.folder.model(hosting.state["deployments"][VARIANT]["digest"]).is_dir()
 
     def test_an_idle_endpoint_answers_during_an_update(self, hosting: Endpoints, tmp_path: Path) -> None:
         hosting.create()
-        os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.state["server"], timeout=5)
+        os.kill(hosting.server["pid"], signal.SIGKILL)
+        assert wait_for_end(hosting.server, timeout=5)
         may_load = tmp_path / "may-load"
         loading = f"while not os.path.exists({str(may_load)!r}): time.sleep(0.02)\n    return 3"
         with ThreadPoolExecutor(1) as pool:
@@ -262,14 +266,14 @@ class TestLife:
 
     def test_stopping_answers_what_was_accepted(self, hosting: Endpoints) -> None:
         hosting.create()
-        server = hosting.state["server"]
+        server = hosting.server
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(post, server["port"], "slow")
-            hosting.until(lambda: "begun" in hosting.folder.log.read_text())
+            hosting.until(lambda: "begun" in hosting.folder.log_of(VARIANT).read_text())
             servers.stop(hosting.store, NAME)
             assert slow.result() == (200, '["ss", "ll", "oo", "ww"]')
         assert not is_alive(server)
-        assert hosting.folder.log.exists()
+        assert hosting.folder.log_of(VARIANT).exists()
 
     @pytest.mark.parametrize("crashed", [False, True])
     def test_what_a_model_has_started_ends_with_its_endpoint(self, hosting: Endpoints, crashed: bool) -> None:
@@ -283,8 +287,8 @@ class TestLife:
         pid = int(hosting.call([1])[1])
         assert identify(pid) is not None
         if crashed:
-            os.kill(hosting.state["server"]["pid"], signal.SIGKILL)
-            assert wait_for_end(hosting.state["server"], timeout=5)
+            os.kill(hosting.server["pid"], signal.SIGKILL)
+            assert wait_for_end(hosting.server, timeout=5)
         servers.stop(hosting.store, NAME)
         assert identify(pid) is None
 
@@ -294,7 +298,7 @@ class TestLife:
         (hosting.folder.path / ".model.00000000-1-00000000.partial/model").mkdir(parents=True)
         servers.stop(hosting.store, NAME)
         assert {path.name for path in hosting.folder.path.iterdir()} == {
-            "log.jsonl", "server.log", "supervisor.log", "lock", "supervisor.lock"
+            "log-AllTraffic.jsonl", "server-AllTraffic.log", "supervisor.log", "lock", "supervisor.lock"
         }  # fmt: skip
 
     def test_an_endpoint_that_is_being_deleted_is_not_started_again(self, hosting: Endpoints) -> None:
@@ -302,7 +306,7 @@ class TestLife:
         hosting.store.update(ENDPOINT, NAME, lambda state: state.update(status="Deleting"))
         servers.stop(hosting.store, NAME)
         with pytest.raises(EndpointNotReadyError, match="Endpoint doubling is Deleting"):
-            servers.ensure_running(hosting.store, NAME)
+            servers.ensure_running(hosting.store, NAME, VARIANT)
         assert not [path for path in hosting.folder.path.iterdir() if path.is_dir()]
 
 
