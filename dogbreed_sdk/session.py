@@ -209,6 +209,22 @@ class Session:
                 self._bucket = account.default_bucket(self.client, self.region)
             return join(f"s3://{self._bucket}", self._prefix)
 
+    @property
+    def bucket_name(self) -> str:
+        """Name of the S3 bucket, which may not exist yet: `base_uri` creates it.
+
+        Raises:
+            ConfigurationError: This is local SageMaker, which has no bucket.
+            AccessError: The credentials do not work.
+        """
+        if self.is_local:
+            raise ConfigurationError(f"{self!r} has no bucket; its files are below {self.root}.")
+        if self._bucket is not None:
+            return self._bucket
+        from dogbreed_sdk.aws import account  # noqa: PLC0415
+
+        return account.default_bucket_name(self.client, self.region)
+
     def image_uri(self, scope: str, instance_type: str) -> str:
         """The container image for ``training`` or ``inference``; local SageMaker uses this Python environment."""
         if self.is_local:

@@ -15,6 +15,7 @@ from training_scripts.models.bundle import SERVING_MODULES
 SDK = Path(dogbreed_sdk.__file__).parent
 SCRIPTS = Path(training_scripts.__file__).parent
 PURE = (
+    "aws/policy.py",
     "aws/requests/*.py",
     "client/argument_checks.py",
     "client/images/jpeg.py",
@@ -40,7 +41,7 @@ LAYERS = (
     ("cli",),
     ("service",),
     ("",),  # dogbreed_sdk itself: the public names
-    ("debugging",),
+    ("debugging", "doctor"),
     ("jobs",),
     ("endpoints", "testing"),
     ("client", "datasets"),

@@ -45,15 +45,23 @@ def role_arn(client: Clients, role: str | None) -> str:
         raise translate(error, f"look up role {role}", otherwise=AccessError) from error
 
 
+def default_bucket_name(client: Clients, region: str) -> str:
+    """The name of SageMaker's usual bucket of the account and region, whether or not it exists.
+
+    Raises:
+        AccessError: The credentials do not work.
+    """
+    return _usual_name(region, _account_number(client))
+
+
 def default_bucket(client: Clients, region: str) -> str:
     """SageMaker's usual bucket of the account and region, created if it is missing.
 
     Raises:
         AccessError: The bucket belongs to another account, or creating it is not allowed.
     """
-    with translated("ask AWS for the account number", otherwise=AccessError):
-        account = client("sts").get_caller_identity()["Account"]
-    name = f"sagemaker-{region}-{account}"
+    account = _account_number(client)
+    name = _usual_name(region, account)
     s3 = client("s3")
     try:
         # The expected owner keeps data out of a bucket that somebody else created under this predictable name.
@@ -89,3 +97,12 @@ def check(client: Clients, *, region: str, role: str, bucket: str) -> None:
         client("s3").head_bucket(Bucket=bucket)
     with translated(f"list training jobs in {region} (role {role})", otherwise=AccessError):
         client("sagemaker").list_training_jobs(MaxResults=1)
+
+
+def _account_number(client: Clients) -> str:
+    with translated("ask AWS for the account number", otherwise=AccessError):
+        return client("sts").get_caller_identity()["Account"]
+
+
+def _usual_name(region: str, account: str) -> str:
+    return f"sagemaker-{region}-{account}"

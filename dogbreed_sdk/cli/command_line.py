@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.session import default_root
+from dogbreed_sdk.session import Session, default_root
 
+_OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS add --aws."
 # How the library writes remedies about data sets: a Python method, or a command in backquotes.
 _METHOD_OR_COMMAND = re.compile(r"BreedDataset\.\w+\(\)(?: or|, or on the command line with) `dogbreed ([^`]*)`")
 
@@ -31,6 +32,26 @@ def command_line(options: argparse.Namespace | None, *words: object) -> str:
 def as_command(text: str) -> str:
     """A remedy about a data set that names only the command to paste, and not the Python method."""
     return _METHOD_OR_COMMAND.sub(lambda match: _quoted(f"{command_line(None)} {match[1]}"), text)
+
+
+def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
+    """A message of the library in the command line's terms: options instead of Python's arguments and methods.
+
+    Args:
+        message: The library's message.
+        options: The current command's.
+    """
+    root = read.root(options)
+    here = repr(Session.local(root))
+    elsewhere = _OTHER_PLACES if here in message or f"The folder {root} " in message else ""
+    message = message.replace(here, f"local SageMaker in {root}")
+    message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
+    message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
+    message = re.sub(r"Session\.aws\((\w+)=…\)", r"--\1", message)
+    message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
+    message = as_command(message)
+    message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)
+    return message + elsewhere
 
 
 def _quoted(command: str) -> str:

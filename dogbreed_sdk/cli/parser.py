@@ -22,6 +22,7 @@ from dogbreed_sdk.cli import (
     commands,
     completion_command,
     data_commands,
+    doctor_command,
     local_commands,
     models,
     quickstart,
@@ -380,6 +381,9 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         quickstart.run,
         _quickstart_arguments,
         where=("local",),
+    ),
+    Command(
+        "doctor", "check this machine, or an AWS account, before the first job", doctor_command.run, doctor_command.add
     ),
     CommandGroup(
         "data",

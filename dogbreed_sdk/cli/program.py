@@ -9,7 +9,6 @@ import argparse
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import traceback
@@ -21,14 +20,12 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk._util.signals import end_on_hangup
-from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import output
-from dogbreed_sdk.cli.command_line import as_command, command_line
+from dogbreed_sdk.cli.command_line import command_line, in_terms_of_commands
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.terminal import safe_streams
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import without_secrets
 
 EXIT_FAILED = 1
@@ -41,7 +38,6 @@ _CONTROLS = {
     "search": (("jobs",), ("stop", "{name}")),
     "endpoint": (("endpoints",), ("delete", "{name}")),
 }
-_OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS add --aws."
 
 
 class _Terminated(KeyboardInterrupt):
@@ -84,7 +80,7 @@ def _run(given: list[str]) -> int:
     except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
         if options.debug:
             traceback.print_exc()
-        _print_error(error, _for_command_line(str(error), options), as_json=options.json)
+        _print_error(error, in_terms_of_commands(str(error), options), as_json=options.json)
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return outcome.exit_code
 
@@ -95,26 +91,6 @@ def _print_error(error: Exception, message: str, *, as_json: bool) -> None:
     print(f"error: {message}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": message, "kind": type(error).__name__}))
-
-
-def _for_command_line(message: str, options: argparse.Namespace) -> str:
-    """A message of the library in the command line's terms: options instead of Python's arguments and methods.
-
-    Args:
-        message: The library's message.
-        options: The current command's.
-    """
-    root = read.root(options)
-    here = repr(Session.local(root))
-    elsewhere = _OTHER_PLACES if here in message or f"The folder {root} " in message else ""
-    message = message.replace(here, f"local SageMaker in {root}")
-    message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
-    message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
-    message = re.sub(r"Session\.aws\((\w+)=…\)", r"--\1", message)
-    message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
-    message = as_command(message)
-    message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)
-    return message + elsewhere
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

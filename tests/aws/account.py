@@ -26,6 +26,7 @@ class RecordedSageMaker:
     def __init__(self, boto3_session: boto3.Session) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.refusals: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, dict[str, Any]] = {"ListTrainingJobs": {"TrainingJobSummaries": []}}
         boto3_session.events.register("before-call.sagemaker", self._answer)
 
     def sent(self, operation: str) -> list[dict[str, Any]]:
@@ -43,6 +44,8 @@ class RecordedSageMaker:
         return response(200), {**self._content(model.name, body), "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _content(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        if operation in self.answers:
+            return self.answers[operation]
         now = datetime.datetime.now(datetime.timezone.utc)
         name = next((value for key, value in body.items() if key.endswith("Name")), "")
         if operation == "DescribeTrainingJob":

@@ -21,7 +21,11 @@ def said(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "error", "see"),
     [
-        (["trian"], "dogbreed has no command 'trian'; did you mean train? Commands: quickstart, data", "dogbreed"),
+        (
+            ["trian"],
+            "dogbreed has no command 'trian'; did you mean train? Commands: quickstart, doctor, data",
+            "dogbreed",
+        ),
         (["predict"], "dogbreed has no command 'predict'; did you mean classify?", "dogbreed"),
         (["data", "chekc"], "dogbreed data has no command 'chekc'; did you mean check?", "dogbreed data"),
         (["data"], "dogbreed data needs a command: sample, download, check", "dogbreed data"),

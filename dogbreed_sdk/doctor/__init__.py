@@ -1,0 +1,1 @@
+"""Checks before the first job: this machine, this installation, and the AWS account."""
