@@ -56,6 +56,10 @@ INVOKE_DEADLINE_SECONDS: Final = 90.0
 # An attempt shortly before the deadline may take at least this long.
 INVOKE_SHORTEST_TIMEOUT_SECONDS: Final = 0.5
 
+# Of a request to an asynchronous endpoint, with its wait in the queue: SageMaker's own limit for the model's part
+# (API reference, InvokeEndpointAsync, InvocationTimeoutSeconds). An endpoint can also start its first instance in it.
+ASYNCHRONOUS_SECONDS: Final = 900.0
+
 # Maximum number of connections that a client keeps; they are opened when needed.
 INVOKE_CONNECTIONS: Final = 64
 # Pictures that classify_many sends concurrently: enough to keep two instances of two cores busy, or a laptop.

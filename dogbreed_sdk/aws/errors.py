@@ -196,6 +196,12 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
         )
     if code == _NOT_READY_CODE or "is not in service" in message.lower():
         return EndpointNotReadyError(f"Endpoint {endpoint_name} is not ready: {message}", request_id=request_id)
+    if code in _VALIDATION_CODES and "asynchronous" in message.lower():
+        return EndpointError(
+            f"Could not {doing}: {sentence(message)} Create its client with Deployment(name, session).classifier(), "
+            "which uses asynchronous endpoints, too.",
+            request_id=request_id,
+        )
     if code == "ServiceUnavailable":
         return ThrottledError(f"Endpoint {endpoint_name} is overloaded: {message}", request_id=request_id)
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
@@ -222,7 +228,8 @@ def _model_error(error: ClientError, endpoint_name: str) -> DogBreedError:
             f"The model behind endpoint {endpoint_name} timed out: {original or message}",
             request_id=request_id,
         )
-    return ModelError(f"The model behind endpoint {endpoint_name} answered {status}: {original}", request_id=request_id)
+    did = f"answered {status}" if status else "failed"
+    return ModelError(f"The model behind endpoint {endpoint_name} {did}: {original}", request_id=request_id)
 
 
 def is_transient(error: BaseException) -> bool:

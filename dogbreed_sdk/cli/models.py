@@ -108,7 +108,8 @@ def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
     labels = read.labels(options.labels)
     with found(options.model, options) as model:
         if model.kind == "endpoint":
-            made = BreedClassifier(model.address, session=model.session, labels=labels)
+            assert model.session is not None
+            made = Deployment(model.address, model.session).classifier(labels=labels)
         elif model.kind == "server":
             made = BreedClassifier.from_server(model.address, labels=labels)
         else:

@@ -14,6 +14,7 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.deletion import (
     attempt_all,
     cleaning_up,
@@ -28,6 +29,7 @@ from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundEr
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
+        AsyncInferenceConfigOutputTypeDef,
         DescribeEndpointConfigOutputTypeDef,
         DescribeEndpointOutputTypeDef,
         EndpointSummaryTypeDef,
@@ -72,15 +74,49 @@ class Deployment:
     def classifier(self, **options: Unpack[Options]) -> BreedClassifier:
         """A client of the endpoint.
 
+        An asynchronous endpoint is used like any other: its client uploads each picture, waits for the response on S3,
+        and deletes both, unless the endpoint also notifies others of its responses. Their ``request_id`` is the
+        inference id, under which the endpoint's log has the request.
+
         Args:
-            options: `BreedClassifier`'s options; the default of ``max_payload_bytes`` is smaller for a serverless
-                endpoint.
+            options: `BreedClassifier`'s options. The default of ``max_payload_bytes`` is smaller for a serverless
+                endpoint, those of ``read_timeout`` and ``deadline`` are 15 minutes for an asynchronous one.
         """
         from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415
 
-        if "max_payload_bytes" not in options and self._is_serverless():
+        config = self._config()
+        if config is not None and "AsyncInferenceConfig" in config:
+            return self._asynchronous_classifier(config["AsyncInferenceConfig"], options)
+        if (
+            config is not None
+            and "max_payload_bytes" not in options
+            and any("ServerlessConfig" in variant for variant in config["ProductionVariants"])
+        ):
             options["max_payload_bytes"] = defaults.SERVERLESS_PAYLOAD_BYTES
         return BreedClassifier(self.endpoint_name, session=self.session, **options)
+
+    def _asynchronous_classifier(self, config: AsyncInferenceConfigOutputTypeDef, options: Options) -> BreedClassifier:
+        from dogbreed_sdk.client.classifier import BreedClassifier  # noqa: PLC0415
+        from dogbreed_sdk.client.transports.asynchronous import AsynchronousTransport, Folders  # noqa: PLC0415
+
+        output = config["OutputConfig"]
+        folders = Folders(join(output["S3OutputPath"], "inputs"), bool(output.get("NotificationConfig")))
+        transport = AsynchronousTransport(self.endpoint_name, self.session, folders)
+        limits: Options = {
+            "read_timeout": defaults.ASYNCHRONOUS_SECONDS,
+            "deadline": defaults.ASYNCHRONOUS_SECONDS,
+            **options,
+        }
+        return BreedClassifier.from_transport(transport, **limits)
+
+    def _config(self) -> DescribeEndpointConfigOutputTypeDef | None:
+        """The endpoint's configuration; None if the caller may not read it."""
+        try:
+            return self.session.client("sagemaker").describe_endpoint_config(
+                EndpointConfigName=self._describe()["EndpointConfigName"]
+            )
+        except (DogBreedError, ClientError, BotoCoreError):
+            return None
 
     def captured(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[CapturedRequest]:
         """The requests and responses that were captured so far, hour by hour, oldest first.
@@ -104,16 +140,6 @@ class Deployment:
         return read_captured(
             self.session.storage, config["DestinationS3Uri"], self.endpoint_name, since=since, until=until
         )
-
-    def _is_serverless(self) -> bool:
-        """Whether the endpoint is serverless; False if the caller may not read its configuration."""
-        try:
-            config = self.session.client("sagemaker").describe_endpoint_config(
-                EndpointConfigName=self._describe()["EndpointConfigName"]
-            )
-        except (DogBreedError, ClientError, BotoCoreError):
-            return False
-        return any("ServerlessConfig" in variant for variant in config["ProductionVariants"])
 
     def wait(
         self,

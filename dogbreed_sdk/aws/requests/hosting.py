@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from dogbreed_sdk.aws.requests.tags import tag_list
+from training_scripts.data import limits
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.literals import AsyncNotificationTopicTypesType, ProductionVariantInstanceTypeType
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 
 VARIANT_NAME = "AllTraffic"
 
-# What AWS's PyTorch serving container reads (sagemaker-inference toolkit, environment.py): without both, an
-# inference.py inside the model artifact is silently ignored.
+# What AWS's PyTorch serving container reads. Without the first two, an inference.py inside the model artifact is
+# silently ignored (sagemaker-inference toolkit, environment.py). TorchServe refuses requests above 6.5 MB, a quarter of
+# what SageMaker passes on, unless its own variable says otherwise (pytorch/serve, docs/configuration.md).
 SERVING_ENVIRONMENT = {
     "SAGEMAKER_PROGRAM": "inference.py",
     "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    "TS_MAX_REQUEST_SIZE": str(limits.MAX_REALTIME_REQUEST_BYTES),
 }
 
 # Bodies that are captured as text; all others are captured in base 64. The pattern of JsonContentTypes (API reference,

@@ -72,7 +72,7 @@ class EndpointTransport(Transport):
             ClientError: AWS or the model refused it.
             BotoCoreError: The response is missing or incomplete.
         """
-        client = _client(self.session.boto3_session, connect_timeout, _rounded_up(read_timeout), self._connections)
+        client = self._runtime(connect_timeout, read_timeout)
         with deadlines.Deadline(read_timeout):
             answer = client.invoke_endpoint(
                 EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
@@ -83,6 +83,10 @@ class EndpointTransport(Transport):
             # end of the stream for the end of the headers.
             raise ResponseStreamingError(error="the response is empty")
         return Response(content, answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
+
+    def _runtime(self, connect_timeout: float, read_timeout: float) -> SageMakerRuntimeClient:
+        """The client with these timeouts; `deadlines` ends a request to the second."""
+        return _client(self.session.boto3_session, connect_timeout, _rounded_up(read_timeout), self._connections)
 
     def is_transient(self, error: BaseException) -> bool:
         """True for throttling, a server's fault, or a lost connection."""
