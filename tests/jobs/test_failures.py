@@ -97,3 +97,138 @@ def test_without_a_log_the_exception_is_found_below_its_frames() -> None:
 )
 def test_an_objective_that_is_not_there_comes_with_a_remedy(reason: str, advice: str) -> None:
     assert advice in diagnose(reason, []).fix
+
+
+# Reasons as AWS has given them, from public reports; account numbers and names are made up.
+REASONS_OF_AWS = [
+    (
+        (
+            "CapacityError: Unable to provision requested ML compute capacity due to "
+            "InsufficientInstanceCapacity error. Please retry using a different ML instance type or after "
+            "some time."
+        ),
+        "capacity",
+        "choose another one",
+    ),
+    (
+        (
+            "ResourceLimitExceeded: The account-level service limit 'ml.p3.2xlarge for training job usage' is"
+            " 0 Instances, with current utilization of 0 Instances and a request delta of 1 Instances."
+        ),
+        "quota",
+        "quota 'ml.p3.2xlarge for training job usage' is 0",
+    ),
+    (
+        (
+            "ClientError: TrainingHostAgent Initialization failed:InvalidInputException: SageMaker is unable "
+            "to perform: sts:AssumeRole on the role. Check if you have a trust relationship for "
+            "'sagemaker.amazonaws.com'."
+        ),
+        "role not assumable",
+        "dogbreed doctor --policy trust",
+    ),
+    (
+        (
+            "ClientError: Data download failed:User: arn:aws:sts::111122223333:assumed-role/dogs/SageMaker is"
+            ' not authorized to perform: s3:ListBucket on resource: "arn:aws:s3:::my-dogs" because no '
+            "identity-based policy allows the s3:ListBucket action"
+        ),
+        "permission",
+        "s3:ListBucket on arn:aws:s3:::my-dogs ",
+    ),
+    (
+        (
+            "ClientError: Data download failed:Unable to download object s3://my-dogs/x.jpg (AccessDenied: "
+            "Access Denied)"
+        ),
+        "permission",
+        "access to the URI",
+    ),
+    (
+        "An error occurred (AccessDenied) when calling the PutObject operation: Access Denied",
+        "permission",
+        "the action that PutObject needs",
+    ),
+    (
+        (
+            "ClientError: Cannot find repository: dogs in registry ID: 111122223333 Please check if your ECR "
+            "repository and image exist and role arn:aws:iam::111122223333:role/dogs has proper pull "
+            "permissions for SageMaker"
+        ),
+        "image not found",
+        "ecr:BatchGetImage",
+    ),
+    (
+        (
+            "ClientError: Data download failed:Failed to download data. S3 key: s3://b/shared//x.txt has an "
+            "illegal char sub-sequence '//' in it"
+        ),
+        "data not found",
+        "'//'",
+    ),
+    (
+        "AlgorithmError: , exit code: 137",
+        "out of memory",
+        "larger instance",
+    ),
+    (
+        ("ClientError: Please use an instance type with more memory, or reduce the size of training data processed."),
+        "out of memory",
+        "larger instance",
+    ),
+    (
+        "AlgorithmError: RuntimeError: DataLoader worker (pid 42) is killed by signal: Bus error.",
+        "out of memory",
+        "fewer workers",
+    ),
+    (
+        ("AlgorithmError: ConnectTimeoutError: Connect timeout on endpoint URL: https://s3.amazonaws.com/my-dogs"),
+        "network",
+        "gateway endpoint",
+    ),
+    (
+        "AlgorithmError: train.py: error: unrecognized arguments: --epoch 3",
+        "hyperparameter",
+        "Correct the hyperparameter --epoch;",
+    ),
+    (
+        "InternalServerError: We encountered an internal error. Please try again.",
+        "service error",
+        "start the job again",
+    ),
+    (
+        "ClientError: kms:Decrypt: the ciphertext refers to a customer master key that does not exist",
+        "permission",
+        "kms",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "kind", "advice"), REASONS_OF_AWS)
+def test_aws_own_reasons_are_translated(reason: str, kind: str, advice: str) -> None:
+    failure = diagnose(reason, [])
+    assert (failure.kind, advice in failure.fix) == (kind, True), failure
+
+
+def test_a_message_of_our_scripts_about_a_hyperparameter_names_it() -> None:
+    failure = diagnose("AlgorithmError", ["reading data", "error: lr: -1 is not a number above 0"])
+    assert (failure.kind, "hyperparameter lr;" in failure.fix) == ("hyperparameter", True)
+
+
+def test_an_exception_about_a_value_is_no_hyperparameter() -> None:
+    log = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: the width must be even"]
+    assert diagnose("AlgorithmError", log).kind == "script error"
+
+
+def test_the_place_in_the_script_is_named_and_not_one_in_a_package() -> None:
+    log = [
+        "Traceback (most recent call last):",
+        '  File "/opt/ml/code/train.py", line 31, in <module>',
+        "    model(pictures)",
+        '  File "/opt/conda/lib/python3.12/site-packages/torch/nn/modules/module.py", line 1751, in _call_impl',
+        "    return forward_call(*args, **kwargs)",
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x1280 and 512x133)",
+    ]
+    failure = diagnose("AlgorithmError: ExecuteUserScriptError", log)
+    assert (failure.location, failure.kind, failure.fix) == ("train.py:31", "script error", "")
+    assert diagnose("Something new", []).location == ""
