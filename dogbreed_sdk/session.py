@@ -18,8 +18,12 @@ from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import boto3
 
+    from dogbreed_sdk.aws.buckets import SessionBucket
+    from dogbreed_sdk.aws.sagemaker_config import SageMakerConfig
     from dogbreed_sdk.local import LocalSageMaker
 
 ROOT_VARIABLE = "DOGBREED_ROOT"
@@ -28,6 +32,7 @@ BUCKET_VARIABLE = "DOGBREED_BUCKET"
 
 _LOCAL_ROLE_ARN = "arn:aws:iam::000000000000:role/local-sagemaker"
 _LOCAL_IMAGE_URI = "local/this-python-environment"
+_PREFIX = "dogbreed"
 # API reference, OutputDataConfig and ResourceConfig: the id or alias of a key, or an ARN.
 _KMS_KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 
@@ -44,8 +49,6 @@ class Session:
         root: The folder of local SageMaker, or None.
         client: Gives the boto3 client of a service, created once and shared: ``session.client("sagemaker")``.
         storage: Files behind s3:// and file:// URIs.
-        kms_key: The key that encrypts what this session stores and its jobs' disks, or None.
-        vpc: The network that jobs and models run in, or None for SageMaker's own.
     """
 
     def __init__(
@@ -56,18 +59,18 @@ class Session:
         region: str | None = None,
         role: str | None = None,
         bucket: str | None = None,
-        prefix: str = "dogbreed",
+        prefix: str | None = None,
         profile: str | None = None,
         boto3_session: boto3.Session | None = None,
         kms_key: str | None = None,
         vpc: Vpc | None = None,
     ) -> None:
-        self.kms_key = _checked_kms_key(kms_key)
-        self.vpc = _checked_vpc(vpc)
         self.root = root
         self.is_local = root is not None
         self.client = Clients(lambda: self.boto3_session)
-        self.storage = Storage(lambda: self.client("s3"))
+        self.storage = Storage(lambda: self.client("s3"), bucket=self._session_bucket, kms_key=lambda: self.kms_key)
+        self._kms_key = _checked_kms_key(kms_key)
+        self._vpc = _checked_vpc(vpc)
         self._endpoint_url = endpoint_url
         self._region = region
         self._role = role
@@ -78,6 +81,8 @@ class Session:
         self._boto3_is_given = boto3_session is not None
         self._server: LocalSageMaker | None = None
         self._makes_root = True
+        self._config: SageMakerConfig | None = None
+        self._made_bucket: SessionBucket | None = None
         self._lock = RLock()
 
     @classmethod
@@ -119,7 +124,7 @@ class Session:
         region: str | None = None,
         role: str | None = None,
         bucket: str | None = None,
-        prefix: str = "dogbreed",
+        prefix: str | None = None,
         profile: str | None = None,
         boto3_session: boto3.Session | None = None,
         kms_key: str | None = None,
@@ -127,18 +132,27 @@ class Session:
     ) -> Session:
         """SageMaker on AWS.
 
+        What is not given is taken from environment variables, then from the configuration files of SageMaker's own SDK
+        (``~/.config/sagemaker/config.yaml`` and the administrator's; its ``SageMaker.TrainingJob`` and
+        ``PythonSDK.Modules.Session``), when it is first needed.
+
         Args:
             region: For example ``us-east-1``. Default: that of the AWS configuration.
-            role: Name or ARN of the role that jobs and models assume. Default: ``$DOGBREED_ROLE``, else the role
-                this code runs under. Invoking an endpoint needs no role.
-            bucket: S3 bucket for data, source and models. Default: ``$DOGBREED_BUCKET``, else SageMaker's usual
-                ``sagemaker-<region>-<account>``, created if missing.
-            prefix: Key prefix under which everything is stored in the bucket.
+            role: Name or ARN of the role that jobs and models assume. Default: ``$DOGBREED_ROLE``, else RoleArn of
+                SageMaker's configuration, else that of the SageMaker notebook, else the role this code runs under.
+                Invoking an endpoint needs no role.
+            bucket: S3 bucket for data, source and models. Default: ``$DOGBREED_BUCKET``, else DefaultS3Bucket of
+                SageMaker's configuration, else SageMaker's usual ``sagemaker-<region>-<account>``: the first upload
+                creates it if it is missing, private and encrypted.
+            prefix: Key prefix under which everything is stored in the bucket. Default: ``dogbreed``, in the
+                configuration's default bucket below its DefaultS3ObjectKeyPrefix.
             profile: Profile of the AWS configuration files.
             boto3_session: Your own boto3 session, instead of profile and region.
             kms_key: Id, alias or ARN of a KMS key, for uploads, results, and the disks of jobs and endpoints. The role
-                and you must be allowed to use it. Default: keys that AWS manages.
-            vpc: `Vpc` for jobs and models. Default: SageMaker's own network.
+                and you must be allowed to use it. Default: OutputDataConfig.KmsKeyId of SageMaker's configuration, else
+                keys that AWS manages.
+            vpc: `Vpc` for jobs and models. Default: VpcConfig of SageMaker's configuration, else SageMaker's own
+                network.
 
         Raises:
             ConfigurationError: kms_key is not the name of a key, or vpc not a `Vpc`.
@@ -186,32 +200,70 @@ class Session:
         """The role that jobs and models assume.
 
         Raises:
-            ConfigurationError: No role was given, and this code does not itself run under one.
+            ConfigurationError: No role was given or found, or SageMaker may not assume it.
+            AccessError: The credentials do not work.
         """
         if self.is_local:
             return _LOCAL_ROLE_ARN
-        with self._lock:
-            if self._role is None or not self._role.startswith("arn:"):
-                from dogbreed_sdk.aws import account  # noqa: PLC0415
+        from dogbreed_sdk.aws import roles  # noqa: PLC0415
 
-                self._role = account.role_arn(self.client, self._role)
+        with self._lock:
+            role, config = self._role, None
+            if role is None:
+                config = self._sagemaker_config()
+                role = config.role
+            if role is not None:
+                self._role = roles.named_role(self.client, role)
+            else:
+                self._role = roles.found_role(self.client, config_places=config.places if config else ())
             return self._role
 
     @property
+    def kms_key(self) -> str | None:
+        """The key that encrypts what this session stores and its jobs' disks, or None."""
+        return self._kms_key or (None if self.is_local else _checked_kms_key(self._sagemaker_config().kms_key))
+
+    @property
+    def vpc(self) -> Vpc | None:
+        """The network that jobs and models run in, or None for SageMaker's own."""
+        return self._vpc or (None if self.is_local else self._sagemaker_config().vpc)
+
+    @property
+    def default_tags(self) -> Mapping[str, str]:
+        """The tags that SageMaker's configuration gives to training jobs."""
+        return {} if self.is_local else self._sagemaker_config().tags
+
+    @property
     def base_uri(self) -> str:
-        """The folder (an s3:// or file:// URI) that holds data, source code, features and models."""
+        """The folder (an s3:// or file:// URI) that holds data, source code, features and models.
+
+        The bucket may not exist yet: `storage` creates the default one before it first writes to it.
+        """
         if self.root is not None:
             return container.path_to_uri(self._made_root() / "bucket")
-        with self._lock:
-            if self._bucket is None:
-                from dogbreed_sdk.aws import account  # noqa: PLC0415
+        bucket = self._aws_bucket()
+        prefix = self._prefix
+        if prefix is None:
+            # An administrator may allow only this part of the default bucket.
+            below = None if self._bucket else self._sagemaker_config().prefix
+            prefix = f"{below.strip('/')}/{_PREFIX}" if below else _PREFIX
+        return join(f"s3://{bucket.name}", prefix)
 
-                self._bucket = account.default_bucket(self.client, self.region)
-            return join(f"s3://{self._bucket}", self._prefix)
+    def check_account(self) -> None:
+        """Checks before any work that credentials, bucket and SageMaker can be used; creates the default bucket.
+
+        Raises:
+            ConfigurationError: The role or bucket is missing or cannot be used by SageMaker.
+            AccessError: Credentials or a permission are missing.
+        """
+        if not self.is_local:
+            from dogbreed_sdk.aws import account  # noqa: PLC0415
+
+            account.check(self.client, region=self.region, role=self.role_arn, bucket=self._aws_bucket())
 
     @property
     def bucket_name(self) -> str:
-        """Name of the S3 bucket, which may not exist yet: `base_uri` creates it.
+        """Name of the S3 bucket, which may not exist yet: the first upload creates it.
 
         Raises:
             ConfigurationError: This is local SageMaker, which has no bucket.
@@ -219,11 +271,7 @@ class Session:
         """
         if self.is_local:
             raise ConfigurationError(f"{self!r} has no bucket; its files are below {self.root}.")
-        if self._bucket is not None:
-            return self._bucket
-        from dogbreed_sdk.aws import account  # noqa: PLC0415
-
-        return account.default_bucket_name(self.client, self.region)
+        return self._aws_bucket().name
 
     def image_uri(self, scope: str, instance_type: str) -> str:
         """The container image for ``training`` or ``inference``; local SageMaker uses this Python environment."""
@@ -269,13 +317,35 @@ class Session:
             "bucket": self._bucket,
             "prefix": self._prefix,
             "profile": self._profile,
-            "kms_key": self.kms_key,
-            "vpc": self.vpc,
+            "kms_key": self._kms_key,
+            "vpc": self._vpc,
         }
         return _restored, (type(self), tuple(settings.items()), self._makes_root)
 
     def __repr__(self) -> str:
         return f"Session.local({str(self.root)!r})" if self.is_local else f"Session.aws(region={self._region!r})"
+
+    def _session_bucket(self) -> SessionBucket | None:
+        return None if self.is_local else self._aws_bucket()
+
+    def _aws_bucket(self) -> SessionBucket:
+        from dogbreed_sdk.aws.buckets import SessionBucket  # noqa: PLC0415
+
+        with self._lock:
+            if self._made_bucket is None:
+                given = self._bucket or self._sagemaker_config().bucket
+                self._made_bucket = SessionBucket(
+                    self.client, region=lambda: self.region, given=given, kms_key=self.kms_key
+                )
+            return self._made_bucket
+
+    def _sagemaker_config(self) -> SageMakerConfig:
+        from dogbreed_sdk.aws import sagemaker_config  # noqa: PLC0415
+
+        with self._lock:
+            if self._config is None:
+                self._config = sagemaker_config.read(self.client)
+            return self._config
 
     def _made_root(self) -> Path:
         assert self.root is not None

@@ -141,6 +141,8 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("SAGEMAKER_ADMIN_CONFIG_OVERRIDE", os.devnull)
+    monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", os.devnull)
 
 
 @pytest.fixture

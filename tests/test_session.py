@@ -10,7 +10,6 @@ import pytest
 from moto import mock_aws
 
 from dogbreed_sdk import AccessError, ConfigurationError, Session
-from dogbreed_sdk.aws import account as aws_account
 
 
 @pytest.fixture
@@ -53,19 +52,11 @@ def test_a_user_without_a_role_is_told_to_give_one(account: None) -> None:
         _ = Session.aws(region="us-east-1").role_arn
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
-def test_the_default_bucket_is_sagemakers_and_is_created(account: None, region: str) -> None:
-    session = Session.aws(region=region)
-    assert session.base_uri == f"s3://sagemaker-{region}-123456789012/dogbreed"
-    buckets = boto3.client("s3", region_name=region).list_buckets()["Buckets"]
-    assert [bucket["Name"] for bucket in buckets] == [f"sagemaker-{region}-123456789012"]
-
-
 def test_a_missing_bucket_is_found_before_any_job(account: None) -> None:
     make_role("SageMakerRole")
     session = Session.aws(region="us-east-1", role="SageMakerRole", bucket="no-such-bucket")
-    with pytest.raises(AccessError, match="reach bucket no-such-bucket"):
-        aws_account.check(session.client, region=session.region, role=session.role_arn, bucket="no-such-bucket")
+    with pytest.raises(ConfigurationError, match="bucket no-such-bucket does not exist"):
+        session.check_account()
 
 
 def test_missing_credentials_are_explained() -> None:

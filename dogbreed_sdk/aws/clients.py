@@ -84,6 +84,9 @@ def _config(service: str) -> Config:
 
     from dogbreed_sdk import defaults  # noqa: PLC0415
 
+    if service == "s3":
+        # Transfers use up to 40 connections; more threads than connections would open and close them all the time.
+        return Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=48, tcp_keepalive=True)
     if service != "sagemaker-runtime":
         return Config(retries={"mode": "standard", "max_attempts": 5})
     return Config(

@@ -13,7 +13,7 @@ from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_pro
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
-from dogbreed_sdk.aws.storage import join, split_s3_uri
+from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
 from dogbreed_sdk.jobs import source
@@ -418,10 +418,7 @@ class BreedTrainer:
         with optional.needed(extra="aws", purpose="train"):
             from dogbreed_sdk.aws.requests.training import JobSettings  # noqa: PLC0415
         if not self._account_checked:
-            from dogbreed_sdk.aws import account  # noqa: PLC0415
-
-            bucket, _ = split_s3_uri(self.session.base_uri)
-            account.check(self.session.client, region=self.session.region, role=self.session.role_arn, bucket=bucket)
+            self.session.check_account()
             self._account_checked = True
         return JobSettings(
             image_uri=self._image_uri or self.session.image_uri("training", self._instance_type),
@@ -432,7 +429,7 @@ class BreedTrainer:
             volume_size_gb=self._volume_size_gb,
             max_runtime_seconds=self._max_runtime_seconds,
             environment=self._environment,
-            tags=self._tags,
+            tags={**self.session.default_tags, **self._tags},
         )
 
     def _target(self) -> _Target:

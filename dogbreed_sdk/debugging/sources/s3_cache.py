@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from dogbreed_sdk.aws.storage import TRANSFER_THREADS, Storage, StoredFile, join
+from dogbreed_sdk.aws.storage import Storage, StoredFile, join
+from dogbreed_sdk.aws.transfers import TRANSFER_THREADS
 from dogbreed_sdk.debugging.sources.layout import COST_FILE, REPORT_RULES
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import write_atomically
