@@ -139,9 +139,7 @@ def _check(s3: S3Client, place: Mapping[str, Any], path: Path, head: Mapping[str
 
 
 def _is_same(s3: S3Client, place: Mapping[str, Any], path: Path, head: Mapping[str, Any]) -> bool | None:
-    return contents.is_same(
-        path, head, lambda: s3.head_object(**place, IfMatch=head["ETag"], PartNumber=1)["ContentLength"]
-    )
+    return contents.is_same(path, head, lambda: s3.head_object(**place, PartNumber=1)["ContentLength"])
 
 
 def _part_of(path: Path, place: Mapping[str, Any], head: Mapping[str, Any]) -> Path:
