@@ -17,7 +17,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dogbreed_sdk.aws.storage import TRANSFER_THREADS, join
+from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.aws.transfers import TRANSFER_THREADS
 from dogbreed_sdk.client import responses
 from dogbreed_sdk.errors import ModelError
 
