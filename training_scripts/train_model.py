@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_scripts.training import hyperparameters, runtime
+from training_scripts.training import hyperparameters, processes, runtime
 from training_scripts.training.callbacks import Callbacks
+from training_scripts.training.processes import Place, Processes
 from training_scripts.training.runtime import say
 from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
@@ -22,6 +24,28 @@ if TYPE_CHECKING:
     from training_scripts.training.evaluation import ModelEvaluation
     from training_scripts.training.hyperparameters import Hyperparameters
     from training_scripts.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training run needs from its process.
+
+    Attributes:
+        environ: SageMaker's variables.
+        stop: The request to stop.
+        callbacks: The recorder and the profiler.
+        place: The process's place among the processes of the job.
+    """
+
+    environ: Mapping[str, str]
+    stop: StopFlag
+    callbacks: Callbacks
+    place: Place
+
+    def report(self, line: str) -> None:
+        """Prints a line of the job's log, once for all processes."""
+        if self.place.is_first:
+            say(line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +60,9 @@ def run(entry_point: str, argv: Sequence[str] | None = None) -> int:
         print(f"{entry_point}.py [--name value ...]\n{hyperparameters.describe(entry_point)}")
         return 0
     stop = on_sigterm()
-    return runtime.run_entry_point(lambda: train(entry_point, arguments, os.environ, stop))
+    return processes.run_to_end(
+        lambda: runtime.run_entry_point(lambda: train(entry_point, arguments, os.environ, stop))
+    )
 
 
 def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
@@ -44,78 +70,114 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     begin = time.time()
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
     runtime.prepare_libraries()
+    place = processes.place(environ)
     callbacks = Callbacks()
-    if entry_point == "train_model":  # trials of a search must be quick, and only their metrics count
+    if (
+        entry_point == "train_model" and place.is_first
+    ):  # trials of a search must be quick, and only their metrics count
         from training_scripts.recording.recorder.job import callbacks as chosen  # noqa: PLC0415 - NumPy loads
 
         callbacks = chosen(settings, environ, begin=begin, report=say)
     try:
-        return train_with_callbacks(settings, environ, stop, callbacks)
+        return train_with_callbacks(settings, Job(environ, stop, callbacks, place))
     finally:
         callbacks.run_ends()
 
 
-def train_with_callbacks(
-    settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks
-) -> int:
-    """One training run of checked hyperparameters."""
+def train_with_callbacks(settings: Hyperparameters, job: Job) -> int:
+    """One training run of checked hyperparameters.
+
+    All processes of a job share a feature pass, and training on pictures. A head on stored features trains in seconds,
+    so the first process trains it alone.
+    """
     runtime.prepare()
     runtime.seed_everything(settings.seed)
 
     # Wrong arguments should fail before torch loads.
-    from training_scripts.data.inputs import read_inputs  # noqa: PLC0415
-    from training_scripts.training.evaluation import evaluate_model  # noqa: PLC0415
+    from training_scripts.data import inputs as training_inputs  # noqa: PLC0415
+    from training_scripts.features.store import PartDone  # noqa: PLC0415
 
+    environ, place = job.environ, job.place
+    if training_inputs.has_features(settings, environ):
+        if not place.is_first:
+            say("the first process trains the head on the stored features; this one has nothing to do")
+            return 0
+        place = Place()
     try:
-        inputs = read_inputs(settings, environ, report=say, check=stop.check, callbacks=callbacks)
-        sizes = ", ".join(f"{split} {inputs.batches.size(split)}" for split in ("train", "valid", "test"))
-        say(f"{inputs.backbone_name}: {len(inputs.classes)} classes; pictures: {sizes}")
-
-        trainer = prepare_trainer(inputs, settings, environ, stop, callbacks)
-        outcome = trainer.run()
+        with processes.connected(place, job.stop) as joined:
+            inputs = training_inputs.read_inputs(
+                settings,
+                environ,
+                report=job.report,
+                check=job.stop.check,
+                callbacks=job.callbacks,
+                processes=joined,
+            )
+            if inputs.backbone is not None:
+                return fit(inputs, job, joined)
+        return fit(inputs, job, Processes())
+    except PartDone:
+        say("this process's features are computed; the first process trains the head on all of them")
     except Stopped:
-        say("stopped before the first epoch was done: there is no model to keep")
-        return 0
-
-    evaluated = evaluate_model(trainer, outcome, epochs=settings.epochs, report=say)
-    for line in inputs.skipped():
-        say(f"skipped {line}")
-    folder = Path(environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
-    write_bundle(folder, inputs, trainer.network.head, evaluated)
+        job.report("stopped before the first epoch was done: there is no model to keep")
     return 0
 
 
-def prepare_trainer(
-    inputs: TrainingInputs,
-    settings: Hyperparameters,
-    environ: Mapping[str, str],
-    stop: StopFlag,
-    callbacks: Callbacks,
-) -> Trainer:
+def fit(inputs: TrainingInputs, job: Job, joined: Processes) -> int:
+    """Trains on the inputs, evaluates the model and writes its bundle.
+
+    Args:
+        inputs: What `read_inputs` returned.
+        job: The job.
+        joined: The processes that train together.
+
+    Raises:
+        Stopped: A stop was requested before the first epoch was done.
+    """
+    from training_scripts.training.evaluation import evaluate_model  # noqa: PLC0415 - torch loads
+
+    sizes = ", ".join(f"{split} {inputs.batches.size(split)}" for split in ("train", "valid", "test"))
+    job.report(f"{inputs.backbone_name}: {len(inputs.classes)} classes; pictures: {sizes}")
+    if joined.place.count > 1:
+        shared = f"share each batch of {inputs.settings.batch_size} pictures"
+        job.report(f"{joined.place.count} processes train together and {shared}")
+    trainer = prepare_trainer(inputs, job, joined)
+    outcome = trainer.run()
+    evaluated = evaluate_model(trainer, outcome, epochs=inputs.settings.epochs, report=job.report)
+    for line in inputs.skipped():
+        job.report(f"skipped {line}")
+    if joined.place.is_first:
+        folder = Path(job.environ.get("SM_MODEL_DIR", runtime.DEFAULT_MODEL_DIR))
+        write_bundle(folder, inputs, trainer.network.head, evaluated)
+    return 0
+
+
+def prepare_trainer(inputs: TrainingInputs, job: Job, joined: Processes) -> Trainer:
     """A trainer with a fresh head, drawn from the run's seed alone."""
     from training_scripts.models import heads  # noqa: PLC0415 - torch loads
     from training_scripts.models.network import Network  # noqa: PLC0415
     from training_scripts.training.checkpoints import Checkpoint  # noqa: PLC0415
     from training_scripts.training.trainer import Trainer  # noqa: PLC0415
 
+    settings = inputs.settings
     runtime.seed_everything(settings.seed)  # code that ran before must not change the head's initial weights
     head = heads.build(head_spec(settings), width=inputs.width, classes=len(inputs.classes))
     checkpoint = Checkpoint(
-        runtime.checkpoint_folder(environ),
+        runtime.checkpoint_folder(job.environ),
         run=inputs.identity(),
-        job=environ.get("TRAINING_JOB_NAME", ""),
-        report=say,
+        job=job.environ.get("TRAINING_JOB_NAME", ""),
+        report=job.report,
     )
-    network = Network(head, inputs.backbone, tuned=inputs.tuned)
     return Trainer(
-        network,
+        Network(head, inputs.backbone, tuned=inputs.tuned),
         inputs.batches,
         settings,
         checkpoint=checkpoint,
-        stop=stop,
-        report=say,
-        callbacks=callbacks,
-        facts=inputs.facts() if callbacks else {},
+        stop=job.stop,
+        report=job.report,
+        callbacks=job.callbacks,
+        facts=inputs.facts() if job.callbacks else {},
+        processes=joined,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
+from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
     from training_scripts.features.store import SplitFeatures
@@ -25,7 +26,7 @@ BATCHES_AHEAD = 2
 
 
 class Batches(Protocol):
-    """The batches of a training run."""
+    """The batches of a training run. A batch may have no target; its inputs then have one row without meaning."""
 
     def size(self, split: str) -> int:
         """Number of pictures in a split; 0 if the split is missing."""
@@ -74,6 +75,7 @@ class PictureBatches:
         views: Sequence[pictures.View],
         *,
         workers: int,
+        processes: Processes | None = None,
     ) -> None:
         """Starts no thread yet.
 
@@ -82,11 +84,15 @@ class PictureBatches:
             preprocessing: The pictures that the backbone expects.
             views: The views that train pictures are drawn from.
             workers: Threads that decode (Pillow and torch release the interpreter lock for it).
+            processes: The processes that share the pictures; each gets its part of every batch. If that is empty, it
+                gets a blank picture and no target.
+                Default: a single one.
         """
         self._dataset = dataset
         self._preprocessing = preprocessing
         self._views = tuple(views)
         self._workers = workers
+        self._processes = processes or Processes()
         self.skipped: dict[str, dict[str, str]] = {}
 
     def size(self, split: str) -> int:
@@ -98,12 +104,12 @@ class PictureBatches:
         samples = self._dataset.splits["train"]
         order, views = _draw(len(samples), len(self._views), generator)
         chosen = [(samples[row], self._views[views[row]]) for row in order]
-        return self._batches("train", chosen, batch_size)
+        return self._batches("train", self._processes.train_parts(chosen, batch_size))
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, each picture in its plain view."""
         chosen = [(sample, pictures.PLAIN) for sample in self._dataset.splits[split]]
-        return self._batches(split, chosen, batch_size)
+        return self._batches(split, self._processes.plain_parts(chosen, batch_size))
 
     def skipped_lines(self) -> list[str]:
         """A line for every picture that could not be read so far: its split, name and the reason."""
@@ -114,31 +120,38 @@ class PictureBatches:
         ]
 
     def _batches(
-        self, split: str, chosen: Sequence[tuple[image_folder.Sample, pictures.View]], batch_size: int
+        self, split: str, parts: Sequence[Sequence[tuple[image_folder.Sample, pictures.View]]]
     ) -> Iterator[Batch]:
         ahead: deque[list[Future[torch.Tensor | None]]] = deque()
-        starts = range(0, len(chosen), batch_size)
         with ThreadPoolExecutor(self._workers) as pool:
             try:
-                for number in range(len(starts) + BATCHES_AHEAD):
-                    if number < len(starts):
-                        part = chosen[starts[number] : starts[number] + batch_size]
-                        ahead.append([pool.submit(self._tensor, split, *one) for one in part])
+                for number in range(len(parts) + BATCHES_AHEAD):
+                    if number < len(parts):
+                        ahead.append([pool.submit(self._tensor, split, *one) for one in parts[number]])
                     if number >= BATCHES_AHEAD:
-                        part = chosen[starts[number - BATCHES_AHEAD] :][:batch_size]
                         tensors = [future.result() for future in ahead.popleft()]
-                        read = [
-                            (tensor, one[0].class_index)
-                            for tensor, one in zip(tensors, part, strict=True)
-                            if tensor is not None
-                        ]
-                        if read:
-                            yield torch.stack([tensor for tensor, _ in read]), torch.tensor([y for _, y in read])
+                        yield self._batch(parts[number - BATCHES_AHEAD], tensors)
             finally:
                 pool.shutdown(cancel_futures=True)
+        self._share_skipped(split)
         listing = [f"{name} ({reason})" for name, reason in sorted(self.skipped.get(split, {}).items())]
-        image_folder.check_skipped(split, len(chosen), listing)
+        image_folder.check_skipped(split, self.size(split), listing)
         image_folder.check_every_class(self._dataset, self.skipped.get("train", {}))
+
+    def _batch(
+        self, part: Sequence[tuple[image_folder.Sample, pictures.View]], tensors: Sequence[torch.Tensor | None]
+    ) -> Batch:
+        read = [(tensor, one[0].class_index) for tensor, one in zip(tensors, part, strict=True) if tensor is not None]
+        if not read:  # a blank picture without target, because some networks need at least one picture
+            crop = self._preprocessing.crop
+            return torch.zeros(1, 3, crop, crop), torch.empty(0, dtype=torch.int64)
+        return torch.stack([tensor for tensor, _ in read]), torch.tensor([target for _, target in read])
+
+    def _share_skipped(self, split: str) -> None:
+        """Learns from all processes which pictures of a split could not be read."""
+        for skipped in self._processes.gather(self.skipped.get(split, {})):
+            if skipped:
+                self.skipped.setdefault(split, {}).update(skipped)
 
     def _tensor(self, split: str, sample: image_folder.Sample, view: pictures.View) -> torch.Tensor | None:
         try:

@@ -19,6 +19,7 @@ from training_scripts.models import backbones, folding, state_dicts, unfreezing
 from training_scripts.training import runtime
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.hyperparameters import Hyperparameters
+from training_scripts.training.processes import Processes
 from training_scripts.training.resume import RunIdentity
 
 
@@ -79,6 +80,16 @@ class TrainingInputs:
         return RunIdentity(self.settings.to_dict(), self.fingerprint, tuple(self.classes), self.weights)
 
 
+def trains_on_pictures(settings: Hyperparameters) -> bool:
+    """Whether every epoch runs the backbone on pictures, rather than a head on stored features."""
+    return settings.features == "off" or bool(settings.unfreeze)
+
+
+def has_features(settings: Hyperparameters, environ: Mapping[str, str]) -> bool:
+    """Whether a job trains on the features in its `features` channel."""
+    return not trains_on_pictures(settings) and "SM_CHANNEL_FEATURES" in environ
+
+
 def read_inputs(
     settings: Hyperparameters,
     environ: Mapping[str, str],
@@ -86,6 +97,7 @@ def read_inputs(
     report: Callable[[str], object] = print,
     check: Callable[[], object] = lambda: None,
     callbacks: Callbacks | None = None,
+    processes: Processes | None = None,
 ) -> TrainingInputs:
     """Opens the `features` channel, or reads the picture channels.
 
@@ -99,13 +111,15 @@ def read_inputs(
         check: Called after every batch of a feature pass; an exception from it ends the pass, and the features
             computed so far are kept.
         callbacks: Called during a feature pass.
+        processes: The processes that share the pictures, in a feature pass and in training; default: a single one.
 
     Raises:
+        PartDone: The features are stored by the first process, and this is another one.
         ScriptError: The data, the features or the backbone are not usable.
     """
-    if settings.features == "off" or settings.unfreeze:
-        return _from_pictures(settings, environ)
-    if "SM_CHANNEL_FEATURES" in environ:
+    if trains_on_pictures(settings):
+        return _from_pictures(settings, environ, processes or Processes())
+    if has_features(settings, environ):
         store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
         image_folder.check_several_classes(store.classes)
         _check_goes_with(store, settings, environ)
@@ -122,6 +136,7 @@ def read_inputs(
         report=report,
         check=check,
         callbacks=callbacks,
+        processes=processes,
     )
     return _from_features(settings, store)
 
@@ -194,13 +209,16 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
     )
 
 
-def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> TrainingInputs:
+def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], processes: Processes) -> TrainingInputs:
     dataset = _dataset(environ)
+    fingerprint = image_folder.fingerprint(dataset)
+    _check_same_everywhere(fingerprint, settings, processes)
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
     tuned = unfreezing.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []
-    batches = PictureBatches(dataset, spec.preprocessing, views, workers=settings.workers or runtime.available_cores())
+    workers = settings.workers or runtime.cores_of_process()
+    batches = PictureBatches(dataset, spec.preprocessing, views, workers=workers, processes=processes)
     return TrainingInputs(
         batches=batches,
         settings=replace(settings, model=spec.name),
@@ -208,7 +226,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Tra
         classes=dataset.classes,
         preprocessing=spec.preprocessing,
         width=spec.feature_width,
-        fingerprint=image_folder.fingerprint(dataset),
+        fingerprint=fingerprint,
         weights=state_dicts.digest(backbone.state_dict()),
         views=views,
         backbone_state=backbone.state_dict,
@@ -218,3 +236,17 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str]) -> Tra
         targets={name: [sample.class_index for sample in samples] for name, samples in dataset.splits.items()},
         names={name: [sample.name for sample in samples] for name, samples in dataset.splits.items()},
     )
+
+
+def _check_same_everywhere(fingerprint: str, settings: Hyperparameters, processes: Processes) -> None:
+    """Refuses a job whose processes have different pictures, or too few for each batch."""
+    if len(set(processes.gather(fingerprint))) > 1:
+        raise image_folder.DataError(
+            "the instances have different pictures, and training draws every batch from all of them: give the channels "
+            "the S3DataDistributionType FullyReplicated."
+        )
+    if settings.batch_size < processes.place.count:
+        raise image_folder.DataError(
+            f"batch-size is {settings.batch_size}, and {processes.place.count} processes share each batch: set "
+            f"batch-size to at least {processes.place.count}."
+        )

@@ -27,6 +27,7 @@ from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.models import backbones, folding, state_dicts
 from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Callbacks
+from training_scripts.training.processes import Processes
 from training_scripts.training.runtime import available_cores, say
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ CHUNK = 128
 
 # Decoding takes at most a tenth of the time; two threads hide it behind the network.
 _DEFAULT_WORKERS = 2
+
+
+class PartDone(Exception):  # noqa: N818 - not an error
+    """This process has computed its part of the features; the first process of the job stores all of them."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ def extract(
     report: Callable[[str], object] = say,
     check: Callable[[], object] = lambda: None,
     callbacks: Callbacks | None = None,
+    processes: Processes | None = None,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens existing ones.
 
@@ -210,14 +216,19 @@ def extract(
         check: Called after every batch, and while another process uses the folder; an exception from it ends the pass
             in the same way.
         callbacks: Called during the pass, if there is one.
+        processes: The processes that share the pictures; default: a single one.
 
     Returns:
         The finished store, opened.
 
     Raises:
+        PartDone: The features are complete, and another process stores them.
         DataError: The folder contains other features, too many pictures are unreadable, or the disk is full.
         BackboneError: The backbone is unknown, or its weights are not available.
     """
+    joined = processes or Processes()
+    if not joined.place.is_first:
+        raise PartDone
     made = backbones.spec(backbone_name)
     backbone = backbones.create(backbone_name, weights=weights)
     key = _key(dataset, made, backbone.state_dict(), views)

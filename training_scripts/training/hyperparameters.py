@@ -42,7 +42,9 @@ class Hyperparameters:
         0.0, "number", "dropout before the head's last layer", minimum=0, maximum=1, open_maximum=True
     )
     lr: float = _row(2e-3, "number", "learning rate of the head", minimum=0, open_minimum=True, maximum=100)
-    batch_size: int = _row(64, "integer", "pictures per step", minimum=1, maximum=65536, entry_points=EVERYWHERE)
+    batch_size: int = _row(
+        64, "integer", "pictures per step, in all processes together", minimum=1, maximum=65536, entry_points=EVERYWHERE
+    )
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
     optimizer: str = _row("adamw", "text", "the optimizer", choices=("adamw", "adam", "sgd"), fixed=True)
     weight_decay: float = _row(1e-2, "number", "weight decay", minimum=0, maximum=100)

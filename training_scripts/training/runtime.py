@@ -15,6 +15,7 @@ from pathlib import Path
 
 from training_scripts import ScriptError
 from training_scripts._util.safe_text import safe_line, safe_lines
+from training_scripts.training.processes import PeerError
 
 # mallopt's parameter numbers, from glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -31,7 +32,7 @@ def prepare(threads: int | None = None) -> None:
     """Sets up the process for numerical work; call it first, before anything imports torch.
 
     Args:
-        threads: Torch's threads; default: `OMP_NUM_THREADS` if set, else the cores that this process may use.
+        threads: Torch's threads; default: `OMP_NUM_THREADS` if set, else this process's share of the cores.
     """
     prepare_libraries()
     import torch
@@ -48,7 +49,7 @@ def prepare_libraries() -> None:
 
 def _threads(environ: Mapping[str, str]) -> int:
     value = environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdecimal() and int(value) > 0 else available_cores()
+    return int(value) if value.isdecimal() and int(value) > 0 else cores_of_process(environ)
 
 
 def available_cores() -> int:
@@ -56,6 +57,12 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cores_of_process(environ: Mapping[str, str] | None = None) -> int:
+    """The cores for each of the processes that torchrun has started on this instance, at least 1."""
+    processes = (environ or os.environ).get("LOCAL_WORLD_SIZE", "1")
+    return max(1, available_cores() // max(1, int(processes)))
 
 
 def _keep_freed_memory() -> None:
@@ -104,6 +111,11 @@ def run_entry_point(work: Callable[[], int]) -> int:
             stream.reconfigure(errors="backslashreplace")  # file names in messages may not be valid Unicode
     try:
         return work()
+    except PeerError as error:
+        message = safe_lines(str(error))
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        _record_failure(message, replace=False)  # the process that ended first has written why
+        return 1
     except ScriptError as error:
         message = safe_lines(str(error))
         print(f"error: {message}", file=sys.stderr, flush=True)
@@ -114,10 +126,13 @@ def run_entry_point(work: Callable[[], int]) -> int:
         raise
 
 
-def _record_failure(text: str) -> None:
+def _record_failure(text: str, *, replace: bool = True) -> None:
     folder = Path(os.environ.get("SM_OUTPUT_DIR", DEFAULT_OUTPUT_DIR))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failure").write_text(text, encoding="utf-8", errors="backslashreplace")
+        with (folder / "failure").open("w" if replace else "x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except FileExistsError:
+        pass
     except OSError as error:
         print(f"warning: cannot write {folder / 'failure'}: {error}", file=sys.stderr, flush=True)

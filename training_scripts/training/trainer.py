@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.metrics import EpochMetrics, format_epoch, format_within_epoch
 from training_scripts.training.optimizers import light
+from training_scripts.training.processes import Processes
 from training_scripts.training.stop_signal import StopFlag, Stopped
 
 # Occasional log lines show that a long epoch makes progress; quick epochs need none.
@@ -103,6 +104,7 @@ class Trainer:
         report: Callable[[str], object] = print,
         callbacks: Callbacks | None = None,
         facts: Mapping[str, object] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         """Moves the network to the GPU if there is one; trains nothing yet.
 
@@ -115,6 +117,8 @@ class Trainer:
             report: Takes one line of log at a time.
             callbacks: Called as the run proceeds, except for `run_ends`, which the caller must call.
             facts: The facts for `Callback.run_begins` that only the caller knows.
+            processes: The processes that train together; each has a trainer with the same arguments, except that only
+                the first one has a report and callbacks. Default: a single one.
         """
         backbones.exact_arithmetic()
         self.device = device()
@@ -126,6 +130,8 @@ class Trainer:
         self._report = report
         self._callbacks = callbacks or Callbacks()
         self._facts = dict(facts or {})
+        self._processes = processes or Processes()
+        self._model = self._processes.parallel(network)
         self._optimizer = _optimizer(network, hyperparameters)
         self._precision = _precision(self.device, wanted=hyperparameters.amp and network.backbone is not None)
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
@@ -186,32 +192,35 @@ class Trainer:
         self.network.eval()
         logits, targets, features = [], [], []
         with torch.inference_mode():
-            for inputs, truth in self._fetched(EVAL, self._batches.plain(split, self._settings.batch_size), callbacks):
+            batches = self._batches.plain(split, self._settings.batch_size)
+            for inputs, truth, size in self._fetched(EVAL, batches, callbacks):
                 # In full precision, as on the endpoint.
-                scored = self.network(inputs).float()
+                scored = self.network(inputs)[: len(truth)].float()
                 callbacks.forward_done(EVAL, scored)
-                if callbacks:
-                    correct = (scored.argmax(1) == truth).sum()
-                    callbacks.step_ends(EVAL, functional.cross_entropy(scored, truth), correct, len(truth))
+                if callbacks or self._processes.place.count > 1:
+                    loss = functional.cross_entropy(scored, truth, reduction="sum")
+                    sums = self._sums(loss, scored, truth)
+                    callbacks.step_ends(EVAL, sums[0] / size, sums[1], size)
                 logits.append(scored.cpu())
                 targets.append(truth.cpu())
-                features.append(self.network.features.cpu())
-        all_logits, all_targets = torch.cat(logits), torch.cat(targets)
+                features.append(self.network.features[: len(truth)].cpu())
+        parts = self._processes.gather((_joined(logits), _joined(targets), _joined(features)))
+        all_logits, all_targets, all_features = (_joined(tensors) for tensors in zip(*parts, strict=True))
         callbacks.evaluation_ends(split, all_logits, all_targets)
         return Evaluation(
             loss=float(functional.cross_entropy(all_logits, all_targets)),
             accuracy=float((all_logits.argmax(1) == all_targets).double().mean()),
             logits=all_logits,
             targets=all_targets,
-            # Stored features are a single batch, which is not copied.
-            features=features[0] if len(features) == 1 else torch.cat(features),
+            features=all_features,
         )
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
         begin = time.monotonic()
         # The random state of each epoch depends on the seed and the epoch's number, so that a restarted run gets the
         # same random numbers as an uninterrupted one.
-        torch.manual_seed(self._settings.seed * 1_000_003 + epoch)
+        seed = self._settings.seed * 1_000_003 + epoch
+        torch.manual_seed(seed)
         loss, accuracy = self._train_epoch(epoch)
         values = {"train:loss": loss, "train:accuracy": accuracy}
         if self.has("valid") and math.isfinite(loss):
@@ -225,10 +234,11 @@ class Trainer:
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         seen, reported = 0, time.monotonic()
         batches = self._batches.train(self._settings.batch_size, torch.default_generator)
-        for step, (inputs, targets) in enumerate(self._fetched(TRAIN, batches, self._callbacks)):
+        for step, (inputs, targets, size) in enumerate(self._fetched(TRAIN, batches, self._callbacks)):
             self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
-            totals += self._step(inputs, targets)
-            seen += len(targets)
+            with self._processes.exchanging():
+                totals += self._step(inputs, targets, size)
+            seen += size
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
                 total = self._batches.size("train")
@@ -237,36 +247,61 @@ class Trainer:
         loss, correct = totals.tolist()
         return loss / seen, correct / seen
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Takes one optimizer step; returns the sums of cross-entropy and correct predictions, [2], on the device."""
+    def _step(self, inputs: Tensor, targets: Tensor, size: int) -> Tensor:
+        """Takes one optimizer step.
+
+        Args:
+            inputs: This process's part of the batch.
+            targets: Likewise.
+            size: The size of the batch, over all processes.
+
+        Returns:
+            The batch's sums of cross-entropy and correct predictions, [2], on the device.
+        """
         callbacks = self._callbacks
         with self._autocast():
-            logits = self.network(inputs)
-        logits = logits.float()
+            logits = self._model(inputs)
+        logits = logits[: len(targets)].float()
         callbacks.forward_done(TRAIN, logits)
-        plain = functional.cross_entropy(logits, targets)
+        plain = functional.cross_entropy(logits, targets, reduction="sum")
         smoothing = self._settings.label_smoothing
-        objective = functional.cross_entropy(logits, targets, label_smoothing=smoothing) if smoothing else plain
+        objective = (
+            functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
+            if smoothing
+            else plain
+        )
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+        # The gradients are averaged over the processes, whose parts may differ in size: this makes them the gradients
+        # of the whole batch's mean.
+        scaled = self._scaler.scale(objective * (self._processes.place.count / size))
+        scaled.backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         callbacks.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        correct = (logits.detach().argmax(1) == targets).sum()
-        callbacks.step_ends(TRAIN, plain.detach(), correct, len(targets))
-        return torch.stack([plain.detach().double() * len(targets), correct.double()])
+        sums = self._sums(plain.detach(), logits.detach(), targets)
+        callbacks.step_ends(TRAIN, sums[0] / size, sums[1], size)
+        return sums
 
-    def _fetched(self, mode: str, batches: Iterator[Batch], callbacks: Callbacks) -> Iterator[Batch]:
-        """Moves batches to the device; checks the stop flag before each."""
+    def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Sums of cross-entropy and correct predictions over all processes, [2]; loss is this process's sum."""
+        correct = (logits.argmax(1) == targets).sum()
+        return self._processes.sum(torch.stack([loss.double(), correct.double()]))
+
+    def _fetched(
+        self, mode: str, batches: Iterator[Batch], callbacks: Callbacks
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Moves batches to the device, each with its size over all processes; checks the stop flag before each."""
         with contextlib.closing(batches):  # type: ignore[type-var]
             callbacks.step_begins(mode)
             for fetched_inputs, fetched_targets in batches:
-                self._stop.check()
+                size = self._processes.size(len(fetched_targets), self._stop)
+                if not size:
+                    continue  # none of its pictures could be read
                 inputs = fetched_inputs.to(self.device, non_blocking=True)
                 targets = fetched_targets.to(self.device, non_blocking=True)
                 callbacks.batch_ready(mode, inputs, targets)
-                yield inputs, targets
+                yield inputs, targets, size
                 callbacks.step_begins(mode)
 
     def _autocast(self) -> torch.autocast:
@@ -292,11 +327,13 @@ class Trainer:
     def _call_callbacks(self, values: Mapping[str, float]) -> None:
         """Reports an epoch to the callbacks; any of them may end the run."""
         state = self._state
-        state.ended = self._callbacks.epoch_ends(state.epoch, values) or ""
+        state.ended = self._processes.from_first(lambda: self._callbacks.epoch_ends(state.epoch, values) or "")
         if state.ended:
             self._report(f"stopping after epoch {state.epoch}: {state.ended}")
 
     def _save(self) -> None:
+        if not self._processes.place.is_first:
+            return
         self._checkpoint.save(
             {
                 **vars(self._state),
@@ -307,7 +344,8 @@ class Trainer:
         )
 
     def _resume(self) -> None:
-        saved = self._checkpoint.load()
+        # Other instances may have an older checkpoint, or none.
+        saved = self._processes.from_first(self._checkpoint.load)
         if saved is None:
             return
         state, comparison = saved.state, saved.comparison
@@ -378,6 +416,11 @@ def device() -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires this for deterministic results
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    # Stored features are a single batch, which is not copied.
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _precision(where: torch.device, *, wanted: bool) -> torch.dtype | None:

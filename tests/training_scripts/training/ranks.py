@@ -1,0 +1,87 @@
+"""Runs training scripts in several processes: `python ranks.py RUNS.json`. They are forks, so torch is imported once.
+
+RUNS.json is a list of runs: {"script", "arguments", "count", "environ", "folder", "fault"}. The output and the status
+of each process are left in its folder as out-<rank> and status-<rank>.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from training_scripts.training import trainer
+
+SECONDS = 120
+
+
+def main(file: str) -> None:
+    importlib.import_module("training_scripts.data.inputs")
+    importlib.import_module("training_scripts.recording.recorder.job")
+    for run in json.loads(Path(file).read_text()):
+        variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(run["count"])}
+        several = run["count"] > 1 and not run.get("plain")
+        pids = [fork(run, rank, variables if several else {}) for rank in range(run["count"])]
+        for rank, pid in enumerate(pids):
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            Path(run["folder"], f"status-{rank}").write_text(str(status))
+
+
+def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        out = os.open(f"{run['folder']}/out-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.environ.update({**run["environ"], **run.get("own", [{}] * run["count"])[rank], **variables})
+        if variables:
+            os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": variables["WORLD_SIZE"]})
+        signal.alarm(SECONDS)  # a process that hangs fails the test
+        if run.get("fault") and rank == run["count"] - 1:
+            FAULTS[run["fault"]]()
+        script = importlib.import_module(f"training_scripts.{run['script']}")
+        status = script.main(run["arguments"])
+    except BaseException:  # noqa: BLE001 - as an interpreter would
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def in_step(number: int, act: Any) -> None:
+    """Acts before a training step of this process."""
+    step, steps = trainer.Trainer._step, iter(range(1, 1_000))
+
+    def acting(*arguments: Any) -> Any:
+        if next(steps) == number:
+            act()
+        return step(*arguments)
+
+    trainer.Trainer._step = acting  # type: ignore[method-assign]
+
+
+def fail() -> None:
+    raise ZeroDivisionError("this process fails alone")
+
+
+FAULTS = {
+    "stop": lambda: in_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+    "fail": lambda: in_step(2, fail),
+}
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,166 @@
+"""Training in several processes: the run of a single one, whatever their number, and an end for all if one ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training_scripts.small_datasets import REPOSITORY
+from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.training.metrics import EpochMetrics, parse
+from training_scripts.training.processes import Place, ProcessGroup, place
+from training_scripts.training.stop_signal import StopFlag
+
+RANKS = Path(__file__).with_name("ranks.py")
+# Batches of 5, 5 and 2 pictures: of the last one, one of three processes gets nothing.
+FINE_TUNING = ["--unfreeze", "1", "--epochs", "2", "--batch-size", "5", "--lr", "0.01", "--backbone-lr", "0.001"]
+BROKEN = "002.Green_dog/1.png"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the processes of a run have left."""
+
+    folder: Path
+    count: int
+
+    @property
+    def statuses(self) -> list[int]:
+        return [int((self.folder / f"status-{rank}").read_text()) for rank in range(self.count)]
+
+    def out(self, rank: int = 0) -> str:
+        return (self.folder / f"out-{rank}").read_text()
+
+    def curve(self, rank: int = 0) -> list[tuple[int, dict[str, float]]]:
+        parsed = [parse(line) for line in self.out(rank).splitlines()]
+        return [(seen.epoch, dict(seen.values)) for seen in parsed if isinstance(seen, EpochMetrics)]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = torch.load(self.folder / "model/model.pth", weights_only=True)
+        return found
+
+
+def planned(folder: Path, pictures: Path, count: int, **more: object) -> dict[str, object]:
+    folder.mkdir(parents=True, exist_ok=True)
+    environ = {
+        "SM_CHANNEL_TRAINING": str(pictures),
+        "SM_MODEL_DIR": str(folder / "model"),
+        "SM_OUTPUT_DIR": str(folder / "output"),
+        "SM_CHECKPOINT_DIR": str(folder / "checkpoints"),
+        "OMP_NUM_THREADS": "1",
+    }
+    run = {"script": "train_model", "arguments": FINE_TUNING, "count": count, "folder": str(folder)}
+    return {**run, "environ": environ, **more}
+
+
+def execute(folder: Path, runs: list[dict[str, object]]) -> None:
+    file = folder / "runs.json"
+    file.write_text(json.dumps(runs))
+    subprocess.run([sys.executable, str(RANKS), str(file)], check=True, cwd=REPOSITORY, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture(scope="module")
+def pictures(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures to train on, of which one cannot be read, and six to validate."""
+    root = tmp_path_factory.mktemp("few")
+    for split, count in (("train", 4), ("valid", 2)):
+        for source in sorted((picture_folder / split).glob("*/*.png")):
+            if int(source.stem) < count:
+                target = root / split / source.parent.name / source.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+    (root / "train" / BROKEN).write_bytes(b"no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """One process; two of which one is asked to stop, and three that continue their run; two of which one fails."""
+    root = tmp_path_factory.mktemp("processes")
+    plans = [
+        planned(root / "one", pictures, 1),
+        planned(root / "stopped", pictures, 2, fault="stop"),
+        planned(root / "stopped", pictures, 3) | {"folder": str(root / "continued")},
+        planned(root / "failed", pictures, 2, fault="fail"),
+    ]
+    (root / "continued").mkdir()
+    execute(root, plans)
+    return {Path(str(plan["folder"])).name: Run(Path(str(plan["folder"])), int(str(plan["count"]))) for plan in plans}
+
+
+def test_a_run_in_several_processes_follows_the_curve_of_a_single_one(runs: dict[str, Run]) -> None:
+    one, stopped, continued = runs["one"], runs["stopped"], runs["continued"]
+    assert (one.statuses, stopped.statuses, continued.statuses) == ([0], [0, 0], [0, 0, 0])
+    *epochs, best = one.curve()
+    assert epochs[1][1]["train:loss"] < 0.8 * epochs[0][1]["train:loss"]
+    assert stopped.curve()[:-1] == epochs[:1]
+    assert continued.curve() == [*epochs[1:], best]
+    alone, together = one.weights(), Run(stopped.folder, 3).weights()
+    for name, tensor in alone.items():
+        assert torch.allclose(tensor, together[name], rtol=1e-3, atol=1e-5), name
+
+
+def test_the_first_process_reports_for_all(runs: dict[str, Run]) -> None:
+    skipped = f"skipped train/{BROKEN}: "
+    assert [line for line in runs["one"].out().splitlines() if line.startswith(skipped)]
+    lines = runs["continued"].out().splitlines()
+    assert "3 processes train together and share each batch of 5 pictures" in lines
+    assert len([line for line in lines if line.startswith(skipped)]) == 1
+    assert [runs["continued"].out(rank) for rank in (1, 2)] == ["", ""]
+    assert "asked to stop in epoch 2: keeping epoch 1" in runs["stopped"].out()
+    assert runs["stopped"].out(1) == ""
+
+
+def test_the_recording_has_the_losses_of_all_pictures(runs: dict[str, Run]) -> None:
+    alone, together = (
+        FileTrial(runs[name].folder / "checkpoints/debug-output").tensor("CrossEntropyLoss_output_0")
+        for name in ("one", "stopped")
+    )
+    steps = [0, 1, 2, 3, 4, 5]
+    assert alone.steps("TRAIN") == together.steps("TRAIN") == steps
+    losses = [[trial.value(step, mode="TRAIN") for step in steps] for trial in (alone, together)]
+    assert np.allclose(*losses, rtol=1e-3)
+
+
+def test_a_process_that_fails_ends_all_and_its_reason_is_the_jobs(runs: dict[str, Run]) -> None:
+    failed = runs["failed"]
+    assert failed.statuses == [1, 1]
+    first, second = failed.out(), failed.out(1)
+    assert "ZeroDivisionError: this process fails alone" in second
+    assert "Traceback" not in first
+    assert "error: process 1 of 2 lost the others: one of them ended before its work was done" in first
+    assert "ZeroDivisionError" in (failed.folder / "output/failure").read_text()
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_every_row_has_one_process_and_all_have_as_many_batches(count: int) -> None:
+    groups = [ProcessGroup(Place(rank, count), StopFlag()) for rank in range(count)]
+    rows = list(range(13))
+    for parts in ([group.train_parts(rows, 6) for group in groups], [group.plain_parts(rows, 6) for group in groups]):
+        assert len({len(mine) for mine in parts}) == 1
+        assert sorted(row for mine in parts for part in mine for row in part) == rows
+    in_order = [row for group in groups for part in group.plain_parts(rows, 6) for row in part]
+    assert in_order == rows
+    steps = zip(*(group.train_parts(rows, 6) for group in groups), strict=True)
+    assert [sorted(row for part in step for row in part) for step in steps] == [rows[:6], rows[6:12], rows[12:]]
+
+
+def test_a_process_finds_its_place() -> None:
+    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    hosts = {"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"}
+    assert place(torchrun | hosts) == Place(3, 4, 1, 2)
+    assert place(hosts) == Place(1, 2, master="algo-1:7777")
+    assert place(hosts | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "7790"}).master == "10.0.0.1:7790"
+    assert place({"SM_HOSTS": '["algo-1"]', "SM_CURRENT_HOST": "algo-1"}) == place({}) == Place()
