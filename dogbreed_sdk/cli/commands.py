@@ -200,29 +200,6 @@ def stop(options: argparse.Namespace) -> Outcome:
     return Outcome({"name": job.name, "status": status}, say(f"{job.name}: {status}"))
 
 
-def deploy(options: argparse.Namespace) -> Outcome:
-    """Deploys a job's model."""
-    with read.sagemaker(options) as session, job_progress("endpoint") as progress:
-        job = BreedTrainer.attach(options.job, session)
-        model = job.best.job if isinstance(job, TuningJob) else job
-        made = model.deploy(
-            endpoint_name=options.name,
-            instance_type=options.instance_type,
-            serverless_memory_mb=options.serverless_memory_mb,
-            environment=dict(options.environment),
-            progress=progress,
-        )
-        name = made.endpoint_name
-        document = {"endpoint": name, "status": made.status, "job": model.name, "model_uri": model.model_uri}
-    return Outcome(
-        document,
-        say(
-            f"endpoint {name} serves the model of {model.name}",
-            f"to delete it: {command_line(options, 'delete', name)}",
-        ),
-    )
-
-
 def endpoints(options: argparse.Namespace) -> Outcome:
     """Lists endpoints."""
     with read.sagemaker(options) as session:

@@ -22,6 +22,7 @@ from dogbreed_sdk.cli import (
     commands,
     completion_command,
     data_commands,
+    deploy_command,
     doctor_command,
     local_commands,
     models,
@@ -335,21 +336,6 @@ def _stop_arguments(command: argparse.ArgumentParser) -> None:
 # ------------------------------------------------------------------ models and endpoints
 
 
-def _deploy_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best model")
-    command.add_argument("--name", help="name of the endpoint (default: generated)")
-    command.add_argument(
-        "--instance-type",
-        metavar="TYPE",
-        default=defaults.SERVING_INSTANCE_TYPE,
-        help="instance type on AWS (default: %(default)s)",
-    )
-    command.add_argument(
-        "--serverless-memory-mb", type=int, metavar="MB", help="make the endpoint serverless, with this memory"
-    )
-    _add_environment(command, "the model server")
-
-
 def _classify_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=models.HELP)
     command.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
@@ -418,7 +404,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),
     Command("stop", "stop a job; what it has produced so far is kept", commands.stop, _stop_arguments),
-    Command("deploy", "deploy a job's model to an endpoint", commands.deploy, _deploy_arguments),
+    Command("deploy", "deploy a job's model to an endpoint", deploy_command.run, deploy_command.add),
     Command("endpoints", "list endpoints", commands.endpoints, _no_arguments),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
     Command("evaluate", "measure a model on labeled pictures", commands.evaluate, _evaluate_arguments),

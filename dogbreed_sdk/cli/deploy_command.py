@@ -1,0 +1,173 @@
+"""The command ``deploy``: a job's model becomes an endpoint of any kind."""
+
+from __future__ import annotations
+
+import argparse
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.argument_types import assignment, at_least_one
+from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.tuning_job import TuningJob
+
+_SERVERLESS = ("serverless_memory_mb", "max_concurrency", "provisioned_concurrency")
+_ASYNCHRONOUS = ("output_uri", "failure_uri", "max_concurrent_invocations", "success_topic", "error_topic")
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed deploy``."""
+    command.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best model")
+    command.add_argument("--name", help="name of the endpoint (default: generated)")
+    command.add_argument("--no-wait", action="store_true", help="return as soon as SageMaker creates the endpoint")
+    command.add_argument("--image-uri", metavar="URI", help="your own serving image (default: AWS's PyTorch image)")
+    command.add_argument(
+        "--environment",
+        type=assignment,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an environment variable for the model server; can be repeated",
+    )
+    command.add_argument(
+        "--tag",
+        type=_tag,
+        action="append",
+        default=[],
+        dest="tags",
+        metavar="KEY=VALUE",
+        help="a tag for cost reports; can be repeated",
+    )
+    command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
+    _add_instances(command.add_argument_group("on instances, which cost money every hour"))
+    _add_serverless(command.add_argument_group("serverless, which costs nothing while it is idle"))
+    _add_asynchronous(command.add_argument_group("asynchronous, with requests and responses on S3"))
+    capture = command.add_argument_group("data capture, for a look at requests later")
+    capture.add_argument(
+        "--capture", type=at_least_one, metavar="PERCENT", help="store this share of requests and responses"
+    )
+    capture.add_argument("--capture-uri", metavar="URI", help="folder for them (default: in the session's bucket)")
+
+
+def _add_instances(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--instance-type",
+        metavar="TYPE",
+        help=f"instance type on AWS (default: {defaults.SERVING_INSTANCE_TYPE})",
+    )
+    group.add_argument("--instance-count", type=at_least_one, default=1, metavar="N", help="(default: %(default)s)")
+    group.add_argument("--volume-size-gb", type=at_least_one, metavar="GB", help="size of each instance's volume")
+    group.add_argument(
+        "--download-timeout", type=at_least_one, metavar="SECONDS", help="for downloading and unpacking the model"
+    )
+    group.add_argument(
+        "--startup-timeout", type=at_least_one, metavar="SECONDS", help="until the container must be healthy"
+    )
+
+
+def _add_serverless(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--serverless-memory-mb", type=int, metavar="MB", help="make the endpoint serverless, with this memory"
+    )
+    group.add_argument(
+        "--max-concurrency",
+        type=at_least_one,
+        metavar="N",
+        help=f"requests processed at the same time (default: {defaults.SERVERLESS_CONCURRENCY})",
+    )
+    group.add_argument(
+        "--provisioned-concurrency", type=at_least_one, metavar="N", help="of them kept warm, and paid for by the hour"
+    )
+
+
+def _add_asynchronous(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--asynchronous", action="store_true", help="make the endpoint asynchronous")
+    group.add_argument("--output-uri", metavar="URI", help="folder for responses (default: in the session's bucket)")
+    group.add_argument("--failure-uri", metavar="URI", help="folder for failures (default: below that for responses)")
+    group.add_argument(
+        "--max-concurrent-invocations", type=at_least_one, metavar="N", help="requests an instance processes at a time"
+    )
+    group.add_argument("--success-topic", metavar="ARN", help="SNS topic that is notified of responses")
+    group.add_argument("--error-topic", metavar="ARN", help="SNS topic that is notified of failures")
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Deploys a job's model."""
+    serverless, asynchronous, capture = _serverless(options), _asynchronous(options), _capture(options)
+    with read.sagemaker(options) as session, job_progress("endpoint") as progress:
+        job = BreedTrainer.attach(options.job, session)
+        model = job.best.job if isinstance(job, TuningJob) else job
+        made = model.deploy(
+            endpoint_name=options.name,
+            instance_type=options.instance_type,
+            instance_count=options.instance_count,
+            serverless=serverless,
+            asynchronous=asynchronous,
+            data_capture=capture,
+            image_uri=options.image_uri,
+            environment=dict(options.environment),
+            network_isolation=options.network_isolation,
+            volume_size_gb=options.volume_size_gb,
+            download_timeout=options.download_timeout,
+            startup_timeout=options.startup_timeout,
+            tags=dict(options.tags),
+            wait=not options.no_wait,
+            progress=progress,
+        )
+        name, status = made.endpoint_name, made.status
+        document = {"endpoint": name, "status": status, "job": model.name, "model_uri": model.model_uri}
+    serves = "serves" if status == "InService" else f"is {status}; it will serve"
+    return Outcome(
+        document,
+        say(
+            f"endpoint {name} {serves} the model of {model.name}",
+            f"to delete it: {command_line(options, 'delete', name)}",
+        ),
+    )
+
+
+def _serverless(options: argparse.Namespace) -> Serverless | None:
+    if options.serverless_memory_mb is None:
+        _refuse_stray(options, _SERVERLESS, "--serverless-memory-mb")
+        return None
+    return Serverless(
+        options.serverless_memory_mb,
+        max_concurrency=options.max_concurrency or defaults.SERVERLESS_CONCURRENCY,
+        provisioned_concurrency=options.provisioned_concurrency,
+    )
+
+
+def _asynchronous(options: argparse.Namespace) -> Asynchronous | None:
+    if not options.asynchronous:
+        _refuse_stray(options, _ASYNCHRONOUS, "--asynchronous")
+        return None
+    return Asynchronous(**{name: getattr(options, name) for name in _ASYNCHRONOUS})
+
+
+def _capture(options: argparse.Namespace) -> DataCapture | None:
+    if options.capture is None:
+        _refuse_stray(options, ("capture_uri",), "--capture")
+        return None
+    return DataCapture(options.capture, uri=options.capture_uri)
+
+
+def _refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: str) -> None:
+    """Refuses options that would be ignored without another one."""
+    stray = next((name for name in names if getattr(options, name) is not None), None)
+    if stray is not None:
+        raise ConfigurationError(f"--{stray.replace('_', '-')} needs {needed}.")
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """A tag and its value.
+
+    >>> _tag("cost center=42")
+    ('cost center', '42')
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, not {text!r}")
+    return key, value

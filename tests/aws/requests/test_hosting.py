@@ -1,0 +1,104 @@
+"""The requests of endpoints of every kind, as deploy sends them, and those to an asynchronous endpoint."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dogbreed_sdk import Asynchronous, DataCapture, EndpointError, Serverless, Session, Vpc, deploy
+from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.client.transports import asynchronous
+from tests.aws.account import BUCKET, RecordedSageMaker, refusal, response
+from tests.aws.requests.golden import check_golden
+
+pytestmark = pytest.mark.extras
+
+Account = tuple[Session, RecordedSageMaker]
+MODEL = f"s3://{BUCKET}/dogbreed/jobs/dogs/output/model.tar.gz"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:dogs"
+
+
+@pytest.fixture
+def guarded(account: Account) -> Account:
+    """An account whose session has a key and a network."""
+    session, aws = account
+    session.kms_key = KEY
+    session.vpc = Vpc(subnets=["subnet-0a1b2c3d", "subnet-4e5f6a7b"], security_groups=["sg-0a1b2c3d"])
+    return session, aws
+
+
+def deployed(account: Account, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The requests that create a model, a configuration and an endpoint."""
+    session, aws = account
+    deploy(MODEL, session=session, progress=no_progress, **options)
+    [model], [config] = aws.sent("CreateModel"), aws.sent("CreateEndpointConfig")
+    [endpoint] = aws.sent("CreateEndpoint")
+    return model, config, endpoint
+
+
+def test_real_time(account: Account) -> None:
+    model, config, endpoint = deployed(account)
+    check_golden("model", "CreateModel", model)
+    check_golden("endpoint-config", "CreateEndpointConfig", config)
+    check_golden("endpoint", "CreateEndpoint", endpoint)
+
+
+def test_everything_that_instances_can_have(guarded: Account) -> None:
+    model, config, endpoint = deployed(
+        guarded,
+        endpoint_name="dogs",
+        instance_type="ml.c5.xlarge",
+        instance_count=2,
+        image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/dogs:1",
+        environment={"DOGBREED_WORKERS": "2"},
+        network_isolation=True,
+        volume_size_gb=64,
+        download_timeout=600,
+        startup_timeout=900,
+        data_capture=DataCapture(25, uri="s3://elsewhere/captured"),
+        tags={"team": "dogs"},
+    )
+    check_golden("model-guarded", "CreateModel", model)
+    check_golden("endpoint-config-guarded", "CreateEndpointConfig", config)
+    check_golden("endpoint-tagged", "CreateEndpoint", endpoint)
+
+
+def test_disks_inside_the_host_have_no_key_of_ours(guarded: Account) -> None:
+    _, config, _ = deployed(guarded, instance_type="ml.g5.xlarge", data_capture=DataCapture())
+    assert "KmsKeyId" not in config
+    assert config["DataCaptureConfig"]["KmsKeyId"] == KEY
+
+
+def test_serverless(account: Account) -> None:
+    account[0].kms_key = KEY
+    model, config, _ = deployed(
+        account, serverless=Serverless(4096, max_concurrency=20, provisioned_concurrency=2), endpoint_name="dogs"
+    )
+    check_golden("model-serverless", "CreateModel", model)
+    check_golden("endpoint-config-serverless", "CreateEndpointConfig", config)
+
+
+def test_asynchronous(guarded: Account) -> None:
+    options = Asynchronous(
+        max_concurrent_invocations=8, success_topic=TOPIC, error_topic=TOPIC, response_in=["error", "success"]
+    )
+    _, config, _ = deployed(guarded, asynchronous=options, endpoint_name="dogs")
+    check_golden("endpoint-config-asynchronous", "CreateEndpointConfig", config)
+
+
+def test_an_asynchronous_invocation(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, _ = account
+    made = deploy(MODEL, session=session, asynchronous=Asynchronous(), endpoint_name="dogs", progress=no_progress)
+    fixed = uuid.UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
+    monkeypatch.setattr(asynchronous.uuid, "uuid4", lambda: fixed)
+    sent: list[dict[str, Any]] = []
+    events = session.boto3_session.events
+    events.register("before-parameter-build.sagemaker-runtime", lambda params, **_: sent.append(dict(params)))
+    events.register("before-call.sagemaker-runtime", lambda **_: (response(400), refusal("ValidationError", "enough")))
+    with pytest.raises(EndpointError, match="enough"):
+        made.classifier().classify(Image.new("RGB", (4, 4)))
+    check_golden("invoke-endpoint-async", "InvokeEndpointAsync", sent[0], service="sagemaker-runtime")

@@ -1,0 +1,91 @@
+"""`dogbreed deploy`: every option reaches the library, and none is ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk import Asynchronous, ConfigurationError, DataCapture, Serverless, Session, TrainingJob
+from dogbreed_sdk.cli import deploy_command
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.endpoints.creation import DeployOptions
+from dogbreed_sdk.endpoints.deployment import Deployment
+from tests.aws.account import RecordedSageMaker
+
+pytestmark = pytest.mark.extras
+
+Account = tuple[Session, RecordedSageMaker]
+
+
+@pytest.fixture
+def deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the command, and returns the options with which it deploys."""
+    session, aws = account
+    aws.requests.append(("CreateEndpoint", {}))
+
+    def run(*words: str) -> dict[str, Any]:
+        passed: dict[str, Any] = {}
+        monkeypatch.setattr(read, "sagemaker", lambda _: session)
+        monkeypatch.setattr(TrainingJob, "deploy", lambda _, **given: passed.update(given) or Deployment("e", session))
+        outcome = deploy_command.run(parse(["deploy", "job", *words]))
+        assert outcome.document == {
+            "endpoint": "e",
+            "status": "InService",
+            "job": "job",
+            "model_uri": "s3://my-bucket/dogbreed/jobs/job/output/model.tar.gz",
+        }
+        return passed
+
+    return run
+
+
+def test_instances(deployed: Any) -> None:
+    words = (
+        "--name dogs --instance-type ml.c5.xlarge --instance-count 2 --volume-size-gb 9 --download-timeout 60 "
+        "--startup-timeout 61 --image-uri mine --environment A=b --tag team=dogs --network-isolation --capture 10 "
+        "--capture-uri s3://b/c --no-wait"
+    )
+    given = deployed(*words.split())
+    assert callable(given.pop("progress"))
+    assert given == {
+        "endpoint_name": "dogs",
+        "instance_type": "ml.c5.xlarge",
+        "instance_count": 2,
+        "serverless": None,
+        "asynchronous": None,
+        "data_capture": DataCapture(10, uri="s3://b/c"),
+        "image_uri": "mine",
+        "environment": {"A": "b"},
+        "network_isolation": True,
+        "volume_size_gb": 9,
+        "download_timeout": 60,
+        "startup_timeout": 61,
+        "tags": {"team": "dogs"},
+        "wait": False,
+    }
+
+
+def test_other_kinds(deployed: Any) -> None:
+    serverless = deployed("--serverless-memory-mb", "4096", "--max-concurrency", "7", "--provisioned-concurrency", "1")
+    assert serverless["serverless"] == Serverless(4096, max_concurrency=7, provisioned_concurrency=1)
+    given = deployed("--asynchronous", "--output-uri", "s3://b/o", "--max-concurrent-invocations", "3")
+    assert given["asynchronous"] == Asynchronous(output_uri="s3://b/o", max_concurrent_invocations=3)
+
+
+def test_everything_that_the_library_accepts_can_be_said(deployed: Any) -> None:
+    assert DeployOptions.__annotations__.keys() - deployed().keys() == {"serverless_memory_mb"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-concurrency", "3"], "--max-concurrency needs --serverless-memory-mb"),
+        (["--success-topic", "arn:x"], "--success-topic needs --asynchronous"),
+        (["--capture-uri", "s3://b/c"], "--capture-uri needs --capture"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(deployed: Any, words: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        deployed(*words)
