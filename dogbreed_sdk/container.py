@@ -14,6 +14,10 @@ from urllib.parse import quote, unquote, urlsplit
 PROGRAM_HYPERPARAMETER = "sagemaker_program"
 SUBMIT_DIRECTORY_HYPERPARAMETER = "sagemaker_submit_directory"
 RESERVED_HYPERPARAMETER_PREFIX = "sagemaker_"
+# With the first, AWS's toolkit launches the program with torchrun on every instance: one process per GPU, or one; the
+# second tells it which network adapter the instances have (sagemaker-training, runner.py and torch_distributed.py).
+TORCH_DISTRIBUTED_HYPERPARAMETER = "sagemaker_torch_distributed_enabled"
+INSTANCE_TYPE_HYPERPARAMETER = "sagemaker_instance_type"
 # A tuning job adds it to its static hyperparameters and to those of each training job; SDKs expect it there.
 OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 

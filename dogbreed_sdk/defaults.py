@@ -12,7 +12,8 @@ BACKBONE: Final = "efficientnet_lite0"
 # Training and serving use the same framework version, so that both compute the same numbers. 2.6 is the newest version
 # with a PyTorch inference image from AWS (TorchServe, on which these images are based, is archived).
 FRAMEWORK_VERSION: Final = "2.6"
-PYTHON_VERSION: Final = "py312"
+# In older versions, loading a file of weights can run code that is in it (CVE-2025-32434).
+OLDEST_FRAMEWORK_VERSION: Final = "2.6"
 
 # The cheapest general-purpose types whose memory is sufficient for a backbone and its batches. New accounts have a
 # quota of zero for GPU types, and training heads on stored features does not need a GPU.

@@ -273,13 +273,24 @@ class Session:
             raise ConfigurationError(f"{self!r} has no bucket; its files are below {self.root}.")
         return self._aws_bucket().name
 
-    def image_uri(self, scope: str, instance_type: str) -> str:
-        """The container image for ``training`` or ``inference``; local SageMaker uses this Python environment."""
+    def image_uri(self, scope: str, instance_type: str, *, framework_version: str | None = None) -> str:
+        """The container image for ``training`` or ``inference``; local SageMaker uses this Python environment.
+
+        Args:
+            scope: ``training`` or ``inference``.
+            instance_type: Decides whether it is the CPU or the GPU image.
+            framework_version: Version of PyTorch. Default: 2.6.
+
+        Raises:
+            ConfigurationError: AWS has no such image in the session's region; the message lists the versions.
+        """
         if self.is_local:
             return _LOCAL_IMAGE_URI
         with optional.needed(extra="aws", purpose="work on AWS"):
             from dogbreed_sdk.aws.requests import images  # noqa: PLC0415
-        return images.pytorch_image_uri(scope, region=self.region, instance_type=instance_type)
+        return images.pytorch_image_uri(
+            scope, region=self.region, instance_type=instance_type, framework_version=framework_version
+        )
 
     def close(self) -> None:
         """Stops the server that this session started, if any. Jobs and endpoints keep running."""

@@ -76,7 +76,7 @@ def check(settings: EndpointSettings, session: Session) -> None:
     if settings.instance_type is not None:
         shape = session.client("sagemaker").meta.service_model.shape_for("ProductionVariantInstanceType")
         known = cast("StringShape", shape).enum
-        instances.check_instance_type(settings.instance_type, known=known, what="endpoint")
+        instances.check_instance_type(settings.instance_type, known=known, what="an endpoint")
     if settings.volume_size_gb is not None:
         _check_range("volume_size_gb", settings.volume_size_gb, 1, _MAX_VOLUME_GB)
         if instances.has_local_disks(settings.hosting_instance_type):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
@@ -13,6 +14,9 @@ from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_pro
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.managed import DEBUGGING_RULES, PROFILING_RULES
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.aws.requests.debugging import DebuggingMembers
 
 RULES = DEBUGGING_RULES
 PROFILER_REPORT = "ProfilerReport"
@@ -113,8 +117,8 @@ class Debugger:
         image_uri: str,
         region: str,
         progress: ProgressCallback = print_progress,
-    ) -> dict[str, object]:
-        """Arguments for ``sagemaker.core.resources.TrainingJob.create``, beside those of the job itself.
+    ) -> DebuggingMembers:
+        """Members of a CreateTrainingJob request, beside those of the job itself.
 
         Args:
             job: Name of the job, for progress.
@@ -130,7 +134,7 @@ class Debugger:
             from dogbreed_sdk.aws.requests import debugging  # noqa: PLC0415
         for note in debugging.notes(framework_steps=self.framework_steps, image_uri=image_uri):
             progress(JobProgress(job, "Starting", note, 0.0))
-        return debugging.arguments(
+        return debugging.members(
             rules=self.rules,
             profiler_rules=self.profiler_rules,
             rule_parameters=self.rule_parameters,

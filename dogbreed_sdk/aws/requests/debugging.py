@@ -1,20 +1,32 @@
-"""The part of a training job's request that enables the managed Debugger and Profiler."""
+"""The part of a training job's request that enables the managed Debugger and Profiler, as boto3 takes it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 from sagemaker.core.debugger import FrameworkProfile, get_rule_container_image_uri
-from sagemaker.core.shapes import (
-    CollectionConfiguration,
-    DebugHookConfig,
-    DebugRuleConfiguration,
-    ProfilerConfig,
-    ProfilerRuleConfiguration,
-)
 
 from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import (
+        DebugHookConfigTypeDef,
+        DebugRuleConfigurationTypeDef,
+        ProfilerConfigTypeDef,
+        ProfilerRuleConfigurationTypeDef,
+    )
+
+
+class DebuggingMembers(TypedDict, total=False):
+    """The members of a CreateTrainingJob request that enable the managed Debugger and Profiler."""
+
+    DebugHookConfig: DebugHookConfigTypeDef
+    DebugRuleConfigurations: Sequence[DebugRuleConfigurationTypeDef]
+    ProfilerConfig: ProfilerConfigTypeDef
+    ProfilerRuleConfigurations: Sequence[ProfilerRuleConfigurationTypeDef]
+
 
 RULE_PARAMETER = "rule_to_invoke"
 # Framework profiling was taken out of AWS's PyTorch images with 2.0 (developer guide, Debugger release notes).
@@ -22,7 +34,7 @@ _LAST_MAJOR_WITH_FRAMEWORK_PROFILING = 1
 _PYTORCH_IMAGE = re.compile(r"/pytorch-training:(\d+)\.")
 
 
-def arguments(
+def members(
     *,
     rules: Sequence[str],
     profiler_rules: Sequence[str],
@@ -34,8 +46,8 @@ def arguments(
     output_uri: str,
     image_uri: str,
     region: str,
-) -> dict[str, object]:
-    """Arguments for ``sagemaker.core.resources.TrainingJob.create``, beside those of the job itself.
+) -> DebuggingMembers:
+    """Members of a CreateTrainingJob request, beside those of the job itself.
 
     Args:
         rules: AWS's names of the debugging rules.
@@ -52,28 +64,28 @@ def arguments(
     Raises:
         ConfigurationError: AWS has no rule container in this region.
     """
-    profile: dict[str, object] = {
-        "s3_output_path": output_uri,
-        "profiling_interval_in_milliseconds": system_monitor_interval_ms,
+    profile: ProfilerConfigTypeDef = {
+        "S3OutputPath": output_uri,
+        "ProfilingIntervalInMilliseconds": system_monitor_interval_ms,
     }
     if framework_steps and has_framework_profiling(image_uri):
-        profile["profiling_parameters"] = dict(FrameworkProfile(num_steps=framework_steps).profiling_parameters)
-    hook = DebugHookConfig(
-        s3_output_path=output_uri,
-        hook_parameters={f"{mode}.save_interval": str(steps) for mode, steps in save_intervals.items()},
-        collection_configurations=[CollectionConfiguration(collection_name=name) for name in collections],
-    )
-    image = _rule_image(region) if rules or profiler_rules else ""
-    return {
-        "debug_hook_config": hook,
-        "debug_rule_configurations": [
-            DebugRuleConfiguration(**_rule(name, image, rule_parameters.get(name, {}))) for name in rules
-        ],
-        "profiler_config": ProfilerConfig(**profile),
-        "profiler_rule_configurations": [
-            ProfilerRuleConfiguration(**_rule(name, image, rule_parameters.get(name, {}))) for name in profiler_rules
-        ],
+        profile["ProfilingParameters"] = dict(FrameworkProfile(num_steps=framework_steps).profiling_parameters)
+    made: DebuggingMembers = {
+        "DebugHookConfig": {
+            "S3OutputPath": output_uri,
+            "HookParameters": {f"{mode}.save_interval": str(steps) for mode, steps in save_intervals.items()},
+            "CollectionConfigurations": [{"CollectionName": name} for name in collections],
+        },
+        "ProfilerConfig": profile,
     }
+    image = _rule_image(region) if rules or profiler_rules else ""
+    if rules:
+        made["DebugRuleConfigurations"] = [_rule(name, image, rule_parameters.get(name, {})) for name in rules]
+    if profiler_rules:
+        made["ProfilerRuleConfigurations"] = [
+            _profiler_rule(name, image, rule_parameters.get(name, {})) for name in profiler_rules
+        ]
+    return made
 
 
 def notes(*, framework_steps: int, image_uri: str) -> Sequence[str]:
@@ -93,11 +105,19 @@ def has_framework_profiling(image_uri: str) -> bool:
     return version is not None and int(version[1]) <= _LAST_MAJOR_WITH_FRAMEWORK_PROFILING
 
 
-def _rule(name: str, image: str, parameters: Mapping[str, str]) -> dict[str, object]:
+def _rule(name: str, image: str, parameters: Mapping[str, str]) -> DebugRuleConfigurationTypeDef:
     return {
-        "rule_configuration_name": name,
-        "rule_evaluator_image": image,
-        "rule_parameters": {RULE_PARAMETER: name, **parameters},
+        "RuleConfigurationName": name,
+        "RuleEvaluatorImage": image,
+        "RuleParameters": {RULE_PARAMETER: name, **parameters},
+    }
+
+
+def _profiler_rule(name: str, image: str, parameters: Mapping[str, str]) -> ProfilerRuleConfigurationTypeDef:
+    return {
+        "RuleConfigurationName": name,
+        "RuleEvaluatorImage": image,
+        "RuleParameters": {RULE_PARAMETER: name, **parameters},
     }
 
 

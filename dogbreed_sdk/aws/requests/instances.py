@@ -1,4 +1,4 @@
-"""What an instance type's name tells: whether it exists, and what its hardware excludes."""
+"""What the name of an instance type shows: whether it exists, and what its hardware excludes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_instance_type(instance_type: str, *, known: Sequence[str], what: str) 
     Args:
         instance_type: For example ``ml.m5.large``.
         known: The types that boto3's description of SageMaker lists for this use.
-        what: The use, for messages: "endpoint".
+        what: The use, for messages: "an endpoint".
 
     Raises:
         ConfigurationError: It is not the name of an instance type, or its family has no such size.
@@ -41,7 +41,7 @@ def check_instance_type(instance_type: str, *, known: Sequence[str], what: str) 
     sizes = [each.removeprefix(family) for each in known if each.startswith(family)]
     if sizes:
         raise ConfigurationError(
-            f"SageMaker has no instance type {instance_type} for an {what}{hint or ';'} sizes of "
+            f"SageMaker has no instance type {instance_type} for {what}{hint or ';'} sizes of "
             f"{family.rstrip('.')}: {', '.join(sizes)}."
         )
     return instance_type

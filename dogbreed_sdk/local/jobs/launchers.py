@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # On AWS, the last two start the same processes with the same variables through MPI. sagemaker 2 sends the last one for
 # pytorchddp too; a script that does use SageMaker's data parallel library fails at its import of it.
 _TORCHRUN = (
-    "sagemaker_torch_distributed_enabled",
+    container.TORCH_DISTRIBUTED_HYPERPARAMETER,
     "sagemaker_pytorch_ddp_enabled",
     "sagemaker_distributed_dataparallel_enabled",
 )

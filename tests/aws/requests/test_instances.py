@@ -11,7 +11,7 @@ KNOWN = ["ml.m5.large", "ml.m5.xlarge", "ml.m5d.large", "ml.c5.large"]
 
 
 def test_a_family_that_is_newer_than_boto3_is_left_to_aws() -> None:
-    assert check_instance_type("ml.m99z.large", known=KNOWN, what="endpoint") == "ml.m99z.large"
+    assert check_instance_type("ml.m99z.large", known=KNOWN, what="an endpoint") == "ml.m99z.large"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_family_that_is_newer_than_boto3_is_left_to_aws() -> None:
 )
 def test_a_typing_error_is_refused_with_what_was_probably_meant(written: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        check_instance_type(written, known=KNOWN, what="endpoint")
+        check_instance_type(written, known=KNOWN, what="an endpoint")
     assert message in str(caught.value)
 
 

@@ -1,0 +1,126 @@
+"""The settings of a search: what a caller asks for, checked and completed before anything is created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.polling import FINAL_STATUSES
+from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, SearchSettings, WarmStart
+from dogbreed_sdk.errors import ConfigurationError, JobError
+from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, job_limit
+from dogbreed_sdk.jobs.tuning_job import TuningJob
+
+if TYPE_CHECKING:
+    from sagemaker.core.parameter import ParameterRange
+
+    from dogbreed_sdk.session import Session
+
+# API reference, ResourceLimits: two minutes to half a year.
+_SHORTEST_RUNTIME_SECONDS = 120
+_LONGEST_RUNTIME_SECONDS = 15_768_000
+
+
+def search_settings(
+    ranges: Mapping[str, ParameterRange],
+    *,
+    strategy: str,
+    objective: str,
+    objective_type: Literal["Minimize", "Maximize"] | None,
+    max_jobs: int | None,
+    max_parallel_jobs: int,
+    max_runtime: Duration | None,
+    early_stopping: bool,
+    random_seed: int,
+    hyperband: Hyperband | None,
+    completion: CompletionCriteria | None,
+    warm_start: WarmStart | Named | str | Sequence[Named | str] | None,
+) -> tuple[SearchSettings, str]:
+    """The settings of a search, and a notice if it has fewer trials than requested.
+
+    Args: those of `BreedTrainer.tune`; ranges by canonical name.
+
+    Raises:
+        ConfigurationError: A value is invalid, or two of them exclude each other.
+    """
+    strategy = check_strategy(strategy)
+    limit, notice = job_limit(ranges, strategy, max_jobs)
+    if max_parallel_jobs < 1 or random_seed < 0:
+        raise ConfigurationError("max_parallel_jobs must be at least 1, and random_seed at least 0.")
+    if strategy == "Hyperband" and early_stopping:
+        raise ConfigurationError(
+            "The Hyperband strategy stops trials that fall behind by itself, and excludes early_stopping: omit it."
+        )
+    if hyperband is not None and strategy != "Hyperband":
+        raise ConfigurationError(f"hyperband is for strategy='Hyperband', and the strategy is {strategy}.")
+    metric = check_objective(objective)
+    settings = SearchSettings(
+        strategy=strategy,
+        objective_metric=metric,
+        objective_type=objective_type or ("Minimize" if metric.endswith("loss") else "Maximize"),
+        max_jobs=limit,
+        max_parallel_jobs=min(max_parallel_jobs, limit or max_parallel_jobs),
+        max_runtime_seconds=_runtime_seconds(max_runtime),
+        early_stopping=early_stopping,
+        random_seed=random_seed,
+        hyperband=(hyperband or Hyperband()) if strategy == "Hyperband" else None,
+        completion=completion,
+        warm_start=_warm_start(warm_start),
+    )
+    return settings, notice
+
+
+def with_epochs(
+    hyperband: Hyperband, hyperparameters: Mapping[str, object], ranges: Mapping[str, ParameterRange]
+) -> Hyperband:
+    """Hyperband's limits with the most epochs that a trial can have.
+
+    SageMaker would look for a hyperparameter epochs, which it does not find where epochs are searched.
+
+    Args:
+        hyperband: What the caller asks for.
+        hyperparameters: Those that all trials share.
+        ranges: Those that are searched.
+
+    Raises:
+        ConfigurationError: A trial has fewer epochs than it should get before it may be stopped, or than the best
+            trials should have.
+    """
+    searched = ranges.get("epochs")
+    if searched is None:
+        most = int(str(hyperparameters["epochs"]))
+    else:
+        most = max(int(str(value)) for value in getattr(searched, "values", None) or [searched.max_value])
+    if max(hyperband.min_epochs, hyperband.max_epochs or 1) > most:
+        raise ConfigurationError(
+            f"Hyperband: min_epochs is {hyperband.min_epochs} and max_epochs {hyperband.max_epochs}, and a trial has "
+            f"at most {most} epochs. Decrease them, or increase the hyperparameter epochs."
+        )
+    return Hyperband(min_epochs=hyperband.min_epochs, max_epochs=hyperband.max_epochs or most)
+
+
+def check_parents(warm_start: WarmStart, session: Session) -> None:
+    """Checks that the parents of a warm start exist and have ended.
+
+    Raises:
+        JobError: One does not exist, or is still running.
+    """
+    for name in warm_start.names:
+        status = TuningJob(name, session).status
+        if status not in FINAL_STATUSES:
+            raise JobError(
+                f"Tuning job {name} is {status}; wait until it ends, or stop it, before a warm start from it."
+            )
+
+
+def _runtime_seconds(given: Duration | None) -> int | None:
+    if given is None:
+        return None
+    return duration_seconds(given, name="max_runtime", least=_SHORTEST_RUNTIME_SECONDS, most=_LONGEST_RUNTIME_SECONDS)
+
+
+def _warm_start(given: WarmStart | Named | str | Sequence[Named | str] | None) -> WarmStart | None:
+    if given is None or isinstance(given, WarmStart):
+        return given
+    return WarmStart(given)
