@@ -13,6 +13,7 @@ from dogbreed_sdk._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling, CustomMetric
+    from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
     from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         ThrottledError,
         UnsupportedImageError,
     )
+    from dogbreed_sdk.jobs.job_options import JobOptions, Spot
     from dogbreed_sdk.jobs.managed_debugger import Debugger
     from dogbreed_sdk.jobs.trainer import BreedTrainer
     from dogbreed_sdk.jobs.training_job import TrainingJob
@@ -62,6 +64,7 @@ _HOMES = {
     "BreedDataset": "datasets.dataset",
     "BreedScore": "predictions",
     "BreedTrainer": "jobs.trainer",
+    "CompletionCriteria": "aws.requests.tuning",
     "ConfigurationError": "errors",
     "CustomMetric": "aws.requests.autoscaling",
     "DataCapture": "endpoints.kinds",
@@ -75,10 +78,12 @@ _HOMES = {
     "EndpointNotReadyError": "errors",
     "EndpointTimeoutError": "errors",
     "Evaluation": "endpoints.evaluation",
+    "Hyperband": "aws.requests.tuning",
     "ImageDownloadError": "errors",
     "ImageError": "errors",
     "JobError": "errors",
     "JobFailedError": "errors",
+    "JobOptions": "jobs.job_options",
     "JobStoppedError": "errors",
     "LabelError": "errors",
     "LabelMap": "labels",
@@ -90,11 +95,13 @@ _HOMES = {
     "RecordingError": "errors",
     "Serverless": "endpoints.kinds",
     "Session": "session",
+    "Spot": "jobs.job_options",
     "ThrottledError": "errors",
     "TrainingJob": "jobs.training_job",
     "TuningJob": "jobs.tuning_job",
     "UnsupportedImageError": "errors",
     "Vpc": "aws.vpc",
+    "WarmStart": "aws.requests.tuning",
     "deploy": "endpoints.creation",
     "evaluate": "endpoints.evaluation",
 }
@@ -108,6 +115,7 @@ __all__ = [
     "BreedDataset",
     "BreedScore",
     "BreedTrainer",
+    "CompletionCriteria",
     "ConfigurationError",
     "CustomMetric",
     "DataCapture",
@@ -121,10 +129,12 @@ __all__ = [
     "EndpointNotReadyError",
     "EndpointTimeoutError",
     "Evaluation",
+    "Hyperband",
     "ImageDownloadError",
     "ImageError",
     "JobError",
     "JobFailedError",
+    "JobOptions",
     "JobStoppedError",
     "LabelError",
     "LabelMap",
@@ -136,11 +146,13 @@ __all__ = [
     "RecordingError",
     "Serverless",
     "Session",
+    "Spot",
     "ThrottledError",
     "TrainingJob",
     "TuningJob",
     "UnsupportedImageError",
     "Vpc",
+    "WarmStart",
     "deploy",
     "evaluate",
 ]

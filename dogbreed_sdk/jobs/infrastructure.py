@@ -50,10 +50,14 @@ class Infrastructure:
         if self.instance_count < 1:
             raise ConfigurationError(f"instance_count is {self.instance_count}; it must be at least 1.")
         duration_seconds(self.max_runtime_seconds, name="max_runtime_seconds", least=1, most=_LONGEST_RUNTIME_SECONDS)
-        if self.spot is not None and self.keep_alive_seconds:
+        if self.keep_alive_seconds and self.spot is not None:
             # Developer guide, "SageMaker AI Managed Warm Pools", section "Considerations".
             raise ConfigurationError(
                 "spot and keep_alive exclude each other: SageMaker keeps no spot instances. Omit one of them."
+            )
+        if self.spot is not None and self.options.max_pending is not None:
+            raise ConfigurationError(
+                "max_pending is for on-demand capacity: with spot, limit waiting and running with Spot(max_wait=…)."
             )
         self.max_wait_seconds  # noqa: B018 - a limit that is too short fails here
         if self.image_uri and self.framework_version:

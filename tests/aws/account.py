@@ -26,6 +26,7 @@ class RecordedSageMaker:
     def __init__(self, boto3_session: boto3.Session) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.refusals: dict[str, dict[str, Any]] = {}
+        self.ended_tuning_jobs: set[str] = set()
         self.answers: dict[str, dict[str, Any]] = {"ListTrainingJobs": {"TrainingJobSummaries": []}}
         boto3_session.events.register("before-call.sagemaker", self._answer)
 
@@ -41,7 +42,14 @@ class RecordedSageMaker:
             return response(400), self.refusals[model.name]
         if model.name == "DescribeEndpoint" and not self.sent("CreateEndpoint"):
             return response(400), refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:…".')
+        if model.name == "DescribeHyperParameterTuningJob" and not self._knows_tuning_job(body):
+            return response(400), refusal("ResourceNotFound", "Requested resource not found.")
         return response(200), {**self._content(model.name, body), "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def _knows_tuning_job(self, body: dict[str, Any]) -> bool:
+        name = body["HyperParameterTuningJobName"]
+        created = [sent["HyperParameterTuningJobName"] for sent in self.sent("CreateHyperParameterTuningJob")]
+        return name in {*self.ended_tuning_jobs, *created}
 
     def _content(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         if operation in self.answers:
@@ -73,7 +81,9 @@ class RecordedSageMaker:
             created = [sent for sent in self.sent("CreateEndpointConfig") if sent["EndpointConfigName"] == name]
             return created[-1] if created else {"ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
         if operation == "DescribeHyperParameterTuningJob":
-            [created] = self.sent("CreateHyperParameterTuningJob")
+            if name in self.ended_tuning_jobs:
+                return {"HyperParameterTuningJobName": name, "HyperParameterTuningJobStatus": "Completed"}
+            created = self.sent("CreateHyperParameterTuningJob")[-1]
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
         if operation == "DescribeModel":
             return {"ModelName": name, "CreationTime": now}
