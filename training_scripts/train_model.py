@@ -71,10 +71,11 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
     settings = hyperparameters.parse(arguments, entry_point=entry_point)
     runtime.prepare_libraries()
     place = processes.place(environ)
+    if entry_point == "hpo":
+        environ = runtime.with_trial_checkpoints(environ)
     callbacks = Callbacks()
-    if (
-        entry_point == "train_model" and place.is_first
-    ):  # trials of a search must be quick, and only their metrics count
+    # Trials of a search must be quick, and only their metrics count.
+    if entry_point == "train_model" and place.is_first:
         from training_scripts.recording.recorder.job import callbacks as chosen  # noqa: PLC0415 - NumPy loads
 
         callbacks = chosen(settings, environ, begin=begin, report=say)

@@ -90,10 +90,10 @@ class TrainingJob(Job):
         Raises:
             JobError: The job stores no checkpoints.
         """
-        uri = self.describe().get("CheckpointConfig", {}).get("S3Uri")
+        uri = _checkpoint_uri(self.describe())
         if not uri:
             raise JobError(f"Training job {self.name} stores no checkpoints, so it cannot be resumed.")
-        return str(uri)
+        return uri
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
         """Waits until the job has ended and shows each epoch as it completes.
@@ -293,7 +293,17 @@ def _own_folders(described: DescribeTrainingJobResponseTypeDef) -> list[str]:
         described.get("ProfilerConfig", {}).get("S3OutputPath"),
     ]
     own = [join(uri, name) for uri in outputs if uri]
-    checkpoints = str(described.get("CheckpointConfig", {}).get("S3Uri", "")).rstrip("/")
+    checkpoints = _checkpoint_uri(described).rstrip("/")
     if checkpoints.rpartition("/")[2] == name:
         own.append(checkpoints)
     return list(dict.fromkeys(own))
+
+
+def _checkpoint_uri(described: DescribeTrainingJobResponseTypeDef) -> str:
+    """URI of the folder with a job's checkpoints, or an empty string.
+
+    A trial of a search stores them in a folder of its name (`training_scripts.training.runtime`).
+    """
+    uri = str(described.get("CheckpointConfig", {}).get("S3Uri", ""))
+    program = described.get("HyperParameters", {}).get(container.PROGRAM_HYPERPARAMETER, "")
+    return join(uri, described["TrainingJobName"]) if uri and "hpo" in program else uri

@@ -276,6 +276,25 @@ def test_a_job_is_deleted_with_its_objects(account: Account) -> None:
     assert keys_below(f"s3://{BUCKET}/dogbreed/jobs") == {"dogs-2/output/model.tar.gz"}
 
 
+def test_a_trial_has_its_checkpoints_in_a_folder_of_its_name(account: Account) -> None:
+    session, aws = account
+    folder = f"s3://{BUCKET}/dogbreed/checkpoints/search"
+    job = TrainingJob("search-001-a", session)
+    aws.answers["DescribeTrainingJob"] = {
+        "TrainingJobName": job.name,
+        "TrainingJobStatus": "Completed",
+        "HyperParameters": {"sagemaker_program": '"hpo.py"'},
+        "CheckpointConfig": {"S3Uri": folder},
+    }
+    assert job.checkpoint_uri == f"{folder}/search-001-a"
+    for name in ("search-001-a", "search-002-b"):
+        boto3.client("s3", region_name="us-east-1").put_object(
+            Bucket=BUCKET, Key=f"dogbreed/checkpoints/search/{name}/checkpoint.pth", Body=b"x"
+        )
+    assert job.delete() == 1
+    assert keys_below(folder) == {"search-002-b/checkpoint.pth"}
+
+
 def test_a_job_that_aws_does_not_let_go_keeps_its_objects(account: Account) -> None:
     session, aws = account
     boto3.client("s3", region_name="us-east-1").put_object(Bucket=BUCKET, Key="dogbreed/jobs/dogs/x", Body=b"x")

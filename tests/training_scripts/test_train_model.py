@@ -157,6 +157,16 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(
         assert (tmp_path / "broken/model" / name).read_bytes() == (tmp_path / "whole/model" / name).read_bytes()
 
 
+def test_trials_that_share_a_checkpoint_folder_do_not_continue_each_other(feature_folder: Path, tmp_path: Path) -> None:
+    environ = environment(tmp_path, features=feature_folder)
+    began = []
+    for name, rate in (("dogs-001-a", "0.01"), ("dogs-002-b", "0.02"), ("dogs-001-a", "0.01")):
+        done = run("--epochs", "2", "--lr", rate, environ={**environ, "TRAINING_JOB_NAME": name}, script="hpo")
+        assert done.returncode == 0, done.stderr
+        began.append([epoch.epoch for epoch in epochs(done.stdout)][:-1])
+    assert began == [[1, 2], [1, 2], []]  # the third is the first one, restarted after its last epoch
+
+
 def test_a_stop_before_the_first_epoch_is_a_clean_end_without_a_model(picture_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder)
     arguments = ("--weights", "none", "--features", "off", "--epochs", "1000")

@@ -90,6 +90,16 @@ def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
 
 
+def with_trial_checkpoints(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables of a search's trial, with a checkpoint folder of its own.
+
+    All trials have the CheckpointConfig of their tuning job. It is not documented whether SageMaker gives each of them
+    a folder of its own there; a trial must never resume another one, which differs only in what is searched.
+    """
+    name = environ.get("TRAINING_JOB_NAME")
+    return {**environ, "SM_CHECKPOINT_DIR": str(checkpoint_folder(environ) / name)} if name else environ
+
+
 def say(line: str) -> None:
     """Prints one line of the job's log; names in it cannot start another line, which could look like a metric."""
     print(safe_line(line), flush=True)
