@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.prices import PriceTable
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling, CustomMetric
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
     from dogbreed_sdk.aws.vpc import Vpc
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.local import LocalSageMaker
+    from dogbreed_sdk.planning.dataset_size import DatasetSize
+    from dogbreed_sdk.planning.plan import Plan
     from dogbreed_sdk.predictions import BreedScore, Prediction
     from dogbreed_sdk.session import Session
 
@@ -69,6 +72,7 @@ _HOMES = {
     "CustomMetric": "aws.requests.autoscaling",
     "DataCapture": "endpoints.kinds",
     "DatasetError": "errors",
+    "DatasetSize": "planning.dataset_size",
     "DebugReport": "debugging.report",
     "Debugger": "jobs.managed_debugger",
     "Deployment": "endpoints.deployment",
@@ -90,7 +94,9 @@ _HOMES = {
     "LocalSageMaker": "local",
     "ModelError": "errors",
     "PayloadTooLargeError": "errors",
+    "Plan": "planning.plan",
     "Prediction": "predictions",
+    "PriceTable": "aws.prices",
     "QuotaError": "errors",
     "RecordingError": "errors",
     "Serverless": "endpoints.kinds",
@@ -120,6 +126,7 @@ __all__ = [
     "CustomMetric",
     "DataCapture",
     "DatasetError",
+    "DatasetSize",
     "DebugReport",
     "Debugger",
     "Deployment",
@@ -141,7 +148,9 @@ __all__ = [
     "LocalSageMaker",
     "ModelError",
     "PayloadTooLargeError",
+    "Plan",
     "Prediction",
+    "PriceTable",
     "QuotaError",
     "RecordingError",
     "Serverless",

@@ -23,6 +23,9 @@ SERVING_INSTANCE_TYPE: Final = "ml.m5.large"
 # Room for the scratch files of a container image and a data set of tens of thousands of pictures.
 VOLUME_SIZE_GB: Final = 30
 
+# A month of an endpoint, as AWS's price calculator counts it.
+HOURS_PER_MONTH: Final = 730.0
+
 # SageMaker's own default (StoppingCondition): a job that hangs stops costing money after a day.
 MAX_RUNTIME_SECONDS: Final = 86_400
 

@@ -28,6 +28,15 @@ PURE = (
     "errors.py",
     "jobs/failures.py",
     "jobs/search_ranges.py",
+    "planning/content.py",
+    "planning/costs.py",
+    "planning/durations.py",
+    "planning/instances.py",
+    "planning/plan.py",
+    "planning/speed.py",
+    "planning/steps.py",
+    "planning/text.py",
+    "planning/work.py",
     "predictions.py",
     "_util/tracebacks.py",
 )
@@ -43,6 +52,7 @@ LAYERS = (
     ("",),  # dogbreed_sdk itself: the public names
     ("debugging", "doctor"),
     ("jobs",),
+    ("planning",),
     ("endpoints", "testing"),
     ("client", "datasets"),
     ("session",),

@@ -24,6 +24,15 @@ UNITS: Final[Mapping[str, str]] = {
     "data": "GB into or out of an endpoint",
 }
 
+# What the sources of the packaged table are, for people; its head says more.
+SOURCES: Final[Mapping[str, str]] = {
+    "price-list": "AWS's price list",
+    "bill": "an AWS bill of 2023",
+    "quoted": "articles that quote AWS's pricing page",
+    "ec2": "EC2's prices with SageMaker's usual markup",
+    "pricing-api": "AWS's Pricing API, now",
+}
+
 # The day on which the newest prices of the packaged table were read. Each price has its own date: `Price.as_of`.
 PRICES_AS_OF: Final = date(2026, 9, 28)
 

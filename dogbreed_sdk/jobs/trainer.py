@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,9 +38,13 @@ from training_scripts.training import metrics
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
 
+    from dogbreed_sdk.aws.prices import PriceTable
     from dogbreed_sdk.aws.requests.debugging import DebuggingMembers
     from dogbreed_sdk.aws.requests.training import JobSettings
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, WarmStart
+    from dogbreed_sdk.endpoints.creation import DeployOptions
+    from dogbreed_sdk.planning.dataset_size import DatasetSize
+    from dogbreed_sdk.planning.plan import Plan
 
 # Part of the features' URI: increase it when features are computed or stored differently, so that old ones are unused.
 _FEATURES_VERSION = 1
@@ -336,6 +341,113 @@ class BreedTrainer:
         pictures = checked_dataset(dataset)
         settled = self._hyperparameters.settled(hyperparameters or {}, "train_model")
         return self._stored_features(pictures, settled, progress)
+
+    def plan(
+        self,
+        dataset: BreedDataset | DatasetSize | str | Path,
+        search: Mapping[str, ParameterRange] | None = None,
+        *,
+        hyperparameters: Mapping[str, object] | None = None,
+        max_jobs: int | None = None,
+        max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
+        max_runtime: Duration | None = None,
+        strategy: str = defaults.TUNING_STRATEGY,
+        hyperband: Hyperband | None = None,
+        objective: str = defaults.OBJECTIVE_METRIC,
+        early_stopping: bool = False,
+        completion: CompletionCriteria | None = None,
+        endpoint: DeployOptions | None = None,
+        endpoint_hours: float = defaults.HOURS_PER_MONTH,
+        region: str | None = None,
+        prices: PriceTable | str | Path | None = None,
+        measure: bool = False,
+    ) -> Plan:
+        """What `tune`, `train` and an endpoint would send, take and cost on AWS. Nothing is created or sent.
+
+        Neither an account nor a network is needed, and not even pictures: a `DatasetSize` suffices. The requests are
+        those that the other methods would send. The prices are on-demand prices; the times are estimates, and the plan
+        says from what, and how far off they may be.
+
+        Args:
+            dataset: A data set with train and valid splits, its folder, or its size.
+            search: As for `tune`.
+            hyperparameters: Hyperparameters of all trials and of the training job.
+            max_jobs: As for `tune`.
+            max_parallel_jobs: As for `tune`.
+            max_runtime: As for `tune`.
+            strategy: As for `tune`.
+            hyperband: As for `tune`.
+            objective: As for `tune`.
+            early_stopping: As for `tune`.
+            completion: As for `tune`.
+            endpoint: The keyword arguments of `dogbreed_sdk.deploy`, such as ``{"instance_type": "ml.c5.large"}``.
+            endpoint_hours: For how long the endpoint runs and files are stored. Default: 730, a month.
+            region: For example ``eu-central-1``. Default: that of the session or of the AWS configuration, else
+                us-east-1, and a note says so.
+            prices: Prices to use before the packaged ones: a `PriceTable`, or the path of a CSV file as
+                `PriceTable.read` describes it.
+            measure: Whether a few of the pictures go through the backbone on this machine to find its speed, which
+                takes about ten seconds and needs torch. Default: the speed is from a table.
+
+        Returns:
+            The plan; print it, or use its numbers.
+
+        Raises:
+            ConfigurationError: A setting is invalid, a price is not known, or the speed of the backbone is not known
+                and not measured.
+            DatasetError: The data set cannot be trained on.
+
+        Example:
+            >>> from dogbreed_sdk import DatasetSize, Session
+            >>> plan = BreedTrainer(Session.aws()).plan(DatasetSize.of(pictures=8351, classes=133), region="us-east-1")
+            >>> [step.name for step in plan.steps]
+            ['features', 'tuning', 'training', 'endpoint', 'storage']
+        """
+        from dogbreed_sdk.planning import planner  # noqa: PLC0415 - only needed here
+        from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset  # noqa: PLC0415
+        from dogbreed_sdk.planning.dry_run import unheard  # noqa: PLC0415
+
+        pictures = UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset)
+
+        def rehearse(session: Session, features: FeatureSource) -> None:
+            twin = self._for_rehearsal(session, features)
+            given = {**(hyperparameters or {}), **({"features": "off"} if features == "off" else {})}
+            twin.tune(
+                pictures,
+                search,
+                hyperparameters=given,
+                max_jobs=max_jobs,
+                max_parallel_jobs=max_parallel_jobs,
+                max_runtime=max_runtime,
+                strategy=strategy,
+                hyperband=hyperband,
+                objective=objective,
+                early_stopping=early_stopping,
+                completion=completion,
+                progress=unheard,
+            )
+            options: DeployOptions = {**(endpoint or {}), "wait": False, "progress": unheard}
+            twin.train(pictures, given, progress=unheard).deploy(**options)
+
+        settled = self._hyperparameters.settled({}, "train_model")
+        weights = str(self._weights.path if self._weights else settled["weights"])
+        return planner.plan(
+            rehearse,
+            features=self._features,
+            backbone=planner.Backbone(self._hyperparameters.model, weights, str(settled["views"])),
+            dataset=pictures,
+            session=self.session,
+            region=region,
+            prices=planner.price_table(prices),
+            endpoint_hours=endpoint_hours,
+            measure=measure,
+        )
+
+    def _for_rehearsal(self, session: Session, features: FeatureSource) -> BreedTrainer:
+        """The same trainer in another session, in which there is no account to check."""
+        twin = copy.copy(self)
+        twin.session, twin._features, twin._account_checked = session, features, True
+        return twin
 
     @staticmethod
     def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:

@@ -1,0 +1,1 @@
+"""What training, tuning and an endpoint will cost and take on AWS, before anything is created."""

@@ -1,0 +1,62 @@
+"""What a plan says: what would be sent, what each step would cost, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from dogbreed_sdk.planning.dataset_size import DatasetSize
+from dogbreed_sdk.planning.dry_run import PlannedRequest
+from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanContent:
+    """What a search, a training job and an endpoint would send, take and cost. Nothing has been created.
+
+    Attributes:
+        requests: What `tune`, `train` and `deploy` would send, in order. Names, and whatever is not known without an
+            account, are placeholders.
+        steps: What is charged.
+        region: The AWS region.
+        prices_as_of: The day on which the oldest of the prices was read.
+        price_sources: Where the prices are from.
+        endpoint_hours: For how long the endpoint and the stored files are counted.
+        dataset: Size of the data set.
+        usd_without_shared_features: The price if each job computed the features of the pictures itself.
+        usd_without_features: The price if each job ran the backbone in every epoch, as training loops usually do.
+        wait_seconds: How long the jobs would wait for instances, one after another; not charged.
+        run_seconds: How long the jobs would run, one after another except for parallel trials.
+        speed: Where the times are from, as a clause.
+        notes: What else to know about the numbers.
+    """
+
+    requests: tuple[PlannedRequest, ...]
+    steps: tuple[Step, ...]
+    region: str
+    prices_as_of: date
+    price_sources: tuple[str, ...]
+    endpoint_hours: float
+    dataset: DatasetSize
+    usd_without_shared_features: float
+    usd_without_features: float
+    wait_seconds: float
+    run_seconds: float
+    speed: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def usd(self) -> float:
+        """The on-demand price of all steps, in US dollars."""
+        return sum(step.usd for step in self.steps)
+
+    @property
+    def usd_range(self) -> tuple[float, float]:
+        """The least and the most that is likely."""
+        return sum(step.usd_least for step in self.steps), sum(step.usd_most for step in self.steps)
+
+    @property
+    def usd_with_spot_at_best(self) -> float:
+        """The price with jobs on spot capacity at the largest discount that AWS names; not guaranteed."""
+        jobs = sum(step.usd for step in self.steps if step.is_job)
+        return self.usd - jobs * SPOT_LARGEST_DISCOUNT

@@ -1,0 +1,129 @@
+"""How large a data set is: counted in a folder, or given as numbers for pictures that are not here yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.session import Session
+
+# The mean size of the pictures of the 133-breed data set (1,125 MB, 8,351 pictures), which are untouched photographs.
+BYTES_PER_PICTURE: Final = 135_000
+_VALID_SHARE = _TEST_SHARE = 0.1
+_PLACEHOLDER_FINGERPRINT = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSize:
+    """Numbers of pictures and classes, for a plan before there is a data set.
+
+    Attributes:
+        train: Pictures to train on.
+        valid: Pictures to validate on.
+        test: Pictures to test on; 0 for none.
+        classes: Number of classes.
+        bytes_per_picture: Mean size of a picture's file.
+    """
+
+    train: int
+    valid: int
+    test: int
+    classes: int
+    bytes_per_picture: float = BYTES_PER_PICTURE
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise ConfigurationError(f"A classifier needs at least 2 classes, not {self.classes}.")
+        if self.train < self.classes or min(self.valid, self.test) < 0:
+            raise ConfigurationError(
+                f"{self.train:,} train, {self.valid:,} valid and {self.test:,} test pictures of {self.classes:,} "
+                "classes: each class needs at least one picture to train on, and no number can be negative."
+            )
+
+    @classmethod
+    def of(cls, *, pictures: int, classes: int) -> DatasetSize:
+        """The size of a data set of which a tenth validates and a tenth tests.
+
+        >>> DatasetSize.of(pictures=8351, classes=133)
+        DatasetSize(train=6680, valid=835, test=836, classes=133, bytes_per_picture=135000)
+
+        Args:
+            pictures: All pictures together.
+            classes: Number of classes.
+
+        Raises:
+            ConfigurationError: There are too few pictures or classes.
+        """
+        train = int(pictures * (1 - _VALID_SHARE - _TEST_SHARE) + 1e-6)
+        valid = int(pictures * _VALID_SHARE + 1e-6)
+        return cls(train=train, valid=valid, test=pictures - train - valid, classes=classes)
+
+    @classmethod
+    def measured(cls, dataset: BreedDataset) -> DatasetSize:
+        """The size of a data set with splits; looks at the size of every file."""
+        splits = dataset.splits
+        sizes = [picture.path.stat().st_size for split in dataset.folders for picture in dataset.pictures(split)]
+        return cls(
+            train=splits.get("train", 0),
+            valid=splits.get("valid", 0),
+            test=splits.get("test", 0),
+            classes=len(dataset.classes),
+            bytes_per_picture=sum(sizes) / max(1, len(sizes)),
+        )
+
+    @property
+    def pictures(self) -> int:
+        """All pictures together."""
+        return self.train + self.valid + self.test
+
+    @property
+    def bytes(self) -> float:
+        """All files together."""
+        return self.pictures * self.bytes_per_picture
+
+    def views(self, per_train_picture: int) -> int:
+        """Pictures that go through a backbone in one pass: only train pictures have several views."""
+        return self.train * per_train_picture + self.valid + self.test
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of its pictures, without empty splits."""
+        counts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {split: count for split, count in counts.items() if count}
+
+
+class UnseenDataset(BreedDataset):
+    """A data set of which only the size is known. It can be planned with, and neither read nor uploaded.
+
+    Args:
+        size: Its size.
+
+    Attributes:
+        size: Its size.
+    """
+
+    def __init__(self, size: DatasetSize) -> None:
+        super().__init__(Path("your-data-set"))
+        self.size = size
+        self.folders = {split: self.root / split for split in size.splits}
+        self.fingerprint = _PLACEHOLDER_FINGERPRINT
+        classes = [f"{number:03d}.class" for number in range(1, size.classes + 1)]
+        self._listed = _Listed(classes, {split: range(count) for split, count in size.splits.items()})
+
+    def upload(self, session: Session, *, progress: object = None) -> str:
+        """The URI that the pictures would have, with a placeholder for their fingerprint."""
+        del progress
+        return join(session.base_uri, "datasets", self.fingerprint[:16])
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What `BreedDataset` asks of a listed folder."""
+
+    classes: list[str]
+    splits: Mapping[str, range]

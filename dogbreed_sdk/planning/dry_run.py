@@ -1,0 +1,182 @@
+"""A session whose requests are written down and never sent, so that a plan shows exactly what would be sent."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk._util.progress import JobProgress
+from dogbreed_sdk.aws.storage import Progress, Storage, StoredFile, join
+from dogbreed_sdk.session import Session
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.model import OperationModel
+
+# AWS's documentation uses this account in examples; it belongs to nobody.
+_ACCOUNT = "111122223333"
+_ROLE_ARN = f"arn:aws:iam::{_ACCOUNT}:role/YourSageMakerRole"
+# A client without credentials or configuration: the user's are neither needed nor read.
+_NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """One request that would be sent.
+
+    Attributes:
+        service: The service as botocore names it, for example ``sagemaker``.
+        operation: For example ``CreateTrainingJob``.
+        parameters: The request's members.
+    """
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, object]:
+        """The request as plain values."""
+        return {"service": self.service, "operation": self.operation, "parameters": dict(self.parameters)}
+
+
+class DryRunSession(Session):
+    """SageMaker on AWS as far as the code that sends requests can tell: everything succeeds at once, nothing is sent.
+
+    Role and bucket are the given ones, else placeholders. Nothing is stored yet, so every upload is due.
+
+    Args:
+        region: The region to plan for.
+        like: The session whose role, bucket, key and network the requests name.
+
+    Attributes:
+        requests: What would have been sent, in order; only what creates or changes something.
+    """
+
+    def __init__(self, region: str, like: Session) -> None:
+        super().__init__(region=region, kms_key=like.kms_key, vpc=like.vpc)
+        self.requests: list[PlannedRequest] = []
+        self.storage = _DryRunStorage(self.requests)
+        self._role = like._role if like._role and like._role.startswith("arn:") else _role_arn(like._role)
+        self._prefix = like._prefix
+        self._bucket = like._bucket or f"sagemaker-{region}-{_ACCOUNT}"
+
+    @property
+    def role_arn(self) -> str:
+        """The given role, or a placeholder."""
+        assert self._role is not None
+        return self._role
+
+    @property
+    def base_uri(self) -> str:
+        """The folder in the given bucket, or in a placeholder for the account's default bucket."""
+        return join(f"s3://{self._bucket}", self._prefix)
+
+    def _aws_boto3(self) -> boto3.Session:
+        import boto3  # noqa: PLC0415
+        import botocore.session  # noqa: PLC0415
+
+        made = boto3.Session(
+            aws_access_key_id="dry-run",
+            aws_secret_access_key="dry-run",  # noqa: S106 - nothing is signed, because nothing is sent
+            region_name=self.region,
+            botocore_session=botocore.session.Session(session_vars=_NO_USER_SETTINGS),
+        )
+        made.events.register("provide-client-params", self._write_down)
+        # botocore sends nothing if a handler of this event answers, which its stubs do not know.
+        made.events.register("before-call", self._answer)  # type: ignore[arg-type]
+        return made
+
+    def _write_down(self, params: dict[str, Any], model: OperationModel, **_: object) -> None:
+        if not model.name.startswith(("Describe", "List", "Get")):
+            service = str(model.service_model.service_name)
+            self.requests.append(PlannedRequest(service, model.name, params))
+
+    def _answer(self, model: OperationModel, **_: object) -> tuple[object, dict[str, Any]]:
+        """An answer in place of AWS's; botocore then sends nothing."""
+        content: dict[str, Any] | None = {}
+        if model.name.startswith("Describe"):
+            content = self._described(model.name)
+        status = 400 if content is None else 200
+        if content is None:
+            content = {"Error": {"Code": "ValidationException", "Message": "Could not find it."}}
+        return _Received(status), {**content, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def _described(self, operation: str) -> dict[str, Any] | None:
+        """What was created last, in its final state; None if nothing was."""
+        created = operation.replace("Describe", "Create", 1)
+        request = next((dict(sent.parameters) for sent in reversed(self.requests) if sent.operation == created), None)
+        if request is None:
+            return None
+        now = datetime.datetime.now(datetime.timezone.utc)
+        times = {"CreationTime": now, "LastModifiedTime": now, "TrainingEndTime": now}
+        name = request.get("TrainingJobName", "")
+        finished = {
+            "TrainingJobStatus": "Completed",
+            "SecondaryStatus": "Completed",
+            "SecondaryStatusTransitions": [{"Status": "Completed", "StartTime": now, "StatusMessage": "done"}],
+            "ModelArtifacts": {"S3ModelArtifacts": join(self.base_uri, "jobs", name, "output", "model.tar.gz")},
+            "HyperParameterTuningJobStatus": "Completed",
+            "EndpointStatus": "InService",
+        }
+        return {**request, **finished, **times}
+
+
+@dataclass(frozen=True)
+class _Received:
+    """The HTTP response of an answer that botocore is given."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _DryRunStorage(Storage):
+    """Storage that accepts everything, and holds only what the jobs would have stored.
+
+    Args:
+        requests: The requests so far.
+    """
+
+    def __init__(self, requests: Sequence[PlannedRequest]) -> None:
+        super().__init__(_no_client)
+        self._requests = requests
+
+    def exists(self, uri: str) -> bool:
+        """Whether a job would have written the file: features, where it stores its checkpoints."""
+        folders = [request.parameters.get("CheckpointConfig", {}).get("S3Uri") for request in self._requests]
+        return any(folder is not None and uri.startswith(f"{folder}/") for folder in folders)
+
+    def files(self, uri: str) -> Iterator[StoredFile]:
+        """No file is stored."""
+        del uri
+        return iter(())
+
+    def write_bytes(self, content: bytes, uri: str) -> None:
+        """Writes nothing."""
+
+    def upload_file(self, path: Path, uri: str) -> None:
+        """Uploads nothing."""
+
+    def upload_files(self, files: Mapping[str, Path], uri: str, *, progress: Progress | None = None) -> int:
+        """Uploads nothing; says how many files would be uploaded."""
+        del uri, progress
+        return len(files)
+
+
+def _no_client() -> Any:
+    raise AssertionError("A dry run must not use S3.")
+
+
+def _role_arn(name: str | None) -> str:
+    return f"arn:aws:iam::{_ACCOUNT}:role/{name}" if name else _ROLE_ARN
+
+
+def unheard(_: JobProgress) -> None:
+    """A progress callback for work that only pretends to run."""

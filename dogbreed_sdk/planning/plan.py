@@ -1,0 +1,48 @@
+"""The plan that users get: its content, as plain values and as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dogbreed_sdk.planning import text
+from dogbreed_sdk.planning.content import PlanContent
+from dogbreed_sdk.planning.steps import DIGITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(PlanContent):
+    """What a search, a training job and an endpoint would send, take and cost on AWS. Nothing has been created.
+
+    `print` it for people; its attributes are those of `PlanContent`.
+    """
+
+    def to_dict(self) -> dict[str, object]:
+        """The plan as plain values; US dollars to a hundredth of a cent."""
+        return {
+            "usd": round(self.usd, DIGITS),
+            "usd_range": [round(value, DIGITS) for value in self.usd_range],
+            "usd_without_shared_features": round(self.usd_without_shared_features, DIGITS),
+            "usd_without_features": round(self.usd_without_features, DIGITS),
+            "usd_with_spot_at_best": round(self.usd_with_spot_at_best, DIGITS),
+            "steps": [step.to_dict() for step in self.steps],
+            "region": self.region,
+            "prices_as_of": self.prices_as_of.isoformat(),
+            "price_sources": list(self.price_sources),
+            "endpoint_hours": self.endpoint_hours,
+            "seconds": {"waiting": round(self.wait_seconds), "running": round(self.run_seconds)},
+            "dataset": {
+                **self.dataset.splits,
+                "classes": self.dataset.classes,
+                "bytes": round(self.dataset.bytes),
+            },
+            "speed": self.speed,
+            "notes": list(self.notes),
+            "requests": [request.to_dict() for request in self.requests],
+        }
+
+    def to_text(self) -> str:
+        """The plan as lines of text for people."""
+        return "\n".join(text.lines(self))
+
+    def __str__(self) -> str:
+        return self.to_text()

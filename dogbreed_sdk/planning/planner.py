@@ -1,0 +1,160 @@
+"""Makes a plan: lets the code that sends requests run against a session that sends nothing, and prices the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from botocore.exceptions import BotoCoreError
+
+from dogbreed_sdk.aws.prices import SOURCES, PriceTable
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.planning import costs, work
+from dogbreed_sdk.planning.costs import PriceList
+from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset
+from dogbreed_sdk.planning.dry_run import DryRunSession, PlannedRequest
+from dogbreed_sdk.planning.durations import JobTime, job_time
+from dogbreed_sdk.planning.measure import measured
+from dogbreed_sdk.planning.plan import Plan
+from dogbreed_sdk.planning.speed import BackboneSpeed
+from dogbreed_sdk.planning.steps import Step
+from dogbreed_sdk.planning.work import PlannedJobs
+from dogbreed_sdk.session import Session
+
+Features = Literal["stored", "in-job", "off"]
+# Sends the requests of a whole run to a session, with the features of pictures computed like this.
+Rehearsal = Callable[[DryRunSession, Features], None]
+
+# SageMaker's largest region, and the cheapest; only for people without an AWS configuration.
+DEFAULT_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The backbone of a plan.
+
+    Attributes:
+        model: Its name.
+        weights: ``pretrained``, ``none``, or the path of a state-dict file.
+        views: The views of each train picture.
+    """
+
+    model: str
+    weights: str
+    views: str
+
+
+def plan(
+    rehearse: Rehearsal,
+    *,
+    features: Features,
+    backbone: Backbone,
+    dataset: BreedDataset,
+    session: Session,
+    region: str | None,
+    prices: PriceTable,
+    endpoint_hours: float,
+    measure: bool,
+) -> Plan:
+    """The plan of what a function sends.
+
+    Args:
+        rehearse: Sends the requests.
+        features: How the features of pictures are computed.
+        backbone: The backbone.
+        dataset: The data set, which may be an `UnseenDataset`.
+        session: Whose role, bucket, key and network the requests name.
+        region: The region; None for that of the session or of the AWS configuration.
+        prices: The price table.
+        endpoint_hours: For how long the endpoint runs and files are stored.
+        measure: Whether a pass is measured on this machine.
+
+    Raises:
+        ConfigurationError: A price or the speed of the backbone is not known, or a pass cannot be measured.
+    """
+    if not 0 <= endpoint_hours < math.inf:
+        raise ConfigurationError(f"endpoint_hours is {endpoint_hours}; it must be 0 or more.")
+    where = region or configured_region(session)
+    size = dataset.size if isinstance(dataset, UnseenDataset) else DatasetSize.measured(dataset)
+    speed = _speed(backbone, dataset, measure=measure)
+    price_list = PriceList(prices, where or DEFAULT_REGION)
+
+    def times(jobs: PlannedJobs) -> JobTime:
+        return job_time(jobs, size, speed)
+
+    def priced(requests: Sequence[PlannedRequest]) -> tuple[Step, ...]:
+        return costs.steps(requests, prices=price_list, size=size, times=times, endpoint_hours=endpoint_hours)
+
+    def price_with(other: Features) -> float:
+        return sum(step.usd for step in priced(_rehearsed(rehearse, price_list.region, session, other)))
+
+    requests = _rehearsed(rehearse, price_list.region, session, features)
+    steps = priced(requests)
+    waiting, running = costs.run_seconds(work.jobs(requests), times)
+    return Plan(
+        requests=requests,
+        steps=steps,
+        region=price_list.region,
+        prices_as_of=min(price.as_of for price in price_list.used),
+        price_sources=tuple(sorted({SOURCES.get(price.source, price.source) for price in price_list.used})),
+        endpoint_hours=endpoint_hours,
+        dataset=size,
+        usd_without_shared_features=price_with("in-job"),
+        usd_without_features=price_with("off"),
+        wait_seconds=waiting,
+        run_seconds=running,
+        speed=speed.source,
+        notes=_notes(where, dataset),
+    )
+
+
+def price_table(given: PriceTable | str | Path | None) -> PriceTable:
+    """The packaged prices, in which the given ones take precedence.
+
+    Raises:
+        ConfigurationError: A price file cannot be read.
+    """
+    packaged = PriceTable.packaged()
+    if given is None:
+        return packaged
+    return packaged.with_prices(given if isinstance(given, PriceTable) else PriceTable.read(given))
+
+
+def configured_region(session: Session) -> str | None:
+    """The region of a session on AWS, or of the AWS configuration; None if there is none. Needs no credentials."""
+    import boto3  # noqa: PLC0415
+
+    try:
+        return boto3.Session().region_name if session.is_local else session.region
+    except (BotoCoreError, ConfigurationError):
+        return None
+
+
+def _rehearsed(rehearse: Rehearsal, region: str, session: Session, features: Features) -> tuple[PlannedRequest, ...]:
+    dry = DryRunSession(region, session)
+    rehearse(dry, features)
+    return tuple(dry.requests)
+
+
+def _speed(backbone: Backbone, dataset: BreedDataset, *, measure: bool) -> BackboneSpeed:
+    if not measure:
+        return BackboneSpeed.from_table(backbone.model)
+    if isinstance(dataset, UnseenDataset):
+        raise ConfigurationError("A pass can only be measured with pictures; pass the data set, or do not measure.")
+    return measured(dataset, model=backbone.model, weights=backbone.weights, views=backbone.views)
+
+
+def _notes(region: str | None, dataset: BreedDataset) -> tuple[str, ...]:
+    notes = []
+    if region is None:
+        notes.append(f"No AWS region is configured, so the prices are those of {DEFAULT_REGION}.")
+    if isinstance(dataset, UnseenDataset):
+        notes.append(
+            f"The pictures are assumed to have {dataset.size.bytes_per_picture / 1000:,.0f} KB each, as untouched "
+            "photographs have."
+        )
+    return tuple(notes)

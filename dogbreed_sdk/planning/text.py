@@ -1,0 +1,106 @@
+"""A plan as lines for people: a table, what it means, and what makes it cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dogbreed_sdk.planning.content import PlanContent
+from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step, named
+
+_HEADS = ("step", "instances", "hours each", "USD/hour", "USD", "")
+# From here on one step is worth a remark.
+_DOMINANT_SHARE = 0.5
+
+
+def lines(plan: PlanContent) -> list[str]:
+    """The plan as lines of text."""
+    return [
+        f"Plan for Amazon SageMaker in {plan.region}. Nothing has been created.",
+        _dataset(plan),
+        "",
+        *_table(plan.steps, plan.usd),
+        "",
+        *_comparisons(plan),
+        "",
+        *_remarks(plan),
+    ]
+
+
+def _dataset(plan: PlanContent) -> str:
+    size = plan.dataset
+    splits = ", ".join(f"{count:,} {split}" for split, count in size.splits.items())
+    return f"{size.pictures:,} pictures ({splits}), {size.classes:,} classes, {size.bytes / 1e9:.1f} GB"
+
+
+def _table(steps: Sequence[Step], total: float) -> Iterator[str]:
+    rows = [_HEADS, *(_row(step) for step in steps), ("total", "", "", "", usd(total), "")]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    for row in rows:
+        cells = [
+            text.ljust(width) if column in (0, len(_HEADS) - 1) else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    what = f"{step.instance_type}, {step.what}" if step.instance_type else step.what
+    charged = step.instances > 0
+    return (
+        step.name,
+        str(step.instances) if charged else "",
+        f"{step.hours:.2f}" if charged else "",
+        f"{step.usd_per_hour:.4g}" if step.usd_per_hour is not None else "",
+        usd(step.usd),
+        what,
+    )
+
+
+def usd(amount: float) -> str:
+    """US dollars with cents; a price below one cent is not shown as none.
+
+    >>> usd(83.954), usd(0.0031), usd(0)
+    ('83.95', '<0.01', '0.00')
+    """
+    return "<0.01" if 0 < amount < 0.005 else f"{amount:,.2f}"
+
+
+def _comparisons(plan: PlanContent) -> Iterator[str]:
+    least, most = plan.usd_range
+    without = plan.usd_without_shared_features - plan.usd
+    yield f"Likely between {usd(least)} and {usd(most)} USD: times are estimated from {plan.speed}."
+    if without > 0:
+        yield (
+            f"Without shared features {usd(plan.usd_without_shared_features)} USD, {usd(without)} more: each job would "
+            f"compute them itself. With the backbone in every epoch {usd(plan.usd_without_features)} USD."
+        )
+    discount = plan.usd - plan.usd_with_spot_at_best
+    if discount > 0:
+        yield (
+            f"With managed spot training from {usd(plan.usd_with_spot_at_best)} USD: AWS names up to "
+            f"{SPOT_LARGEST_DISCOUNT:.0%} off the jobs, and guarantees nothing. An endpoint has no spot price."
+        )
+    yield (
+        f"The jobs take about {_minutes(plan.run_seconds)} and wait about {_minutes(plan.wait_seconds)} for instances, "
+        "which is not charged."
+    )
+
+
+def _remarks(plan: PlanContent) -> Iterator[str]:
+    endpoint = named(plan.steps, "endpoint")
+    if endpoint is not None and endpoint.usd > plan.usd * _DOMINANT_SHARE and endpoint.usd_per_hour:
+        yield (
+            f"The endpoint is {endpoint.usd / plan.usd:.0%} of the total. It costs {endpoint.usd_per_hour:.4g} USD per "
+            "hour and instance until it is deleted, used or not. Delete it when you have finished; a serverless "
+            "endpoint costs nothing while idle, and batch transform needs no endpoint."
+        )
+    yield from plan.notes
+    yield (
+        f"On-demand prices as of {plan.prices_as_of.isoformat()} ({', '.join(plan.price_sources)}). Not considered: "
+        "quotas, the free tier, savings plans, taxes, requests, logs, and data transfer."
+    )
+
+
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minutes" if minutes < 120 else f"{seconds / 3600:.1f} hours"

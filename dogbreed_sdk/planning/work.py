@@ -1,0 +1,158 @@
+"""What requests make SageMaker do: which jobs on which instances, and which endpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dogbreed_sdk import container
+from dogbreed_sdk.planning.dry_run import PlannedRequest
+
+JobKind = Literal["features", "tuning", "training"]
+
+_FEATURES_PROGRAM = "extract_features"
+FEATURES_CHANNEL = "features"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJobs:
+    """Training jobs that are alike: one, or the trials of a search.
+
+    Attributes:
+        kind: What they do.
+        count: Number of jobs.
+        parallel: Number of jobs that run at the same time.
+        instance_type: Type of each job's instances.
+        instance_count: Number of each job's instances.
+        volume_gb: Size of the disk of each instance, in GB; 0 if the type has its own.
+        hyperparameters: The scripts' hyperparameters, decoded; of a searched one its largest value.
+        channels: Names of the input channels.
+        is_upper_bound: Whether the search may end some jobs early, or start fewer.
+    """
+
+    kind: JobKind
+    count: int
+    parallel: int
+    instance_type: str
+    instance_count: int
+    volume_gb: int
+    hyperparameters: Mapping[str, object]
+    channels: tuple[str, ...]
+    is_upper_bound: bool = False
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether they train on features that are stored already."""
+        return FEATURES_CHANNEL in self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedEndpoint:
+    """One variant of an endpoint.
+
+    Attributes:
+        instance_type: Type of its instances; None if it is serverless.
+        instance_count: Number of instances.
+        serverless_memory_mb: Memory of a serverless endpoint in MB; 0 for instances.
+    """
+
+    instance_type: str | None
+    instance_count: int
+    serverless_memory_mb: int = 0
+
+
+def jobs(requests: Iterable[PlannedRequest]) -> Iterator[PlannedJobs]:
+    """The training jobs that requests start, in order."""
+    for request in requests:
+        if request.operation == "CreateTrainingJob":
+            yield _training_job(request.parameters)
+        elif request.operation == "CreateHyperParameterTuningJob":
+            yield _tuning_job(request.parameters)
+
+
+def endpoints(requests: Iterable[PlannedRequest]) -> Iterator[PlannedEndpoint]:
+    """The variants of the endpoints that requests create, in order."""
+    for request in requests:
+        if request.operation == "CreateEndpointConfig":
+            for variant in request.parameters["ProductionVariants"]:
+                serverless = variant.get("ServerlessConfig", {}).get("MemorySizeInMB", 0)
+                yield PlannedEndpoint(
+                    instance_type=None if serverless else variant["InstanceType"],
+                    instance_count=0 if serverless else variant["InitialInstanceCount"],
+                    serverless_memory_mb=serverless,
+                )
+
+
+def _training_job(request: Mapping[str, Any]) -> PlannedJobs:
+    given = _decoded(request["HyperParameters"])
+    program = str(given.get(container.PROGRAM_HYPERPARAMETER, ""))
+    return PlannedJobs(
+        kind="features" if _FEATURES_PROGRAM in program else "training",
+        count=1,
+        parallel=1,
+        hyperparameters=given,
+        channels=_channels(request),
+        **_resources(request["ResourceConfig"]),
+    )
+
+
+def _tuning_job(request: Mapping[str, Any]) -> PlannedJobs:
+    config, job = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
+    limits = config["ResourceLimits"]
+    ranges = config.get("ParameterRanges", {})
+    count = limits.get("MaxNumberOfTrainingJobs") or _grid_size(ranges)
+    return PlannedJobs(
+        kind="tuning",
+        count=count,
+        parallel=min(count, limits["MaxParallelTrainingJobs"]),
+        hyperparameters={**_decoded(job.get("StaticHyperParameters", {})), **_largest(ranges)},
+        channels=_channels(job),
+        is_upper_bound=config["Strategy"] == "Hyperband"
+        or config.get("TrainingJobEarlyStoppingType") == "Auto"
+        or "TuningJobCompletionCriteria" in config
+        or "MaxRuntimeInSeconds" in limits,
+        **_resources(job["ResourceConfig"]),
+    )
+
+
+def _resources(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "instance_type": config["InstanceType"],
+        "instance_count": config["InstanceCount"],
+        "volume_gb": config.get("VolumeSizeInGB", 0),
+    }
+
+
+def _channels(job: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(channel["ChannelName"] for channel in job.get("InputDataConfig", ()))
+
+
+def _decoded(hyperparameters: Mapping[str, str]) -> dict[str, object]:
+    return {name: _value(text) for name, text in hyperparameters.items()}
+
+
+def _value(text: str) -> object:
+    """A hyperparameter's value: the request has it as JSON, in which our scripts' values are text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _grid_size(ranges: Mapping[str, Any]) -> int:
+    """Number of combinations of a grid, which has lists of values only."""
+    return math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges", ()))
+
+
+def _largest(ranges: Mapping[str, Any]) -> dict[str, object]:
+    """The largest value of each searched number: it takes longest."""
+    bounded = [*ranges.get("IntegerParameterRanges", ()), *ranges.get("ContinuousParameterRanges", ())]
+    largest: dict[str, object] = {entry["Name"]: float(entry["MaxValue"]) for entry in bounded}
+    for entry in ranges.get("CategoricalParameterRanges", ()):
+        values = [_value(text) for text in entry["Values"]]
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        largest[entry["Name"]] = max(numbers) if len(numbers) == len(values) else values[0]
+    return largest
