@@ -444,9 +444,9 @@ class BreedTrainer:
         )
 
     def _for_rehearsal(self, session: Session, features: FeatureSource) -> BreedTrainer:
-        """The same trainer in another session, in which there is no account to check."""
+        """The same trainer in a session that sends nothing."""
         twin = copy.copy(self)
-        twin.session, twin._features, twin._account_checked = session, features, True
+        twin.session, twin._features = session, features
         return twin
 
     @staticmethod

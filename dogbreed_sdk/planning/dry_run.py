@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util.progress import JobProgress
 from dogbreed_sdk.aws.storage import Progress, Storage, StoredFile, join
+from dogbreed_sdk.aws.transfers import TransferCallback
 from dogbreed_sdk.session import Session
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # AWS's documentation uses this account in examples; it belongs to nobody.
 _ACCOUNT = "111122223333"
-_ROLE_ARN = f"arn:aws:iam::{_ACCOUNT}:role/YourSageMakerRole"
+_ROLE = "YourSageMakerRole"
 # A client without credentials or configuration: the user's are neither needed nor read.
 _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
     "profile": (None, None, None, None),
@@ -61,23 +62,27 @@ class DryRunSession(Session):
     """
 
     def __init__(self, region: str, like: Session) -> None:
-        super().__init__(region=region, kms_key=like.kms_key, vpc=like.vpc)
+        super().__init__(
+            region=region,
+            role=like._role,
+            bucket=like._bucket,
+            prefix=like._prefix,
+            kms_key=like._kms_key,
+            vpc=like._vpc,
+        )
         self.requests: list[PlannedRequest] = []
         self.storage = _DryRunStorage(self.requests)
-        self._role = like._role if like._role and like._role.startswith("arn:") else _role_arn(like._role)
-        self._prefix = like._prefix
-        self._bucket = like._bucket or f"sagemaker-{region}-{_ACCOUNT}"
+        if self._bucket is None and self._sagemaker_config().bucket is None:
+            self._bucket = f"sagemaker-{region}-{_ACCOUNT}"
 
     @property
     def role_arn(self) -> str:
-        """The given role, or a placeholder."""
-        assert self._role is not None
-        return self._role
+        """The given role or that of SageMaker's configuration, else a placeholder; AWS is not asked for it."""
+        role = self._role or self._sagemaker_config().role or _ROLE
+        return role if role.startswith("arn:") else f"arn:aws:iam::{_ACCOUNT}:role/{role}"
 
-    @property
-    def base_uri(self) -> str:
-        """The folder in the given bucket, or in a placeholder for the account's default bucket."""
-        return join(f"s3://{self._bucket}", self._prefix)
+    def check_account(self) -> None:
+        """Checks nothing: there need not be an account."""
 
     def _aws_boto3(self) -> boto3.Session:
         import boto3  # noqa: PLC0415
@@ -101,9 +106,7 @@ class DryRunSession(Session):
 
     def _answer(self, model: OperationModel, **_: object) -> tuple[object, dict[str, Any]]:
         """An answer in place of AWS's; botocore then sends nothing."""
-        content: dict[str, Any] | None = {}
-        if model.name.startswith("Describe"):
-            content = self._described(model.name)
+        content = self._described(model.name) if model.name.startswith("Describe") else {}
         status = 400 if content is None else 200
         if content is None:
             content = {"Error": {"Code": "ValidationException", "Message": "Could not find it."}}
@@ -161,21 +164,24 @@ class _DryRunStorage(Storage):
     def write_bytes(self, content: bytes, uri: str) -> None:
         """Writes nothing."""
 
-    def upload_file(self, path: Path, uri: str) -> None:
+    def upload_file(self, path: Path, uri: str, *, transfer: TransferCallback | None = None) -> None:
         """Uploads nothing."""
 
-    def upload_files(self, files: Mapping[str, Path], uri: str, *, progress: Progress | None = None) -> int:
+    def upload_files(
+        self,
+        files: Mapping[str, Path],
+        uri: str,
+        *,
+        progress: Progress | None = None,
+        transfer: TransferCallback | None = None,
+    ) -> int:
         """Uploads nothing; says how many files would be uploaded."""
-        del uri, progress
+        del uri, progress, transfer
         return len(files)
 
 
 def _no_client() -> Any:
     raise AssertionError("A dry run must not use S3.")
-
-
-def _role_arn(name: str | None) -> str:
-    return f"arn:aws:iam::{_ACCOUNT}:role/{name}" if name else _ROLE_ARN
 
 
 def unheard(_: JobProgress) -> None:

@@ -14,6 +14,7 @@ from sagemaker.core.parameter import CategoricalParameter
 from dogbreed_sdk import BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Session
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.local.api.validation import operation_model, problems
+from dogbreed_sdk.planning.speed import BackboneSpeed
 
 pytestmark = pytest.mark.extras
 
@@ -231,7 +232,7 @@ def test_wrong_arguments_are_refused_as_by_the_real_methods(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match="only be measured with pictures"):
         trainer().plan(BREEDS_133, measure=True)
     with pytest.raises(ConfigurationError, match="How fast resnet34 is, is not in the table"):
-        trainer(model="resnet34").plan(BREEDS_133)
+        BackboneSpeed.from_table("resnet34")
 
 
 def test_planning_loads_no_torch() -> None:
