@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.prices import Price, PriceTable, Use
+from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.planning import durations, work
 from dogbreed_sdk.planning.dataset_size import DatasetSize
 from dogbreed_sdk.planning.dry_run import PlannedRequest
@@ -18,7 +19,6 @@ _BYTES_PER_GB = 1e9
 # A bill that AWS has published (the price table's source "bill") has 165 GB-hours of endpoint storage for 8.2 hours of
 # instances without disks of their own. AWS does not document the size.
 _ENDPOINT_VOLUME_GB = 20
-_FAMILIES_WITH_DISKS = ("g4dn", "g5", "g6", "g6e", "p4d", "p4de", "p5", "trn1", "inf1")
 # A bundle with a small backbone, and a job's recording.
 _BYTES_PER_MODEL = 25e6
 
@@ -166,5 +166,5 @@ def _job_disks(jobs: Sequence[PlannedJobs], times: JobTimes) -> Iterator[float]:
 def _endpoint_disks(endpoints: Sequence[PlannedEndpoint], hours: float) -> Iterator[float]:
     """The GB-months of the disks of endpoints."""
     for each in endpoints:
-        if each.instance_type and each.instance_type.split(".")[1] not in _FAMILIES_WITH_DISKS:
+        if each.instance_type and not has_local_disks(each.instance_type):
             yield each.instance_count * _ENDPOINT_VOLUME_GB * hours / defaults.HOURS_PER_MONTH
