@@ -60,6 +60,7 @@ class Prediction:
         model_id: SHA-256 of the model's weights; None if the endpoint does not return it.
         latency_ms: Milliseconds from sending the request to parsing the response; None if nothing was sent.
         request_id: Id of the request, to quote to AWS's support; or None.
+        variant: Name of the endpoint's production variant that answered; or None.
     """
 
     label: str
@@ -74,6 +75,7 @@ class Prediction:
     rejected: bool | None = None
     rejection_score: float | None = None
     rejection_threshold: float | None = None
+    variant: str | None = None
 
     def __str__(self) -> str:
         """The label and its probability.
@@ -93,6 +95,7 @@ class Prediction:
         latency_ms: float | None = None,
         request_id: str | None = None,
         rejection: Rejection | None = None,
+        variant: str | None = None,
     ) -> Prediction:
         """Creates a prediction from ranked scores.
 
@@ -102,6 +105,7 @@ class Prediction:
             latency_ms: Duration of the call, if there was one.
             request_id: Id of the call, if there was one.
             rejection: The result of the model's rejection rule, if it has one.
+            variant: Name of the production variant that answered, if an endpoint did.
 
         Raises:
             ValueError: There are no scores, or they are not ranked.
@@ -130,6 +134,7 @@ class Prediction:
             rejected=rejected,
             rejection_score=rejection_score,
             rejection_threshold=rejection_threshold,
+            variant=variant,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -147,6 +152,7 @@ class Prediction:
             "model_id": self.model_id,
             "latency_ms": self.latency_ms,
             "request_id": self.request_id,
+            "variant": self.variant,
         }
 
 

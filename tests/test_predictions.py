@@ -41,6 +41,7 @@ def test_the_dictionary_has_the_promised_keys_and_is_json() -> None:
         "model_id",
         "latency_ms",
         "request_id",
+        "variant",
     ]
     assert json.loads(json.dumps(as_dict))["scores"][1] == {
         "label": "Boxer",

@@ -77,6 +77,19 @@ def check_endpoint_name(name: object) -> None:
         )
 
 
+def check_variant_name(name: object) -> None:
+    """Checks that a production variant can have this name.
+
+    Raises:
+        ConfigurationError: No variant can.
+    """
+    if not isinstance(name, str) or len(name) > names.MAX_NAME_LENGTH or not names.NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"The name of a production variant has up to {names.MAX_NAME_LENGTH} letters, digits and single hyphens, "
+            f"got {shown(name)}."
+        )
+
+
 def check_path(path: object) -> None:
     """Checks that an argument can be the path of a bundle.
 

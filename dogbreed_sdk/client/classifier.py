@@ -74,6 +74,8 @@ class BreedClassifier:
             retried after a random pause that grows, and not before a Retry-After; what the model or AWS refuses is
             not retried. The policy is in `client.retries`, its numbers in `defaults`.
         wait_ready: Seconds that a call waits for an endpoint that is being created or updated. Default: 0.
+        target_variant: Name of the production variant that answers, such as "canary". Default: SageMaker chooses one
+            at random, by the variants' weights; `Prediction.variant` names it.
 
     Example:
         >>> from dogbreed_sdk import BreedClassifier, Session
@@ -96,6 +98,7 @@ class BreedClassifier:
         deadline: float = defaults.INVOKE_DEADLINE_SECONDS,
         max_attempts: int = defaults.INVOKE_MAX_ATTEMPTS,
         wait_ready: float = 0.0,
+        target_variant: str | None = None,
     ) -> None:
         from dogbreed_sdk.client.transports.endpoint import EndpointTransport  # noqa: PLC0415 - servers need no boto3
 
@@ -114,6 +117,7 @@ class BreedClassifier:
             deadline=deadline,
             max_attempts=max_attempts,
             wait_ready=wait_ready,
+            target_variant=target_variant,
         )
         self._assemble(transport, options, LabelCache())
 
@@ -170,6 +174,7 @@ class BreedClassifier:
         self, transport: Transport, options: ClassifierOptions, label_cache: LabelCache, closed: Event | None = None
     ) -> None:
         self._closed = closed or Event()
+        transport = transport.for_variant(options.target_variant)
         self._transport = transport
         self._options = options
         self._label_cache = label_cache
@@ -385,6 +390,7 @@ class BreedClassifier:
             top_k=top_k,
             latency_ms=(time.monotonic() - start) * 1e3,
             request_id=response.request_id,
+            variant=response.variant,
             label_cache=self._label_cache,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypedDict
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk.client.argument_checks import check_number, host_names, shown
+from dogbreed_sdk.client.argument_checks import check_number, check_variant_name, host_names, shown
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import LabelMap
 
@@ -26,6 +26,7 @@ class Options(TypedDict, total=False):
     deadline: float
     max_attempts: int
     wait_ready: float
+    target_variant: str | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ClassifierOptions:
     deadline: float = defaults.INVOKE_DEADLINE_SECONDS
     max_attempts: int = defaults.INVOKE_MAX_ATTEMPTS
     wait_ready: float = 0.0
+    target_variant: str | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and not isinstance(self.labels, LabelMap):
@@ -61,6 +63,8 @@ class ClassifierOptions:
         for name in ("connect_timeout", "read_timeout", "deadline"):
             check_number(name, getattr(self, name), above=True)
         check_number("wait_ready", self.wait_ready)
+        if self.target_variant is not None:
+            check_variant_name(self.target_variant)
 
     @property
     def label_map(self) -> LabelMap | None:

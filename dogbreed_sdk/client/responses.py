@@ -43,6 +43,7 @@ def parse(
     top_k: int | None,
     latency_ms: float | None,
     request_id: str | None,
+    variant: str | None = None,
     label_cache: LabelCache | None = None,
 ) -> Prediction:
     """Parses an endpoint's response.
@@ -53,6 +54,7 @@ def parse(
         top_k: Number of classes to keep; None keeps all.
         latency_ms: Duration of the call, if it is known.
         request_id: AWS's id of the call.
+        variant: Name of the production variant that answered.
         label_cache: Labels of models that answered before; those of a ranked response are added.
 
     Raises:
@@ -85,7 +87,12 @@ def parse(
     if label_cache is not None and model_id is not None and label_cache.model_id != model_id:
         label_cache.model_id = model_id
     return Prediction.from_scores(
-        scores, model_id=model_id, latency_ms=latency_ms, request_id=request_id, rejection=rejection
+        scores,
+        model_id=model_id,
+        latency_ms=latency_ms,
+        request_id=request_id,
+        variant=variant,
+        rejection=rejection,
     )
 
 

@@ -25,6 +25,7 @@ _PREDICTION: JsonDict = {
     "model_id": "9f2c…",
     "latency_ms": 11.3,
     "request_id": None,
+    "variant": None,
 }
 _PROBLEM: JsonDict = {
     "type": "/problems/unsupported-image",
@@ -59,6 +60,7 @@ class PredictionAnswer(Score):
     model_id: str | None = Field(description="SHA-256 of the model's weights.")
     latency_ms: float | None = Field(description="Duration of the call to the endpoint in milliseconds.")
     request_id: str | None = Field(description="AWS's id of the call to the endpoint.")
+    variant: str | None = Field(description="Name of the endpoint's production variant that answered, if any.")
 
 
 class PlacedError(BaseModel):

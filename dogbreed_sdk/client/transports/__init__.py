@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 
 
 class Response(NamedTuple):
@@ -17,11 +17,13 @@ class Response(NamedTuple):
         body: The bytes of the response.
         content_type: The content type that the server sent.
         request_id: Id of the request, to quote to the server's operators; None if there is none.
+        variant: Name of the production variant that answered; None if it was not an endpoint.
     """
 
     body: bytes
     content_type: str
     request_id: str | None
+    variant: str | None = None
 
 
 class Transport(ABC):
@@ -62,6 +64,19 @@ class Transport(ABC):
     @abstractmethod
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error for an exception that `invoke` raised."""
+
+    def for_variant(self, name: str | None) -> Transport:
+        """The same transport for requests to one production variant; itself if there is no choice to make.
+
+        Args:
+            name: Name of the variant, or None.
+
+        Raises:
+            ConfigurationError: A variant was named, and this is not an endpoint.
+        """
+        if name is not None:
+            raise ConfigurationError(f"target_variant is for endpoints, which have variants; {self.name} has none.")
+        return self
 
     def wait_until_ready(self, seconds: float) -> None:  # noqa: B027 - optional
         """Waits for a model that is being deployed or updated; by default it returns at once.

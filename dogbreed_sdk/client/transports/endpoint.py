@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection
 from importlib.metadata import version
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from weakref import WeakKeyDictionary
 
 import botocore
@@ -36,32 +36,46 @@ _CLIENTS: WeakKeyDictionary[boto3.Session, dict[tuple[float, float, int], SageMa
 _MAKING = Lock()
 
 
+class _Target(TypedDict, total=False):
+    TargetVariant: str
+
+
 class EndpointTransport(Transport):
     """Calls InvokeEndpoint.
 
     Args:
         endpoint_name: Name of the endpoint.
         session: The session that it belongs to.
+        target_variant: Name of the production variant that answers; None lets SageMaker choose.
 
     Raises:
         ConfigurationError: No endpoint can have this name.
     """
 
-    def __init__(self, endpoint_name: str, session: Session) -> None:
+    def __init__(self, endpoint_name: str, session: Session, target_variant: str | None = None) -> None:
         argument_checks.check_endpoint_name(endpoint_name)
         self.endpoint_name = endpoint_name
         self.session = session
+        self.target_variant = target_variant
         self.name = f"endpoint {endpoint_name}"
         self._connections = defaults.INVOKE_CONNECTIONS
         self._waiting = Lock()
 
-    def __getstate__(self) -> tuple[str, Session, int]:
-        return self.endpoint_name, self.session, self._connections
+    def __getstate__(self) -> tuple[str, Session, int, str | None]:
+        return self.endpoint_name, self.session, self._connections, self.target_variant
 
-    def __setstate__(self, state: tuple[str, Session, int]) -> None:
-        name, session, connections = state
-        self.__init__(name, session)  # type: ignore[misc]
+    def __setstate__(self, state: tuple[str, Session, int, str | None]) -> None:
+        name, session, connections, target_variant = state
+        self.__init__(name, session, target_variant)  # type: ignore[misc]
         self.widen(connections)
+
+    def for_variant(self, name: str | None) -> EndpointTransport:
+        """The same endpoint, for requests to one production variant."""
+        if name == self.target_variant:
+            return self
+        other = EndpointTransport(self.endpoint_name, self.session, name)
+        other.widen(self._connections)
+        return other
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float
@@ -73,16 +87,22 @@ class EndpointTransport(Transport):
             BotoCoreError: The response is missing or incomplete.
         """
         client = self._runtime(connect_timeout, read_timeout)
+        target: _Target = {} if self.target_variant is None else {"TargetVariant": self.target_variant}
         with deadlines.Deadline(read_timeout):
             answer = client.invoke_endpoint(
-                EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept
+                EndpointName=self.endpoint_name, Body=body, ContentType=content_type, Accept=accept, **target
             )
             content = answer["Body"].read()
         if not content:
             # A connection lost within the headers looks like a response without a body: the HTTP parser takes the
             # end of the stream for the end of the headers.
             raise ResponseStreamingError(error="the response is empty")
-        return Response(content, answer.get("ContentType", ""), answer["ResponseMetadata"].get("RequestId"))
+        return Response(
+            content,
+            answer.get("ContentType", ""),
+            answer["ResponseMetadata"].get("RequestId"),
+            answer.get("InvokedProductionVariant"),
+        )
 
     def _runtime(self, connect_timeout: float, read_timeout: float) -> SageMakerRuntimeClient:
         """The client with these timeouts; `deadlines` ends a request to the second."""
