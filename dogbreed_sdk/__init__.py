@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.prices import PriceTable
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling, CustomMetric
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
+    from dogbreed_sdk.aws.requests.updates import Rollout
     from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
@@ -100,6 +101,7 @@ _HOMES = {
     "QuotaError": "errors",
     "RecordingError": "errors",
     "Serverless": "endpoints.kinds",
+    "Rollout": "aws.requests.updates",
     "Session": "session",
     "Spot": "jobs.job_options",
     "ThrottledError": "errors",
@@ -153,6 +155,7 @@ __all__ = [
     "PriceTable",
     "QuotaError",
     "RecordingError",
+    "Rollout",
     "Serverless",
     "Session",
     "Spot",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
-from botocore.exceptions import ClientError
-
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
-from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.endpoints import settings as endpoint_settings
 from dogbreed_sdk.endpoints.deletion import (
@@ -25,16 +22,12 @@ from dogbreed_sdk.endpoints.deletion import (
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.kinds import serverless_kind
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
+from dogbreed_sdk.endpoints.status import once_visible
 from dogbreed_sdk.errors import EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
     from dogbreed_sdk.session import Session
-
-# SageMaker looks up a new configuration in a database that may not show it yet, and recommends to repeat the request
-# (API reference, CreateEndpoint).
-_VISIBLE_ATTEMPTS = 4
-_VISIBLE_PAUSE_SECONDS = 2.0
 
 
 class DeployOptions(TypedDict, total=False):
@@ -150,19 +143,6 @@ def _create(session: Session, undo: list[Deletion], requests: EndpointRequests) 
             once_visible(lambda: client.create_endpoint_config(**requests.config))
         with noted(undo, partial(delete_endpoint, session, name)):
             once_visible(lambda: client.create_endpoint(**requests.endpoint))
-
-
-def once_visible(create: Callable[[], object]) -> None:
-    """Creates what refers to something that was created a moment ago, and may not be visible to SageMaker yet."""
-    for attempt in range(1, _VISIBLE_ATTEMPTS + 1):
-        try:
-            create()
-        except ClientError as error:
-            if attempt == _VISIBLE_ATTEMPTS or not is_missing(error):
-                raise
-            time.sleep(_VISIBLE_PAUSE_SECONDS)
-        else:
-            return
 
 
 def _refuse_taken(name: str, session: Session) -> None:

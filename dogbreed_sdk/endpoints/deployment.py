@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,6 +17,7 @@ from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.deletion import (
+    Deletion,
     attempt_all,
     cleaning_up,
     delete_endpoint,
@@ -36,10 +38,17 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Unpack
 
+    from dogbreed_sdk.aws.requests.updates import Rollout
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
     from dogbreed_sdk.endpoints.captured import CapturedRequest
+    from dogbreed_sdk.endpoints.update import HasModel
+    from dogbreed_sdk.endpoints.variants import Variant
     from dogbreed_sdk.session import Session
+
+logger = logging.getLogger("dogbreed_sdk")
+
+CANARY_NAME: Final = "canary"
 
 
 class Deployment:
@@ -141,6 +150,162 @@ class Deployment:
             self.session.storage, config["DestinationS3Uri"], self.endpoint_name, since=since, until=until
         )
 
+    def update(
+        self,
+        model: HasModel | str,
+        *,
+        instance_type: str | None = None,
+        instance_count: int | None = None,
+        image_uri: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        rollout: Rollout | None = None,
+        timeout: float | None = None,
+        progress: ProgressCallback = print_progress,
+    ) -> Deployment:
+        """Replaces the endpoint's model without downtime; returns when the new one answers.
+
+        What is not passed stays as it is: data capture, serverless or asynchronous inference, keys, network, tags, and
+        the number of instances that autoscaling has chosen. If the new model fails, the old one keeps answering. The
+        old model and configuration are deleted afterwards if this project created them.
+
+        Args:
+            model: A training job, or the URI of a ``model.tar.gz``.
+            instance_type: Another instance type; AWS's image for it is chosen.
+            instance_count: Another number of instances.
+            image_uri: Another serving image.
+            environment: Variables of the model server to add or replace.
+            rollout: How requests move to the new model, and which alarms bring the old one back. Default: all at once.
+            timeout: Seconds to wait at most. Default: `defaults.ENDPOINT_READY_TIMEOUT_SECONDS`, longer with a rollout.
+            progress: Called while waiting.
+
+        Returns:
+            This deployment.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist.
+            EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
+            EndpointNotReadyError: The timeout expired; the update continues. Call `wait` or `update` again.
+
+        Example:
+            >>> deployment.update(job, rollout=Rollout("canary", percent=10))  # doctest: +SKIP
+        """
+        from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - most programs never update
+
+        changes = update.Changes(
+            instance_type=instance_type, instance_count=instance_count, image_uri=image_uri, environment=environment
+        )
+        update.update(
+            self.session, self.endpoint_name, model, changes, rollout=rollout, timeout=timeout, progress=progress
+        )
+        return self
+
+    def canary(
+        self,
+        model: HasModel | str,
+        *,
+        percent: float = 10.0,
+        name: str = CANARY_NAME,
+        instance_type: str | None = None,
+        instance_count: int = 1,
+        image_uri: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        progress: ProgressCallback = print_progress,
+    ) -> Deployment:
+        """Lets another model answer a part of the requests, beside the present one; returns when it does.
+
+        Compare both by `Prediction.variant`, ``classifier(target_variant=name)`` and `metrics`; then `promote` the new
+        model, or `roll_back`. The canary has instances of its own, which cost money.
+
+        Args:
+            model: A training job, or the URI of a ``model.tar.gz``.
+            percent: Its share of the requests, in percent, below 100.
+            name: Name of its production variant.
+            instance_type: Its instance type. Default: that of the present model.
+            instance_count: Its number of instances.
+            image_uri: Its serving image. Default: that of the present model.
+            environment: Variables of the model server to add or replace.
+            progress: Called while waiting.
+
+        Returns:
+            This deployment.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist.
+            EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
+        """
+        from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
+
+        changes = update.Changes(
+            instance_type=instance_type, instance_count=instance_count, image_uri=image_uri, environment=environment
+        )
+        update.canary(
+            self.session, self.endpoint_name, model, changes, variant_name=name, percent=percent, progress=progress
+        )
+        return self
+
+    def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback = print_progress) -> Deployment:
+        """Changes which share of the requests each production variant answers; nothing is restarted.
+
+        Args:
+            weights: New weights by variant, 0 or more; variants that are not named keep theirs. A variant's share is
+                its weight divided by the sum of all.
+            progress: Called while waiting.
+
+        Returns:
+            This deployment.
+
+        Raises:
+            ConfigurationError: A variant is unknown, or no weight is above 0.
+            EndpointError: SageMaker refused.
+
+        Example:
+            >>> deployment.shift({"AllTraffic": 50, "canary": 50})  # doctest: +SKIP
+        """
+        from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
+
+        update.shift(self.session, self.endpoint_name, weights, progress=progress)
+        return self
+
+    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback = print_progress) -> Deployment:
+        """Lets the canary's model answer all requests, without downtime; the other model is deleted.
+
+        Args:
+            name: Name of the canary's production variant.
+            progress: Called while waiting.
+
+        Raises:
+            EndpointError: There is no such variant with one beside it, or SageMaker refused.
+        """
+        from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
+
+        update.keep_variant(self.session, self.endpoint_name, name, promoted=True, progress=progress)
+        return self
+
+    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback = print_progress) -> Deployment:
+        """Takes all requests away from the canary at once, and then removes it; its model is deleted.
+
+        Args:
+            name: Name of the canary's production variant.
+            progress: Called while waiting.
+
+        Raises:
+            EndpointError: There is no such variant with one beside it, or SageMaker refused.
+        """
+        from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
+
+        update.keep_variant(self.session, self.endpoint_name, name, promoted=False, progress=progress)
+        return self
+
+    def variants(self) -> list[Variant]:
+        """The endpoint's production variants, with their shares of the requests.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist.
+        """
+        from dogbreed_sdk.endpoints.variants import variants_of  # noqa: PLC0415 - as above
+
+        return variants_of(self._describe())
+
     def wait(
         self,
         *,
@@ -159,7 +324,8 @@ class Deployment:
     def delete(self) -> None:
         """Deletes endpoint, endpoint configuration and models. It is not an error if one does not exist.
 
-        All deletions are attempted, also after an error: call it again to delete what remains.
+        What interrupted updates have left of it is found by its tags, if the caller may list models and
+        configurations. All deletions are attempted, also after an error: call it again to delete what remains.
 
         Raises:
             EndpointError: SageMaker refused one of them; the first error is raised.
@@ -175,8 +341,19 @@ class Deployment:
                 *(partial(delete_model, self.session, model) for model in models),
             ]
         )
+        errors += attempt_all(self._left_over())
         if errors:
             raise errors[0]
+
+    def _left_over(self) -> list[Deletion]:
+        """What interrupted updates of the endpoint have left; none if the caller may not list it."""
+        from dogbreed_sdk.endpoints.leftovers import unused  # noqa: PLC0415 - as above
+
+        try:
+            return unused(self.session, self.endpoint_name)
+        except DogBreedError as error:
+            logger.info("What interrupted updates may have left was not looked for: %s", error)
+            return []
 
     def __enter__(self) -> Deployment:
         self._ends_by_exception.__enter__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 _LAST_LOG_LINES = 15
+# API reference, DescribeEndpoint: neither can be updated any more.
+_FAILED = ("Failed", "UpdateRollbackFailed")
+
+# SageMaker looks up a new configuration in a database that may not show it yet, and recommends to repeat the request
+# (API reference, CreateEndpoint).
+_VISIBLE_ATTEMPTS = 4
+_VISIBLE_PAUSE_SECONDS = 2.0
 
 
 def describe(session: Session, name: str) -> DescribeEndpointOutputTypeDef:
@@ -38,6 +46,19 @@ def describe(session: Session, name: str) -> DescribeEndpointOutputTypeDef:
             raise EndpointNotFoundError(
                 f"The endpoint {name} does not exist in {session!r}. 'dogbreed endpoints' lists the endpoints."
             ) from error
+
+
+def once_visible(create: Callable[[], object]) -> None:
+    """Creates what refers to something that was created a moment ago, and may not be visible to SageMaker yet."""
+    for attempt in range(1, _VISIBLE_ATTEMPTS + 1):
+        try:
+            create()
+        except ClientError as error:
+            if attempt == _VISIBLE_ATTEMPTS or not is_missing(error):
+                raise
+            time.sleep(_VISIBLE_PAUSE_SECONDS)
+        else:
+            return
 
 
 def wait_in_service(session: Session, name: str, *, timeout: float, progress: ProgressCallback) -> None:
@@ -64,8 +85,9 @@ def wait_in_service(session: Session, name: str, *, timeout: float, progress: Pr
             progress(JobProgress(name, status, f"endpoint {name}", elapsed))
         if status == "InService":
             return
-        if status == "Failed":
-            raise EndpointError(_failure(session, name, str(described.get("FailureReason", ""))))
+        if status in _FAILED:
+            reason = described.get("FailureReason", "")
+            raise EndpointError(f"Endpoint {name} failed: {reason}{log_tail(session, name)}")
         if elapsed > timeout:
             raise EndpointNotReadyError(
                 f"Endpoint {name} is still {status} after {timeout:.0f} s; call wait() again or delete()."
@@ -73,8 +95,8 @@ def wait_in_service(session: Session, name: str, *, timeout: float, progress: Pr
         time.sleep(poll_seconds(local=session.is_local))
 
 
-def _failure(session: Session, name: str, reason: str) -> str:
+def log_tail(session: Session, name: str) -> str:
+    """The last lines of an endpoint's log, to be appended to a message; empty if it has none."""
     reader = LogReader(session.client("logs"), container.ENDPOINT_LOG_GROUP_PREFIX + name, "")
     lines = list(reader.new_lines(required=False))[-_LAST_LOG_LINES:]
-    log = "\n".join(["", "The end of its log:", *lines]) if lines else ""
-    return f"Endpoint {name} failed: {reason}{log}"
+    return "\n".join(["", "The end of its log:", *lines]) if lines else ""

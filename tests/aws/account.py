@@ -87,6 +87,8 @@ class RecordedSageMaker:
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
         if operation == "DescribeModel":
             return {"ModelName": name, "CreationTime": now}
+        if operation in ("ListEndpointConfigs", "ListModels", "ListTags"):
+            return {operation.removeprefix("List"): []}
         return {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from dogbreed_sdk import Asynchronous, ConfigurationError, DataCapture, Serverless, Session, TrainingJob
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.vpc import Vpc
-from dogbreed_sdk.endpoints import creation
+from dogbreed_sdk.endpoints import creation, status
 from dogbreed_sdk.endpoints.creation import deploy
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
 
@@ -113,9 +113,9 @@ def test_what_is_not_visible_to_sagemaker_yet_is_asked_for_again(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, aws = account
-    monkeypatch.setattr(creation, "_VISIBLE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(status, "_VISIBLE_PAUSE_SECONDS", 0.0)
     aws.refusals["CreateEndpoint"] = refusal("ValidationException", 'Could not find endpoint configuration "dogs".')
-    monkeypatch.setattr(creation.time, "sleep", lambda _: aws.refusals.clear())
+    monkeypatch.setattr(status.time, "sleep", lambda _: aws.refusals.clear())
     deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
     assert len(aws.sent("CreateEndpoint")) == 2
     assert aws.sent("DeleteModel") == []

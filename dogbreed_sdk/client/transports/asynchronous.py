@@ -19,7 +19,7 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.client.transports import Response, deadlines
 from dogbreed_sdk.client.transports.endpoint import EndpointTransport
-from dogbreed_sdk.errors import AccessError, DogBreedError
+from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,9 +79,21 @@ class AsynchronousTransport(EndpointTransport):
         return super().__getstate__(), self._folders
 
     def __setstate__(self, state: Any) -> None:
-        (name, session, connections), folders = state
+        (name, session, connections, _), folders = state
         self.__init__(name, session, folders)  # type: ignore[misc]
         self.widen(connections)
+
+    def for_variant(self, name: str | None) -> EndpointTransport:
+        """Itself: InvokeEndpointAsync has no TargetVariant.
+
+        Raises:
+            ConfigurationError: A variant was named.
+        """
+        if name is not None:
+            raise ConfigurationError(
+                f"{self.name} is asynchronous: SageMaker chooses the variant, so target_variant cannot be given."
+            )
+        return self
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, *, connect_timeout: float, read_timeout: float

@@ -1,0 +1,323 @@
+"""Updates an endpoint without downtime: another model, a canary beside it, other weights.
+
+SageMaker starts the new instances beside the old ones, and moves the requests once they are healthy. If they do not
+become healthy, it keeps the old ones. Around that, this module creates the new model and configuration, and deletes
+those that are no longer used. A process that is killed in between leaves nothing broken: the endpoint serves the old
+or the new model, and the next update or `Deployment.delete` finds what is left over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util.interruptions import EndsByException
+from dogbreed_sdk._util.polling import poll_seconds
+from dogbreed_sdk._util.progress import ProgressCallback
+from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.aws.requests import names, updates
+from dogbreed_sdk.endpoints import leftovers
+from dogbreed_sdk.endpoints.current import Current, needed, read
+from dogbreed_sdk.endpoints.deletion import (
+    Deletion,
+    attempt_all,
+    cleaning_up,
+    delete_endpoint_config,
+    delete_model,
+    is_in_progress,
+    noted,
+    undone_after_an_error,
+    warn_of_something_left,
+)
+from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.literals import VariantPropertyTypeType
+    from types_boto3_sagemaker.type_defs import (
+        CreateEndpointConfigInputTypeDef,
+        CreateModelInputTypeDef,
+        DescribeModelOutputTypeDef,
+        ProductionVariantOutputTypeDef,
+        ProductionVariantTypeDef,
+    )
+
+    from dogbreed_sdk.session import Session
+
+# For this long after an update was accepted, an unchanged description may be an old one.
+_SETTLING_SECONDS = 60.0
+
+
+class HasModel(Protocol):
+    """What has a model artifact, such as a `TrainingJob`."""
+
+    @property
+    def model_uri(self) -> str:
+        """URI of its ``model.tar.gz``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is different in the new model's variant; None keeps what the endpoint has."""
+
+    instance_type: str | None = None
+    instance_count: int | None = None
+    image_uri: str | None = None
+    environment: Mapping[str, str] | None = None
+
+
+def update(
+    session: Session,
+    name: str,
+    model: HasModel | str,
+    changes: Changes,
+    *,
+    rollout: updates.Rollout | None,
+    timeout: float | None,
+    progress: ProgressCallback,
+) -> None:
+    """Replaces an endpoint's model; `Deployment.update` explains the arguments."""
+    with EndsByException():
+        current = read(session, name, progress)
+        variant = current.only_variant("update")
+        new_name = names.unique_name(name)
+        new_model = _model(current, variant, new_name, model, changes)
+        changed = _changed(variant, new_name, changes)
+        renewed: list[VariantPropertyTypeType] = [] if changes.instance_count is None else ["DesiredInstanceCount"]
+        if timeout is None:
+            rolling = 0.0 if rollout is None or session.is_local else float(rollout.longest_seconds)
+            timeout = max(defaults.ENDPOINT_READY_TIMEOUT_SECONDS, rolling)
+        config = _config(current, new_name, [changed])
+        _apply(current, [new_model], config, renewed, rollout=rollout, timeout=timeout, progress=progress)
+
+
+def canary(
+    session: Session,
+    name: str,
+    model: HasModel | str,
+    changes: Changes,
+    *,
+    variant_name: str,
+    percent: float,
+    progress: ProgressCallback,
+) -> None:
+    """Adds a variant with another model; `Deployment.canary` explains the arguments."""
+    if not 0 <= percent < 100:
+        raise ConfigurationError(f"percent must be 0 or more and below 100, not {percent}.")
+    names.check_name(variant_name, what="production variant")
+    with EndsByException():
+        current = read(session, name, progress)
+        base = current.only_variant("add a canary to")
+        if "ServerlessConfig" in base:
+            raise EndpointError(f"Endpoint {name} is serverless, and such an endpoint has one variant: use update().")
+        if base["VariantName"] == variant_name:
+            raise ConfigurationError(f"The variant of endpoint {name} is itself called {variant_name}: pass another.")
+        new_name = names.unique_name(name)
+        new_model = _model(current, base, new_name, model, changes)
+        counted = Changes(instance_type=changes.instance_type, instance_count=changes.instance_count or 1)
+        beside = _changed(base, new_name, counted)
+        beside["VariantName"], beside["InitialVariantWeight"] = variant_name, float(percent)
+        kept = updates.changed_variant(base, {"InitialVariantWeight": 100.0 - percent})
+        config = _config(current, new_name, [kept, beside])
+        _apply(current, [new_model], config, ["DesiredWeight"], progress=progress)
+
+
+def keep_variant(session: Session, name: str, variant_name: str, *, promoted: bool, progress: ProgressCallback) -> None:
+    """Ends a canary: all requests go to its model (promoted), or to that of the variant beside it.
+
+    The remaining variant has the name of the one beside the canary, to which autoscaling is bound.
+    """
+    with EndsByException():
+        current = read(session, name, progress)
+        variants = current.variants
+        others = [each for each in variants if each != variant_name]
+        if variant_name not in variants or len(others) != 1:
+            raise EndpointError(
+                f"Endpoint {name} has the variants {', '.join(variants)}, and not {variant_name} with one beside it."
+            )
+        if not promoted:
+            # The bad canary gets no more requests at once, not only after the update.
+            shift(session, name, {others[0]: 1.0, variant_name: 0.0}, progress=progress)
+            current = read(session, name, progress)
+        base = variants[others[0]]
+        count = base.get("InitialInstanceCount")
+        kept = updates.changed_variant(
+            variants[variant_name] if promoted else base,
+            {"VariantName": others[0], "InitialVariantWeight": 1.0, "InitialInstanceCount": count},
+        )
+        config = _config(current, names.unique_name(name), [kept])
+        _apply(current, [], config, ["DesiredWeight"], progress=progress)
+
+
+def shift(session: Session, name: str, wanted: Mapping[str, float], *, progress: ProgressCallback) -> None:
+    """Changes the weights of variants; `Deployment.shift` explains the arguments."""
+    if not wanted or any(not weight >= 0 for weight in wanted.values()) or not sum(wanted.values()) > 0:
+        raise ConfigurationError(f"Weights must be 0 or more, and one of them above 0, not {dict(wanted)}.")
+    variants = [each["VariantName"] for each in describe(session, name).get("ProductionVariants", ())]
+    unknown = [each for each in wanted if each not in variants]
+    if unknown:
+        raise ConfigurationError(
+            f"Endpoint {name} has no variant {', '.join(unknown)}; its variants are {', '.join(variants)}."
+        )
+    with translated(f"shift requests of endpoint {name}", otherwise=EndpointError):
+        session.client("sagemaker").update_endpoint_weights_and_capacities(**updates.weights(name, wanted))
+    wait_in_service(session, name, timeout=defaults.ENDPOINT_READY_TIMEOUT_SECONDS, progress=progress)
+
+
+def _model(
+    current: Current,
+    variant: ProductionVariantOutputTypeDef,
+    name: str,
+    model: HasModel | str,
+    changes: Changes,
+) -> CreateModelInputTypeDef:
+    """The request that creates a model like a variant's, with other weights."""
+    old = variant["ModelName"]
+    with needed(f"model {old}", current.name):
+        described = current.session.client("sagemaker").describe_model(ModelName=old)
+    return updates.changed_model(
+        described,
+        name,
+        model_uri=model if isinstance(model, str) else model.model_uri,
+        image_uri=changes.image_uri or _other_image(current.session, variant, described, changes.instance_type),
+        environment=changes.environment or {},
+        tags=current.tags,
+    )
+
+
+def _other_image(
+    session: Session,
+    variant: ProductionVariantOutputTypeDef,
+    described: DescribeModelOutputTypeDef,
+    instance_type: str | None,
+) -> str | None:
+    """AWS's image for another kind of instance (CPU or GPU), if the model has AWS's image now."""
+    before = variant.get("InstanceType")
+    if instance_type is None or before is None or instance_type == before:
+        return None
+    is_default = updates.image_of(described) == session.image_uri("inference", before)
+    return session.image_uri("inference", instance_type) if is_default else None
+
+
+def _changed(variant: ProductionVariantOutputTypeDef, model_name: str, changes: Changes) -> ProductionVariantTypeDef:
+    """A variant with another model.
+
+    Raises:
+        EndpointError: Instances were given for a serverless endpoint.
+    """
+    if "ServerlessConfig" in variant and (changes.instance_type or changes.instance_count):
+        raise EndpointError("A serverless endpoint has no instances: omit instance_type and instance_count.")
+    wanted = {"InstanceType": changes.instance_type, "InitialInstanceCount": changes.instance_count}
+    return updates.changed_variant(variant, {"ModelName": model_name, **wanted})
+
+
+def _config(
+    current: Current, name: str, variants: Sequence[ProductionVariantTypeDef]
+) -> CreateEndpointConfigInputTypeDef:
+    operation = current.session.client("sagemaker").meta.service_model.operation_model("CreateEndpointConfig")
+    assert operation.input_shape is not None
+    return updates.changed_config(
+        current.config, name, variants=variants, members=operation.input_shape.members, tags=current.tags
+    )
+
+
+def _apply(
+    current: Current,
+    models: Sequence[CreateModelInputTypeDef],
+    config: CreateEndpointConfigInputTypeDef,
+    renewed: Sequence[VariantPropertyTypeType],
+    *,
+    progress: ProgressCallback,
+    rollout: updates.Rollout | None = None,
+    timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS,
+) -> None:
+    """Creates models and configuration, switches to them, and deletes what is not used afterwards."""
+    session = current.session
+    name, new = current.name, config["EndpointConfigName"]
+    request = updates.update(name, config_name=new, renewed=renewed, rollout=rollout)
+    client = session.client("sagemaker")
+    updating = f"update endpoint {name}"
+    with undone_after_an_error(f"the update of {name}") as undo, translated(updating, otherwise=EndpointError):
+        for model in models:
+            with noted(undo, partial(delete_model, session, model["ModelName"])):
+                client.create_model(**model)
+        with noted(undo, partial(delete_endpoint_config, session, new)):
+            once_visible(lambda: client.create_endpoint_config(**config))
+        # From here on the endpoint may use them, whatever happens to this process.
+        created: list[Deletion] = list(undo)
+        undo.clear()
+        try:
+            once_visible(lambda: client.update_endpoint(**request))
+        except ClientError as error:
+            if _is_refusal(error):
+                undo.extend(created)
+            raise
+    _wait_switched(current, new, created, timeout=timeout, progress=progress)
+    _delete_unused(session, name)
+
+
+def _is_refusal(error: ClientError) -> bool:
+    """Whether SageMaker has certainly not begun an update.
+
+    If boto3 repeated a request whose response was lost, the endpoint is being updated already.
+    """
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and not is_in_progress(error)
+
+
+def _wait_switched(
+    current: Current,
+    config_name: str,
+    created: Sequence[Deletion],
+    *,
+    timeout: float,
+    progress: ProgressCallback,
+) -> None:
+    """Waits until the endpoint serves its new configuration.
+
+    Raises:
+        EndpointError: SageMaker went back to the old one; the new one has been deleted.
+    """
+    session, name = current.session, current.name
+    settled = time.monotonic() + _SETTLING_SECONDS
+    while True:
+        wait_in_service(session, name, timeout=timeout, progress=progress)
+        described = describe(session, name)
+        if described["EndpointConfigName"] == config_name:
+            return
+        reason = described.get("FailureReason")
+        if described["LastModifiedTime"] != current.described["LastModifiedTime"] or time.monotonic() >= settled:
+            break
+        time.sleep(poll_seconds(local=session.is_local))
+    with cleaning_up(f"the update of endpoint {name}"):
+        for left in attempt_all(reversed(created)):
+            warn_of_something_left(left)
+    raise EndpointError(
+        f"Endpoint {name} could not be updated, and still serves what it served before: "
+        f"{reason or 'SageMaker gave no reason.'}{log_tail(session, name)}"
+    )
+
+
+def _delete_unused(session: Session, name: str) -> None:
+    """Deletes what the endpoint used before; the update has succeeded, so a failure here is only logged."""
+    try:
+        described = describe(session, name)
+        config_name = described["EndpointConfigName"]
+        with translated(f"read endpoint configuration {config_name}", otherwise=EndpointError):
+            config = session.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_name)
+        models = [each["ModelName"] for each in config["ProductionVariants"]]
+        deletions = leftovers.unused(session, name, configs_in_use=[config_name], models_in_use=models)
+    except DogBreedError as error:
+        warn_of_something_left(error)
+        return
+    with cleaning_up(f"the replaced model of endpoint {name}"):
+        for left in attempt_all(deletions):
+            warn_of_something_left(left)

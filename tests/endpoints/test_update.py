@@ -1,0 +1,265 @@
+"""Updates without downtime: real endpoints of local SageMaker, with a client that never stops asking."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session
+from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.aws.requests.tags import CREATED_BY, ENDPOINT
+from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.endpoints.kinds import DataCapture
+from tests.endpoints.small_models import LABELS, PICTURE, model
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.extras]
+
+BOXER, PUG = LABELS
+BROKEN = "raise RuntimeError('no such weights')"
+
+
+@pytest.fixture
+def deployment(session: Session, tmp_path: Path) -> Iterator[Deployment]:
+    """An endpoint "dogs" that answers Boxer."""
+    made = deploy(
+        model(tmp_path, BOXER), session=session, endpoint_name="dogs", tags={"team": "vision"}, progress=no_progress
+    )
+    yield made
+    made.delete()
+
+
+def resources(session: Session) -> dict[str, list[str]]:
+    """The names of everything that SageMaker has for endpoints."""
+    client = session.client("sagemaker")
+    return {
+        "endpoints": [each["EndpointName"] for each in client.list_endpoints()["Endpoints"]],
+        "configs": [each["EndpointConfigName"] for each in client.list_endpoint_configs()["EndpointConfigs"]],
+        "models": [each["ModelName"] for each in client.list_models()["Models"]],
+    }
+
+
+def counts(session: Session) -> tuple[int, ...]:
+    """How many endpoints, configurations and models there are."""
+    return tuple(len(names) for names in resources(session).values())
+
+
+def answer(deployment: Deployment, **options: Any) -> Prediction:
+    return deployment.classifier(labels=LABELS, max_attempts=1, **options).classify(PICTURE)
+
+
+@contextmanager
+def asking(deployment: Deployment) -> Iterator[list[str]]:
+    """Asks without a pause or a retry in another thread; gives the answers. An error fails the test."""
+    answers: list[str] = []
+    over = threading.Event()
+    classifier = deployment.classifier(labels=LABELS, max_attempts=1)
+
+    def ask() -> None:
+        while not over.is_set():
+            answers.append(classifier.classify(PICTURE).class_folder)
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        wait_for(lambda: answers or asked.done())
+        try:
+            yield answers
+        finally:
+            over.set()
+            asked.result()
+
+
+def test_requests_are_answered_throughout_and_the_old_model_is_deleted(deployment: Deployment, tmp_path: Path) -> None:
+    session = deployment.session
+    with asking(deployment) as answers:
+        before = len(answers)
+        assert deployment.update(model(tmp_path, PUG), environment={"ADDED": "1"}, progress=no_progress) is deployment
+        wait_for(lambda: answers[-1] == PUG)
+        assert len(answers) > before
+    first = answers.index(PUG)
+    assert set(answers[:first]) == {BOXER}
+    assert set(answers[first:]) == {PUG}, "an old answer came after a new one"
+
+    names = resources(session)
+    assert [len(each) for each in names.values()] == [1, 1, 1]
+    assert names["configs"] == names["models"] != ["dogs"]
+    client = session.client("sagemaker")
+    described = client.describe_model(ModelName=names["models"][0])
+    environment = described["PrimaryContainer"]["Environment"]
+    assert environment == {
+        "ADDED": "1",
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+    }
+    tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=described["ModelArn"])["Tags"]}
+    assert tags == {"team": "vision", CREATED_BY: "dogbreed-sdk", ENDPOINT: "dogs"}
+    deployment.delete()
+    assert counts(session) == (0, 0, 0)
+
+
+def test_a_broken_model_is_rolled_back_with_the_reason(deployment: Deployment, tmp_path: Path) -> None:
+    before = resources(deployment.session)
+    with asking(deployment) as answers:
+        with pytest.raises(EndpointError, match="still serves what it served before") as caught:
+            deployment.update(model(tmp_path, PUG, code=BROKEN), progress=no_progress)
+        assert "RuntimeError: no such weights" in str(caught.value)
+    assert set(answers) == {BOXER}
+    assert deployment.status == "InService"
+    assert resources(deployment.session) == before, "parts of the failed update are left over"
+    # A second failure is told from the first one, whose reason the endpoint still shows.
+    with pytest.raises(EndpointError, match="no such weights"):
+        deployment.update(model(tmp_path, PUG, code=BROKEN), progress=no_progress)
+    deployment.update(model(tmp_path, PUG), progress=no_progress)
+    assert answer(deployment).class_folder == PUG
+
+
+def test_settings_stay_as_they_are(session: Session, tmp_path: Path) -> None:
+    capture = DataCapture(50, uri=(tmp_path / "captured").as_uri())
+    with deploy(
+        model(tmp_path, BOXER),
+        session=session,
+        endpoint_name="dogs",
+        instance_type="ml.c5.xlarge",
+        startup_timeout=120,
+        data_capture=capture,
+        progress=no_progress,
+    ) as deployment:
+        client = session.client("sagemaker")
+        before = client.describe_endpoint_config(EndpointConfigName="dogs")
+        deployment.update(model(tmp_path, PUG), instance_count=2, progress=no_progress)
+        described = client.describe_endpoint(EndpointName="dogs")
+        after = client.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
+        assert after["DataCaptureConfig"] == before["DataCaptureConfig"]
+        (variant,) = after["ProductionVariants"]
+        assert variant == {
+            **before["ProductionVariants"][0],
+            "ModelName": described["EndpointConfigName"],
+            "InitialInstanceCount": 2,
+        }
+        assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2
+        assert described["DataCaptureConfig"]["DestinationS3Uri"] == (tmp_path / "captured").as_uri()
+
+
+def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deployment, tmp_path: Path) -> None:
+    session, pug = deployment.session, model(tmp_path, PUG)
+    with asking(deployment) as answers:
+        deployment.canary(pug, percent=25, progress=no_progress)
+        assert {each.name: each.share for each in deployment.variants()} == {"AllTraffic": 0.75, "canary": 0.25}
+        wait_for(lambda: PUG in answers)
+        pinned = answer(deployment, target_variant="canary")
+        assert (pinned.class_folder, pinned.variant) == (PUG, "canary")
+        assert answer(deployment, target_variant="AllTraffic").class_folder == BOXER
+        assert counts(session) == (1, 1, 2)
+        for doing in (deployment.update, deployment.canary):
+            with pytest.raises(EndpointError, match=r"AllTraffic, canary.*promote\(\) or roll_back\(\)"):
+                doing(pug, progress=no_progress)
+
+        deployment.shift({"AllTraffic": 0, "canary": 1}, progress=no_progress)
+        assert {answer(deployment).variant for _ in range(10)} == {"canary"}
+        deployment.roll_back(progress=no_progress)
+        assert [each.name for each in deployment.variants()] == ["AllTraffic"]
+        assert answer(deployment).class_folder == BOXER
+        assert counts(session) == (1, 1, 1)
+
+        deployment.canary(pug, progress=no_progress)
+        deployment.promote(progress=no_progress)
+        promoted = answer(deployment)
+        assert (promoted.class_folder, promoted.variant) == (PUG, "AllTraffic")
+        assert counts(session) == (1, 1, 1)
+    with pytest.raises(EndpointError, match="not canary with one beside it"):
+        deployment.promote(progress=no_progress)
+
+
+def test_weights_that_mean_nothing_are_refused(deployment: Deployment) -> None:
+    weights: dict[str, float]
+    for weights in ({}, {"AllTraffic": 0}, {"AllTraffic": -1}, {"AllTraffic": float("nan")}):
+        with pytest.raises(ConfigurationError, match="Weights must be 0 or more"):
+            deployment.shift(weights, progress=no_progress)
+    with pytest.raises(ConfigurationError, match="no variant canary; its variants are AllTraffic"):
+        deployment.shift({"canary": 1}, progress=no_progress)
+
+
+UPDATING = """
+import sys
+from pathlib import Path
+from dogbreed_sdk import Session
+from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.endpoints import update
+root, uri = sys.argv[1:]
+with Session.local(Path(root)) as session:
+    deployment = Deployment("dogs", session)
+    deployment.status
+    print("ready", flush=True)
+    sys.stdin.readline()
+    deployment.update(uri)
+    print("done", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def start_update(deployment: Deployment, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts processes that update the endpoint as soon as a line is written to them."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(uri: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", UPDATING, str(tmp_path / "root"), uri]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_an_update_that_is_killed_at_any_point_is_completed_by_the_next(
+    deployment: Deployment, tmp_path: Path, start_update: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    session, uris = deployment.session, [model(tmp_path, BOXER), model(tmp_path, PUG)]
+    seed = random.randrange(1000)
+    generator = random.Random(seed)
+    with asking(deployment) as answers:
+        for number in range(3):
+            process = start_update(uris[(number + 1) % 2])
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            time.sleep(generator.uniform(0.0, 1.5))
+            process.kill()
+            process.wait()
+            assert answers[-1] in LABELS
+        deployment.update(uris[1], progress=no_progress)
+        wait_for(lambda: answers[-1] == PUG, state=lambda: seed)
+    assert answer(deployment).class_folder == PUG
+    assert counts(session) == (1, 1, 1), f"left over with seed {seed}: {resources(session)}"
+
+
+def test_deleting_finds_what_a_killed_update_left(deployment: Deployment) -> None:
+    session = deployment.session
+    client = session.client("sagemaker")
+    # What a process that is killed before UpdateEndpoint leaves, and resources that only look like it.
+    ours = [{"Key": CREATED_BY, "Value": "dogbreed-sdk"}]
+    for name, tags in {
+        "dogs-261130-101112-00ff": [*ours, {"Key": ENDPOINT, "Value": "dogs"}],
+        "dogs-261130-101112-aaaa": [*ours, {"Key": ENDPOINT, "Value": "other"}],
+        "dogs-261130-101112-bbbb": [{"Key": ENDPOINT, "Value": "dogs"}],
+        "dogs-too": [*ours, {"Key": ENDPOINT, "Value": "dogs"}],
+    }.items():
+        client.create_model(ModelName=name, PrimaryContainer={"Image": "i"}, Tags=tags)  # type: ignore[arg-type]
+    deployment.delete()
+    assert sorted(resources(session)["models"]) == ["dogs-261130-101112-aaaa", "dogs-261130-101112-bbbb", "dogs-too"]
