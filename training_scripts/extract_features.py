@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_scripts._util.atomic import write_atomically
-from training_scripts.training import hyperparameters, runtime
+from training_scripts.training import hyperparameters, processes, runtime
+from training_scripts.training.callbacks import Callbacks
+from training_scripts.training.processes import PartDone, Place
 from training_scripts.training.runtime import say
 from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
 if TYPE_CHECKING:
-    from training_scripts.training.callbacks import Callbacks
     from training_scripts.training.hyperparameters import Hyperparameters
 
 # 128 + SIGTERM, as in shells: a pass that was stopped halfway has not succeeded.
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"extract_features.py [--name value ...]\n{hyperparameters.describe('extract_features')}")
         return 0
     stop = on_sigterm()
-    return runtime.run_entry_point(lambda: extract(arguments, os.environ, stop))
+    return processes.run_to_end(lambda: runtime.run_entry_point(lambda: extract(arguments, os.environ, stop)))
 
 
 def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag) -> int:
@@ -44,14 +45,17 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
     runtime.prepare_libraries()
     from training_scripts.recording.recorder.job import pass_callbacks  # noqa: PLC0415 - NumPy loads
 
-    callbacks = pass_callbacks(settings, environ, begin=begin, report=say)
+    place = processes.place(environ)
+    callbacks = pass_callbacks(settings, environ, begin=begin, report=say) if place.is_first else Callbacks()
     try:
-        return _extract(settings, environ, stop, callbacks)
+        return _extract(settings, environ, stop, callbacks, place)
     finally:
         callbacks.run_ends()
 
 
-def _extract(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks) -> int:
+def _extract(
+    settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks, place: Place
+) -> int:
     start = time.monotonic()
     runtime.prepare()
 
@@ -62,18 +66,23 @@ def _extract(settings: Hyperparameters, environ: Mapping[str, str], stop: StopFl
 
     folder = runtime.checkpoint_folder(environ)
     try:
-        store = features.extract(
-            image_folder.read_dataset(image_folder.split_folders(environ)),
-            backbone_name=settings.model,
-            weights=weights_source(settings.weights, environ),
-            views=preprocessing.parse_views(settings.views),
-            folder=folder,
-            batch_size=settings.batch_size,
-            workers=settings.workers or None,
-            report=say,
-            check=stop.check,
-            callbacks=callbacks,
-        )
+        with processes.connected(place, stop) as joined:
+            store = features.extract(
+                image_folder.read_dataset(image_folder.split_folders(environ), joined.gather),
+                backbone_name=settings.model,
+                weights=weights_source(settings.weights, environ),
+                views=preprocessing.parse_views(settings.views),
+                folder=folder,
+                batch_size=settings.batch_size,
+                workers=settings.workers or None,
+                report=say,
+                check=stop.check,
+                callbacks=callbacks,
+                processes=joined,
+            )
+    except PartDone:
+        say("this process's features are computed; the first process has stored all of them")
+        return 0
     except Stopped:
         say(f"stopped: the features computed so far are kept in {folder}; the same job resumes there")
         return STOPPED_STATUS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from training_scripts.training import hyperparameters, processes, runtime
 from training_scripts.training.callbacks import Callbacks
-from training_scripts.training.processes import Place, Processes
+from training_scripts.training.processes import PartDone, Place, Processes
 from training_scripts.training.runtime import say
 from training_scripts.training.stop_signal import StopFlag, Stopped, on_sigterm
 
@@ -96,7 +96,6 @@ def train_with_callbacks(settings: Hyperparameters, job: Job) -> int:
 
     # Wrong arguments should fail before torch loads.
     from training_scripts.data import inputs as training_inputs  # noqa: PLC0415
-    from training_scripts.features.store import PartDone  # noqa: PLC0415
 
     environ, place = job.environ, job.place
     if training_inputs.has_features(settings, environ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,11 +150,15 @@ def _refused(faults: Sequence[data_faults.Fault]) -> DataError:
     return DataError("\n".join(map(str, faults)))
 
 
-def read_dataset(folders: Mapping[str, Path]) -> DataSet:
+def read_dataset(
+    folders: Mapping[str, Path], gather: Callable[[listing.Names], list[listing.Names]] | None = None
+) -> DataSet:
     """Lists the pictures of every split; the train split alone decides the classes and their order.
 
     Args:
         folders: Folder of each split, as `split_folders` or `find_splits` returns them.
+        gather: Returns the names that all processes of a job list; the data set has the pictures of all of them.
+            Default: those of this process.
 
     Returns:
         The data set; class `i` is the i-th folder name of the train split, sorted. A class that is
@@ -164,7 +168,8 @@ def read_dataset(folders: Mapping[str, Path]) -> DataSet:
         DataError: `faults.find` found a fault: a folder is missing, empty or unreadable, a class has no picture to
             train on, another split has a class that the train split lacks, ...
     """
-    return _data_set(listing.list_splits(folders))
+    listed = listing.list_splits(folders)
+    return _data_set(listing.with_others(listed, gather) if gather else listed)
 
 
 def read_unsplit(root: Path) -> DataSet:
@@ -205,11 +210,18 @@ def check_several_classes(classes: Sequence[str]) -> None:
         raise _refused([data_faults.one_class(classes)])
 
 
-def fingerprint(dataset: DataSet) -> str:
+def fingerprint(
+    dataset: DataSet,
+    *,
+    is_mine: Callable[[str, Sample, int], bool] = lambda _split, _sample, _turn: True,
+    gather: Callable[[dict[int, str]], list[dict[int, str]]] = lambda lines: [lines],
+) -> str:
     """Identifies a data set by its content: the result does not depend on its location, and changes with any byte.
 
     Args:
         dataset: Result of `read_dataset`.
+        is_mine: Whether this process reads a picture, given its split, itself and its place; default: all of them.
+        gather: Returns the values of all processes.
 
     Returns:
         SHA-256, 64 hexadecimal digits, over split, name, size and content digest of every picture.
@@ -217,12 +229,20 @@ def fingerprint(dataset: DataSet) -> str:
     Raises:
         DataError: A picture cannot be read.
     """
-    digest = hashlib.sha256()
-    for split in sorted(dataset.splits):
-        for sample in sorted(dataset.splits[split], key=lambda sample: sample.name):
+    lines: dict[int, str] = {}
+    ordered = (
+        (split, sample)
+        for split in sorted(dataset.splits)
+        for sample in sorted(dataset.splits[split], key=lambda sample: sample.name)
+    )
+    for turn, (split, sample) in enumerate(ordered):
+        if is_mine(split, sample, turn):
             content = read_bytes(sample.path)
-            line = f"{split}\0{sample.name}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+            lines[turn] = f"{split}\0{sample.name}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n"
+    everywhere = {turn: line for others in gather(lines) for turn, line in others.items()}
+    digest = hashlib.sha256()
+    for turn in sorted(everywhere):
+        digest.update(everywhere[turn].encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches
 from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.data.sharing import Division
 from training_scripts.features import store as features
 from training_scripts.models import backbones, folding, state_dicts, unfreezing
 from training_scripts.training import runtime
@@ -125,7 +126,7 @@ def read_inputs(
         _check_goes_with(store, settings, environ)
         return _from_features(settings, store)
     store = features.extract(
-        _dataset(environ),
+        _dataset(environ, processes or Processes()),
         backbone_name=settings.model,
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
@@ -141,8 +142,8 @@ def read_inputs(
     return _from_features(settings, store)
 
 
-def _dataset(environ: Mapping[str, str]) -> image_folder.DataSet:
-    dataset = image_folder.read_dataset(image_folder.split_folders(environ))
+def _dataset(environ: Mapping[str, str], processes: Processes) -> image_folder.DataSet:
+    dataset = image_folder.read_dataset(image_folder.split_folders(environ), processes.gather)
     image_folder.check_several_classes(dataset.classes)
     return dataset
 
@@ -210,9 +211,9 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
 
 
 def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], processes: Processes) -> TrainingInputs:
-    dataset = _dataset(environ)
-    fingerprint = image_folder.fingerprint(dataset)
-    _check_same_everywhere(fingerprint, settings, processes)
+    dataset = _dataset(environ, processes)
+    division = Division(dataset, processes)
+    _check_shared(division, settings, processes)
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
@@ -226,7 +227,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], proces
         classes=dataset.classes,
         preprocessing=spec.preprocessing,
         width=spec.feature_width,
-        fingerprint=fingerprint,
+        fingerprint=image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=processes.gather),
         weights=state_dicts.digest(backbone.state_dict()),
         views=views,
         backbone_state=backbone.state_dict,
@@ -238,9 +239,9 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], proces
     )
 
 
-def _check_same_everywhere(fingerprint: str, settings: Hyperparameters, processes: Processes) -> None:
-    """Refuses a job whose processes have different pictures, or too few for each batch."""
-    if len(set(processes.gather(fingerprint))) > 1:
+def _check_shared(division: Division, settings: Hyperparameters, processes: Processes) -> None:
+    """Refuses a job whose processes have different pictures, or too few of each batch."""
+    if not division.is_complete:
         raise image_folder.DataError(
             "the instances have different pictures, and training draws every batch from all of them: give the channels "
             "the S3DataDistributionType FullyReplicated."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,10 @@ _RAW_SUFFIXES = frozenset(
 Kind = Literal[
     "hidden", "system-folder", "not-a-picture", "unread-format", "outside-class", "outside-splits", "listed-already"
 ]
+
+
+# Split -> class folder -> paths of pictures below it.
+Names = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,47 @@ def list_splits(folders: Mapping[str, Path]) -> Listing:
         folders: Split -> its folder; `UNSPLIT` -> a plain folder of classes.
     """
     return _Lister().list_splits({split: (folder,) for split, folder in folders.items()})
+
+
+def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> Listing:
+    """A listing with the pictures that only other instances of a job have; their files do not exist here.
+
+    Args:
+        listed: The pictures of this instance.
+        gather: Returns the names of all processes, given those of this one.
+    """
+    names: Names = {
+        split: {name: [_inside(listed, split, name, path) for path in paths] for name, paths in classes.items()}
+        for split, classes in listed.splits.items()
+    }
+    everybody = gather(names)
+    if all(others == names for others in everybody):
+        return listed
+    root = next(iter(listed.folders.values()))[0].parent
+    folders = {split: listed.folders.get(split, (root / split,)) for others in everybody for split in others}
+    splits = {
+        split: {
+            name: tuple(
+                folders[split][0] / name / inside
+                for inside in sorted(
+                    {inside for others in everybody for inside in others.get(split, {}).get(name, ())}, key=_place
+                )
+            )
+            for name in sorted({name for others in everybody for name in others.get(split, ())})
+        }
+        for split in folders
+    }
+    return replace(listed, folders=folders, splits=splits)
+
+
+def _inside(listed: Listing, split: str, name: str, path: Path) -> str:
+    return path.relative_to(listed.folders[split][0] / name).as_posix()
+
+
+def _place(inside: str) -> list[tuple[bool, str]]:
+    """The place of a picture in its class: files come before folders, as `_Lister` lists them."""
+    *folders, file = inside.split("/")
+    return [*((True, folder) for folder in folders), (False, file)]
 
 
 @dataclass

@@ -16,21 +16,44 @@ from training_scripts.features.extraction import Chunk
 
 def write(path: Path, chunk: Chunk) -> None:
     """Writes a part atomically."""
+    write_atomically(path, pack(chunk))
+
+
+def pack(chunk: Chunk) -> bytes:
+    """The content of a part's file."""
     import numpy as np
 
     content = io.BytesIO()
     reasons = json.dumps({str(index): reason for index, reason in chunk.skipped.items()})
     np.savez(content, features=chunk.features, kept=chunk.kept, skipped=np.array(reasons))
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
-def read(path: Path, count: int, views: int, width: int) -> Chunk | None:
-    """Reads a part and verifies its checksums; None if it is missing, damaged or incompletely copied."""
+def read(path: Path, positions: Sequence[int], views: int, width: int) -> Chunk | None:
+    """Reads a part and verifies its checksums; None if it is missing, damaged or incompletely copied.
+
+    Args:
+        path: Its file.
+        positions: The positions in its chunk of the pictures that it must have, in ascending order.
+        views: The number of views of each.
+        width: The width of the features.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    chunk = unpack(content)
+    if chunk is None or chunk.features.shape != (len(chunk.kept), views, width):
+        return None
+    return chunk if sorted([*chunk.kept.tolist(), *chunk.skipped]) == list(positions) else None
+
+
+def unpack(content: bytes) -> Chunk | None:
+    """Reads the content of a part's file and verifies its checksums; None if it is damaged."""
     import numpy as np
 
     try:
-        # np.load forgets to close a damaged file that it opened itself.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             features, kept = arrays["features"], arrays["kept"]
             skipped = {int(index): reason for index, reason in json.loads(str(arrays["skipped"])).items()}
     except (
@@ -42,8 +65,19 @@ def read(path: Path, count: int, views: int, width: int) -> Chunk | None:
         zipfile.BadZipFile,
     ):  # NotImplementedError is a RuntimeError
         return None
-    whole = features.shape == (len(kept), views, width) and len(kept) + len(skipped) == count
-    return Chunk(features, kept, skipped) if whole else None
+    return Chunk(features, kept, skipped)
+
+
+def merged(chunks: Sequence[Chunk]) -> Chunk:
+    """One part of several that have different pictures of the same chunk."""
+    import numpy as np
+
+    kept = np.concatenate([chunk.kept for chunk in chunks])
+    order = np.argsort(kept)
+    skipped = {position: reason for chunk in chunks for position, reason in chunk.skipped.items()}
+    return Chunk(
+        np.concatenate([chunk.features for chunk in chunks])[order], kept[order], dict(sorted(skipped.items()))
+    )
 
 
 def join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> None:

@@ -22,12 +22,13 @@ from training_scripts._util.locking import exclusive
 from training_scripts.data import image_folder
 from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
+from training_scripts.data.sharing import Division
 from training_scripts.features import parts as feature_parts
-from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.features.extraction import Chunk, FeaturePass, Progress
 from training_scripts.models import backbones, folding, state_dicts
 from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Callbacks
-from training_scripts.training.processes import Processes
+from training_scripts.training.processes import PartDone, Processes
 from training_scripts.training.runtime import available_cores, say
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ CHUNK = 128
 
 # Decoding takes at most a tenth of the time; two threads hide it behind the network.
 _DEFAULT_WORKERS = 2
-
-
-class PartDone(Exception):  # noqa: N818 - not an error
-    """This process has computed its part of the features; the first process of the job stores all of them."""
 
 
 @dataclass(frozen=True)
@@ -227,15 +224,17 @@ def extract(
         BackboneError: The backbone is unknown, or its weights are not available.
     """
     joined = processes or Processes()
-    if not joined.place.is_first:
-        raise PartDone
     made = backbones.spec(backbone_name)
     backbone = backbones.create(backbone_name, weights=weights)
-    key = _key(dataset, made, backbone.state_dict(), views)
-    with _explaining_full_disk(folder), exclusive(folder, report=report, check=check):
-        if (folder / MANIFEST).is_file():
+    division = Division(dataset, joined)
+    fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)
+    key = _key(dataset, fingerprint, made, backbone.state_dict(), views)
+    with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
+        if joined.from_first((folder / MANIFEST).is_file):
+            if not joined.place.is_first:
+                raise PartDone
             return _existing(folder, key, report)
-        _prepare_parts(folder, key, report)
+        _prepare_parts(folder, key, joined, report)
         recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
         runner = FeaturePass(
             folding.for_inference(backbone),
@@ -246,10 +245,12 @@ def extract(
             check=check,
             callbacks=callbacks,
         )
+        work = _Work(folder, joined, list(_portions(dataset, views, division)), made.feature_width)
         with runner:
-            skipped = _compute_parts(
-                dataset, tuple(views), folder, runner, made.feature_width, report=report, recorded=recorded
-            )
+            skipped = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
+        work.collect()
+        if not joined.place.is_first:
+            raise PartDone
         _write_backbone(folder, backbone.state_dict())
         recorded.write(folder / COST_FILE, runner)
         _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
@@ -261,11 +262,11 @@ def extract(
 
 
 def _key(
-    dataset: DataSet, made: BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
+    dataset: DataSet, fingerprint: str, made: BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
 ) -> dict[str, object]:
     return {
         "format": FORMAT,
-        "fingerprint": image_folder.fingerprint(dataset),
+        "fingerprint": fingerprint,
         "classes": list(dataset.classes),
         "backbone": made.name,
         "weights": state_dicts.digest(state),
@@ -289,65 +290,193 @@ def _existing(folder: Path, key: Mapping[str, object], report: Callable[[str], o
     return store
 
 
-def _prepare_parts(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> None:
-    parts = folder / PARTS
-    # Compared after a round trip through JSON.
-    if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
-        report(f"features: {parts} is left from a pass over other data or settings; the features are computed again")
-        shutil.rmtree(parts)
-    write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
+@contextlib.contextmanager
+def _alone_in(
+    folder: Path, processes: Processes, report: Callable[[str], object], check: Callable[[], object]
+) -> Iterator[None]:
+    """Keeps other jobs out of the folder; the processes of this job, which may share it, work in it together."""
+    if not processes.place.is_first:
+        yield
+        return
+    with exclusive(folder, report=report, check=check):
+        yield
 
 
-def _chunks(dataset: DataSet) -> Iterator[tuple[str, int, Sequence[Sample]]]:
-    for split, samples in dataset.splits.items():
-        for start in range(0, len(samples), CHUNK):
-            yield split, start, samples[start : start + CHUNK]
+def _prepare_parts(
+    folder: Path, key: Mapping[str, object], processes: Processes, report: Callable[[str], object]
+) -> None:
+    def prepare() -> None:
+        parts = folder / PARTS
+        # Compared after a round trip through JSON.
+        if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
+            report(
+                f"features: {parts} is left from a pass over other data or settings; the features are computed again"
+            )
+            shutil.rmtree(parts)
+        write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
+
+    processes.from_first(prepare)
+    if not processes.place.is_first:
+        prepare()  # changes nothing if it has the folder of the first process
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Consecutive pictures of a split, whose features are in one file until the pass is done.
+
+    Attributes:
+        split: The split.
+        start: The place of the first picture in the split.
+        samples: The pictures.
+        views: The views of each.
+        mine: Positions among them of the pictures that this process computes, in ascending order.
+    """
+
+    split: str
+    start: int
+    samples: Sequence[Sample]
+    views: tuple[View, ...]
+    mine: Sequence[int]
+
+    def skipped(self, reasons: Mapping[int, str]) -> list[dict[str, str]]:
+        """The unreadable pictures, given the reason at each one's position."""
+        return [
+            {"split": self.split, "name": self.samples[position].name, "reason": reason}
+            for position, reason in reasons.items()
+        ]
+
+
+def _portions(dataset: DataSet, views: Sequence[View], division: Division) -> Iterator[_Portion]:
+    starts = [(split, start) for split, samples in dataset.splits.items() for start in range(0, len(samples), CHUNK)]
+    for turn, (split, start) in enumerate(starts):
+        samples = dataset.splits[split][start : start + CHUNK]
+        mine = [place for place, sample in enumerate(samples) if division.is_mine(split, sample, turn)]
+        yield _Portion(split, start, samples, tuple(views) if split == "train" else (PLAIN,), mine)
 
 
 def _part(folder: Path, split: str, start: int) -> Path:
     return folder / PARTS / f"{split}-{start // CHUNK:06}.npz"
 
 
-def _compute_parts(
-    dataset: DataSet,
-    views: tuple[View, ...],
-    folder: Path,
-    runner: FeaturePass,
-    width: int,
-    *,
-    report: Callable[[str], object],
-    recorded: _PassRecord,
-) -> list[dict[str, str]]:
-    """Computes the missing parts, and returns the pictures that could not be read."""
-    of_split = {split: views if split == "train" else (PLAIN,) for split in dataset.splits}
-    total = sum(len(samples) for samples in dataset.splits.values())
-    progress = Progress(total, sum(len(dataset.splits[split]) * len(of_split[split]) for split in of_split), report)
-    there = {}
-    for split, start, samples in _chunks(dataset):
-        chunk = feature_parts.read(_part(folder, split, start), len(samples), len(of_split[split]), width)
-        if chunk is not None:
-            there[split, start] = chunk.skipped
-    done = [
-        (len(samples), len(of_split[split])) for split, start, samples in _chunks(dataset) if (split, start) in there
-    ]
-    progress.resume(sum(count for count, _ in done), sum(count * each for count, each in done))
-    resumed = f", {sum(count for count, _ in done)} of them already there" if done else ""
-    report(f"features: {total} pictures, views {','.join(map(str, views))}{resumed}")
+@dataclass(frozen=True)
+class _Work:
+    """The portions of a pass, and the files with their features.
 
-    sizes = [
-        (len(samples), len(of_split[name])) for name, start, samples in _chunks(dataset) if (name, start) not in there
+    Attributes:
+        folder: The folder of the features.
+        processes: The processes that share the pass.
+        portions: All portions; this process has nothing to do for some of them.
+        width: The width of the features.
+    """
+
+    folder: Path
+    processes: Processes
+    portions: Sequence[_Portion]
+    width: int
+
+    @property
+    def mine(self) -> list[_Portion]:
+        """The portions with pictures for this process."""
+        return [portion for portion in self.portions if portion.mine]
+
+    def path(self, portion: _Portion) -> Path:
+        """The file of this process's part of a portion."""
+        whole = _part(self.folder, portion.split, portion.start)
+        if len(portion.mine) == len(portion.samples):
+            return whole
+        place = self.processes.place
+        return whole.with_name(f"{whole.stem}-{place.rank + 1}-of-{place.count}.npz")
+
+    def read(self, portion: _Portion) -> Chunk | None:
+        """Reads this process's part of a portion; None if it must be computed."""
+        return feature_parts.read(self.path(portion), portion.mine, len(portion.views), self.width)
+
+    def compute(self, portion: _Portion, runner: FeaturePass, progress: Progress) -> Chunk:
+        """Computes and writes this process's part of a portion."""
+        import numpy as np
+
+        computed = runner.compute([portion.samples[place] for place in portion.mine], portion.views, progress)
+        places = np.asarray(portion.mine, np.int64)
+        skipped = {portion.mine[row]: reason for row, reason in computed.skipped.items()}
+        chunk = Chunk(computed.features, places[computed.kept], skipped)
+        feature_parts.write(self.path(portion), chunk)
+        return chunk
+
+    def collect(self) -> None:
+        """Brings the parts of all processes to the first one, as far as its folder lacks them."""
+        for number in self.processes.from_first(self._lacking):
+            portion = self.portions[number]
+            content = self.path(portion).read_bytes() if portion.mine else None
+            pieces = [feature_parts.unpack(piece) for piece in self.processes.gather_first(content) if piece]
+            if pieces:
+                whole = feature_parts.merged([piece for piece in pieces if piece is not None])
+                feature_parts.write(_part(self.folder, portion.split, portion.start), whole)
+
+    def _lacking(self) -> list[int]:
+        return [
+            number
+            for number, portion in enumerate(self.portions)
+            if feature_parts.read(
+                _part(self.folder, portion.split, portion.start),
+                range(len(portion.samples)),
+                len(portion.views),
+                self.width,
+            )
+            is None
+        ]
+
+
+def _compute_parts(
+    dataset: DataSet, work: _Work, runner: FeaturePass, *, report: Callable[[str], object], recorded: _PassRecord
+) -> list[dict[str, str]]:
+    """Computes the missing parts of this process; returns the pictures that no process could read."""
+    pictures = sum(len(portion.mine) for portion in work.mine)
+    progress = Progress(pictures, sum(len(portion.mine) * len(portion.views) for portion in work.mine), report)
+    there: dict[int, dict[int, str]] = {}
+    for number, portion in enumerate(work.portions):
+        chunk = work.read(portion) if portion.mine else None
+        if chunk is not None:
+            there[number] = chunk.skipped
+    done = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in there]
+    progress.resume(sum(count for count, _ in done), sum(count * each for count, each in done))
+    _report_beginning(work, sum(count for count, _ in done), report)
+
+    missing = [number for number, portion in enumerate(work.portions) if portion.mine and number not in there]
+    sizes = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in missing]
+    recorded.begin(runner, sizes, total=pictures)
+    for number in missing:
+        there[number] = work.compute(work.portions[number], runner, progress).skipped
+        _check_skipped(dataset, work, there)
+    everywhere: dict[int, dict[int, str]] = {}
+    for found in work.processes.gather(there):
+        for number, reasons in found.items():
+            everywhere.setdefault(number, {}).update(reasons)
+    return _check_skipped(dataset, work, everywhere)
+
+
+def _report_beginning(work: _Work, done: int, report: Callable[[str], object]) -> None:
+    total = sum(len(portion.samples) for portion in work.portions)
+    views = next((portion.views for portion in work.portions if portion.split == "train"), (PLAIN,))
+    mine = sum(len(portion.mine) for portion in work.portions)
+    shared = f", {mine} of them in this process" if mine < total else ""
+    resumed = f", {done} of them already there" if done else ""
+    report(f"features: {total} pictures, views {','.join(map(str, views))}{shared}{resumed}")
+
+
+def _check_skipped(dataset: DataSet, work: _Work, reasons: Mapping[int, Mapping[int, str]]) -> list[dict[str, str]]:
+    """The unreadable pictures in the order of the data set, given the reasons in each portion.
+
+    Raises:
+        DataError: A split has lost too many pictures, or a class all pictures to train on.
+    """
+    skipped = [
+        one
+        for number, portion in enumerate(work.portions)
+        for one in portion.skipped(dict(sorted(reasons.get(number, {}).items())))
     ]
-    recorded.begin(runner, sizes, total=total)
-    skipped: list[dict[str, str]] = []
-    for split, start, samples in _chunks(dataset):
-        faults = there.get((split, start))
-        if faults is None:
-            chunk = runner.compute(samples, of_split[split], progress)
-            feature_parts.write(_part(folder, split, start), chunk)
-            faults = chunk.skipped
-        skipped += [{"split": split, "name": samples[index].name, "reason": reason} for index, reason in faults.items()]
+    for split, samples in dataset.splits.items():
         listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
-        image_folder.check_skipped(split, len(dataset.splits[split]), listing)
+        image_folder.check_skipped(split, len(samples), listing)
     image_folder.check_every_class(dataset, {one["name"] for one in skipped if one["split"] == "train"})
     return skipped
 

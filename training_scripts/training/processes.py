@@ -37,6 +37,10 @@ class PeerError(ScriptError):
     """Another process of the job ended early; its message or the log of its instance says why."""
 
 
+class PartDone(Exception):  # noqa: N818 - not an error
+    """This process has done its part of the work; the first process of the job does the rest."""
+
+
 @dataclass(frozen=True)
 class Place:
     """The place of a process among all processes of a job.
@@ -282,10 +286,18 @@ def connected(where: Place, stop: StopFlag) -> Iterator[Processes]:
     from torch import distributed
 
     _connect(where)
-    yield ProcessGroup(where, stop)
+    joined = ProcessGroup(where, stop)
+    done: PartDone | None = None
+    try:
+        yield joined
+    except PartDone as part:
+        done = part
     # Not after an error: the other processes may wait for this one, and notice its end by its closed connections.
-    distributed.barrier()
+    with joined.exchanging():
+        distributed.barrier()
     distributed.destroy_process_group()
+    if done is not None:
+        raise done
 
 
 def _connect(where: Place) -> None:

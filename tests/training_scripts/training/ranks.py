@@ -1,7 +1,8 @@
 """Runs training scripts in several processes: `python ranks.py RUNS.json`. They are forks, so torch is imported once.
 
-RUNS.json is a list of runs: {"script", "arguments", "count", "environ", "folder", "fault"}. The output and the status
-of each process are left in its folder as out-<rank> and status-<rank>.
+RUNS.json is a list of runs: {"script", "arguments", "count", "environ", "folder"}, and perhaps "fault", which the last
+process gets, and "own", the variables of each process if torchrun's do not say who takes part. The output and the
+status of each process are left in its folder as out-<rank> and status-<rank>.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from training_scripts.features import parts
 from training_scripts.training import trainer
 
 SECONDS = 120
@@ -25,9 +27,8 @@ def main(file: str) -> None:
     importlib.import_module("training_scripts.data.inputs")
     importlib.import_module("training_scripts.recording.recorder.job")
     for run in json.loads(Path(file).read_text()):
-        variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(run["count"])}
-        several = run["count"] > 1 and not run.get("plain")
-        pids = [fork(run, rank, variables if several else {}) for rank in range(run["count"])]
+        variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        pids = [fork(run, rank, variables) for rank in range(run["count"])]
         for rank, pid in enumerate(pids):
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             Path(run["folder"], f"status-{rank}").write_text(str(status))
@@ -42,9 +43,13 @@ def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
         out = os.open(f"{run['folder']}/out-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        os.environ.update({**run["environ"], **run.get("own", [{}] * run["count"])[rank], **variables})
-        if variables:
-            os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": variables["WORLD_SIZE"]})
+        os.environ.update({**run["environ"], **variables})
+        if "own" in run:
+            os.environ.update(run["own"][rank])
+        else:  # as torchrun does
+            count = str(run["count"])
+            os.environ.update({"RANK": str(rank), "WORLD_SIZE": count, "LOCAL_RANK": str(rank)})
+            os.environ["LOCAL_WORLD_SIZE"] = count
         signal.alarm(SECONDS)  # a process that hangs fails the test
         if run.get("fault") and rank == run["count"] - 1:
             FAULTS[run["fault"]]()
@@ -78,7 +83,19 @@ def fail() -> None:
     raise ZeroDivisionError("this process fails alone")
 
 
+def kill_after_part() -> None:
+    """Kills this process once it has written a part of its features."""
+    write = parts.write
+
+    def killing(*arguments: Any) -> None:
+        write(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    parts.write = killing
+
+
 FAULTS = {
+    "kill-after-part": kill_after_part,
     "stop": lambda: in_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     "fail": lambda: in_step(2, fail),
 }

@@ -1,0 +1,110 @@
+"""A feature pass on several instances: the same features, whether each has all pictures or some of them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training_scripts.training.test_processes import Run, execute, planned
+from training_scripts.data import listing
+from training_scripts.features import store as features
+from training_scripts.features.store import FeatureStore
+
+# Two chunks to train on, and one of each other split.
+SIZES = {"train": features.CHUNK // 2 + 20, "valid": 3, "test": 2}
+ARGUMENTS = ["--model", "mobilenet_v3_small", "--weights", "none", "--views", "plain,flip", "--profiler", "off"]
+BROKEN = "002.B/5.png"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, dice = tmp_path_factory.mktemp("pictures"), random.Random(0)
+    for split, count in SIZES.items():
+        for name in ("001.A", "002.B"):
+            (root / split / name / "more").mkdir(parents=True)
+            for number in range(count):
+                below = "more/" if number % 3 == 0 else ""
+                Image.frombytes("RGB", (8, 8), dice.randbytes(192)).save(root / split / name / f"{below}{number}.png")
+    (root / "train" / BROKEN).write_bytes(b"no picture")
+    return root
+
+
+def shards(pictures: Path, folder: Path, count: int) -> list[Path]:
+    """The pictures as SageMaker distributes them by key; one class of the valid split is on one instance only."""
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        place = path.relative_to(pictures)
+        target = folder / str(0 if place.parts[:2] == ("valid", "001.A") else number % count) / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return [folder / str(shard) for shard in range(count)]
+
+
+@pytest.fixture(scope="module")
+def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A single process; two hosts with all pictures, of which one is killed, and again; two hosts with shards."""
+    root = tmp_path_factory.mktemp("passes")
+    hosts = [{"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": f"algo-{rank + 1}"} for rank in range(2)]
+    own = [host | {"SM_CHECKPOINT_DIR": str(root / f"checkpoints-{rank}")} for rank, host in enumerate(hosts)]
+    sharded = [
+        host | {"SM_CHANNEL_TRAINING": str(shard), "SM_CHECKPOINT_DIR": str(root / f"sharded-{rank}")}
+        for rank, (host, shard) in enumerate(zip(hosts, shards(pictures, root / "shards", 2), strict=True))
+    ]
+    common = {"script": "extract_features", "arguments": ARGUMENTS}
+    plans = [
+        planned(root / "one", pictures, 1, **common),
+        planned(root / "killed", pictures, 2, own=own, fault="kill-after-part", **common),
+        planned(root / "again", pictures, 2, own=own, **common),
+        planned(root / "sharded", pictures, 2, own=sharded, **common),
+    ]
+    execute(root, plans)
+    return {Path(str(plan["folder"])).name: Run(Path(str(plan["folder"])), int(str(plan["count"]))) for plan in plans}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.glob("*.*") if path.is_file() and path.name != features.COST_FILE]
+    return {path.name: path.read_bytes() for path in files if path.name != ".lock"}
+
+
+def test_two_hosts_compute_the_bytes_of_one_and_resume(runs: dict[str, Run]) -> None:
+    one, again = runs["one"], runs["again"]
+    assert one.statuses == [0], one.out()
+    assert runs["killed"].statuses == [1, -9], runs["killed"].out()
+    assert again.statuses == [0, 0], again.out() + again.out(1)
+    root = one.folder.parent
+    assert content(root / "checkpoints-0") == content(one.folder / "checkpoints")
+    total = 2 * sum(SIZES.values())
+    assert f"features: {total} pictures, views plain,flip, {features.CHUNK + 6} of them in this process" in again.out()
+    assert "of them already there" in again.out(1)
+    assert "this process's features are computed" in again.out(1)
+    assert not (root / "checkpoints-1" / features.MANIFEST).exists()
+    assert again.out().count(f"skipped train/{BROKEN}: ") == 1
+    assert (again.folder / "model" / features.MANIFEST).is_file()
+
+
+def test_two_hosts_with_shards_compute_the_features_of_all_pictures(runs: dict[str, Run]) -> None:
+    assert runs["sharded"].statuses == [0, 0], runs["sharded"].out() + runs["sharded"].out(1)
+    root = runs["one"].folder.parent
+    alone, sharded = FeatureStore.open(runs["one"].folder / "checkpoints"), FeatureStore.open(root / "sharded-0")
+    assert sharded.key == alone.key
+    assert sharded.skipped == alone.skipped
+    for split in SIZES:
+        one, other = alone.split(split), sharded.split(split)
+        assert other.names == one.names
+        assert np.array_equal(other.targets, one.targets)
+        assert np.allclose(other.features, one.features, rtol=1e-4, atol=1e-5)
+
+
+def test_the_names_of_all_instances_are_listed_as_one_instance_lists_them(pictures: Path, tmp_path: Path) -> None:
+    folders = [{split: shard / split for split in SIZES} for shard in shards(pictures, tmp_path, 3)]
+    whole = listing.list_splits({split: pictures / split for split in SIZES})
+    names: list[listing.Names] = []
+    for shard in folders:
+        listing.with_others(listing.list_splits(shard), lambda mine: [names.append(mine) or mine])  # type: ignore[func-returns-value]
+    merged = listing.with_others(listing.list_splits(folders[1]), lambda _mine: names)
+    expected = [(split, name, path.relative_to(pictures)) for split, name, path in whole.pictures()]
+    assert [(split, name, path.relative_to(tmp_path / "1")) for split, name, path in merged.pictures()] == expected
