@@ -90,6 +90,7 @@ def caller_grants(scope: Scope) -> list[Grant]:
                 "s3:ListBucketMultipartUploads",
                 "s3:PutBucketPublicAccessBlock",
                 "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
             ),
             resources=(scope.bucket_arn,),
         ),
@@ -183,6 +184,17 @@ def caller_grants(scope: Scope) -> list[Grant]:
             purpose="read the logs of jobs and endpoints",
             actions=_named("logs", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"),
             resources=(scope.arn("logs", "log-group:/aws/sagemaker/*"),),
+        ),
+        Grant(
+            name="Notebook",
+            purpose="find the role of a SageMaker notebook",
+            actions=_named(
+                "sagemaker", "DescribeDomain", "DescribeNotebookInstance", "DescribeSpace", "DescribeUserProfile"
+            ),
+            resources=tuple(
+                scope.arn("sagemaker", f"{kind}/*") for kind in ("domain", "notebook-instance", "space", "user-profile")
+            ),
+            is_needed=False,
         ),
         Grant(
             name="Metrics",

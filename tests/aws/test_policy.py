@@ -50,6 +50,7 @@ S3_ACTIONS = {
     "list_objects_v2": "ListBucket",
     "list_parts": "ListMultipartUploadParts",
     "put_bucket_encryption": "PutEncryptionConfiguration",
+    "put_bucket_lifecycle_configuration": "PutLifecycleConfiguration",
     "put_object": "PutObject",
     "put_public_access_block": "PutBucketPublicAccessBlock",
     "upload_file": "PutObject",
