@@ -72,7 +72,10 @@ class SessionBucket:
         """
         with self._lock:
             if not self._is_ready:
-                self._check_given() if self._given else self._find_or_create()
+                if self._given:
+                    check_bucket(self._client, self._given, region=self._region)
+                else:
+                    self._find_or_create()
                 self._is_ready = True
 
     @cached_property
@@ -83,31 +86,6 @@ class SessionBucket:
     def _account(self) -> str:
         with translated("ask AWS for the account number", otherwise=AccessError):
             return self._client("sts").get_caller_identity()["Account"]
-
-    def _check_given(self) -> None:
-        region: str | None
-        with translated(f"reach bucket {self.name}", otherwise=AccessError):
-            try:
-                region = self._client("s3").head_bucket(Bucket=self.name).get("BucketRegion")
-            except ClientError as error:
-                facts = error.response["ResponseMetadata"]
-                if facts["HTTPStatusCode"] == 404:
-                    raise ConfigurationError(
-                        f"The bucket {self.name} does not exist. Pass Session.aws(bucket=…) or set DOGBREED_BUCKET to "
-                        "a bucket that exists."
-                    ) from error
-                if facts["HTTPStatusCode"] != 403:
-                    raise
-                # Who may write objects may lack s3:ListBucket; the refusal names the region all the same.
-                region = facts.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-        self._check_region(region)
-
-    def _check_region(self, region: str | None) -> None:
-        if region and region != self._region:
-            raise ConfigurationError(
-                f"The bucket {self.name} is in {region} and the session in {self._region}; SageMaker's jobs only use "
-                f"buckets of their own region. Pass Session.aws(region={region!r}) or another bucket."
-            )
 
     def _find_or_create(self) -> None:
         s3, owner = self._client("s3"), self._account
@@ -124,7 +102,7 @@ class SessionBucket:
                 if status != 404:
                     raise
             else:
-                self._check_region(found.get("BucketRegion"))
+                _refuse_other_region(self.name, found.get("BucketRegion"), self._region)
                 return
         self._create(s3, owner)
 
@@ -200,3 +178,36 @@ class SessionBucket:
                 if error.response["Error"]["Code"] not in {"AccessDenied", "403"}:
                     raise
                 logger.warning("The new bucket %s has S3's defaults: %s is not allowed.", self.name, permission)
+
+
+def check_bucket(client: Clients, name: str, *, region: str) -> None:
+    """Checks that a bucket exists and can be used by jobs of a region.
+
+    Raises:
+        ConfigurationError: The bucket does not exist, or is in another region.
+        AccessError: It cannot be reached.
+    """
+    found: str | None
+    with translated(f"reach bucket {name}", otherwise=AccessError):
+        try:
+            found = client("s3").head_bucket(Bucket=name).get("BucketRegion")
+        except ClientError as error:
+            facts = error.response["ResponseMetadata"]
+            if facts["HTTPStatusCode"] == 404:
+                raise ConfigurationError(
+                    f"The bucket {name} does not exist. Pass a bucket that exists, for example as "
+                    "Session.aws(bucket=…) or in DOGBREED_BUCKET."
+                ) from error
+            if facts["HTTPStatusCode"] != 403:
+                raise
+            # Who may write objects may lack s3:ListBucket; the refusal names the region all the same.
+            found = facts.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    _refuse_other_region(name, found, region)
+
+
+def _refuse_other_region(name: str, found: str | None, region: str) -> None:
+    if found and found != region:
+        raise ConfigurationError(
+            f"The bucket {name} is in {found} and the session in {region}; SageMaker's jobs only use buckets of their "
+            f"own region. Pass Session.aws(region={found!r}) or another bucket."
+        )

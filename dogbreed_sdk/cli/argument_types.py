@@ -6,11 +6,17 @@ import argparse
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from training_scripts._util.suggestions import did_you_mean, either, known_as
 
 # What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def data_place(text: str) -> Path | str:
+    """A data set's folder: a path, or an s3:// or file:// URI, whose slashes a path would not keep."""
+    return text if text.startswith(("s3:", "file:")) else Path(text)
 
 
 def at_least_one(text: str) -> int:

@@ -157,8 +157,10 @@ def training_outcome(options: argparse.Namespace, job: TrainingJob) -> Outcome:
     return Outcome(document, say(*achieved, *next_steps(further)))
 
 
-def _picture(data: Path) -> str:
-    """A picture to try a model with; if possible, one that it has not learned from."""
+def _picture(data: Path | str) -> str:
+    """A picture to try a model with; if possible, one that it has not learned from. On S3, none is downloaded."""
+    if isinstance(data, str):
+        return "PICTURE"
     dataset = BreedDataset.from_folder(data)
     split = next((name for name in ("test", "valid") if name in dataset.folders), "train")
     return str(dataset.pictures(split)[0].path)
@@ -220,7 +222,8 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     from dogbreed_sdk.endpoints.evaluation import evaluate as measure  # noqa: PLC0415
 
     with models.classifier(options) as classifier, counter("pictures classified") as progress:
-        result = measure(classifier, options.folder, progress=progress)
+        dataset = BreedDataset.open(options.folder, session=read.session(options))
+        result = measure(classifier, dataset, progress=progress)
     failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
     if len(result.errors) > len(failed):
         failed.append(f"and {len(result.errors) - len(failed):,} more; --json prints all of them")

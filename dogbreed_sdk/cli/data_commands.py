@@ -55,7 +55,7 @@ def download(options: argparse.Namespace) -> Outcome:
 def check(options: argparse.Namespace) -> Outcome:
     """Checks a data set; the exit status is 1 if it has an error."""
     with counter("pictures checked") as progress:
-        report = BreedDataset.from_folder(options.folder).check(progress=progress)
+        report = BreedDataset.open(options.folder).check(progress=progress)
     return Outcome(report.to_dict(), say(*_shown(report)), exit_code=0 if report.ok else 1)
 
 
@@ -73,7 +73,7 @@ def _shown(report: DatasetReport) -> list[str]:
 
 def split(options: argparse.Namespace) -> Outcome:
     """Splits a folder of classes, or makes the missing splits of a data set."""
-    dataset = BreedDataset.from_folder(options.folder)
+    dataset = BreedDataset.open(options.folder)
     method = dataset.split_from_train if options.from_train else dataset.split
     with counter("pictures read") as progress:
         result = method(options.dest, valid=options.valid, test=options.test, seed=options.seed, progress=progress)

@@ -31,9 +31,10 @@ from dogbreed_sdk.cli import (
     serve_command,
 )
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one, one_of
+from dogbreed_sdk.cli.argument_types import assignment, at_least_one, data_place, one_of
 from dogbreed_sdk.cli.output import Outcome
 from dogbreed_sdk.cli.usage import Parser, refuse_unknown, respelled
+from dogbreed_sdk.datasets.dataset import DOG_BREEDS_URL
 from dogbreed_sdk.jobs import search_ranges
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
 from training_scripts.data.split_folders import SPLITS
@@ -152,7 +153,13 @@ def _sample_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _download_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("url", metavar="URL", help="http:// or https:// URL of a zip or tar archive")
+    command.add_argument(
+        "url",
+        nargs="?",
+        default=DOG_BREEDS_URL,
+        metavar="URL",
+        help="http:// or https:// URL of a zip or tar archive (default: 8,351 pictures of 133 dog breeds, 1.1 GB)",
+    )
     command.add_argument(
         "dest", type=Path, metavar="DEST", help="the folder to create; an interrupted download is resumed"
     )
@@ -161,13 +168,19 @@ def _download_arguments(command: argparse.ArgumentParser) -> None:
 
 def _check_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "folder", type=Path, metavar="DIR", help="the data set: contains train, valid and test, or one folder per class"
+        "folder",
+        type=data_place,
+        metavar="DIR",
+        help="the data set: contains train, valid and test, or one folder per class; a path or an s3:// URI",
     )
 
 
 def _split_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "folder", type=Path, metavar="DIR", help="contains one folder per class, or some of the splits"
+        "folder",
+        type=data_place,
+        metavar="DIR",
+        help="contains one folder per class, or some of the splits; a path or an s3:// URI",
     )
     _split_options(command)
     command.add_argument("--from-train", action="store_true", help="make the missing splits out of train")
@@ -271,7 +284,12 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
-    command.add_argument("data", type=Path, metavar="DATA", help="a data set with train, valid and test folders")
+    command.add_argument(
+        "data",
+        type=data_place,
+        metavar="DATA",
+        help="a data set with train, valid and test folders: a path, or an s3:// URI, where jobs read it",
+    )
     command.add_argument("--name", help="name of the job (default: generated)")
     command.add_argument(
         "--no-wait", action="store_true", help="return as soon as the features are computed and the job has started"
@@ -348,7 +366,10 @@ def _classify_arguments(command: argparse.ArgumentParser) -> None:
 def _evaluate_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=models.HELP)
     command.add_argument(
-        "folder", type=Path, metavar="DIR", help="contains one folder per class; of a data set, its test split is used"
+        "folder",
+        type=data_place,
+        metavar="DIR",
+        help="contains one folder per class; of a data set, its test split is used; a path or an s3:// URI",
     )
     models.add_labels(command)
 

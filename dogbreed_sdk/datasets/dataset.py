@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.atomic import building
 from training_scripts.data import split_folders
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.transfers import TransferCallback
     from dogbreed_sdk.datasets.examination import Progress
+    from dogbreed_sdk.datasets.remote import S3Folder
     from dogbreed_sdk.datasets.report import DatasetReport
     from dogbreed_sdk.session import Session
+    from training_scripts.data.image_folder import DataSet
+
+
+# The 133 dog breeds (8,351 pictures, 1.1 GB) that courses and examples use; the publisher states no digest.
+DOG_BREEDS_URL = "https://s3-us-west-1.amazonaws.com/udacity-aind/dog-project/dogImages.zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,9 @@ class LabeledPicture:
 
 
 class BreedDataset:
-    """Pictures on disk, as train/<class>/<picture>, and likewise for valid and test.
+    """Pictures on disk or on S3, as train/<class>/<picture>, and likewise for valid and test.
 
-    Create one with `from_folder`, `sample`, `download` or `split`. Only file names are kept in memory.
+    Create one with `from_folder`, `from_s3`, `sample`, `download` or `split`. Only file names are kept in memory.
 
     Example:
         >>> import tempfile
@@ -44,8 +51,9 @@ class BreedDataset:
         ({'train': 16, 'valid': 4, 'test': 4}, True)
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, remote: S3Folder | None = None) -> None:
         self._root = root
+        self._remote = remote
 
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> BreedDataset:
@@ -69,6 +77,41 @@ class BreedDataset:
         if inner:
             raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; pass that folder")
         return cls(root)
+
+    @classmethod
+    def from_s3(cls, uri: str, *, session: Session | None = None) -> BreedDataset:
+        """The data set in a folder on S3. Jobs read it where it is: nothing is downloaded, and nothing uploaded again.
+
+        Its layout, classes and splits follow from the names of its objects. `pictures`, `check`, `split` and whatever
+        else needs the pictures themselves download them, once, as `materialize` does.
+
+        Args:
+            uri: s3://bucket/folder, laid out like a folder for `from_folder`; or a file:// URI.
+            session: Whose credentials list the folder, and whose region it must be in. Default: `Session.default()`.
+                Local SageMaker reads S3 with your default AWS credentials.
+
+        Raises:
+            DatasetError: The folder is empty, an archive, or has no class folders; S3's names cannot be a data set.
+            ConfigurationError: It is not such a URI, or its bucket does not exist or is in another region.
+            AccessError: The credentials do not allow listing it.
+        """
+        from dogbreed_sdk import container  # noqa: PLC0415 - only needed here
+        from dogbreed_sdk.aws.storage import is_file_uri  # noqa: PLC0415 - likewise
+
+        if is_file_uri(uri):
+            return cls.from_folder(container.uri_to_path(uri))
+        from dogbreed_sdk.datasets import remote  # noqa: PLC0415 - likewise
+        from dogbreed_sdk.session import Session  # noqa: PLC0415 - likewise
+
+        folder = remote.open_folder(uri, session or Session.default())
+        return cls(folder.copy, remote=folder)
+
+    @classmethod
+    def open(cls, place: str | os.PathLike[str], *, session: Session | None = None) -> BreedDataset:
+        """The data set at a path or at an s3:// or file:// URI; see `from_folder` and `from_s3`."""
+        if isinstance(place, str) and place.startswith(("s3:", "file:")):
+            return cls.from_s3(place, session=session)
+        return cls.from_folder(place)
 
     @classmethod
     def sample(
@@ -106,8 +149,8 @@ class BreedDataset:
     @classmethod
     def download(
         cls,
-        url: str,
-        dest: str | os.PathLike[str],
+        url: str = DOG_BREEDS_URL,
+        dest: str | os.PathLike[str] = "dogImages",
         *,
         sha256: str | None = None,
         progress: Progress | None = None,
@@ -115,7 +158,7 @@ class BreedDataset:
         """Downloads a data set as a zip or tar archive. The next call resumes an interrupted download.
 
         Args:
-            url: http:// or https://.
+            url: http:// or https://. Default: 8,351 pictures of 133 dog breeds, 1.1 GB.
             dest: The folder to create; a folder that wraps the data set inside the archive is removed. A folder that
                 already contains a download from this URL, or of this digest, is used as it is.
             sha256: Expected SHA-256 of the archive, 64 hexadecimal digits. Without it, only TLS authenticates the
@@ -206,13 +249,13 @@ class BreedDataset:
 
     @property
     def root(self) -> Path:
-        """The data set's folder, absolute."""
-        return self._root
+        """The data set's folder, absolute. For one on S3, its copy, which is downloaded first."""
+        return self.materialize()._root
 
     @cached_property
     def folders(self) -> dict[str, Path]:
         """Split ("train", and "valid" and "test" if they exist) -> its folder; empty without splits."""
-        return {split: paths[0] for split, paths in split_folders.locate(self._root).folders.items()}
+        return {split: paths[0] for split, paths in split_folders.locate(self.root).folders.items()}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -231,13 +274,21 @@ class BreedDataset:
     @property
     def splits(self) -> dict[str, int]:
         """Split -> number of pictures; empty without splits."""
-        return {split: len(samples) for split, samples in self._listed.splits.items() if split in self.folders}
+        existing = self._remote.split_folders if self._remote else self.folders
+        return {split: len(samples) for split, samples in self._listed.splits.items() if split in existing}
 
     def __len__(self) -> int:
         return sum(len(samples) for samples in self._listed.splits.values())
 
+    @property
+    def total_bytes(self) -> int:
+        """The size of all pictures, in bytes."""
+        if self._remote:
+            return self._remote.total_bytes
+        return sum(sample.path.stat().st_size for samples in self._listed.splits.values() for sample in samples)
+
     def __repr__(self) -> str:
-        return f"BreedDataset({str(self._root)!r})"
+        return f"BreedDataset.from_s3({self._remote.uri!r})" if self._remote else f"BreedDataset({str(self._root)!r})"
 
     def pictures(self, split: str | None = None) -> tuple[LabeledPicture, ...]:
         """The pictures of a split, in a fixed order.
@@ -263,22 +314,69 @@ class BreedDataset:
     def fingerprint(self) -> str:
         """SHA-256 over names and contents: independent of the data set's location, different if any byte differs.
 
-        It reads every file once and is then cached; create a new BreedDataset after changing files.
+        It reads every file once and is then cached; create a new BreedDataset after changing files. For a data set on
+        S3 it follows from the objects' names, sizes and ETags instead, and nothing is read.
         """
+        if self._remote:
+            return self._remote.fingerprint
         from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
 
         with _as_dataset_errors(self._root):
-            return str(image_folder.fingerprint(self._listed))
+            return image_folder.fingerprint(self._listed)
 
     @cached_property
-    def _listed(self) -> Any:
+    def _listed(self) -> DataSet:
         """The folder as training reads it."""
+        if self._remote:
+            return self._remote.listed
         from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
 
         with _as_dataset_errors(self._root):
             if not self.folders:
                 return image_folder.read_unsplit(self._root)
             return image_folder.read_dataset(image_folder.find_splits(self._root))
+
+    def ensure_trainable(self, needs: Sequence[str] = ("train",)) -> None:
+        """Checks for the splits that a job needs, and for whatever the job would refuse; decodes no picture.
+
+        Args:
+            needs: Splits that must exist.
+
+        Raises:
+            DatasetError: A split is missing, or the data cannot be trained on.
+        """
+        from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed here
+        from training_scripts.data import faults, image_folder  # noqa: PLC0415 - likewise
+
+        if self._remote:
+            self._remote.ensure_trainable(needs)
+            return
+        if not self.folders:
+            raise DatasetError(str(layouts.fault(self._root) or faults.no_splits(self._root)))
+        if "train" not in self.folders:
+            raise DatasetError(str(faults.no_train(self._root)))
+        missing = [split for split in needs if split not in self.folders]
+        if missing:
+            raise DatasetError(
+                f"{self._root} has no {' and no '.join(missing)} split. {faults.made_from_train(self._root)}"
+            )
+        try:
+            image_folder.check_several_classes(self.classes)
+        except image_folder.DataError as error:
+            raise DatasetError(f"{self._root}: {error}") from error
+
+    def materialize(self, *, transfer: TransferCallback | None = None) -> BreedDataset:
+        """The data set in a folder of this machine: this one, or a copy of one on S3 below ``~/.cache/dogbreed``.
+
+        The copy is downloaded once; an interrupted download resumes.
+
+        Args:
+            transfer: Called with the progress of a download in files and bytes. Default: prints it.
+
+        Raises:
+            AccessError: The credentials do not allow reading a picture.
+        """
+        return BreedDataset(self._remote.download(transfer)) if self._remote else self
 
     def check(self, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
         """Reads and decodes every picture, and reports problems for training or its metrics.
@@ -293,7 +391,7 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets import checks  # noqa: PLC0415 - only needed here
 
-        return checks.check(self._root, progress=progress, workers=workers)
+        return checks.check(self.root, progress=progress, workers=workers)
 
     def split(
         self,
@@ -374,6 +472,8 @@ class BreedDataset:
     ) -> BreedDataset:
         from dogbreed_sdk.datasets import layouts, splitting  # noqa: PLC0415 - only needed here
 
+        if dest is None and self._remote:
+            raise ConfigurationError(f"{self._remote.uri} is on S3: pass the folder in which to create the splits.")
         root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
         pictures = [
             layouts.SourcePicture(
@@ -389,24 +489,39 @@ class BreedDataset:
             splitting.build(pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
         return BreedDataset(root)
 
-    def upload(self, session: Session, *, progress: Progress | None = None) -> str:
+    def upload(
+        self,
+        session: Session,
+        *,
+        progress: Progress | None = None,
+        transfer: TransferCallback | None = None,
+    ) -> str:
         """Uploads the pictures, and only those, to where the session's jobs read them.
 
+        An interrupted upload resumes; files that are there with the same content are skipped, and S3 checks the SHA-256
+        of each file before it stores it.
+
         Args:
-            session: On AWS the files are stored in its bucket, under the data set's fingerprint; existing files are
-                skipped. Local jobs read the folder itself.
-            progress: Called with (copied files, all files).
+            session: On AWS the files are stored in its bucket, under the data set's fingerprint. Local jobs read the
+                folder itself, and all jobs a data set on S3 where it is.
+            progress: Called with (finished files, all files).
+            transfer: Called with the progress in files and bytes, and the throughput. Default: prints a line per
+                second, unless there is another callback.
 
         Returns:
             The URI of the folder, s3:// or file://.
         """
         from dogbreed_sdk import container  # noqa: PLC0415
         from dogbreed_sdk.aws.storage import join  # noqa: PLC0415
+        from dogbreed_sdk.aws.transfers import transfer_printer  # noqa: PLC0415
 
+        if self._remote:
+            return self._remote.channel_uri
         if session.is_local:
             return container.path_to_uri(self._root)
         uri = join(session.base_uri, "datasets", self.fingerprint[:16])
-        session.storage.upload_files(self._files(), uri, progress=progress)
+        shown = transfer or (None if progress else transfer_printer())
+        session.storage.upload_files(self._files(), uri, progress=progress, transfer=shown)
         return uri
 
     def _files(self) -> dict[str, Path]:

@@ -146,7 +146,8 @@ def evaluate(
 
     Args:
         classifier: Has `classify(path, top_k=5)`; it is called from several threads.
-        data: A data set, its folder, or the folder of one split (class folders without train, valid, test).
+        data: A data set, its folder, or the folder of one split (class folders without train, valid, test); a path or
+            an s3:// URI.
         split: Name of the data set's split.
         max_concurrency: Number of pictures that are classified at the same time.
         progress: Called with (finished pictures, all pictures).
@@ -156,7 +157,7 @@ def evaluate(
         LabelError: The classifier has none of the data set's classes.
         DogBreedError: The first ten pictures all failed although they are not broken; it is the first one's error.
     """
-    dataset = data if isinstance(data, BreedDataset) else BreedDataset.from_folder(data)
+    dataset = data if isinstance(data, BreedDataset) else BreedDataset.open(data)
     pictures = dataset.pictures(split if dataset.folders else None)
     outcomes = _classify_all(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
     truths, predictions, errors = [], [], []

@@ -29,6 +29,7 @@ from dogbreed_sdk.jobs.trainer_hyperparameters import TrainerHyperparameters
 from dogbreed_sdk.jobs.training_data import checked_dataset
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
+from dogbreed_sdk.jobs.upload_progress import upload_progress
 from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
@@ -178,7 +179,7 @@ class BreedTrainer:
         """Starts a training job, which produces a bundle that an endpoint can serve.
 
         Args:
-            dataset: A data set with train, valid and test splits, or its folder.
+            dataset: A data set with train, valid and test splits, or its folder: a path or an s3:// URI.
             hyperparameters: By name, with dashes or underscores; see `training_scripts.training.hyperparameters`.
             resume: Name of a job that has ended, was stopped or was lost: the new job resumes from its last checkpoint,
                 with its hyperparameters unless others are given. More epochs and a different learning rate, batch size
@@ -196,7 +197,7 @@ class BreedTrainer:
             JobError: The job to resume does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
-        pictures = checked_dataset(dataset)
+        pictures = checked_dataset(dataset, self.session)
         given, continued, notice = dict(hyperparameters or {}), None, ""
         if resume is not None:
             from dogbreed_sdk.jobs.resume import Continuation  # noqa: PLC0415 - only needed here
@@ -248,7 +249,7 @@ class BreedTrainer:
         """Starts a tuning job; features are computed first if they are not stored yet.
 
         Args:
-            dataset: A data set with train, valid and test splits, or its folder.
+            dataset: A data set with train, valid and test splits, or its folder: a path or an s3:// URI.
             search: Hyperparameter name -> SageMaker's ContinuousParameter, IntegerParameter or
                 CategoricalParameter. Default: `default_search`. A range without a scaling type has Auto, which
                 local SageMaker treats as logarithmic from two orders of magnitude on.
@@ -296,7 +297,8 @@ class BreedTrainer:
             warm_start=warm_start,
         )
         measured_on = settings.objective_metric.partition(":")[0]
-        pictures = checked_dataset(dataset, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
+        pictures = checked_dataset(
+            dataset, self.session, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
         shared = self._hyperparameters.settled(hyperparameters or {}, "hpo", searched=ranges)
         if settings.hyperband is not None:
             settings = replace(settings, hyperband=with_epochs(settings.hyperband, shared, ranges))
@@ -338,7 +340,7 @@ class BreedTrainer:
         Raises:
             JobFailedError: The job failed.
         """
-        pictures = checked_dataset(dataset)
+        pictures = checked_dataset(dataset, self.session)
         settled = self._hyperparameters.settled(hyperparameters or {}, "train_model")
         return self._stored_features(pictures, settled, progress)
 
@@ -407,7 +409,7 @@ class BreedTrainer:
         from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset  # noqa: PLC0415
         from dogbreed_sdk.planning.dry_run import unheard  # noqa: PLC0415
 
-        pictures = UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset)
+        pictures = UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset, self.session)
 
         def rehearse(session: Session, features: FeatureSource) -> None:
             twin = self._for_rehearsal(session, features)
@@ -515,7 +517,11 @@ class BreedTrainer:
         frozen = settled.get("unfreeze") == "0" and settled.get("features") == "auto"
         if self._features == "stored" and frozen:
             return {"features": self._stored_features(dataset, settled, progress)}
-        return {"training": dataset.upload(self.session), **self._weights_channel()}
+        return self._picture_channels(dataset, progress)
+
+    def _picture_channels(self, dataset: BreedDataset, progress: ProgressCallback) -> dict[str, str]:
+        uri = dataset.upload(self.session, transfer=upload_progress(progress))
+        return {"training": uri, **self._weights_channel()}
 
     def _weights_channel(self) -> dict[str, str]:
         return {"weights": self._weights.upload(self.session)} if self._weights else {}
@@ -532,7 +538,7 @@ class BreedTrainer:
                 self._settings(),
                 program=source.FEATURES_PROGRAM,
                 hyperparameters={**what, **{key: settled[key] for key in _PROFILING if key in settled}},
-                channels={"training": dataset.upload(self.session), **self._weights_channel()},
+                channels=self._picture_channels(dataset, progress),
                 checkpoint_uri=uri,
                 metric_definitions=(),
             )

@@ -177,7 +177,8 @@ def _failed(listing: Listing, folder: Path) -> bool:
 
 def _nested(listing: Listing) -> Iterator[Fault]:
     for folder in listing.folders.get("train", ()):
-        if not _failed(listing, folder) and split_folders.is_divided(folder):
+        # A listing of names alone, without files, has no folder to look into.
+        if not _failed(listing, folder) and folder.is_dir() and split_folders.is_divided(folder):
             message = f"{folder} contains a folder named train: it is a whole data set, not its train split."
             remedy = "Use it as the data set, or pass it as the channel named training."
             yield Fault("nested-splits", message, (folder,), remedy)

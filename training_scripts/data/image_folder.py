@@ -169,7 +169,7 @@ def read_dataset(
             train on, another split has a class that the train split lacks, ...
     """
     listed = listing.list_splits(folders)
-    return _data_set(listing.with_others(listed, gather) if gather else listed)
+    return of_listing(listing.with_others(listed, gather) if gather else listed)
 
 
 def read_unsplit(root: Path) -> DataSet:
@@ -178,10 +178,15 @@ def read_unsplit(root: Path) -> DataSet:
     Raises:
         DataError: As for `read_dataset`.
     """
-    return _data_set(listing.list_splits({listing.UNSPLIT: root}))
+    return of_listing(listing.list_splits({listing.UNSPLIT: root}))
 
 
-def _data_set(listed: listing.Listing) -> DataSet:
+def of_listing(listed: listing.Listing) -> DataSet:
+    """The data set that a listing describes.
+
+    Raises:
+        DataError: As for `read_dataset`.
+    """
     faults = data_faults.find(listed)
     if faults:
         raise _refused(faults)
