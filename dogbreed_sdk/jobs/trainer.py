@@ -298,7 +298,8 @@ class BreedTrainer:
         )
         measured_on = settings.objective_metric.partition(":")[0]
         pictures = checked_dataset(
-            dataset, self.session, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index))
+            dataset, self.session, needs=sorted({"train", "valid", measured_on}, key=SPLITS.index)
+        )
         shared = self._hyperparameters.settled(hyperparameters or {}, "hpo", searched=ranges)
         if settings.hyperband is not None:
             settings = replace(settings, hyperband=with_epochs(settings.hyperband, shared, ranges))
@@ -409,7 +410,9 @@ class BreedTrainer:
         from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset  # noqa: PLC0415
         from dogbreed_sdk.planning.dry_run import unheard  # noqa: PLC0415
 
-        pictures = UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset, self.session)
+        pictures = (
+            UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset, self.session)
+        )
 
         def rehearse(session: Session, features: FeatureSource) -> None:
             twin = self._for_rehearsal(session, features)

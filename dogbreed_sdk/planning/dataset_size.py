@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
+from training_scripts.data.image_folder import DataSet, Sample
 
 # The mean size of the pictures of the 133-breed data set (1,125 MB, 8,351 pictures), which are untouched photographs.
 BYTES_PER_PICTURE: Final = 135_000
@@ -112,17 +112,10 @@ class UnseenDataset(BreedDataset):
         self.folders = {split: self.root / split for split in size.splits}
         self.fingerprint = _PLACEHOLDER_FINGERPRINT
         classes = [f"{number:03d}.class" for number in range(1, size.classes + 1)]
-        self._listed = _Listed(classes, {split: range(count) for split, count in size.splits.items()})
+        sample = Sample(self.root, "", 0)
+        self._listed = DataSet(tuple(classes), {split: (sample,) * count for split, count in size.splits.items()})
 
     def upload(self, session: Session, *, progress: object = None, transfer: object = None) -> str:
         """The URI that the pictures would have, with a placeholder for their fingerprint."""
         del progress, transfer
         return join(session.base_uri, "datasets", self.fingerprint[:16])
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """What `BreedDataset` asks of a listed folder."""
-
-    classes: list[str]
-    splits: Mapping[str, range]
