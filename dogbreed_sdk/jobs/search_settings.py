@@ -14,7 +14,9 @@ from dogbreed_sdk.jobs.tuning_job import TuningJob
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
+    from types_boto3_sagemaker.type_defs import HyperParameterTrainingJobDefinitionOutputTypeDef
 
+    from dogbreed_sdk.aws.requests.training import JobSettings
     from dogbreed_sdk.session import Session
 
 # API reference, ResourceLimits: two minutes to half a year.
@@ -100,18 +102,51 @@ def with_epochs(
     return Hyperband(min_epochs=hyperband.min_epochs, max_epochs=hyperband.max_epochs or most)
 
 
-def check_parents(warm_start: WarmStart, session: Session) -> None:
-    """Checks that the parents of a warm start exist and have ended.
+def check_parents(search: SearchSettings, settings: JobSettings, session: Session) -> None:
+    """Checks that the parents of a warm start exist, have ended, and go with the new search.
 
     Raises:
         JobError: One does not exist, or is still running.
+        ConfigurationError: Its objective differs, or a setting that must be the same.
     """
-    for name in warm_start.names:
-        status = TuningJob(name, session).status
+    for name in search.warm_start.names if search.warm_start else ():
+        described = TuningJob(name, session).describe()
+        status = described["HyperParameterTuningJobStatus"]
         if status not in FINAL_STATUSES:
             raise JobError(
                 f"Tuning job {name} is {status}; wait until it ends, or stop it, before a warm start from it."
             )
+        objective = described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective")
+        ours = (search.objective_type, search.objective_metric)
+        if objective and (objective["Type"], objective["MetricName"]) != ours:
+            raise ConfigurationError(
+                f"The search is to {ours[0].lower()} {ours[1]}, and tuning job {name} is to "
+                f"{objective['Type'].lower()} {objective['MetricName']}: a warm start needs the same objective."
+            )
+        different = _different_settings(settings, described.get("TrainingJobDefinition"))
+        if different:
+            raise ConfigurationError(
+                f"Tuning job {name} was started with another {' and '.join(different)}: a warm start needs the same."
+            )
+
+
+def _different_settings(
+    settings: JobSettings, parent: HyperParameterTrainingJobDefinitionOutputTypeDef | None
+) -> list[str]:
+    """The settings that SageMaker wants to be the same, and that differ.
+
+    Source: its refusal, which lists the members of a training job definition that may be changed.
+    """
+    if parent is None:
+        return []
+    retry = parent.get("RetryStrategy")
+    pairs = {
+        "environment": (dict(settings.environment), parent.get("Environment") or {}),
+        "retries": (settings.retries, retry["MaximumRetryAttempts"] if retry else 0),
+        "network_isolation": (settings.network_isolation, parent.get("EnableNetworkIsolation", False)),
+        "encrypt_traffic": (settings.encrypt_traffic, parent.get("EnableInterContainerTrafficEncryption", False)),
+    }
+    return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 
 
 def _runtime_seconds(given: Duration | None) -> int | None:

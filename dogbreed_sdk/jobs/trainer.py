@@ -277,7 +277,8 @@ class BreedTrainer:
             The running job. Wait for it with ``wait()``.
 
         Raises:
-            ConfigurationError: A range, hyperparameter, objective or limit is invalid.
+            ConfigurationError: A range, hyperparameter, objective or limit is invalid, or a tuning job to start from
+                had another objective, environment or other setting that must be the same.
             JobError: A tuning job to start from does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
@@ -308,9 +309,8 @@ class BreedTrainer:
             what="tuning job",
             max_length=names.MAX_TUNING_NAME_LENGTH,
         )
-        if settings.warm_start is not None:
-            check_parents(settings.warm_start, self.session)
         job_settings = self._settings()
+        check_parents(settings, job_settings, self.session)
         channels = self._channels(pictures, shared, progress)
         request = tuning.tuning_job(
             chosen,

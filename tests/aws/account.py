@@ -82,7 +82,11 @@ class RecordedSageMaker:
             return created[-1] if created else {"ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
         if operation == "DescribeHyperParameterTuningJob":
             if name in self.ended_tuning_jobs:
-                return {"HyperParameterTuningJobName": name, "HyperParameterTuningJobStatus": "Completed"}
+                return {
+                    "HyperParameterTuningJobName": name,
+                    "HyperParameterTuningJobConfig": {"Strategy": "Bayesian"},
+                    "HyperParameterTuningJobStatus": "Completed",
+                }
             created = self.sent("CreateHyperParameterTuningJob")[-1]
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
         if operation == "DescribeModel":

@@ -166,3 +166,30 @@ def test_parents_must_exist_and_have_ended(account: Account, dogs: BreedDataset)
     with pytest.raises(JobError, match="a-tuning-job is InProgress; wait until it ends"):
         BreedTrainer(session).tune(dogs, warm_start="a-tuning-job", progress=no_progress)
     assert len(aws.sent("CreateHyperParameterTuningJob")) == 1
+
+
+@pytest.mark.parametrize(
+    ("trainer", "options", "message"),
+    [
+        (
+            {},
+            {"objective": "valid:accuracy"},
+            "is to maximize valid:accuracy, and tuning job a-tuning-job is to minimize",
+        ),
+        ({"options": JobOptions(retries=1)}, {}, "another retries: a warm start needs the same"),
+        ({"environment": {"A": "1"}}, {}, "another environment"),
+        ({"options": JobOptions(encrypt_traffic=True)}, {}, "another encrypt_traffic"),
+    ],
+)
+def test_parents_that_sagemaker_would_refuse_are_refused_before_features_are_computed(
+    account: Account, dogs: BreedDataset, trainer: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    session, aws = account
+    tuned(account, dogs)
+    aws.answers["DescribeHyperParameterTuningJob"] = {
+        **aws.sent("CreateHyperParameterTuningJob")[0],
+        "HyperParameterTuningJobStatus": "Completed",
+    }
+    with pytest.raises(ConfigurationError, match=message):
+        BreedTrainer(session, **trainer).tune(dogs, warm_start="a-tuning-job", progress=no_progress, **options)
+    assert aws.sent("CreateTrainingJob") == []
