@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from dogbreed_sdk._util.durations import duration_seconds
+from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean, either, known_as
 
 # What SageMaker allows (API reference, the members Environment of CreateTrainingJob and ContainerDefinition).
@@ -25,6 +27,26 @@ def at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
+
+
+def non_negative(text: str) -> int:
+    """A count from 0 on."""
+    value = _whole(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def duration(text: str) -> int:
+    """A duration in seconds.
+
+    >>> duration("90min")
+    5400
+    """
+    try:
+        return duration_seconds(text, name="the time")
+    except ConfigurationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 90s, 10min, 2h or 1d") from None
 
 
 def port(text: str) -> int:
@@ -68,6 +90,18 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
         return choice
 
     return read
+
+
+def tag(text: str) -> tuple[str, str]:
+    """A tag and its value.
+
+    >>> tag("cost center=42")
+    ('cost center', '42')
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, not {text!r}")
+    return key, value
 
 
 def assignment(text: str) -> tuple[str, str]:

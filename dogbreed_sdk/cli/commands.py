@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dogbreed_sdk.cli import models
+from dogbreed_sdk._util.progress import ProgressCallback
+from dogbreed_sdk.cli import models, training_options
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, next_steps, note, print_table, say, show
@@ -30,23 +31,42 @@ def tune(options: argparse.Namespace) -> Outcome:
     with read.new_sagemaker(options) as session:
         trainer, shared = read.trainer(options, session)
         with job_progress() as progress:
-            job = trainer.tune(
-                options.data,
-                read.search(options.search),
-                hyperparameters=shared,
-                max_jobs=options.max_jobs,
-                max_parallel_jobs=options.max_parallel_jobs,
-                strategy=options.strategy,
-                objective=options.objective,
-                early_stopping=options.early_stopping,
-                name=options.name,
-                progress=progress,
-            )
+            job = start_search(options, trainer, shared, progress=progress)
         if options.no_wait:
             return _started(job, command_line(options, "jobs"))
         with job_progress("search") as progress:
             job.wait(progress=progress)
         return tuning_outcome(options, job)
+
+
+def start_search(
+    options: argparse.Namespace, trainer: BreedTrainer, shared: Mapping[str, object], *, progress: ProgressCallback
+) -> TuningJob:
+    """Starts the search that the options describe.
+
+    Args:
+        options: Those of ``tune``.
+        trainer: The trainer that they describe.
+        shared: The hyperparameters of all trials.
+        progress: Called while features are computed.
+    """
+    return trainer.tune(
+        options.data,
+        read.search(options.search),
+        hyperparameters=shared,
+        max_jobs=options.max_jobs,
+        max_parallel_jobs=options.max_parallel_jobs,
+        max_runtime=options.max_search_time,
+        strategy=options.strategy,
+        hyperband=training_options.hyperband(options),
+        objective=options.objective,
+        early_stopping=options.early_stopping,
+        completion=training_options.completion(options),
+        warm_start=training_options.warm_start(options),
+        random_seed=options.search_seed,
+        name=options.name,
+        progress=progress,
+    )
 
 
 def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:

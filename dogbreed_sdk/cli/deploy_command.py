@@ -6,7 +6,7 @@ import argparse
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one
+from dogbreed_sdk.cli.argument_types import assignment, at_least_one, tag
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
 from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
@@ -34,7 +34,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--tag",
-        type=_tag,
+        type=tag,
         action="append",
         default=[],
         dest="tags",
@@ -159,15 +159,3 @@ def _refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: s
     stray = next((name for name in names if getattr(options, name) is not None), None)
     if stray is not None:
         raise ConfigurationError(f"--{stray.replace('_', '-')} needs {needed}.")
-
-
-def _tag(text: str) -> tuple[str, str]:
-    """A tag and its value.
-
-    >>> _tag("cost center=42")
-    ('cost center', '42')
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError(f"write KEY=VALUE, not {text!r}")
-    return key, value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
+from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -24,7 +25,7 @@ LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", 
 OF_AWS = ("region", "profile", "role", "bucket")
 ADD_AWS = "For SageMaker on AWS add --aws."
 _HYPERPARAMETER = "hp:"
-_SCALES = {"log": "Logarithmic", "linear": "Linear"}
+_SCALES = {"log": "Logarithmic", "linear": "Linear", "reverse-log": "ReverseLogarithmic"}
 _TRAINER_DEFAULTS = {
     "model": defaults.BACKBONE,
     "hidden": "linear",
@@ -118,7 +119,16 @@ def trainer(
         views=str(chosen["views"]),
         features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
+        instance_count=options.instance_count,
+        volume_size_gb=options.volume_size,
+        max_runtime_seconds=defaults.MAX_RUNTIME_SECONDS if options.max_runtime is None else options.max_runtime,
+        spot=training_options.spot(options),
+        keep_alive=options.keep_alive,
+        image_uri=options.image_uri,
+        framework_version=options.framework_version,
         environment=dict(options.environment),
+        tags=dict(options.tags),
+        options=training_options.job_options(options),
         debugger=_debugger(options),
     )
     rest = {name: value for name, value in before.items() if name not in _TRAINER_DEFAULTS}

@@ -29,6 +29,7 @@ from dogbreed_sdk.cli import (
     quickstart,
     report_command,
     serve_command,
+    training_options,
 )
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one, data_place, one_of
@@ -221,38 +222,39 @@ def _quickstart_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _tune_arguments(command: argparse.ArgumentParser) -> None:
-    _trainer_options(command, "hpo")
-    command.add_argument(
+    group = command.add_argument_group("search")
+    group.add_argument(
         "--search",
         action="append",
         metavar="NAME=RANGE",
         help="what to search: lr=1e-4:1e-1, dropout=0:0.5 or batch-size=32,64; ranges over two orders of magnitude or "
-        "more are searched on a logarithmic scale; append :log or :linear to choose; can be repeated",
+        "more are searched on a logarithmic scale; append :log, :linear or :reverse-log to choose; can be repeated",
     )
-    command.add_argument(
+    group.add_argument(
         "--max-jobs", type=at_least_one, metavar="N", help="number of trials (default: 6; with Grid: every combination)"
     )
-    command.add_argument(
+    group.add_argument(
         "--max-parallel-jobs",
         type=at_least_one,
         default=defaults.TUNING_MAX_PARALLEL_JOBS,
         metavar="N",
         help="trials that run at the same time (default: %(default)s)",
     )
-    command.add_argument(
+    group.add_argument(
         "--strategy",
         default=defaults.TUNING_STRATEGY,
         type=one_of(search_ranges.STRATEGIES),
         choices=search_ranges.STRATEGIES,
         help="how the values to try are chosen (default: %(default)s)",
     )
-    command.add_argument(
+    group.add_argument(
         "--objective",
         default=defaults.OBJECTIVE_METRIC,
         metavar="METRIC",
         help="the metric to optimize: valid:loss, valid:accuracy, … (default: %(default)s)",
     )
-    command.add_argument("--early-stopping", action="store_true", help="stop trials that fall behind")
+    training_options.add_search_end(group)
+    _trainer_options(command, "hpo")
 
 
 def _train_arguments(command: argparse.ArgumentParser) -> None:
@@ -304,13 +306,8 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
         choices=FEATURES,
         help="stored: computed once for all jobs (default); in-job: once for each job; off: in every epoch",
     )
-    command.add_argument(
-        "--instance-type",
-        metavar="TYPE",
-        default=defaults.TRAINING_INSTANCE_TYPE,
-        help="instance type on AWS (default: %(default)s)",
-    )
     _add_environment(command, "the training script")
+    training_options.add_infrastructure(command)
     shared = "the same for every trial" if entry_point == "hpo" else None
     group = command.add_argument_group("hyperparameters", shared)
     for parameter in hyperparameters.table(entry_point):

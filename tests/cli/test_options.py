@@ -8,6 +8,7 @@ import pytest
 
 from dogbreed_sdk import BreedDataset, ConfigurationError, Session
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.cli import commands, training_options
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.parser import parse
 from tests.aws.account import RecordedSageMaker
@@ -65,3 +66,79 @@ def test_what_the_managed_debugger_does_not_have_is_refused(arguments: list[str]
     with pytest.raises(ConfigurationError) as caught:
         read.trainer(parse(["train", "d", *arguments]), Session.aws(region="us-east-1"))
     assert says in str(caught.value)
+
+
+@pytest.mark.extras
+def test_spot_instances_and_limits_reach_the_job(account: Account, shapes: BreedDataset) -> None:
+    request = sent(
+        account,
+        shapes,
+        *("--spot", "--max-wait", "6h", "--max-runtime", "90min", "--instance-count", "2", "--volume-size", "50"),
+        *("--framework-version", "2.8", "--tag", "team=dogs", "--input-mode", "fastfile", "--retries", "2"),
+        *("--network-isolation", "--encrypt-traffic"),
+    )
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 21600}
+    assert request["ResourceConfig"] == {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50}
+    assert request["AlgorithmSpecification"]["TrainingImage"].endswith("pytorch-training:2.8-cpu-py312")
+    assert {"Key": "team", "Value": "dogs"} in request["Tags"]
+    assert request["InputDataConfig"][0]["InputMode"] == "FastFile"
+    assert request["RetryStrategy"] == {"MaximumRetryAttempts": 2}
+    assert request["EnableManagedSpotTraining"]
+    assert request["EnableNetworkIsolation"]
+    assert request["EnableInterContainerTrafficEncryption"]
+
+
+@pytest.mark.extras
+def test_a_warm_pool_reaches_the_job(account: Account, shapes: BreedDataset) -> None:
+    request = sent(account, shapes, "--keep-alive", "10min", "--max-pending", "1h")
+    assert request["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
+    assert request["StoppingCondition"]["MaxPendingTimeInSeconds"] == 3600
+
+
+@pytest.mark.extras
+def test_the_end_of_a_search_reaches_the_tuning_job(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    aws.ended_tuning_jobs = {"dogs-1"}
+    options = parse(
+        [
+            *("tune", str(shapes.root), "--features", "in-job", "--no-wait", "--strategy", "hyperband"),
+            *("--min-epochs", "2", "--search-seed", "0", "--max-search-time", "2h", "--target", "0.5"),
+            *("--trials-without-improvement", "4", "--until-convergence", "--transfer-from", "dogs-1"),
+            *("--search", "dropout=0.1:0.9:reverse-log"),
+        ]
+    )
+    trainer, shared = read.trainer(options, session)
+    commands.start_search(options, trainer, shared, progress=no_progress)
+    [request] = aws.sent("CreateHyperParameterTuningJob")
+    config = request["HyperParameterTuningJobConfig"]
+    assert config["StrategyConfig"]["HyperbandStrategyConfig"] == {"MinResource": 2, "MaxResource": 10}
+    assert (config["RandomSeed"], config["ResourceLimits"]["MaxRuntimeInSeconds"]) == (0, 7200)
+    assert config["ParameterRanges"]["ContinuousParameterRanges"][0]["ScalingType"] == "ReverseLogarithmic"
+    assert config["TuningJobCompletionCriteria"] == {
+        "TargetObjectiveMetricValue": 0.5,
+        "BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 4},
+        "ConvergenceDetected": {"CompleteOnConvergence": "Enabled"},
+    }
+    assert request["WarmStartConfig"]["WarmStartType"] == "TransferLearning"
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-wait", "6h"], "--max-wait is for spot capacity"),
+        (["--keep-alive", "soon"], "'soon' is not a time; write 90s, 10min, 2h or 1d"),
+        (["--retries", "-1"], "-1 is below 0"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    account: Account, shapes: BreedDataset, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        sent(account, shapes, *arguments)
+
+
+def test_one_kind_of_warm_start_at_a_time() -> None:
+    options = parse(["tune", "dogs", "--warm-start", "a", "--transfer-from", "b"])
+    with pytest.raises(ConfigurationError, match="exclude each other"):
+        training_options.warm_start(options)

@@ -1,0 +1,170 @@
+"""The options of ``tune`` and ``train`` about instances, limits and the end of a search."""
+
+from __future__ import annotations
+
+import argparse
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
+from dogbreed_sdk.cli.argument_types import at_least_one, duration, non_negative, one_of, tag
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs.job_options import JobOptions, Spot
+
+_INPUT_MODES = ("File", "FastFile")
+
+
+def add_infrastructure(command: argparse.ArgumentParser) -> None:
+    """Adds the options that decide what jobs run on."""
+    group = command.add_argument_group("instances on AWS", "local SageMaker uses this machine")
+    group.add_argument(
+        "--instance-type",
+        metavar="TYPE",
+        default=defaults.TRAINING_INSTANCE_TYPE,
+        help="instance type (default: %(default)s)",
+    )
+    group.add_argument(
+        "--instance-count",
+        type=at_least_one,
+        default=1,
+        metavar="N",
+        help="instances that share a feature pass, or fine-tune together (default: %(default)s)",
+    )
+    group.add_argument("--spot", action="store_true", help="use spot capacity: cheaper, and jobs can be interrupted")
+    group.add_argument(
+        "--max-wait",
+        type=duration,
+        metavar="TIME",
+        help="with --spot: longest time for waiting and running together, such as 6h (default: twice --max-runtime)",
+    )
+    group.add_argument(
+        "--max-runtime", type=duration, metavar="TIME", help="stop a job that runs longer, such as 90min (default: 1d)"
+    )
+    group.add_argument(
+        "--keep-alive", type=duration, metavar="TIME", help="keep instances for the next training job, up to 1h"
+    )
+    group.add_argument(
+        "--volume-size", type=at_least_one, metavar="GB", help=f"size of the disk (default: {defaults.VOLUME_SIZE_GB})"
+    )
+    group.add_argument(
+        "--framework-version",
+        metavar="VERSION",
+        help=f"PyTorch version of AWS's image (default: {defaults.FRAMEWORK_VERSION})",
+    )
+    group.add_argument("--image-uri", metavar="URI", help="your own training image (default: AWS's PyTorch image)")
+    group.add_argument(
+        "--tag",
+        type=tag,
+        action="append",
+        default=[],
+        dest="tags",
+        metavar="KEY=VALUE",
+        help="a tag for cost reports; can be repeated",
+    )
+    _add_rare(group)
+
+
+def _add_rare(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--input-mode",
+        type=one_of(_INPUT_MODES),
+        choices=_INPUT_MODES,
+        default="File",
+        help="File copies pictures before a job starts; FastFile streams them (default: %(default)s)",
+    )
+    group.add_argument("--max-pending", type=duration, metavar="TIME", help="longest wait for on-demand capacity")
+    group.add_argument(
+        "--retries",
+        type=non_negative,
+        default=0,
+        metavar="N",
+        help="start a job again after an internal error of SageMaker (default: %(default)s)",
+    )
+    group.add_argument("--network-isolation", action="store_true", help="cut jobs off from all networks")
+    group.add_argument("--encrypt-traffic", action="store_true", help="encrypt the traffic between instances")
+
+
+def add_search_end(group: argparse._ArgumentGroup) -> None:
+    """Adds the options of ``tune`` about earlier searches and the end of this one."""
+    group.add_argument("--early-stopping", action="store_true", help="stop trials that fall behind")
+    group.add_argument(
+        "--min-epochs", type=at_least_one, metavar="N", help="with Hyperband: epochs before a trial may be stopped"
+    )
+    group.add_argument(
+        "--search-seed", type=non_negative, default=1, metavar="N", help="seed of the proposals (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-search-time", type=duration, metavar="TIME", help="stop the search after this time, such as 2h"
+    )
+    group.add_argument("--target", type=float, metavar="VALUE", help="end when the objective reaches this value")
+    group.add_argument(
+        "--trials-without-improvement",
+        type=at_least_one,
+        metavar="N",
+        help="end when this many trials, 3 or more, improve the objective by 1 %% or less",
+    )
+    group.add_argument("--until-convergence", action="store_true", help="end when the search has converged")
+    group.add_argument(
+        "--warm-start",
+        action="append",
+        metavar="TUNING_JOB",
+        help="learn from an ended search with the same data; can be repeated, up to 5 times",
+    )
+    group.add_argument(
+        "--transfer-from",
+        action="append",
+        metavar="TUNING_JOB",
+        help="learn from an ended search with other data; can be repeated, up to 5 times",
+    )
+
+
+def spot(options: argparse.Namespace) -> bool | Spot:
+    """Whether jobs use spot capacity.
+
+    Raises:
+        ConfigurationError: ``--max-wait`` was given without ``--spot``.
+    """
+    if options.max_wait is None:
+        return bool(options.spot)
+    if not options.spot:
+        raise ConfigurationError("--max-wait is for spot capacity: add --spot, or omit it.")
+    return Spot(max_wait=options.max_wait)
+
+
+def job_options(options: argparse.Namespace) -> JobOptions:
+    """The settings that few jobs need."""
+    return JobOptions(
+        input_mode=options.input_mode,
+        max_pending=options.max_pending,
+        retries=options.retries,
+        network_isolation=options.network_isolation,
+        encrypt_traffic=options.encrypt_traffic,
+    )
+
+
+def hyperband(options: argparse.Namespace) -> Hyperband | None:
+    """The limits of the Hyperband strategy, if given."""
+    return None if options.min_epochs is None else Hyperband(min_epochs=options.min_epochs)
+
+
+def completion(options: argparse.Namespace) -> CompletionCriteria | None:
+    """What ends a search early, if anything."""
+    if options.target is None and options.trials_without_improvement is None and not options.until_convergence:
+        return None
+    return CompletionCriteria(
+        target=options.target,
+        trials_without_improvement=options.trials_without_improvement,
+        convergence=options.until_convergence,
+    )
+
+
+def warm_start(options: argparse.Namespace) -> WarmStart | None:
+    """The searches to learn from, if any.
+
+    Raises:
+        ConfigurationError: Both kinds were given.
+    """
+    if options.warm_start and options.transfer_from:
+        raise ConfigurationError("--warm-start and --transfer-from exclude each other: SageMaker takes one kind.")
+    if options.warm_start:
+        return WarmStart(options.warm_start)
+    return WarmStart(options.transfer_from, kind="transfer") if options.transfer_from else None
