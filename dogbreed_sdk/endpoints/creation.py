@@ -23,9 +23,10 @@ from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.kinds import serverless_kind
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
-from dogbreed_sdk.errors import EndpointError, EndpointNotFoundError
+from dogbreed_sdk.errors import ConfigurationError, EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
     from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
     from dogbreed_sdk.session import Session
 
@@ -40,6 +41,7 @@ class DeployOptions(TypedDict, total=False):
     serverless: Serverless | None
     asynchronous: Asynchronous | None
     data_capture: DataCapture | None
+    autoscaling: Autoscaling | None
     image_uri: str | None
     environment: Mapping[str, str] | None
     network_isolation: bool
@@ -62,6 +64,7 @@ def deploy(
     serverless: Serverless | None = None,
     asynchronous: Asynchronous | None = None,
     data_capture: DataCapture | None = None,
+    autoscaling: Autoscaling | None = None,
     image_uri: str | None = None,
     environment: Mapping[str, str] | None = None,
     network_isolation: bool = False,
@@ -88,6 +91,7 @@ def deploy(
         serverless: Makes the endpoint serverless; None for instances.
         asynchronous: Makes the endpoint asynchronous: requests and responses go through S3.
         data_capture: Stores requests and responses for later; None for neither.
+        autoscaling: Limits and target by which AWS adds and removes instances; None for a fixed number.
         image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
         environment: Environment variables of the model server.
         network_isolation: Whether the container is cut off from all networks. Pictures can then not be passed as URLs
@@ -122,6 +126,8 @@ def deploy(
         startup_timeout=startup_timeout,
         tags=tags or {},
     )
+    if autoscaling is not None and not wait:
+        raise ConfigurationError("Autoscaling can be set up only once the endpoint is in service: omit wait=False.")
     endpoint_settings.check(settings, session)
     requests = endpoint_settings.requests(name, model_uri, settings, session)
     if endpoint_name is not None:
@@ -129,7 +135,10 @@ def deploy(
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
         _create(session, undo, requests)
         deployment = Deployment(name, session)
-        return deployment.wait(progress=progress) if wait else deployment
+        if not wait:
+            return deployment
+        deployment.wait(progress=progress)
+        return deployment if autoscaling is None else deployment.autoscale(autoscaling)
 
 
 def _create(session: Session, undo: list[Deletion], requests: EndpointRequests) -> None:

@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.aws.errors import is_missing, translated
-from dogbreed_sdk.aws.requests.tags import ENDPOINT, project_tags
-from dogbreed_sdk.endpoints.leftovers import resource_tags
+from dogbreed_sdk.aws.requests.tags import ENDPOINT
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
-from dogbreed_sdk.errors import AccessError, EndpointError
+from dogbreed_sdk.endpoints.tags import inherited_tags
+from dogbreed_sdk.errors import EndpointError
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -87,18 +87,7 @@ def read(session: Session, name: str, progress: ProgressCallback) -> Current:
     config_name = described["EndpointConfigName"]
     with needed(f"endpoint configuration {config_name}", name):
         config = session.client("sagemaker").describe_endpoint_config(EndpointConfigName=config_name)
-    return Current(session, described, config, _tags(session, described))
-
-
-def _tags(session: Session, described: DescribeEndpointOutputTypeDef) -> dict[str, str]:
-    """The endpoint's tags, and those by which its parts are found again."""
-    try:
-        with translated(f"read the tags of endpoint {described['EndpointName']}", otherwise=EndpointError):
-            given = resource_tags(session, described["EndpointArn"])
-    except AccessError:
-        given = {}  # tags are for cost reports: no reason to refuse the update
-    own = {key: value for key, value in given.items() if not key.startswith("aws:")}
-    return {**project_tags(own), ENDPOINT: described["EndpointName"]}
+    return Current(session, described, config, {**inherited_tags(session, described), ENDPOINT: name})
 
 
 @contextmanager

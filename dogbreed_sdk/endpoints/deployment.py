@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Unpack
 
+    from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
     from dogbreed_sdk.aws.requests.updates import Rollout
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
@@ -306,6 +307,42 @@ class Deployment:
 
         return variants_of(self._describe())
 
+    def autoscale(self, autoscaling: Autoscaling, *, variant: str | None = None) -> Deployment:
+        """Lets AWS add and remove instances, so that a metric stays near its target; replaces earlier autoscaling.
+
+        It ends with `stop_autoscaling` or `delete`. On local SageMaker it has no effect, and a warning says so.
+
+        Args:
+            autoscaling: The limits and the target.
+            variant: Name of the production variant. Default: the first one.
+
+        Returns:
+            This deployment.
+
+        Raises:
+            ConfigurationError: The target is not for this kind of endpoint, or the variant is unknown.
+            EndpointError: AWS refused; nothing was set up.
+            AccessError: A permission is missing.
+
+        Example:
+            >>> deployment.autoscale(Autoscaling(1, 4, invocations_per_instance=600))  # doctest: +SKIP
+        """
+        from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+
+        scaling.apply(self.session, self.endpoint_name, autoscaling, variant=variant)
+        return self
+
+    def stop_autoscaling(self) -> None:
+        """Ends the autoscaling that `autoscale` set up; the number of instances stays as it is now.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist.
+            EndpointError: AWS refused.
+        """
+        from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+
+        scaling.stop(self.session, self.endpoint_name)
+
     def wait(
         self,
         *,
@@ -322,7 +359,7 @@ class Deployment:
         return self
 
     def delete(self) -> None:
-        """Deletes endpoint, endpoint configuration and models. It is not an error if one does not exist.
+        """Deletes endpoint, endpoint configuration, models and autoscaling. It is not an error if one does not exist.
 
         What interrupted updates have left of it is found by its tags, if the caller may list models and
         configurations. All deletions are attempted, also after an error: call it again to delete what remains.
@@ -334,6 +371,7 @@ class Deployment:
         errors: list[DogBreedError] = []
         config_name = self._config_name(errors)
         models = self._model_names(config_name, errors)
+        errors += self._scaling_removed()
         errors += attempt_all(
             [
                 partial(delete_endpoint, self.session, self.endpoint_name),
@@ -344,6 +382,19 @@ class Deployment:
         errors += attempt_all(self._left_over())
         if errors:
             raise errors[0]
+
+    def _scaling_removed(self) -> list[DogBreedError]:
+        """Ends autoscaling, if the endpoint's tags say that there is some; returns the errors."""
+        from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+        from dogbreed_sdk.endpoints.tags import resource_tags  # noqa: PLC0415 - as above
+
+        try:
+            with translated(f"read the tags of endpoint {self.endpoint_name}", otherwise=EndpointError):
+                tags = resource_tags(self.session, self._describe()["EndpointArn"])
+        except DogBreedError as error:
+            logger.info("Whether the endpoint is autoscaled was not looked up: %s", error)
+            return []
+        return scaling.remove(self.session, self.endpoint_name, tags)
 
     def _left_over(self) -> list[Deletion]:
         """What interrupted updates of the endpoint have left; none if the caller may not list it."""

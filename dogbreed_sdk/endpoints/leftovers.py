@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, CREATED_BY_VALUE, ENDPOINT
-from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config, delete_model, missing_ignored
+from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config, delete_model
+from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -72,15 +73,6 @@ def _is_made_for(session: Session, endpoint_name: str, name: str, arn: str) -> b
         return False
     tags = resource_tags(session, arn)
     return tags.get(CREATED_BY) == CREATED_BY_VALUE and (is_deployed or tags.get(ENDPOINT) == endpoint_name)
-
-
-def resource_tags(session: Session, arn: str) -> dict[str, str]:
-    """The tags of a resource; none if it has just been deleted."""
-    found: dict[str, str] = {}
-    with missing_ignored():
-        for page in session.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn):
-            found.update({tag["Key"]: tag["Value"] for tag in page["Tags"]})
-    return found
 
 
 def _base(endpoint_name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from dogbreed_sdk._util.polling import poll_seconds
 from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names, updates
+from dogbreed_sdk.aws.requests.tags import AUTOSCALED
 from dogbreed_sdk.endpoints import leftovers
 from dogbreed_sdk.endpoints.current import Current, needed, read
 from dogbreed_sdk.endpoints.deletion import (
@@ -37,7 +39,8 @@ from dogbreed_sdk.endpoints.deletion import (
     warn_of_something_left,
 )
 from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError
+from dogbreed_sdk.endpoints.tags import resource_tags
+from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError, EndpointError
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.literals import VariantPropertyTypeType
@@ -88,6 +91,8 @@ def update(
     with EndsByException():
         current = read(session, name, progress)
         variant = current.only_variant("update")
+        if changes.instance_type not in (None, variant.get("InstanceType")):
+            _refuse_autoscaled(current)
         new_name = names.unique_name(name)
         new_model = _model(current, variant, new_name, model, changes)
         changed = _changed(variant, new_name, changes)
@@ -191,6 +196,20 @@ def _model(
         environment=changes.environment or {},
         tags=current.tags,
     )
+
+
+def _refuse_autoscaled(current: Current) -> None:
+    """SageMaker refuses another instance type for a variant that is scaled ("Update endpoints that use auto scaling").
+
+    Raises:
+        EndpointError: A variant is scaled.
+    """
+    with suppress(AccessError), translated(f"read the tags of endpoint {current.name}", otherwise=EndpointError):
+        if AUTOSCALED in resource_tags(current.session, current.described["EndpointArn"]):
+            raise EndpointError(
+                f"Endpoint {current.name} is autoscaled, and SageMaker then allows no other instance type. Call "
+                "stop_autoscaling() before the update, and autoscale() after it."
+            )
 
 
 def _other_image(

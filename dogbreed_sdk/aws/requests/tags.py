@@ -14,6 +14,8 @@ CREATED_BY_VALUE: Final = "dogbreed-sdk"
 EXPIRES_AT: Final = "dogbreed:expires-at"
 # The endpoint that a model or an endpoint configuration was created for, by an update: their names do not say it.
 ENDPOINT: Final = "dogbreed:endpoint"
+# On an endpoint: which variant Application Auto Scaling scales, and what of it, so that its deletion can end that.
+AUTOSCALED: Final = "dogbreed:autoscaled"
 
 
 def project_tags(given: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -36,6 +36,7 @@ _TYPE_NAMES = {
 }
 # Java's Unicode classes, as far as Python's `re` can express them inside a character class.
 _JAVA_CLASSES = {
+    "Print": r" -~",
     "N": r"\d",
     "Z": "\\s\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
     "Alnum": "a-zA-Z0-9",
@@ -225,8 +226,8 @@ def _compile(pattern: str) -> re.Pattern[str] | None:
 
 
 def _java_class(name: str, pattern: str) -> str:
-    if name == "ASCII" and not pattern.startswith("["):
-        return f"[{_JAVA_CLASSES['ASCII']}]"
+    if name in ("ASCII", "Print") and not pattern.startswith("["):
+        return f"[{_JAVA_CLASSES[name]}]"
     # Inside a class `\w` is the closest to "letters": the patterns that use it allow digits and _ too.
     return r"\w" if name == "L" else _JAVA_CLASSES.get(name, r"\W")
 

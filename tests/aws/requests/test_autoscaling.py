@@ -10,6 +10,7 @@ from botocore.validate import validate_parameters
 
 from dogbreed_sdk import Autoscaling, ConfigurationError, CustomMetric
 from dogbreed_sdk.aws.requests import autoscaling as requests
+from tests.aws.requests.golden import check_golden
 
 WHERE = {"endpoint": "dogs", "variant": "AllTraffic"}
 TAGS = {"team": "vision"}
@@ -112,6 +113,18 @@ def test_the_other_targets(wanted: Autoscaling, dimension: str, metric: Mapping[
         "ScaleInCooldown": 300,
         "ScaleOutCooldown": 300,
     }
+
+
+def test_as_golden_files() -> None:
+    wanted, service = Autoscaling(0, 2, backlog_per_instance=5), "application-autoscaling"
+    target = requests.scalable_target(wanted, **WHERE, tags=TAGS)
+    check_golden("autoscaling-target", "RegisterScalableTarget", target, service=service)
+    policy = requests.scaling_policy(wanted, **WHERE)
+    check_golden("autoscaling-policy", "PutScalingPolicy", policy, service=service)
+    waking = requests.wake_policy(wanted, **WHERE)
+    check_golden("autoscaling-wake-policy", "PutScalingPolicy", waking, service=service)
+    alarm = requests.wake_alarm(**WHERE, policy_arn="arn:policy", tags=TAGS)
+    check_golden("autoscaling-wake-alarm", "PutMetricAlarm", alarm, service="cloudwatch")
 
 
 def test_an_alarm_starts_the_first_instance_of_an_endpoint_that_scaled_to_zero() -> None:

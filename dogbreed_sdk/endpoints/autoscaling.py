@@ -1,0 +1,150 @@
+"""Sets up and removes the autoscaling of an endpoint's production variants."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from botocore.exceptions import ClientError
+
+from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.aws.requests import autoscaling as requests
+from dogbreed_sdk.aws.requests.tags import AUTOSCALED, tag_list
+from dogbreed_sdk.endpoints.deletion import attempt_all, undone_after_an_error
+from dogbreed_sdk.endpoints.status import describe
+from dogbreed_sdk.endpoints.tags import inherited_tags, resource_tags
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError
+
+if TYPE_CHECKING:
+    from types_boto3_application_autoscaling.literals import ScalableDimensionType
+    from types_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
+
+    from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
+    from dogbreed_sdk.session import Session
+
+logger = logging.getLogger("dogbreed_sdk")
+
+# What the tag of an endpoint says about one variant: its name and what is scaled.
+_PREFIX = "sagemaker:variant:"
+
+
+def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, variant: str | None = None) -> None:
+    """Lets Application Auto Scaling change a variant's number of instances; replaces what was set up before.
+
+    On local SageMaker this has no effect, and a warning says so.
+
+    Args:
+        session: The session that the endpoint belongs to.
+        endpoint_name: Name of the endpoint, which is in service.
+        autoscaling: The limits and the target.
+        variant: Name of the variant. Default: the first one.
+
+    Raises:
+        EndpointNotFoundError: The endpoint does not exist.
+        ConfigurationError: The target is not for this kind of endpoint, or the variant is unknown.
+        EndpointError: AWS refused; nothing was set up.
+    """
+    described = describe(session, endpoint_name)
+    names = [each["VariantName"] for each in described.get("ProductionVariants", ())]
+    variant = names[0] if variant is None and names else variant
+    if variant is None or variant not in names:
+        raise ConfigurationError(f"Endpoint {endpoint_name} has no variant {variant}; its variants are {names}.")
+    _check_kind(described, variant, autoscaling)
+    if session.is_local:
+        logger.warning(
+            "Local SageMaker has one model server per variant: the autoscaling of endpoint %s has no effect here.",
+            endpoint_name,
+        )
+        return
+    target = requests.scalable_target(
+        autoscaling, endpoint=endpoint_name, variant=variant, tags=inherited_tags(session, described)
+    )
+    scaled = target["ScalableDimension"]
+    with (
+        undone_after_an_error(f"the autoscaling of endpoint {endpoint_name}") as undo,
+        translated(f"set up the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError),
+    ):
+        # First of all: from the tag, `remove` knows that there is something to remove.
+        noted = {AUTOSCALED: f"{variant}:{scaled.removeprefix(_PREFIX)}"}
+        session.client("sagemaker").add_tags(ResourceArn=described["EndpointArn"], Tags=tag_list(noted))
+        undo.append(partial(_remove, session, endpoint_name, variant, scaled))
+        session.client("application-autoscaling").register_scalable_target(**target)
+        policy = requests.scaling_policy(autoscaling, endpoint=endpoint_name, variant=variant)
+        session.client("application-autoscaling").put_scaling_policy(**policy)
+        if autoscaling.min_instances == 0:
+            _set_up_waking(session, endpoint_name, variant, autoscaling, target.get("Tags", {}))
+
+
+def remove(session: Session, endpoint_name: str, tags: Mapping[str, str]) -> list[DogBreedError]:
+    """Removes the autoscaling of an endpoint, if its tags say that there is some; returns the errors.
+
+    Args:
+        session: The session that the endpoint belongs to.
+        endpoint_name: Name of the endpoint.
+        tags: Its tags.
+    """
+    variant, _, dimension = tags.get(AUTOSCALED, "").partition(":")
+    if not dimension:
+        return []
+    scaled = cast("ScalableDimensionType", _PREFIX + dimension)
+    return attempt_all([partial(_remove, session, endpoint_name, variant, scaled)])
+
+
+def stop(session: Session, endpoint_name: str) -> None:
+    """Removes the autoscaling of an endpoint that stays; its number of instances stays as it is.
+
+    Raises:
+        EndpointNotFoundError: The endpoint does not exist.
+        EndpointError: AWS refused.
+    """
+    arn = describe(session, endpoint_name)["EndpointArn"]
+    with translated(f"read the tags of endpoint {endpoint_name}", otherwise=EndpointError):
+        tags = resource_tags(session, arn)
+    errors = remove(session, endpoint_name, tags)
+    if errors:
+        raise errors[0]
+    if AUTOSCALED in tags:
+        with translated(f"change the tags of endpoint {endpoint_name}", otherwise=EndpointError):
+            session.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[AUTOSCALED])
+
+
+def _set_up_waking(
+    session: Session, endpoint_name: str, variant: str, autoscaling: Autoscaling, tags: Mapping[str, str]
+) -> None:
+    policy = session.client("application-autoscaling").put_scaling_policy(
+        **requests.wake_policy(autoscaling, endpoint=endpoint_name, variant=variant)
+    )
+    alarm = requests.wake_alarm(endpoint=endpoint_name, variant=variant, policy_arn=policy["PolicyARN"], tags=tags)
+    session.client("cloudwatch").put_metric_alarm(**alarm)
+
+
+def _remove(session: Session, endpoint_name: str, variant: str, scaled: ScalableDimensionType) -> None:
+    """Deregisters a variant with its policies; deletes the alarm that wakes it, whether or not there is one."""
+    with translated(f"remove the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError):
+        try:
+            session.client("application-autoscaling").deregister_scalable_target(
+                **requests.deregistration(endpoint=endpoint_name, variant=variant, scaled=scaled)
+            )
+        except ClientError as error:
+            if "No scalable target found" not in str(error):
+                raise
+        # Deleting an alarm that does not exist is not an error (API reference, DeleteAlarms).
+        session.client("cloudwatch").delete_alarms(AlarmNames=[requests.wake_alarm_name(endpoint_name, variant)])
+
+
+def _check_kind(described: DescribeEndpointOutputTypeDef, variant: str, autoscaling: Autoscaling) -> None:
+    [summary] = [each for each in described.get("ProductionVariants", ()) if each["VariantName"] == variant]
+    serverless, name = summary.get("CurrentServerlessConfig"), described["EndpointName"]
+    if serverless is None and autoscaling.provisioned_utilization is not None:
+        raise ConfigurationError(f"Endpoint {name} is not serverless, so provisioned_utilization is not its target.")
+    if serverless is not None and autoscaling.provisioned_utilization is None:
+        raise ConfigurationError(f"Endpoint {name} is serverless, so its target must be provisioned_utilization.")
+    if serverless is not None and not serverless.get("ProvisionedConcurrency"):
+        raise ConfigurationError(
+            f"Endpoint {name} has no provisioned concurrency to scale: deploy with "
+            "Serverless(provisioned_concurrency=…). Without it, SageMaker scales a serverless endpoint by itself."
+        )
+    if autoscaling.backlog_per_instance is not None and not described.get("AsyncInferenceConfig"):
+        raise ConfigurationError(f"Endpoint {name} is not asynchronous and has no backlog: choose another target.")
