@@ -69,6 +69,7 @@ SLOW = (
     "model_server/test_hosting_contract.py",
     "model_server/test_process.py",
     "model_server/test_workers.py",
+    "planning/test_measure.py",
     "service/page",
     "service/test_bundle_server.py",
     "service/test_fuzz.py",

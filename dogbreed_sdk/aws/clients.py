@@ -69,14 +69,22 @@ class Clients:
         with self._lock:
             if service not in self._made:
                 # boto3's stubs know a service by a literal name only.
-                make = cast("Callable[..., BaseClient]", self._boto3_session().client)
-                self._made[service] = make(service, config=_config(service))
+                boto3_session = self._boto3_session()
+                make = cast("Callable[..., BaseClient]", boto3_session.client)
+                elsewhere = {"region_name": _pricing_region(boto3_session.region_name)} if service == "pricing" else {}
+                self._made[service] = make(service, config=_config(service), **elsewhere)
             return self._made[service]
 
     def clear(self) -> None:
         """Forgets the clients; the next call makes new ones."""
         with self._lock:
             self._made.clear()
+
+
+def _pricing_region(region: str | None) -> str:
+    """The nearest region with an endpoint of the Pricing API (AWS General Reference, "Price List Query API")."""
+    nearest = {"eu": "eu-central-1", "me": "eu-central-1", "af": "eu-central-1", "ap": "ap-south-1"}
+    return nearest.get((region or "").partition("-")[0], "us-east-1")
 
 
 def _config(service: str) -> Config:

@@ -26,6 +26,7 @@ from dogbreed_sdk.cli import (
     doctor_command,
     local_commands,
     models,
+    plan_command,
     quickstart,
     report_command,
     serve_command,
@@ -222,6 +223,18 @@ def _quickstart_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _tune_arguments(command: argparse.ArgumentParser) -> None:
+    _job_arguments(command)
+    _search_options(command)
+    _trainer_options(command, "hpo")
+
+
+def _plan_arguments(command: argparse.ArgumentParser) -> None:
+    plan_command.add(command)
+    _search_options(command)
+    _trainer_options(command, "hpo")
+
+
+def _search_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("search")
     group.add_argument(
         "--search",
@@ -254,10 +267,10 @@ def _tune_arguments(command: argparse.ArgumentParser) -> None:
         help="the metric to optimize: valid:loss, valid:accuracy, … (default: %(default)s)",
     )
     training_options.add_search_end(group)
-    _trainer_options(command, "hpo")
 
 
 def _train_arguments(command: argparse.ArgumentParser) -> None:
+    _job_arguments(command)
     _trainer_options(command, "train_model")
     start = command.add_mutually_exclusive_group()
     start.add_argument("--best-of", metavar="TUNING_JOB", help="start with the best hyperparameters of a tuning job")
@@ -285,7 +298,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
+def _job_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "data",
         type=data_place,
@@ -296,6 +309,9 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
     command.add_argument(
         "--no-wait", action="store_true", help="return as soon as the features are computed and the job has started"
     )
+
+
+def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None:
     command.add_argument("--model", help=f"backbone (default: {defaults.BACKBONE})")
     command.add_argument("--hidden", metavar="WIDTHS", help="hidden layers of the head: 512,256 (default: none)")
     command.add_argument("--weights", help="pretrained (default), none, or the path of a state-dict file")
@@ -418,6 +434,9 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     ),
     Command("tune", "search for the best hyperparameters", commands.tune, _tune_arguments),
     Command("train", "train one model", commands.train, _train_arguments),
+    Command(
+        "plan", "show what a search and an endpoint cost on AWS", plan_command.run, _plan_arguments, where=("aws",)
+    ),
     Command("jobs", "list training and tuning jobs, newest first", commands.jobs, _jobs_arguments),
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),

@@ -363,6 +363,7 @@ class BreedTrainer:
         endpoint_hours: float = defaults.HOURS_PER_MONTH,
         region: str | None = None,
         prices: PriceTable | str | Path | None = None,
+        live_prices: bool = False,
         measure: bool = False,
     ) -> Plan:
         """What `tune`, `train` and an endpoint would send, take and cost on AWS. Nothing is created or sent.
@@ -389,6 +390,8 @@ class BreedTrainer:
                 us-east-1, and a note says so.
             prices: Prices to use before the packaged ones: a `PriceTable`, or the path of a CSV file as
                 `PriceTable.read` describes it.
+            live_prices: Whether AWS's Pricing API is asked for current prices first, with your credentials and the
+                permission pricing:GetProducts. If that fails, the packaged prices are used, and a note says so.
             measure: Whether a few of the pictures go through the backbone on this machine to find its speed, which
                 takes about ten seconds and needs torch. Default: the speed is from a table.
 
@@ -441,11 +444,14 @@ class BreedTrainer:
             features=self._features,
             backbone=planner.Backbone(self._hyperparameters.model, weights, str(settled["views"])),
             dataset=pictures,
-            session=self.session,
-            region=region,
-            prices=planner.price_table(prices),
-            endpoint_hours=endpoint_hours,
-            measure=measure,
+            asked=planner.Asked(
+                session=self.session,
+                region=region,
+                prices=prices,
+                live_prices=live_prices,
+                endpoint_hours=endpoint_hours,
+                measure=measure,
+            ),
         )
 
     def _for_rehearsal(self, session: Session, features: FeatureSource) -> BreedTrainer:

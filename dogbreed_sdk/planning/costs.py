@@ -101,7 +101,7 @@ def _job_step(jobs: PlannedJobs, time: JobTime, prices: PriceList) -> Step:
         instance_type=jobs.instance_type,
         usd_per_hour=each,
         usd_least=usd(time.shortest),
-        usd_most=usd(time.longest),
+        usd_most=usd(time.longest + jobs.keep_alive_seconds),
         is_job=True,
     )
 

@@ -40,9 +40,13 @@ class Plan(PlanContent):
             "requests": [request.to_dict() for request in self.requests],
         }
 
-    def to_text(self) -> str:
-        """The plan as lines of text for people."""
-        return "\n".join(text.lines(self))
+    def to_text(self, *, width: int = 100) -> str:
+        """The plan as text for people: a table, and what it means.
+
+        Args:
+            width: Longest line of the sentences, in characters.
+        """
+        return "\n".join(text.lines(self, width=width))
 
     def __str__(self) -> str:
         return self.to_text()

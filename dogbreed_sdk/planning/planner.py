@@ -10,9 +10,10 @@ from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError
 
+from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import SOURCES, PriceTable
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.planning import costs, work
 from dogbreed_sdk.planning.costs import PriceList
 from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset
@@ -48,18 +49,35 @@ class Backbone:
     views: str
 
 
-def plan(
-    rehearse: Rehearsal,
-    *,
-    features: Features,
-    backbone: Backbone,
-    dataset: BreedDataset,
-    session: Session,
-    region: str | None,
-    prices: PriceTable,
-    endpoint_hours: float,
-    measure: bool,
-) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the caller of a plan decides, beyond the jobs themselves.
+
+    Attributes:
+        session: Whose role, bucket, key and network the requests name.
+        region: The region; None for that of the session or of the AWS configuration.
+        prices: Prices that take precedence.
+        live_prices: Whether AWS's Pricing API is asked.
+        endpoint_hours: For how long the endpoint runs and files are stored.
+        measure: Whether a pass is measured on this machine.
+
+    Raises:
+        ConfigurationError: The hours are negative or infinite.
+    """
+
+    session: Session
+    region: str | None
+    prices: PriceTable | str | Path | None
+    live_prices: bool
+    endpoint_hours: float
+    measure: bool
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.endpoint_hours < math.inf:
+            raise ConfigurationError(f"endpoint_hours is {self.endpoint_hours}; it must be 0 or more.")
+
+
+def plan(rehearse: Rehearsal, *, features: Features, backbone: Backbone, dataset: BreedDataset, asked: Asked) -> Plan:
     """The plan of what a function sends.
 
     Args:
@@ -67,61 +85,63 @@ def plan(
         features: How the features of pictures are computed.
         backbone: The backbone.
         dataset: The data set, which may be an `UnseenDataset`.
-        session: Whose role, bucket, key and network the requests name.
-        region: The region; None for that of the session or of the AWS configuration.
-        prices: The price table.
-        endpoint_hours: For how long the endpoint runs and files are stored.
-        measure: Whether a pass is measured on this machine.
+        asked: What else the caller decides.
 
     Raises:
         ConfigurationError: A price or the speed of the backbone is not known, or a pass cannot be measured.
     """
-    if not 0 <= endpoint_hours < math.inf:
-        raise ConfigurationError(f"endpoint_hours is {endpoint_hours}; it must be 0 or more.")
-    where = region or configured_region(session)
+    configured = asked.region or configured_region(asked.session)
+    region = configured or DEFAULT_REGION
     size = dataset.size if isinstance(dataset, UnseenDataset) else DatasetSize.measured(dataset)
-    speed = _speed(backbone, dataset, measure=measure)
-    price_list = PriceList(prices, where or DEFAULT_REGION)
+    speed = _speed(backbone, dataset, measure=asked.measure)
+    requests = _rehearsed(rehearse, region, asked.session, features)
+    table, notes = _prices(asked, region, requests)
+    prices = PriceList(table, region)
 
     def times(jobs: PlannedJobs) -> JobTime:
         return job_time(jobs, size, speed)
 
-    def priced(requests: Sequence[PlannedRequest]) -> tuple[Step, ...]:
-        return costs.steps(requests, prices=price_list, size=size, times=times, endpoint_hours=endpoint_hours)
+    def priced(sent: Sequence[PlannedRequest]) -> tuple[Step, ...]:
+        return costs.steps(sent, prices=prices, size=size, times=times, endpoint_hours=asked.endpoint_hours)
 
     def price_with(other: Features) -> float:
-        return sum(step.usd for step in priced(_rehearsed(rehearse, price_list.region, session, other)))
+        return sum(step.usd for step in priced(_rehearsed(rehearse, region, asked.session, other)))
 
-    requests = _rehearsed(rehearse, price_list.region, session, features)
     steps = priced(requests)
     waiting, running = costs.run_seconds(work.jobs(requests), times)
     return Plan(
         requests=requests,
         steps=steps,
-        region=price_list.region,
-        prices_as_of=min(price.as_of for price in price_list.used),
-        price_sources=tuple(sorted({SOURCES.get(price.source, price.source) for price in price_list.used})),
-        endpoint_hours=endpoint_hours,
+        region=region,
+        prices_as_of=min(price.as_of for price in prices.used),
+        price_sources=tuple(sorted({SOURCES.get(price.source, price.source) for price in prices.used})),
+        endpoint_hours=asked.endpoint_hours,
         dataset=size,
         usd_without_shared_features=price_with("in-job"),
         usd_without_features=price_with("off"),
         wait_seconds=waiting,
         run_seconds=running,
         speed=speed.source,
-        notes=_notes(where, dataset),
+        notes=(*_notes(configured, dataset), *work.notes(requests), *notes),
     )
 
 
-def price_table(given: PriceTable | str | Path | None) -> PriceTable:
-    """The packaged prices, in which the given ones take precedence.
-
-    Raises:
-        ConfigurationError: A price file cannot be read.
-    """
-    packaged = PriceTable.packaged()
-    if given is None:
-        return packaged
-    return packaged.with_prices(given if isinstance(given, PriceTable) else PriceTable.read(given))
+def _prices(asked: Asked, region: str, requests: Sequence[PlannedRequest]) -> tuple[PriceTable, tuple[str, ...]]:
+    """The packaged prices, replaced by current ones if they are wanted, and those by the caller's own."""
+    table = PriceTable.packaged()
+    notes: tuple[str, ...] = ()
+    if asked.live_prices:
+        session = Session.aws(region=region) if asked.session.is_local else asked.session
+        try:
+            live = pricing_api.fetch(session.client("pricing"), region=region, instance_types=work.types(requests))
+        except DogBreedError as error:
+            notes = (f"AWS's current prices could not be read, so the packaged ones are used. {error}",)
+        else:
+            table = table.with_prices(live)
+    own = asked.prices
+    if own is not None:
+        table = table.with_prices(own if isinstance(own, PriceTable) else PriceTable.read(own))
+    return table, notes
 
 
 def configured_region(session: Session) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
 from dogbreed_sdk.planning.content import PlanContent
 from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step, named
@@ -12,18 +13,23 @@ _HEADS = ("step", "instances", "hours each", "USD/hour", "USD", "")
 _DOMINANT_SHARE = 0.5
 
 
-def lines(plan: PlanContent) -> list[str]:
-    """The plan as lines of text."""
+def lines(plan: PlanContent, *, width: int) -> list[str]:
+    """The plan as lines of text; the sentences are wrapped, the table is not."""
     return [
         f"Plan for Amazon SageMaker in {plan.region}. Nothing has been created.",
         _dataset(plan),
         "",
         *_table(plan.steps, plan.usd),
         "",
-        *_comparisons(plan),
+        *_wrapped(_comparisons(plan), width),
         "",
-        *_remarks(plan),
+        *_wrapped(_remarks(plan), width),
     ]
+
+
+def _wrapped(sentences: Iterable[str], width: int) -> Iterator[str]:
+    for sentence in sentences:
+        yield from textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _dataset(plan: PlanContent) -> str:

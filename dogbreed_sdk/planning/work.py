@@ -31,6 +31,8 @@ class PlannedJobs:
         hyperparameters: The scripts' hyperparameters, decoded; of a searched one its largest value.
         channels: Names of the input channels.
         is_upper_bound: Whether the search may end some jobs early, or start fewer.
+        is_spot: Whether they run on spot capacity.
+        keep_alive_seconds: How long the instances are kept, and charged, after a job.
     """
 
     kind: JobKind
@@ -42,6 +44,8 @@ class PlannedJobs:
     hyperparameters: Mapping[str, object]
     channels: tuple[str, ...]
     is_upper_bound: bool = False
+    is_spot: bool
+    keep_alive_seconds: int
 
     @property
     def reads_features(self) -> bool:
@@ -86,6 +90,26 @@ def endpoints(requests: Iterable[PlannedRequest]) -> Iterator[PlannedEndpoint]:
                 )
 
 
+def types(requests: Iterable[PlannedRequest]) -> set[str]:
+    """The instance types that requests use."""
+    sent = list(requests)
+    hosting = {each.instance_type for each in endpoints(sent) if each.instance_type is not None}
+    return {each.instance_type for each in jobs(sent)} | hosting
+
+
+def notes(requests: Iterable[PlannedRequest]) -> Iterator[str]:
+    """What else requests say about money, as sentences."""
+    started = list(jobs(requests))
+    if any(each.is_spot for each in started):
+        yield "The jobs would run on spot capacity; the table has their on-demand prices, which are the most they cost."
+    kept = max((each.keep_alive_seconds for each in started), default=0)
+    if kept:
+        yield (
+            f"Instances are kept for up to {kept / 60:.0f} minutes after a job (keep_alive), which is charged as well; "
+            "the larger price has it."
+        )
+
+
 def _training_job(request: Mapping[str, Any]) -> PlannedJobs:
     given = _decoded(request["HyperParameters"])
     program = str(given.get(container.PROGRAM_HYPERPARAMETER, ""))
@@ -95,7 +119,7 @@ def _training_job(request: Mapping[str, Any]) -> PlannedJobs:
         parallel=1,
         hyperparameters=given,
         channels=_channels(request),
-        **_resources(request["ResourceConfig"]),
+        **_resources(request),
     )
 
 
@@ -114,12 +138,15 @@ def _tuning_job(request: Mapping[str, Any]) -> PlannedJobs:
         or config.get("TrainingJobEarlyStoppingType") == "Auto"
         or "TuningJobCompletionCriteria" in config
         or "MaxRuntimeInSeconds" in limits,
-        **_resources(job["ResourceConfig"]),
+        **_resources(job),
     )
 
 
-def _resources(config: Mapping[str, Any]) -> dict[str, Any]:
+def _resources(job: Mapping[str, Any]) -> dict[str, Any]:
+    config = job["ResourceConfig"]
     return {
+        "is_spot": job.get("EnableManagedSpotTraining", False),
+        "keep_alive_seconds": config.get("KeepAlivePeriodInSeconds", 0),
         "instance_type": config["InstanceType"],
         "instance_count": config["InstanceCount"],
         "volume_gb": config.get("VolumeSizeInGB", 0),

@@ -1,0 +1,35 @@
+"""The measured pass: a few pictures of the data set go through the backbone in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk import BreedDataset
+from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.planning.measure import measured
+
+pytestmark = pytest.mark.extras
+
+
+@pytest.fixture(scope="module")
+def dogs(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
+    return BreedDataset.sample(tmp_path_factory.mktemp("dogs") / "sample", breeds=2, per_breed=12)
+
+
+def test_a_pass_is_measured_once(dogs: BreedDataset) -> None:
+    speed = measured(dogs, model="efficientnet_lite0", weights="none", views="plain,flip")
+    # One core needs milliseconds for either; a busy machine more.
+    assert 1e-4 < speed.decode_seconds < 1
+    assert 1e-4 < speed.forward_seconds < 5
+    # A GPU's work is from the table, because this machine's cores say nothing about it.
+    assert speed.gpu_giga_flop == pytest.approx(0.407 * 2 / 0.1)
+    assert speed.source.startswith("a pass over 8 of these pictures, measured on")
+    assert measured(dogs, model="efficientnet_lite0", weights="none", views="plain,flip") is speed
+
+
+def test_what_cannot_be_measured_is_explained(dogs: BreedDataset, tmp_path: Path) -> None:
+    missing = tmp_path / "none.pth"
+    with pytest.raises(ConfigurationError, match=r"could not be measured: .*none\.pth"):
+        measured(dogs, model="efficientnet_lite0", weights=str(missing), views="plain")
