@@ -10,7 +10,7 @@ from pathlib import Path
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import training_options
-from dogbreed_sdk.cli.argument_types import at_least_one
+from dogbreed_sdk.cli.argument_types import at_least_one, data_place
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
@@ -24,7 +24,11 @@ _MAX_WIDTH = 110
 def add(command: argparse.ArgumentParser) -> None:
     """Adds the command's own arguments."""
     command.add_argument(
-        "data", type=Path, nargs="?", metavar="DATA", help="a data set with train, valid and test folders"
+        "data",
+        type=data_place,
+        nargs="?",
+        metavar="DATA",
+        help="a data set with train, valid and test folders: a path, or an s3:// URI, which needs credentials",
     )
     command.add_argument("--pictures", type=at_least_one, metavar="N", help="instead of DATA: number of pictures")
     command.add_argument("--classes", type=at_least_one, metavar="N", help="with --pictures: number of classes")
@@ -63,13 +67,13 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Plans; creates and sends nothing."""
     if training_options.warm_start(options) is not None:
-        raise ConfigurationError("A plan does not look up earlier searches, and they do not change the price: omit them.")
+        raise ConfigurationError("A plan does not look up earlier searches, which do not change the price: omit them.")
     session = Session.aws(role=options.role, bucket=options.bucket, profile=options.profile, region=options.region)
     trainer, shared = read.trainer(options, session)
     if options.measure:
         note("Measuring the backbone with some of the pictures …")
     plan = trainer.plan(
-        _dataset(options),
+        _dataset(options, session),
         read.search(options.search),
         hyperparameters=shared,
         max_jobs=options.max_jobs,
@@ -91,7 +95,7 @@ def run(options: argparse.Namespace) -> Outcome:
     return Outcome(plan.to_dict(), say(*plan.to_text(width=width).split("\n")))
 
 
-def _dataset(options: argparse.Namespace) -> BreedDataset | DatasetSize:
+def _dataset(options: argparse.Namespace, session: Session) -> BreedDataset | DatasetSize:
     """The data set, or its size.
 
     Raises:
@@ -102,7 +106,7 @@ def _dataset(options: argparse.Namespace) -> BreedDataset | DatasetSize:
             raise ConfigurationError(
                 "--pictures and --classes stand for a data set that is not here; omit them or DATA."
             )
-        return BreedDataset.from_folder(options.data)
+        return BreedDataset.open(options.data, session=session)
     if options.pictures is None or options.classes is None:
         raise ConfigurationError("Pass DATA, or --pictures and --classes for a data set that is not here yet.")
     return DatasetSize.of(pictures=options.pictures, classes=options.classes)

@@ -26,7 +26,7 @@ def measured(dataset: BreedDataset, *, model: str, weights: str, views: str) -> 
     """The speed of a backbone with a data set's own pictures, in a process of its own; cached in this one.
 
     Args:
-        dataset: A data set with a train split.
+        dataset: A data set with a train split; one on S3 is downloaded.
         model: Name of the backbone.
         weights: ``pretrained``, ``none``, or the path of a state-dict file.
         views: The views of each train picture.
@@ -35,7 +35,7 @@ def measured(dataset: BreedDataset, *, model: str, weights: str, views: str) -> 
         ConfigurationError: torch is not installed, or the backbone or pictures cannot be read.
     """
     optional.require({"local": ("torch", "numpy")}, purpose="measure a pass")
-    return _measured(dataset.root, model, weights, views)
+    return _measured(dataset.materialize().root, model, weights, views)
 
 
 @functools.lru_cache(maxsize=8)
