@@ -49,6 +49,7 @@ SLOW = (
     "debugging/test_report_of_recorder.py",
     "endpoints/test_interruptions.py",
     "jobs/test_faults.py",
+    "jobs/test_interrupted_searches.py",
     "local/api/test_models.py",
     "local/api/test_sagemaker_core.py",
     "local/api/test_training_jobs.py",

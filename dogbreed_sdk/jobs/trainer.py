@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, JobError
-from dogbreed_sdk.jobs import isolation, source
+from dogbreed_sdk.jobs import isolation, source, stored_features
 from dogbreed_sdk.jobs.infrastructure import Infrastructure
 from dogbreed_sdk.jobs.job import is_unknown
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
@@ -46,12 +45,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.planning.dataset_size import DatasetSize
     from dogbreed_sdk.planning.plan import Plan
-
-# Part of the features' URI: increase it when features are computed or stored differently, so that old ones are unused.
-_FEATURES_VERSION = 1
-_FEATURE_HYPERPARAMETERS = ("model", "weights", "views")
-# They change what is recorded about the computation, not the features.
-_PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 
 _WEIGHTS_BY_NAME = ("pretrained", "none")
 
@@ -536,18 +529,15 @@ class BreedTrainer:
         return {"weights": self._weights.upload(self.session)} if self._weights else {}
 
     def _stored_features(self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback) -> str:
-        what = {key: settled[key] for key in _FEATURE_HYPERPARAMETERS}
         weights = self._weights.digest if self._weights else ""
-        address = repr((_FEATURES_VERSION, dataset.fingerprint, weights, sorted(what.items())))
-        folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
-        uri = join(self.session.base_uri, "features", folder)
+        uri = stored_features.features_uri(self.session, dataset, settled, weights=weights)
         if not self.session.storage.exists(join(uri, "features.json")):
-            job = self._create(
-                names.unique_name(f"{self._base_name}-features"),
+            job = stored_features.computing_job(self.session, uri) or self._create(
+                names.unique_name(f"{self._base_name}-{stored_features.JOB_NAME}"),
                 self._settings(),
                 program=source.FEATURES_PROGRAM,
-                hyperparameters={**what, **{key: settled[key] for key in _PROFILING if key in settled}},
-                channels=self._picture_channels(dataset, progress),
+                hyperparameters=stored_features.features_hyperparameters(settled),
+                channels={training.PICTURES_CHANNEL: dataset.upload(self.session), **self._weights_channel()},
                 checkpoint_uri=uri,
                 metric_definitions=(),
             )

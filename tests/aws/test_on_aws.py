@@ -64,6 +64,24 @@ def test_training_computes_features_in_a_job_of_their_own_and_trains_on_them(
     assert training["AlgorithmSpecification"]["TrainingImage"].endswith("pytorch-training:2.6-cpu-py312")
 
 
+def test_a_feature_pass_that_is_running_already_is_waited_for(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    trainer = BreedTrainer(session)
+    trainer.train(shapes, progress=no_progress)
+    [features, _] = aws.sent("CreateTrainingJob")
+    running = {"TrainingJobName": features["TrainingJobName"], "TrainingJobStatus": "InProgress"}
+    aws.answers["ListTrainingJobs"] = {"TrainingJobSummaries": [running]}
+    aws.answers["DescribeTrainingJob"] = {
+        **aws._content("DescribeTrainingJob", running),
+        "CheckpointConfig": features["CheckpointConfig"],
+    }
+    trainer.train(shapes, progress=no_progress)
+    assert len(aws.sent("CreateTrainingJob")) == 3  # features, and training twice
+    assert {"NameContains": "-features-", "StatusEquals": "InProgress"}.items() <= aws.sent("ListTrainingJobs")[
+        -1
+    ].items()
+
+
 def test_the_packed_source_holds_entry_points_package_and_requirements(account: Account, shapes: BreedDataset) -> None:
     session, aws = account
     BreedTrainer(session, features="in-job").train(shapes, progress=no_progress)

@@ -1,0 +1,62 @@
+"""Where a data set's features are stored, and the job that computes them, if one is running."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.jobs.training_job import TrainingJob
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.datasets.dataset import BreedDataset
+    from dogbreed_sdk.session import Session
+
+# Part of the URI: increase it when features are computed or stored differently, so that old ones are unused.
+_VERSION = 1
+_HYPERPARAMETERS = ("model", "weights", "views")
+# They change what is recorded about the computation, not the features.
+_PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
+# Part of the names of jobs that compute features.
+JOB_NAME: Final = "features"
+
+
+def features_uri(session: Session, dataset: BreedDataset, settled: Mapping[str, object], *, weights: str) -> str:
+    """The folder of a data set's features, which depends on everything that they depend on.
+
+    Args:
+        session: Where they are stored.
+        dataset: The pictures.
+        settled: All hyperparameters of a job that trains on them.
+        weights: SHA-256 of the weights file, or an empty string without one.
+    """
+    what = {key: settled[key] for key in _HYPERPARAMETERS}
+    address = repr((_VERSION, dataset.fingerprint, weights, sorted(what.items())))
+    folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+    return join(session.base_uri, "features", folder)
+
+
+def features_hyperparameters(settled: Mapping[str, object]) -> dict[str, object]:
+    """The hyperparameters of the job that computes the features, from those of a job that trains on them."""
+    return {key: settled[key] for key in (*_HYPERPARAMETERS, *_PROFILING) if key in settled}
+
+
+def computing_job(session: Session, uri: str) -> TrainingJob | None:
+    """The running job that computes the features at a URI: of another program, or of one that was interrupted.
+
+    Args:
+        session: Where jobs run.
+        uri: The folder of the features.
+    """
+    client = session.client("sagemaker")
+    with translated("look for a job that computes the features already"):
+        pages = client.get_paginator("list_training_jobs").paginate(
+            NameContains=f"-{JOB_NAME}-", StatusEquals="InProgress"
+        )
+        for summary in (entry for page in pages for entry in page.get("TrainingJobSummaries", [])):
+            job = TrainingJob(summary["TrainingJobName"], session)
+            if job.describe().get("CheckpointConfig", {}).get("S3Uri") == uri:
+                return job
+    return None
