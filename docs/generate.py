@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from dogbreed_sdk.aws import policy
 from dogbreed_sdk.local.support.not_offered import NOT_OFFERED
 from dogbreed_sdk.local.support.rows import Row, Table
 from dogbreed_sdk.local.support.tables import TABLES as SUPPORT
@@ -102,6 +103,40 @@ def picture_formats() -> str:
         sent = f"byte for byte, as `{each.content_types[0]}`" if each.content_types else "converted to PNG or JPEG"
         rows.append(["/".join((each.name, *each.variants)), sent, each.note])
     return markdown(["Format", "Sent by the client", "Note"], rows)
+
+
+# AWS's documentation writes account numbers like this.
+_SCOPE = policy.Scope(
+    account="111122223333",
+    region="us-east-1",
+    bucket="sagemaker-us-east-1-111122223333",
+    role_arn="arn:aws:iam::111122223333:role/dogbreed",
+)
+
+
+@table("policy-caller")
+def policy_caller() -> str:
+    """What somebody who works with the library needs to be allowed."""
+    return _policy(policy.document(policy.caller_grants(_SCOPE)))
+
+
+@table("policy-role")
+def policy_role() -> str:
+    """What the role of jobs and models needs to be allowed."""
+    return _policy(policy.document(policy.role_grants(_SCOPE)))
+
+
+@table("policy-trust")
+def policy_trust() -> str:
+    """Who may assume the role."""
+    return _policy(policy.trust_document())
+
+
+def _policy(document: Mapping[str, object]) -> str:
+    """One line per statement: a policy of 200 lines is not read."""
+    compact = [json.dumps(statement) for statement in document["Statement"]]  # type: ignore[attr-defined]
+    body = ",\n    ".join(compact)
+    return f'```json\n{{\n  "Version": "{document["Version"]}",\n  "Statement": [\n    {body}\n  ]\n}}\n```'
 
 
 @table("picture-limits")

@@ -145,6 +145,7 @@ def caller_grants(scope: Scope) -> list[Grant]:
             actions=_named(
                 "sagemaker",
                 "AddTags",
+                "DeleteTags",
                 "ListTags",
                 "UpdateEndpoint",
                 "UpdateEndpointWeightsAndCapacities",
