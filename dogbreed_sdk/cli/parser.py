@@ -24,6 +24,7 @@ from dogbreed_sdk.cli import (
     data_commands,
     deploy_command,
     doctor_command,
+    interrupt_command,
     local_commands,
     models,
     plan_command,
@@ -475,6 +476,13 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
                 "run a notebook, script or command against local SageMaker, unchanged",
                 local_commands.run,
                 local_commands.add_run,
+                where=("local",),
+            ),
+            Command(
+                "interrupt",
+                "interrupt a job's spot instance, to test how its script resumes",
+                interrupt_command.run,
+                interrupt_command.add,
                 where=("local",),
             ),
             Command(

@@ -165,6 +165,9 @@ class State(TypedDict, total=False):
         tuning_job: The tuning job that started it.
         definition: The name of that job's training job definition.
         tuned: The hyperparameters that the tuning job chose, in wire form.
+        interrupt: Whether the spot instance of a managed spot training job must be interrupted.
+        interruptions: How often it was.
+        trained: For how many seconds its scripts have run, without the time between an interruption and the next start.
         stopped_early: Whether the tuning job stopped it early.
 
         trials: The names of the training jobs that a tuning job has started.
@@ -211,6 +214,9 @@ class State(TypedDict, total=False):
     tuning_job: str | None
     definition: str | None
     tuned: dict[str, str]
+    interrupt: bool
+    interruptions: int
+    trained: float
     stopped_early: bool
 
     trials: list[str]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.processes import GUARD_GRACE_SECONDS, is_alive, signal_group
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import state as job_state
@@ -44,6 +45,25 @@ def request_stop(store: Store, name: str) -> None:
     A job that has ended, or is stopping already, is left as it is.
     """
     store.update(TRAINING_JOB, name, job_state.request_stop)
+
+
+def interrupt(store: Store, name: str) -> None:
+    """Interrupt the spot instance of a managed spot training job, as AWS may at any time.
+
+    The script gets SIGTERM and, after the grace period, SIGKILL. Then the job starts again with its checkpoints only.
+
+    Raises:
+        ConfigurationError: The job does not use managed spot training, or has ended.
+    """
+    record = store.get(TRAINING_JOB, name)
+    if not record.request.get("EnableManagedSpotTraining"):
+        raise ConfigurationError(
+            f"Training job {name} has no spot instance to interrupt: create it with EnableManagedSpotTraining and "
+            "StoppingCondition's MaxWaitTimeInSeconds (spot=True of BreedTrainer)."
+        )
+    if record.state.get("status") != "InProgress":
+        raise ConfigurationError(f"Training job {name} is {record.state.get('status')}, and cannot be interrupted.")
+    store.update(TRAINING_JOB, name, job_state.request_interruption)
 
 
 def reconcile(store: Store, name: str) -> None:

@@ -33,7 +33,8 @@ _KILLED = re.compile(rf"failed \(exitcode: -(?:{signal.SIGKILL:d}|{signal.SIGSEG
 # The exit statuses of a script that ended because it was asked to.
 _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGKILL)
 
-EndReason = Literal["stop", "runtime", "disk"]
+# What ends the scripts of a job: a request, a limit (MaxRuntime or MaxWait), a full disk, or a lost spot instance.
+EndReason = Literal["stop", "runtime", "wait", "disk", "interruption"]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ MESSAGES = {
     "Pending": "Waiting for free cores on this machine",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
+    "Interrupted": "Training job stopped because its managed spot training instance was interrupted",
     "Uploading": "Uploading generated training model",
     "Stopping": "Stopping the training job",
     "Completed": "Training job completed",
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job took longer than the MaxWaitTimeInSeconds provided",
 }
 
 
@@ -65,6 +67,20 @@ def finish(state: State, status: str, *, secondary: str | None = None, failure: 
     state["status"] = status
     state["failure"] = failure
     state["ended"] = state["transitions"][-1]["end"] = now(state)
+
+
+def request_interruption(state: State) -> None:
+    """Ask for the interruption of a managed spot training job; its supervisor polls for this once the scripts run."""
+    if state.get("status") == "InProgress":
+        state["interrupt"] = True
+
+
+def interrupted(state: State) -> None:
+    """Record that a job lost its spot instance, and waits for another one."""
+    state["interrupt"] = False
+    state["interruptions"] = state.get("interruptions", 0) + 1
+    enter(state, "Interrupted")
+    enter(state, "Starting")
 
 
 def request_stop(state: State) -> None:

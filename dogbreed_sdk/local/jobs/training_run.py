@@ -34,6 +34,7 @@ from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.pipes import fed
 from dogbreed_sdk.local.jobs.program import prepare, remove_installed
+from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.script_process import Script
 from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
@@ -43,7 +44,7 @@ from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
 from dogbreed_sdk.local.support import tables
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
+    from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef, StoppingConditionTypeDef
 
 
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
@@ -54,10 +55,20 @@ _SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2
 _CHECK_SECONDS = 0.5
 _RESERVE_BYTES = 1 << 20
+# The secondary statuses of jobs that a limit has ended.
+_LIMITS: Mapping[EndReason, str] = {"runtime": "MaxRuntimeExceeded", "wait": "MaxWaitTimeExceeded"}
 
 
 class _StoppedError(Exception):
-    """The job must stop before its script runs."""
+    """The job must stop before its script runs.
+
+    Args:
+        secondary: Its secondary status, if it differs from Stopped.
+    """
+
+    def __init__(self, secondary: str | None = None) -> None:
+        super().__init__()
+        self.secondary = secondary
 
 
 class _Interruption(BaseException):
@@ -91,6 +102,8 @@ class TrainingRun:
         self._history = MetricHistory(self._folder.metrics)
         self._terminated = False
         self._deadline = float("inf")
+        self._wait_deadline = float("inf")
+        self._trained = 0.0
         self._clock = clock.start()
         self._process = identify_self(root=store.root)
 
@@ -106,7 +119,9 @@ class TrainingRun:
         except _EndedError:
             self._close_logs()
             return
-        except (_StoppedError, _Interruption):
+        except _StoppedError as stopped:
+            status, secondary, failure = "Stopped", stopped.secondary, None
+        except _Interruption:
             status, secondary, failure = "Stopped", None, None
         except InstallError as error:
             status, secondary, failure = "Failed", None, str(error)
@@ -126,16 +141,37 @@ class TrainingRun:
         self._reserve()
         for member, reason in tables.without_meaning("sagemaker", "CreateTrainingJob", self._request).items():
             self._report(f"{member} has no effect on local SageMaker: {reason}.")
+        self._wait_deadline = time.monotonic() + self._limits.get("MaxWaitTimeInSeconds", float("inf"))
         threads = self._wait_for_threads()
-        self._enter("Downloading")
         with job_network() as network:
-            with _interruptible(self._is_to_stop):
-                scripts = self._prepare(threads, network)
-            reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
-            with self._companions():
-                end = self._train(scripts, reader)
+            scripts, end = self._attempt(threads, network)
+            while end.reason == "interruption":
+                self._lose_instances()
+                scripts, end = self._attempt(threads, network)
         remove_installed(self._hosts)
         return self._outcome(end, {script.host: script.shown for script in scripts})
+
+    def _attempt(self, threads: int, network: JobNetwork) -> tuple[list[Script], ScriptEnd]:
+        """Run the scripts to their end, or until the job loses its spot instances."""
+        self._enter("Downloading")
+        with _interruptible(self._is_to_stop):
+            scripts = self._prepare(threads, network)
+        reader = MetricReader.of(self._request["AlgorithmSpecification"].get("MetricDefinitions", ()))
+        with self._companions():
+            return scripts, self._train(scripts, reader)
+
+    def _lose_instances(self) -> None:
+        """Leave nothing of an interrupted job's instances; the next ones get what is at its CheckpointConfig's URI."""
+        self._update(job_state.interrupted)
+        kept = "its checkpoints" if "CheckpointConfig" in self._request else "nothing, for want of a CheckpointConfig"
+        self._report(f"The spot instance was interrupted. The job starts again elsewhere with {kept}.")
+        remove_installed(self._hosts)
+        for host in self._hosts:
+            remove_tree(host.container)
+
+    @property
+    def _limits(self) -> StoppingConditionTypeDef:
+        return self._request.get("StoppingCondition", {})
 
     def _prepare(self, threads: int, network: JobNetwork) -> list[Script]:
         """Prepare the containers of all hosts; returns what runs in them."""
@@ -218,6 +254,8 @@ class TrainingRun:
             )
             if granted:
                 break
+            if time.monotonic() >= self._wait_deadline:
+                raise _StoppedError(_LIMITS["wait"])
             if not waiting:
                 self._enter("Pending")
                 waiting = True
@@ -227,7 +265,7 @@ class TrainingRun:
 
     def _train(self, scripts: Sequence[Script], reader: MetricReader) -> ScriptEnd:
         self._check_stop()
-        limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
+        limit = self._limits.get("MaxRuntimeInSeconds", _DEFAULT_MAXIMUM_SECONDS)
         self._search = MetricSearch(reader, report=self._report)
         processes = ScriptProcesses(
             scripts,
@@ -236,12 +274,13 @@ class TrainingRun:
             has_room=self._has_room,
             helpers=self._helpers if self._adopts else None,
         )
-        self._deadline = time.monotonic() + limit
+        began = time.monotonic()
+        self._deadline = began + limit - self._trained  # as on AWS, the limit is for all attempts together
 
         def change(state: State) -> None:
             found = [identify(pid, root=self._store.root) for pid in processes.pids]
             state["scripts"] = [process for process in found if process is not None]
-            state["started"] = job_state.now(state)
+            state["started"] = state.get("started") or job_state.now(state)
             if not state.get("stop"):
                 job_state.enter(state, "Training")
 
@@ -253,6 +292,8 @@ class TrainingRun:
                 processes.wait()
                 raise
             end = processes.wait()
+            self._trained += time.monotonic() - began
+            self._update(lambda state: state.update({"trained": self._trained}))
             seconds = _SEARCH_SECONDS if end.reason is None else _SEARCH_SECONDS_STOPPED
             self._note(self._search.finish(seconds, lambda: self._terminated))
         finally:
@@ -293,12 +334,17 @@ class TrainingRun:
         try:
             self._note(self._search.collect())
             self._write_metrics()
-            stop = self._terminated or self._store.get(TRAINING_JOB, self._record.name).state.get("stop")
+            state = self._store.get(TRAINING_JOB, self._record.name).state
+            stop = self._terminated or state.get("stop")
         except StoreError:
             # A busy store can wait for the next check; a full disk can't.
             return "disk" if self._disk_is_full() else None
         if stop:
             return "stop"
+        if state.get("interrupt"):
+            return "interruption"
+        if time.monotonic() >= self._wait_deadline:
+            return "wait"
         return "runtime" if time.monotonic() >= self._deadline else None
 
     def _write_metrics(self) -> None:
@@ -333,7 +379,7 @@ class TrainingRun:
             self._upload()
         if end.reason is None:
             return "Completed", None, None
-        return "Stopped", "MaxRuntimeExceeded" if end.reason == "runtime" else None, None
+        return "Stopped", _LIMITS.get(end.reason), None
 
     def _upload(self) -> None:
         """Upload the model, then the script's other output.

@@ -59,7 +59,7 @@ RESOURCES: Table = {
 
 STOPPING: Table = {
     "MaxRuntimeInSeconds": WORKS,
-    "MaxWaitTimeInSeconds": no_meaning("there is no spot capacity to wait for"),
+    "MaxWaitTimeInSeconds": works("the time that a job took since it was created, interruptions included"),
     "MaxPendingTimeInSeconds": no_meaning("there is no capacity to wait for"),
 }
 
@@ -71,7 +71,9 @@ CHECKPOINTS: Table = {
 VPC = no_meaning("jobs and models have this machine's network")
 NETWORK_ISOLATION = no_meaning("jobs and models have this machine's network")
 TRAFFIC_ENCRYPTION = no_meaning("nothing leaves this machine")
-SPOT = no_meaning("there is no spot capacity")
+SPOT = works(
+    "`dogbreed local interrupt JOB` interrupts the instances; BillableTimeInSeconds is 30 % of the running time"
+)
 RETRIES = no_meaning("there are no internal server errors of AWS's to retry")
 ROLE = routine("no permission is checked")
 
