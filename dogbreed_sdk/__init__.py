@@ -47,10 +47,12 @@ if TYPE_CHECKING:
         ThrottledError,
         UnsupportedImageError,
     )
+    from dogbreed_sdk.jobs.batch_transform import transform
     from dogbreed_sdk.jobs.job_options import JobOptions, Spot
     from dogbreed_sdk.jobs.managed_debugger import Debugger
     from dogbreed_sdk.jobs.trainer import BreedTrainer
     from dogbreed_sdk.jobs.training_job import TrainingJob
+    from dogbreed_sdk.jobs.transform_job import TransformJob
     from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.local import LocalSageMaker
@@ -106,12 +108,14 @@ _HOMES = {
     "Spot": "jobs.job_options",
     "ThrottledError": "errors",
     "TrainingJob": "jobs.training_job",
+    "TransformJob": "jobs.transform_job",
     "TuningJob": "jobs.tuning_job",
     "UnsupportedImageError": "errors",
     "Vpc": "aws.vpc",
     "WarmStart": "aws.requests.tuning",
     "deploy": "endpoints.creation",
     "evaluate": "endpoints.evaluation",
+    "transform": "jobs.batch_transform",
 }
 
 __all__ = [
@@ -161,12 +165,14 @@ __all__ = [
     "Spot",
     "ThrottledError",
     "TrainingJob",
+    "TransformJob",
     "TuningJob",
     "UnsupportedImageError",
     "Vpc",
     "WarmStart",
     "deploy",
     "evaluate",
+    "transform",
 ]
 
 

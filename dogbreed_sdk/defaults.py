@@ -19,6 +19,7 @@ OLDEST_FRAMEWORK_VERSION: Final = "2.6"
 # quota of zero for GPU types, and training heads on stored features does not need a GPU.
 TRAINING_INSTANCE_TYPE: Final = "ml.m5.xlarge"
 SERVING_INSTANCE_TYPE: Final = "ml.m5.large"
+TRANSFORM_INSTANCE_TYPE: Final = "ml.m5.xlarge"
 
 # Room for the scratch files of a container image and a data set of tens of thousands of pictures.
 VOLUME_SIZE_GB: Final = 30

@@ -17,10 +17,13 @@ from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, nex
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints import deployment
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
+from dogbreed_sdk.jobs.attaching import attach
 from dogbreed_sdk.jobs.failures import diagnose
+from dogbreed_sdk.jobs.job import Job
 from dogbreed_sdk.jobs.listing import newest_jobs
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.training_job import TrainingJob
+from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.jobs.tuning_job import BestTrial, Trial, TuningJob, short
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import safe_lines, without_secrets
@@ -201,7 +204,7 @@ def jobs(options: argparse.Namespace) -> Outcome:
 def logs(options: argparse.Namespace) -> Outcome:
     """Prints a job's log."""
     with read.sagemaker(options) as session:
-        job = BreedTrainer.attach(options.job, session)
+        job = attach(options.job, session)
         if isinstance(job, TuningJob):
             names = ", ".join(trial.name for trial in job.trials()[-3:])
             raise ConfigurationError(f"{job.name} is a tuning job; print the log of a trial. The latest are {names}.")
@@ -216,7 +219,7 @@ def logs(options: argparse.Namespace) -> Outcome:
 def stop(options: argparse.Namespace) -> Outcome:
     """Stops a job."""
     with read.sagemaker(options) as session:
-        job = BreedTrainer.attach(options.job, session)
+        job = attach(options.job, session)
         job.stop()
         status = job.status
     return Outcome({"name": job.name, "status": status}, say(f"{job.name}: {status}"))
@@ -254,7 +257,7 @@ def delete(options: argparse.Namespace) -> Outcome:
     """Deletes an endpoint with its configuration and model, or a job with its files."""
     with read.sagemaker(options) as session:
         if options.job:
-            return _delete_job(options, BreedTrainer.attach(options.name, session))
+            return _delete_job(options, attach(options.name, session))
         found = deployment.Deployment(options.name, session)
         try:
             status = found.status
@@ -268,18 +271,22 @@ def delete(options: argparse.Namespace) -> Outcome:
     return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name}; it was {status}"))
 
 
-def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | None:
+_KINDS: Mapping[type[Job], str] = {TrainingJob: "training", TuningJob: "tuning", TransformJob: "transform"}
+
+
+def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | TransformJob | None:
     try:
-        return BreedTrainer.attach(name, session)
+        return attach(name, session)
     except JobError:
         return None
 
 
-def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob) -> Outcome:
+def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | TransformJob) -> Outcome:
     status, sizes = job.status, job.stored_sizes()
-    kind = "tuning" if isinstance(job, TuningJob) else "training"
     trials = f" and its {_counted(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
-    what = f"{kind} job {job.name}{trials} with {_counted(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
+    what = (
+        f"{_KINDS[type(job)]} job {job.name}{trials} with {_counted(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
+    )
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
     count = job.delete()

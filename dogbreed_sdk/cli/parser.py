@@ -32,6 +32,7 @@ from dogbreed_sdk.cli import (
     report_command,
     serve_command,
     training_options,
+    transform_command,
 )
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one, data_place, one_of
@@ -439,10 +440,17 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         "plan", "show what a search and an endpoint cost on AWS", plan_command.run, _plan_arguments, where=("aws",)
     ),
     Command("jobs", "list training and tuning jobs, newest first", commands.jobs, _jobs_arguments),
+    Command("jobs", "list training, tuning and transform jobs, newest first", commands.jobs, _jobs_arguments),
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),
     Command("stop", "stop a job; what it has produced so far is kept", commands.stop, _stop_arguments),
     Command("deploy", "deploy a job's model to an endpoint", deploy_command.run, deploy_command.add),
+    Command(
+        "transform",
+        "classify many pictures in a batch job, without an endpoint",
+        transform_command.run,
+        transform_command.add,
+    ),
     Command("endpoints", "list endpoints", commands.endpoints, _no_arguments),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
     Command("evaluate", "measure a model on labeled pictures", commands.evaluate, _evaluate_arguments),

@@ -115,7 +115,7 @@ def probabilities(scores: Sequence[float]) -> list[float]:
 def no_labels(returned: str) -> LabelError:
     """The error for a response without labels if none were given."""
     return LabelError(
-        f"The endpoint returned {returned} without labels. Pass BreedClassifier(labels=…), for example "
+        f"The endpoint returned {returned} without labels. Pass labels=…, for example "
         "LabelMap.from_folder of the training data, or LabelMap.from_model of its bundle."
     )
 

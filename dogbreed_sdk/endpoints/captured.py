@@ -11,14 +11,12 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dogbreed_sdk.aws.small_files import read_files
 from dogbreed_sdk.aws.storage import join
-from dogbreed_sdk.aws.transfers import TRANSFER_THREADS
 from dogbreed_sdk.client import responses
 from dogbreed_sdk.errors import ModelError
 
@@ -31,8 +29,6 @@ _log = logging.getLogger("dogbreed_sdk")
 
 _FILE = re.compile(r"(?:.*/)?(?P<variant>[^/]+)/(?P<hour>\d{4}/\d\d/\d\d/\d\d)/[^/]+\.jsonl")
 _HOUR = timedelta(hours=1)
-# Files in memory at the same time; SageMaker's have a few MB.
-_FILES_AHEAD = 2 * TRANSFER_THREADS
 
 
 class Body(NamedTuple):
@@ -123,25 +119,21 @@ def read_captured(
         if (found := _FILE.fullmatch(file.name)) and _overlaps(found["hour"], first, last)
     )
     broken = 0
-    read = partial(_read_file, storage)
-    with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
-        for start in range(0, len(names), _FILES_AHEAD):
-            batch = names[start : start + _FILES_AHEAD]
-            files = pool.map(read, [join(folder, name) for _, name, _ in batch], [variant for _, _, variant in batch])
-            for records, skipped in files:
-                broken += skipped
-                yield from (
-                    record
-                    for record in records
-                    if (first is None or record.time >= first) and (last is None or record.time < last)
-                )
+    contents = read_files(storage, [join(folder, name) for _, name, _ in names])
+    for (_, _, variant), (file_uri, content) in zip(names, contents, strict=True):
+        records, skipped = _records(content or b"", variant, file_uri)
+        broken += skipped
+        yield from (
+            record
+            for record in records
+            if (first is None or record.time >= first) and (last is None or record.time < last)
+        )
     if broken:
         _log.warning("%d lines below %s are not captured requests, and were skipped.", broken, folder)
 
 
-def _read_file(storage: Storage, uri: str, variant: str) -> tuple[list[CapturedRequest], int]:
+def _records(content: bytes, variant: str, uri: str) -> tuple[list[CapturedRequest], int]:
     """The records of a file, oldest first, and the number of its lines that are none."""
-    content = storage.read_bytes(uri) or b""
     records, broken = [], 0
     for line in content.splitlines():
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Lists the newest training jobs and tuning jobs of a session."""
+"""Lists the newest training, tuning and transform jobs of a session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_PER_PAGE = 100  # API reference, MaxResults of both lists
 
-Kind = Literal["training", "tuning"]
+Kind = Literal["training", "tuning", "transform"]
 
 
 class ListedJob(TypedDict):
@@ -23,7 +23,7 @@ class ListedJob(TypedDict):
 
     Attributes:
         name: Name of the job.
-        kind: training or tuning.
+        kind: training, tuning or transform.
         status: SageMaker's status.
         created: When it was created, in ISO 8601 with seconds.
     """
@@ -71,6 +71,7 @@ def newest_jobs(session: Session, newest: int | None) -> JobList:
     kinds: tuple[tuple[Kind, Iterator[_Entry]], ...] = (
         ("training", _training_jobs(session, page_size)),
         ("tuning", _tuning_jobs(session, page_size)),
+        ("transform", _transform_jobs(session, page_size)),
     )
     with translated("list jobs"):
         for kind, entries in kinds:
@@ -98,3 +99,10 @@ def _tuning_jobs(session: Session, page_size: int) -> Iterator[_Entry]:
         for entry in page["HyperParameterTuningJobSummaries"]:
             name, status = entry["HyperParameterTuningJobName"], entry["HyperParameterTuningJobStatus"]
             yield _Entry(name, status, entry["CreationTime"])
+
+
+def _transform_jobs(session: Session, page_size: int) -> Iterator[_Entry]:
+    pages = session.client("sagemaker").get_paginator("list_transform_jobs")
+    for page in pages.paginate(SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"PageSize": page_size}):
+        for entry in page["TransformJobSummaries"]:
+            yield _Entry(entry["TransformJobName"], entry["TransformJobStatus"], entry["CreationTime"])

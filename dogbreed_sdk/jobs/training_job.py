@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.endpoints.deployment import Deployment
+    from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
+    from dogbreed_sdk.jobs.transform_job import TransformJob
     from training_scripts.training.metrics import EpochMetrics
 
 # The end of a log that is read for a traceback, in lines.
@@ -274,6 +276,27 @@ class TrainingJob(Job):
         from dogbreed_sdk.endpoints.creation import deploy  # noqa: PLC0415
 
         return deploy(self.model_uri, session=self.session, **options)
+
+    def transform(self, pictures: Pictures, **options: Unpack[TransformOptions]) -> TransformJob:
+        """Classifies many pictures with the job's model, in a batch transform job.
+
+        Args:
+            pictures: A data set, a folder, paths of pictures, or the s3:// URI of a folder.
+            options: The keyword arguments of `dogbreed_sdk.transform`, except the session, which is the job's.
+
+        Raises:
+            JobError: The job has no model, or SageMaker refused.
+            ConfigurationError: As for `dogbreed_sdk.transform`.
+            DatasetError: As for `dogbreed_sdk.transform`.
+            QuotaError: As for `dogbreed_sdk.transform`.
+
+        Example:
+            >>> for picture, prediction in job.transform("new-pictures").wait().predictions():  # doctest: +SKIP
+            ...     print(picture, prediction)
+        """
+        from dogbreed_sdk.jobs.batch_transform import transform  # noqa: PLC0415
+
+        return transform(self.model_uri, pictures, session=self.session, **options)
 
     def _log_reader(self) -> LogReader:
         return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")

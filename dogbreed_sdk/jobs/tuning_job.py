@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.endpoints.deployment import Deployment
+    from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
+    from dogbreed_sdk.jobs.transform_job import TransformJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ class BestTrial:
     def deploy(self, **options: Unpack[DeployOptions]) -> Deployment:
         """Deploys its model to a new endpoint; arguments and errors are those of `TrainingJob.deploy`."""
         return self.job.deploy(**options)
+
+    def transform(self, pictures: Pictures, **options: Unpack[TransformOptions]) -> TransformJob:
+        """Classifies pictures with its model; arguments and errors are those of `TrainingJob.transform`."""
+        return self.job.transform(pictures, **options)
 
 
 class TuningJob(Job):
@@ -203,6 +209,10 @@ class TuningJob(Job):
     def deploy(self, **options: Unpack[DeployOptions]) -> Deployment:
         """Deploys the best model so far to a new endpoint; arguments and errors are those of `TrainingJob.deploy`."""
         return self.best.deploy(**options)
+
+    def transform(self, pictures: Pictures, **options: Unpack[TransformOptions]) -> TransformJob:
+        """Classifies many pictures with the best model; arguments and errors are those of `TrainingJob.transform`."""
+        return self.best.transform(pictures, **options)
 
     def stop(self) -> None:
         """Asks SageMaker to stop the search and its running trials. Does nothing if the search has ended."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from dogbreed_sdk import (
     AccessError,
@@ -31,54 +29,19 @@ from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.client.transports import asynchronous
 from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.account import BUCKET, RecordedSageMaker
+from tests.width_model import ANSWERED, BUSY, FAILS, REFUSED, SLEEPS, pack_model, picture
 
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
-
-# The width of a picture says what the model does.
-ANSWERED, FAILS, SLEEPS, BUSY, REFUSED = range(1, 6)
-CODE = """
-import io, json, time
-from PIL import Image
-
-class Status(Exception):
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.status_code = code
-
-def model_fn(model_dir): return []
-def input_fn(body, content_type): return Image.open(io.BytesIO(body)).width
-def predict_fn(width, seen):
-    if width == 2: raise ValueError("no dog in it")
-    if width == 3: time.sleep(0.8)
-    if width == 4 and len(seen) < 1:
-        seen.append(width)
-        raise Status(429, "later")
-    if width == 5: raise Status(422, "not a picture of a dog")
-    return width
-def output_fn(width, accept):
-    probability = 1 - 1 / (width + 9)
-    return json.dumps({"model_id": "m", "predictions": [{"scores": [
-        {"label": "Pug", "class_folder": "002.Pug", "index": 1, "probability": probability},
-        {"label": "Boxer", "class_folder": "001.Boxer", "index": 0, "probability": 1 - probability},
-    ]}]}), "application/vnd.dogbreed+json"
-"""
-
-
-def picture(width: int) -> Image.Image:
-    return Image.new("RGB", (width, 5), (200, 10, 10))
 
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("asynchronous")
-    (folder / "code").mkdir()
-    (folder / "code/inference.py").write_text(CODE)
-    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
-        archive.add(folder / "code", "code")
+    model = pack_model(folder)
     with (
         Session.local(folder / "root") as session,
         deploy(
-            (folder / "model.tar.gz").as_uri(),
+            model.as_uri(),
             session=session,
             endpoint_name="dogs",
             asynchronous=Asynchronous(max_concurrent_invocations=4),

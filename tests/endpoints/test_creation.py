@@ -103,7 +103,8 @@ def test_what_sagemaker_would_refuse_is_refused_before_anything_is_sent(
 
 def test_a_serverless_endpoint_is_not_moved_out_of_the_sessions_network(account: Account) -> None:
     session, aws = account
-    session.vpc = Vpc(subnets=["subnet-0a1b2c3d"], security_groups=["sg-0a1b2c3d"])
+    vpc = Vpc(subnets=["subnet-0a1b2c3d"], security_groups=["sg-0a1b2c3d"])
+    session = Session.aws(boto3_session=session.boto3_session, role=session.role_arn, bucket=BUCKET, vpc=vpc)
     with pytest.raises(ConfigurationError, match="cannot run in a VPC"):
         deploy(MODEL, session=session, serverless=SERVERLESS, progress=no_progress)
     assert aws.requests == []

@@ -204,9 +204,11 @@ def timestamp(value: float | str) -> float:
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the whole value matches one of AWS's patterns; file:// URIs are accepted in place of s3:// URIs.
+    r"""Whether the whole value matches one of AWS's patterns; file:// URIs are accepted in place of s3:// URIs.
 
     >>> matches("(https|s3)://([^/]+)/?(.*)", "file:///data/dogs"), matches("[a-z]+", "dogs!")
+    (True, False)
+    >>> matches(r"\A\S[\p{Print}]*\z", "an id"), matches(r"\A\S[\p{Print}]*\z", " an id")
     (True, False)
     """
     if "s3" in pattern and "://" in pattern and value.startswith("file:///"):
@@ -218,15 +220,16 @@ def matches(pattern: str, value: str) -> bool:
 @lru_cache(maxsize=1024)
 def _compile(pattern: str) -> re.Pattern[str] | None:
     """AWS's Java pattern for Python; None for the few that Python can't express, which are not checked."""
-    translated = re.sub(r"\\p\{(\w+)\}", lambda match: _java_class(match.group(1), pattern), pattern)
+    translated = re.sub(r"\\p\{(\w+)\}", _java_class, pattern.replace(r"\z", r"\Z"))
     try:
         return re.compile(translated)
     except re.error:
         return None
 
 
-def _java_class(name: str, pattern: str) -> str:
-    if name in ("ASCII", "Print") and not pattern.startswith("["):
+def _java_class(match: re.Match[str]) -> str:
+    name, before = match.group(1), match.string[: match.start()]
+    if name in ("ASCII", "Print") and before.count("[") == before.count("]"):
         return f"[{_JAVA_CLASSES[name]}]"
     # Inside a class `\w` is the closest to "letters": the patterns that use it allow digits and _ too.
     return r"\w" if name == "L" else _JAVA_CLASSES.get(name, r"\W")

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dogbreed_sdk import Asynchronous, DataCapture, EndpointError, Serverless, Session, Vpc, deploy
+from dogbreed_sdk import (
+    Asynchronous,
+    BreedDataset,
+    DataCapture,
+    EndpointError,
+    Serverless,
+    Session,
+    Vpc,
+    deploy,
+    transform,
+)
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.client.transports import asynchronous
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal, response
@@ -26,9 +36,13 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:dogs"
 def guarded(account: Account) -> Account:
     """An account whose session has a key and a network."""
     session, aws = account
-    session.kms_key = KEY
-    session.vpc = Vpc(subnets=["subnet-0a1b2c3d", "subnet-4e5f6a7b"], security_groups=["sg-0a1b2c3d"])
-    return session, aws
+    vpc = Vpc(subnets=["subnet-0a1b2c3d", "subnet-4e5f6a7b"], security_groups=["sg-0a1b2c3d"])
+    return with_settings(session, kms_key=KEY, vpc=vpc), aws
+
+
+def with_settings(session: Session, **settings: Any) -> Session:
+    """The same account through a session with further settings."""
+    return Session.aws(boto3_session=session.boto3_session, role=session.role_arn, bucket=BUCKET, **settings)
 
 
 def deployed(account: Account, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -74,9 +88,11 @@ def test_disks_inside_the_host_have_no_key_of_ours(guarded: Account) -> None:
 
 
 def test_serverless(account: Account) -> None:
-    account[0].kms_key = KEY
+    session, aws = account
     model, config, _ = deployed(
-        account, serverless=Serverless(4096, max_concurrency=20, provisioned_concurrency=2), endpoint_name="dogs"
+        (with_settings(session, kms_key=KEY), aws),
+        serverless=Serverless(4096, max_concurrency=20, provisioned_concurrency=2),
+        endpoint_name="dogs",
     )
     check_golden("model-serverless", "CreateModel", model)
     check_golden("endpoint-config-serverless", "CreateEndpointConfig", config)
@@ -88,6 +104,24 @@ def test_asynchronous(guarded: Account) -> None:
     )
     _, config, _ = deployed(guarded, asynchronous=options, endpoint_name="dogs")
     check_golden("endpoint-config-asynchronous", "CreateEndpointConfig", config)
+
+
+def test_a_transform_job(guarded: Account, dogs: BreedDataset) -> None:
+    session, aws = guarded
+    job = transform(MODEL, dogs, session=session, split="test", instance_count=2, tags={"team": "dogs"})
+    assert job.name == "dogbreed-transform-1"
+    [model], [request] = aws.sent("CreateModel"), aws.sent("CreateTransformJob")
+    check_golden("model-transform", "CreateModel", model)
+    check_golden("transform-job", "CreateTransformJob", request)
+
+
+def test_a_transform_job_of_pictures_on_s3(account: Account) -> None:
+    session, aws = account
+    session.client("s3").put_object(Bucket=BUCKET, Key="new/rex.jpg", Body=bytes(3 << 20))
+    output = f"s3://{BUCKET}/results"
+    transform(MODEL, f"s3://{BUCKET}/new", session=session, output_uri=output, instance_type="ml.g5.xlarge")
+    [request] = aws.sent("CreateTransformJob")
+    check_golden("transform-job-s3", "CreateTransformJob", request)
 
 
 def test_an_asynchronous_invocation(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
