@@ -27,6 +27,8 @@ TEST_DATA_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 # What takes seconds, under tests/: training, endpoints, browsers, and processes that are started and killed.
 # `nox -s quick` leaves it out; what stays shows most of what can break in each part. A test may be named, too.
 SLOW = (
+    "aws/test_flow.py",
+    "aws/test_transfers.py",
     "cli/test_jobs.py",
     "cli/test_models.py",
     "cli/test_program.py::test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_that_work",

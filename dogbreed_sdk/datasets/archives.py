@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import DatasetError
+from training_scripts._util.locking import file_lock
 from training_scripts._util.safe_text import redacted
 from training_scripts._util.tar_reader import TarReader, decompressed
 
@@ -73,10 +74,15 @@ def fetch(url: str, folder: Path, *, sha256: str | None = None, progress: Progre
         raise DatasetError(f"a SHA-256 has 64 hexadecimal digits; {sha256!r} is not one")
     path = folder / f".download-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     part = path.with_name(path.name + ".part")
-    if not path.exists():
-        _fetch_with_patience(url, part, progress)
-        part.replace(path)
-        _tag_file(part).unlink(missing_ok=True)
+    with file_lock(part):  # two processes must not write to one part
+        try:
+            if not path.exists():
+                _fetch_with_patience(url, part, progress)
+                part.replace(path)
+                _tag_file(part).unlink(missing_ok=True)
+        finally:
+            if part.exists() and not part.stat().st_size:  # taking the lock created it
+                part.unlink()
     if sha256 is not None:
         _verify(url, path, sha256)
     return path

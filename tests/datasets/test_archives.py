@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import traceback
 import tracemalloc
@@ -15,7 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from PIL import Image
@@ -25,10 +27,11 @@ from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.datasets import archives
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
+from tests.waiting import wait_for
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one body; may break off after some bytes, change its version, or answer with errors first."""
+    """Serves one body; may stall or break off after some bytes, change its version, or answer with errors first."""
 
     body = b""
     etag = '"1"'
@@ -40,6 +43,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[str | None] = []
         self.break_after, self.statuses = [], []
+        self.goes_on = Event()
+        self.goes_on.set()
 
     @property
     def url(self) -> str:
@@ -64,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = start + self.server.break_after.pop(0) if self.server.break_after else len(body)
         self.wfile.write(body[start:end])
+        self.wfile.flush()
+        self.server.goes_on.wait()
         self.close_connection = True
 
     def log_message(self, *parts: object) -> None:
@@ -215,6 +222,59 @@ def test_an_interrupted_download_is_continued_by_the_next_call(
         archives.fetch(server.url, tmp_path, progress=_interrupt)
     assert archives.fetch(server.url, tmp_path).read_bytes() == server.body
     assert server.requests == [None, "bytes=50-"]
+
+
+def test_a_killed_download_fetches_only_the_rest_and_shows_nothing_before(server: Server, tmp_path: Path) -> None:
+    noise = random.Random(1)
+    server.body = zipped({name: noise.randbytes(60_000) for name in FILES})
+    half = len(server.body) // 2
+    server.break_after = [half]
+    server.goes_on.clear()
+    program = (
+        f"from dogbreed_sdk import BreedDataset; BreedDataset.download({server.url!r}, {str(tmp_path / 'dogs')!r})"
+    )
+
+    def received() -> int:
+        return sum(path.stat().st_size for path in tmp_path.glob(".download-*.part"))
+
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        wait_for(lambda: received() > half - 2 * archives._CHUNK)
+        process.kill()
+    server.goes_on.set()
+    assert not (tmp_path / "dogs").exists()
+    here = received()
+    assert len(BreedDataset.download(server.url, tmp_path / "dogs")) == len(FILES)
+    assert server.requests == [None, f"bytes={here}-"]
+    assert leftovers(tmp_path) == ["dogs"]
+    for name in FILES:
+        assert (tmp_path / "dogs" / name.removeprefix("dogImages/")).stat().st_size == 60_000
+
+
+def test_two_processes_that_download_the_same_write_one_part_after_the_other(server: Server, tmp_path: Path) -> None:
+    server.body = zipped(FILES)
+    threads = [Thread(target=archives.fetch, args=(server.url, tmp_path)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [fetched] = tmp_path.iterdir()
+    assert fetched.read_bytes() == server.body
+    assert len(server.requests) == 1
+
+
+def test_without_an_address_the_dog_breeds_are_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def fetch(url: str, *_: object, **__: object) -> Path:
+        asked.append(url)
+        (tmp_path / "archive").write_bytes(zipped(FILES))
+        return tmp_path / "archive"
+
+    monkeypatch.setattr(archives, "fetch", fetch)
+    assert BreedDataset.download(dest=tmp_path / "dogs").splits == {"train": 6, "valid": 2, "test": 2}
+    options = parse(["data", "download", str(tmp_path / "dogs")])
+    assert (options.url, options.dest) == (asked[0], tmp_path / "dogs")
+    assert asked[0].startswith("https://s3-us-west-1.amazonaws.com/udacity-aind/")
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(server: Server, tmp_path: Path, small_steps: None) -> None:
