@@ -439,7 +439,6 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command(
         "plan", "show what a search and an endpoint cost on AWS", plan_command.run, _plan_arguments, where=("aws",)
     ),
-    Command("jobs", "list training and tuning jobs, newest first", commands.jobs, _jobs_arguments),
     Command("jobs", "list training, tuning and transform jobs, newest first", commands.jobs, _jobs_arguments),
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),
