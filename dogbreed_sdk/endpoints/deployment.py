@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
@@ -27,7 +28,7 @@ from dogbreed_sdk.endpoints.deletion import (
     warn_of_something_left,
 )
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
-from dogbreed_sdk.errors import DogBreedError, EndpointError, EndpointNotFoundError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
     from dogbreed_sdk.endpoints.captured import CapturedRequest
+    from dogbreed_sdk.endpoints.metrics import EndpointMetrics
     from dogbreed_sdk.endpoints.update import HasModel
     from dogbreed_sdk.endpoints.variants import Variant
     from dogbreed_sdk.session import Session
@@ -296,6 +298,40 @@ class Deployment:
 
         update.keep_variant(self.session, self.endpoint_name, name, promoted=False, progress=progress)
         return self
+
+    def metrics(
+        self, *, since: datetime | Duration = "1h", until: datetime | None = None, period: Duration | None = None
+    ) -> EndpointMetrics:
+        """Requests, errors, latencies and the use of the instances, by production variant, from CloudWatch.
+
+        On AWS a minute's values appear a few minutes later. On local SageMaker they are the server's own.
+
+        Args:
+            since: Beginning: a time (without a time zone it is local), or a duration such as "7d" before the end.
+            until: End. Default: now.
+            period: Length of the periods, whole minutes. Default: about 60 periods.
+
+        Raises:
+            EndpointNotFoundError: The endpoint does not exist.
+            EndpointError: CloudWatch refused.
+            AccessError: The permission cloudwatch:GetMetricData is missing.
+
+        Example:
+            >>> deployment.metrics(since="1d").variants[0].total.model_latency.p99  # doctest: +SKIP
+            48.2
+        """
+        from dogbreed_sdk.endpoints.metrics import read_metrics  # noqa: PLC0415 - as above
+
+        end = until or datetime.now(timezone.utc)
+        seconds = None if period is None else duration_seconds(period, name="period", least=60)
+        if seconds is not None and seconds % 60:
+            raise ConfigurationError(f"period must be whole minutes, not {seconds} s.")
+        if not isinstance(since, datetime):
+            since = end - timedelta(seconds=duration_seconds(since, name="since", least=60))
+        if since.astimezone(timezone.utc) >= end.astimezone(timezone.utc):
+            raise ConfigurationError(f"since ({since}) must be before until ({end}).")
+        names = [each.name for each in self.variants()]
+        return read_metrics(self.session, self.endpoint_name, names, start=since, end=end, period_seconds=seconds)
 
     def variants(self) -> list[Variant]:
         """The endpoint's production variants, with their shares of the requests.

@@ -108,6 +108,11 @@ class EndpointFolder:
         return sorted(path.stem.removeprefix("log-") for path in self.path.glob("log-*.jsonl"))
 
     @property
+    def metrics(self) -> Path:
+        """The history of the endpoint's metrics by variant; see `endpoint_metrics`."""
+        return self.path / "metrics.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Locked while one of the endpoint's model servers is started or ended."""
         return self.path / "lock"

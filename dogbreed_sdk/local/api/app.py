@@ -95,6 +95,7 @@ class _Handlers:
         tasks = [
             asyncio.create_task(_keep_queues_running(self._starter)),
             asyncio.create_task(self._invoker.capture.run()),
+            asyncio.create_task(self._invoker.metrics.run()),
         ]
         try:
             yield

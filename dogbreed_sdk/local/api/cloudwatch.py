@@ -1,20 +1,34 @@
-"""CloudWatch's GetMetricStatistics, GetMetricData and ListMetrics, over the histories of training jobs' metrics."""
+"""CloudWatch's GetMetricStatistics, GetMetricData and ListMetrics, over the metrics of training jobs and endpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypedDict
 
 from dogbreed_sdk.local.api.common import Context, Members, Operation
 from dogbreed_sdk.local.api.validation import timestamp
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.hosting.endpoint_metrics import (
+    INSTANCE_METRICS,
+    INSTANCES_NAMESPACE,
+    REQUEST_METRICS,
+    REQUESTS_NAMESPACE,
+    noted_metrics,
+    read_metric,
+)
 from dogbreed_sdk.local.jobs.metric_history import Summary, read_history
-from dogbreed_sdk.local.store import TRAINING_JOB, NotFound
+from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, NotFound
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 DIMENSION = "TrainingJobName"
+_ENDPOINT_DIMENSIONS = ("EndpointName", "VariantName")
+_ENDPOINT_NAMESPACES: Mapping[str, Collection[str]] = {
+    REQUESTS_NAMESPACE: REQUEST_METRICS,
+    INSTANCES_NAMESPACE: INSTANCE_METRICS,
+}
 # Metrics from logs have no unit.
 _UNIT = "None"
 _MINUTE_SECONDS = 60
@@ -100,7 +114,7 @@ def get_metric_statistics(context: Context, request: StatisticsRequest) -> Membe
     return {
         "Label": request["MetricName"],
         "Datapoints": [
-            {"Timestamp": moment, **{name: _statistic(summary, name) for name in statistics}, "Unit": _UNIT}
+            {"Timestamp": moment, **{name: _statistic(summary, name) for name in statistics}, "Unit": _unit(request)}
             for moment, summary in sorted(found.items())
         ],
     }
@@ -132,12 +146,12 @@ def _result(context: Context, request: DataRequest, query: Query) -> Members:
 
 
 def list_metrics(context: Context, request: ListMetricsRequest) -> Members:
-    """ListMetrics: the metrics that training jobs have printed."""
+    """ListMetrics: the metrics that training jobs have printed, and those of endpoints."""
     token = request.get("NextToken")
     if token is not None and not token.isdecimal():
         raise ApiError("InvalidParameterValue", "The specified NextToken is not valid.")
     start = int(token or 0)
-    found = list(_metrics(context, request))
+    found = [*_metrics(context, request), *_endpoint_metrics(context, request)]
     page = found[start : start + _PAGE]
     more = str(start + _PAGE) if start + _PAGE < len(found) else None
     return {"Metrics": page, "NextToken": more}
@@ -155,6 +169,24 @@ def _metrics(context: Context, request: ListMetricsRequest) -> Iterator[Metric]:
                 if request.get("MetricName") in (None, name):
                     dimensions: list[Dimension] = [{"Name": DIMENSION, "Value": record.name}]
                     yield {"Namespace": NAMESPACE, "MetricName": name, "Dimensions": dimensions}
+
+
+def _endpoint_metrics(context: Context, request: ListMetricsRequest) -> Iterator[Metric]:
+    wanted = {entry["Name"]: entry.get("Value") for entry in request.get("Dimensions") or ()}
+    if wanted.keys() - set(_ENDPOINT_DIMENSIONS):
+        return
+    for record in context.store.list(ENDPOINT):
+        for variant, name in noted_metrics(context.store.root, record.name):
+            values = dict(zip(_ENDPOINT_DIMENSIONS, (record.name, variant), strict=True))
+            dimensions: list[Dimension] = [{"Name": key, "Value": value} for key, value in values.items()]
+            namespace = REQUESTS_NAMESPACE if name in REQUEST_METRICS else INSTANCES_NAMESPACE
+            is_wanted = all(wanted[key] in (None, values[key]) for key in wanted)
+            if (
+                is_wanted
+                and request.get("MetricName") in (None, name)
+                and request.get("Namespace") in (None, namespace)
+            ):
+                yield {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
 
 
 def _span(start: float | str, end: float | str, period: int) -> tuple[float, float, int]:
@@ -179,6 +211,11 @@ def _periods(context: Context, metric: Metric, start: float, end: float, period:
 
 def _history(context: Context, metric: Metric) -> Iterator[Summary]:
     dimensions = {entry["Name"]: entry.get("Value") or "" for entry in metric.get("Dimensions") or ()}
+    if metric["Namespace"] in _ENDPOINT_NAMESPACES and dimensions.keys() == set(_ENDPOINT_DIMENSIONS):
+        name, variant = (dimensions[key] for key in _ENDPOINT_DIMENSIONS)
+        if metric["MetricName"] in _ENDPOINT_NAMESPACES[metric["Namespace"]] and _exists(context, name):
+            yield from read_metric(context.store.root, name, variant, metric["MetricName"])
+        return
     if metric["Namespace"] != NAMESPACE or dimensions.keys() != {DIMENSION}:
         return
     try:
@@ -189,7 +226,24 @@ def _history(context: Context, metric: Metric) -> Iterator[Summary]:
         yield summary
 
 
+def _exists(context: Context, endpoint: str) -> bool:
+    try:
+        context.store.get(ENDPOINT, endpoint)
+    except NotFound:
+        return False
+    return True
+
+
+def _unit(metric: Metric) -> str:
+    return {**REQUEST_METRICS, **INSTANCE_METRICS}.get(metric["MetricName"], _UNIT)
+
+
 def _statistic(summary: Summary, name: str) -> float:
+    if name.startswith("p"):
+        value = summary.percentile(_percent(name))
+        if value is None:
+            raise ApiError("ValidationError", f"Percentiles such as {name} are kept of endpoints' latencies only.")
+        return value
     values: Mapping[str, float] = {
         "SampleCount": float(summary.count),
         "Average": summary.total / summary.count,
@@ -197,7 +251,21 @@ def _statistic(summary: Summary, name: str) -> float:
         "Minimum": summary.minimum,
         "Maximum": summary.maximum,
     }
+    if name not in values:
+        raise ApiError("ValidationError", f"The value {name} for parameter Stat is not supported.")
     return values[name]
+
+
+def _percent(statistic: str) -> float:
+    """The number in a statistic such as p99.9.
+
+    Raises:
+        ApiError: ValidationError if there is none from 0 to 100.
+    """
+    number = re.fullmatch(r"p(\d{1,3}(?:\.\d{1,10})?)", statistic)
+    if number is None or float(number.group(1)) > 100:
+        raise ApiError("ValidationError", f"The value {statistic} for parameter Stat is not supported.")
+    return float(number.group(1))
 
 
 OPERATIONS: dict[str, Operation] = {

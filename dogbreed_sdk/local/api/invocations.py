@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from dogbreed_sdk.errors import EndpointError
 from dogbreed_sdk.local.api.wire import ApiError
 from dogbreed_sdk.local.hosting.data_capture import DataCapture, Exchange, Payload
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
+from dogbreed_sdk.local.hosting.endpoint_metrics import EndpointMetrics
 from dogbreed_sdk.local.hosting.model_client import Answer, ServerGoneError, described_error
 from dogbreed_sdk.local.hosting.routing import choose_variant, variant_names
 from dogbreed_sdk.local.hosting.state import active
@@ -46,14 +48,17 @@ class Invoker:
         store: Where endpoints are looked up, on every call: another process may have changed them.
         seconds: How long a response may take.
         capture: Gets the requests of endpoints with data capture.
+        metrics: Gets the duration and the outcome of every request.
     """
 
     store: Store
     seconds: float = INVOCATION_SECONDS
     capture: DataCapture = field(default_factory=DataCapture)
+    metrics: EndpointMetrics = field(init=False)
     _client: EndpointClient = field(init=False)
 
     def __post_init__(self) -> None:
+        self.metrics = EndpointMetrics(self.store)
         self._client = EndpointClient(self.store)
 
     async def invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
@@ -67,6 +72,7 @@ class Invoker:
         Raises:
             ApiError: ValidationError, or ModelError with the model's response.
         """
+        start = time.perf_counter()
         record = serving_endpoint(self.store, name)
         if "async_config" in active(record.state):
             raise ApiError(
@@ -76,14 +82,9 @@ class Invoker:
         _check_support(headers)
         variant = headers.get(_TARGET_VARIANT) or choose_variant(record.state)
         passed = {_PASSED_HEADERS[key]: value for key, value in headers.items() if key in _PASSED_HEADERS}
-        try:
-            answer = await self._client.call(record, variant, passed, body, seconds=self.seconds)
-        except TimeoutError:
-            raise _model_error(record, 0, _timed_out(variant)) from None
-        except NotFound:
-            raise _not_found(name) from None
-        except (ServerGoneError, EndpointError) as error:
-            raise _model_error(record, 500, str(error)) from error
+        with self.metrics.measured(name, variant) as measured:
+            answer = await self._answer(record, variant, passed, body)
+            measured.status = answer.status
         if not answer.is_success:
             raise _model_error(record, answer.status, answer.text)
         self._note(record, variant, (passed, body), answer)
@@ -91,8 +92,24 @@ class Invoker:
             "content-type": answer.headers.get("content-type", OCTET_STREAM),
             "x-amzn-invoked-production-variant": variant,
         }
+        self.metrics.note_overhead(name, variant, time.perf_counter() - start - measured.model_seconds)
         attributes = answer.headers.get("x-amzn-sagemaker-custom-attributes")
         return answer.body, {**result, "x-amzn-sagemaker-custom-attributes": attributes} if attributes else result
+
+    async def _answer(self, record: Record, variant: str, passed: Mapping[str, str], body: bytes) -> Answer:
+        """The model's response, also one that says that it failed.
+
+        Raises:
+            ApiError: ModelError if there is none.
+        """
+        try:
+            return await self._client.call(record, variant, passed, body, seconds=self.seconds)
+        except TimeoutError:
+            raise _model_error(record, 0, _timed_out(variant)) from None
+        except NotFound:
+            raise _not_found(record.name) from None
+        except (ServerGoneError, EndpointError) as error:
+            raise _model_error(record, 500, str(error)) from error
 
     def _note(self, record: Record, variant: str, sent: tuple[Mapping[str, str], bytes], answer: Answer) -> None:
         config = active(record.state).get("capture")
@@ -110,9 +127,10 @@ class Invoker:
         self.capture.add(exchange, config)
 
     async def close(self) -> None:
-        """Close the connections, and write what was captured."""
+        """Close the connections, and write what was captured and measured."""
         await self._client.close()
         await self.capture.flush()
+        await self.metrics.flush()
 
 
 def serving_endpoint(store: Store, name: str) -> Record:

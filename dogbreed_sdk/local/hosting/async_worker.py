@@ -21,6 +21,7 @@ from dogbreed_sdk.local.hosting import async_outcomes
 from dogbreed_sdk.local.hosting.async_outcomes import MAX_PAYLOAD_BYTES, read_input
 from dogbreed_sdk.local.hosting.async_queue import QueuedRequest, waiting
 from dogbreed_sdk.local.hosting.endpoint_client import EndpointClient
+from dogbreed_sdk.local.hosting.endpoint_metrics import EndpointMetrics
 from dogbreed_sdk.local.hosting.model_client import Answer, ModelClient, ServerGoneError, described_error
 from dogbreed_sdk.local.hosting.routing import choose_variant
 from dogbreed_sdk.local.hosting.state import active
@@ -73,10 +74,19 @@ class AsyncWorker:
         self._store = store
         self._name = name
         self._folder = EndpointFolder.of(store.root, name)
+        self._metrics = EndpointMetrics(store)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Returns when the queue has been empty for a while, or the endpoint is gone and all requests have failed."""
+        measuring = asyncio.create_task(self._metrics.run())
+        try:
+            await self._work()
+        finally:
+            measuring.cancel()
+            await self._metrics.flush()
+
+    async def _work(self) -> None:
         self._recover()
         last_use = checked = time.monotonic()
         while True:
@@ -165,7 +175,10 @@ class AsyncWorker:
         # Each request has a connection of its own: over one that was kept, it might be sent a second time.
         client = EndpointClient(self._store, ModelClient(max_response_bytes=MAX_PAYLOAD_BYTES))
         try:
-            return await client.call(endpoint, variant, headers, body, seconds=request["timeout"])
+            with self._metrics.measured(self._name, variant) as measured:
+                answer = await client.call(endpoint, variant, headers, body, seconds=request["timeout"])
+                measured.status = answer.status
+            return answer
         finally:
             await client.close()
 

@@ -1,11 +1,12 @@
-"""The history of a job's metrics, in its folder: what CloudWatch has of them on AWS."""
+"""The history of a job's or an endpoint's metrics, in its folder: what CloudWatch has of them on AWS."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Values are written as summaries, each of one second at first. Summaries of a long job span up to a minute, the
@@ -15,6 +16,9 @@ _LONGEST_SECONDS = 60.0
 _SHARE = 600.0
 _MINUTE_SECONDS = 60
 MAXIMUM_BYTES = 64 * 1024 * 1024
+# Values of a distribution are counted in buckets, each 2 % wider than the one below: a percentile is 1 % off at most.
+_BUCKET_RATIO = math.log(1.02)
+_ZERO_BUCKET = -1_000_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Summary:
         total: Their sum.
         minimum: The smallest.
         maximum: The largest.
+        buckets: How many of them are in each bucket, for percentiles; empty if only the other members are kept.
     """
 
     time: float
@@ -34,11 +39,12 @@ class Summary:
     total: float
     minimum: float
     maximum: float
+    buckets: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: float, moment: float) -> Summary:
+    def of(cls, value: float, moment: float, *, keep_distribution: bool = False) -> Summary:
         """The summary of one value."""
-        return cls(moment, 1, value, value, value)
+        return cls(moment, 1, value, value, value, {_bucket(value): 1} if keep_distribution else {})
 
     def __add__(self, other: Summary) -> Summary:
         """The summary of both."""
@@ -48,11 +54,27 @@ class Summary:
             self.total + other.total,
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
+            {
+                bucket: self.buckets.get(bucket, 0) + other.buckets.get(bucket, 0)
+                for bucket in {*self.buckets, *other.buckets}
+            },
         )
+
+    def percentile(self, percent: float) -> float | None:
+        """The value below which this share of the values is; None if their distribution was not kept."""
+        if not self.buckets:
+            return None
+        needed = percent / 100 * self.count
+        for bucket in sorted(self.buckets):
+            needed -= self.buckets[bucket]
+            if needed <= 0:
+                break
+        middle = 0.0 if bucket == _ZERO_BUCKET else math.exp((bucket + 0.5) * _BUCKET_RATIO)
+        return min(max(middle, self.minimum), self.maximum)
 
 
 class MetricHistory:
-    """Appends the values of a job's metrics to its history.
+    """Appends the values of a job's or an endpoint's metrics to its history.
 
     Args:
         path: The file; created with the first values.
@@ -64,10 +86,10 @@ class MetricHistory:
         self._started = time.monotonic()
         self._due = 0.0
 
-    def note(self, name: str, value: float, moment: float) -> None:
-        """Add a value that was printed at a moment (epoch seconds)."""
+    def note(self, name: str, value: float, moment: float, *, keep_distribution: bool = False) -> None:
+        """Add a value that was printed at a moment (epoch seconds); with its distribution, percentiles are known."""
         key = name, int(moment // _MINUTE_SECONDS)
-        summary, before = Summary.of(value, moment), self._waiting.get(key)
+        summary, before = Summary.of(value, moment, keep_distribution=keep_distribution), self._waiting.get(key)
         self._waiting[key] = summary if before is None else before + summary
 
     def write_due(self) -> None:
@@ -119,7 +141,10 @@ def read_history(path: Path, name: str | None = None) -> Iterator[tuple[str, Sum
 
 def _line(name: str, summary: Summary) -> bytes:
     values = [summary.count, summary.total, summary.minimum, summary.maximum]
-    return json.dumps({"t": round(summary.time, 3), "n": name, "v": values}).encode()
+    entry: dict[str, object] = {"t": round(summary.time, 3), "n": name, "v": values}
+    if summary.buckets:
+        entry["b"] = sorted(summary.buckets.items())
+    return json.dumps(entry).encode()
 
 
 def _entry(line: bytes) -> tuple[str, Summary] | None:
@@ -127,6 +152,12 @@ def _entry(line: bytes) -> tuple[str, Summary] | None:
     try:
         entry = json.loads(line)
         count, total, minimum, maximum = entry["v"]
-        return str(entry["n"]), Summary(float(entry["t"]), int(count), float(total), float(minimum), float(maximum))
+        buckets = {int(bucket): int(number) for bucket, number in entry.get("b", ())}
+        values = float(total), float(minimum), float(maximum)
+        return str(entry["n"]), Summary(float(entry["t"]), int(count), *values, buckets)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _bucket(value: float) -> int:
+    return math.floor(math.log(value) / _BUCKET_RATIO) if value > 0 else _ZERO_BUCKET

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dogbreed_sdk.local.support.rows import WORKS, Table, refused, works
 
 _METRIC: Table = {
-    "Namespace": works("/aws/sagemaker/TrainingJobs has metrics; others are empty"),
+    "Namespace": works(
+        "/aws/sagemaker/TrainingJobs, AWS/SageMaker and /aws/sagemaker/Endpoints have metrics; others are empty"
+    ),
     "MetricName": WORKS,
-    "Dimensions": {"Name": works("TrainingJobName has metrics; others are empty"), "Value": WORKS},
+    "Dimensions": {
+        "Name": works("TrainingJobName, or EndpointName and VariantName"),
+        "Value": WORKS,
+    },
 }
 _STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 _UNIT = works("metrics from logs have no unit", only=("None",))
@@ -28,7 +33,7 @@ OPERATIONS: Table = {
             "MetricStat": {
                 "Metric": _METRIC,
                 "Period": works("a minute at least"),
-                "Stat": works(only=_STATISTICS),
+                "Stat": works("percentiles such as p99 of endpoints' latencies only"),
                 "Unit": _UNIT,
             },
             "Expression": refused("pass MetricStat, and compute with its values"),
@@ -47,7 +52,7 @@ OPERATIONS: Table = {
     "ListMetrics": {
         **_METRIC,
         "NextToken": WORKS,
-        "RecentlyActive": refused("metrics are kept as long as their job; leave it out"),
+        "RecentlyActive": refused("metrics are kept as long as their job or endpoint; leave it out"),
         "IncludeLinkedAccounts": refused("there is one account; leave it out", unless=(False,)),
         "OwningAccount": refused("there is one account; leave it out"),
     },
