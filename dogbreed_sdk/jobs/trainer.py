@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, WarmStart
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.planning.dataset_size import DatasetSize
+    from dogbreed_sdk.planning.dry_run import DryRunSession
     from dogbreed_sdk.planning.plan import Plan
 
 _WEIGHTS_BY_NAME = ("pretrained", "none")
@@ -410,7 +411,7 @@ class BreedTrainer:
             UnseenDataset(dataset) if isinstance(dataset, DatasetSize) else checked_dataset(dataset, self.session)
         )
 
-        def rehearse(session: Session, features: FeatureSource) -> None:
+        def rehearse(session: DryRunSession, features: FeatureSource) -> None:
             twin = self._for_rehearsal(session, features)
             given = {**(hyperparameters or {}), **({"features": "off"} if features == "off" else {})}
             twin.tune(
@@ -427,8 +428,10 @@ class BreedTrainer:
                 completion=completion,
                 progress=unheard,
             )
-            options: DeployOptions = {**(endpoint or {}), "wait": False, "progress": unheard}
-            twin.train(pictures, given, progress=unheard).deploy(**options)
+            options: DeployOptions = {**(endpoint or {}), "wait": True, "progress": unheard}
+            deployment = twin.train(pictures, given, progress=unheard).deploy(**options)
+            with session.undoing():
+                deployment.delete()  # so that nobody reminds of an endpoint that does not exist
 
         settled = self._hyperparameters.settled({}, "train_model")
         weights = str(self._weights.path if self._weights else settled["weights"])

@@ -117,20 +117,21 @@ def _described(jobs: PlannedJobs) -> str:
 
 def _endpoint_step(endpoint: PlannedEndpoint, hours: float, prices: PriceList) -> Step:
     if endpoint.instance_type is None:
-        what = f"serverless, {endpoint.serverless_memory_mb} MB: nothing while idle; requests are not counted"
+        idle = "provisioned concurrency is not counted" if endpoint.keeps_capacity else "nothing while idle"
+        what = f"serverless, {endpoint.serverless_memory_mb} MB: {idle}; requests are not counted"
         return Step(name="endpoint", what=what, instances=0, hours=0, usd=0, usd_least=0, usd_most=0, is_job=False)
     each = prices.usd(endpoint.instance_type, "hosting")
-    usd = endpoint.instance_count * hours * each
+    scaled = f", {endpoint.fewest} to {endpoint.most} instances" if endpoint.fewest != endpoint.most else ""
     return Step(
         name="endpoint",
-        what=f"{hours:g} hours of an endpoint",
+        what=f"{hours:g} hours of an endpoint{scaled}",
         instances=endpoint.instance_count,
         hours=hours,
-        usd=usd,
+        usd=endpoint.instance_count * hours * each,
         instance_type=endpoint.instance_type,
         usd_per_hour=each,
-        usd_least=usd,
-        usd_most=usd,
+        usd_least=endpoint.fewest * hours * each,
+        usd_most=endpoint.most * hours * each,
         is_job=False,
     )
 
@@ -167,4 +168,5 @@ def _endpoint_disks(endpoints: Sequence[PlannedEndpoint], hours: float) -> Itera
     """The GB-months of the disks of endpoints."""
     for each in endpoints:
         if each.instance_type and not has_local_disks(each.instance_type):
-            yield each.instance_count * _ENDPOINT_VOLUME_GB * hours / defaults.HOURS_PER_MONTH
+            volume = _ENDPOINT_VOLUME_GB if each.volume_gb is None else each.volume_gb
+            yield each.instance_count * volume * hours / defaults.HOURS_PER_MONTH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # AWS's documentation uses this account in examples; it belongs to nobody.
 _ACCOUNT = "111122223333"
 _ROLE = "YourSageMakerRole"
+# Operations that create and change nothing begin with one of these.
+_READING = ("Describe", "List", "Get", "Filter")
 # A client without credentials or configuration: the user's are neither needed nor read.
 _NO_USER_SETTINGS: dict[str, tuple[None, None, str | None, None]] = {
     "profile": (None, None, None, None),
@@ -71,6 +74,7 @@ class DryRunSession(Session):
             vpc=like._vpc,
         )
         self.requests: list[PlannedRequest] = []
+        self._writes_down = True
         self.storage = _DryRunStorage(self.requests)
         if self._bucket is None and self._sagemaker_config().bucket is None:
             self._bucket = f"sagemaker-{region}-{_ACCOUNT}"
@@ -99,14 +103,21 @@ class DryRunSession(Session):
         made.events.register("before-call", self._answer)  # type: ignore[arg-type]
         return made
 
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Within the block nothing is written down, and what was created is found to be gone."""
+        self._writes_down = False
+        yield
+        self._writes_down = True
+
     def _write_down(self, params: dict[str, Any], model: OperationModel, **_: object) -> None:
-        if not model.name.startswith(("Describe", "List", "Get")):
+        if self._writes_down and not model.name.startswith(_READING):
             service = str(model.service_model.service_name)
             self.requests.append(PlannedRequest(service, model.name, params))
 
     def _answer(self, model: OperationModel, **_: object) -> tuple[object, dict[str, Any]]:
         """An answer in place of AWS's; botocore then sends nothing."""
-        content = self._described(model.name) if model.name.startswith("Describe") else {}
+        content = self._described(model.name) if model.name.startswith("Describe") else _nothing(model)
         status = 400 if content is None else 200
         if content is None:
             content = {"Error": {"Code": "ValidationException", "Message": "Could not find it."}}
@@ -114,22 +125,43 @@ class DryRunSession(Session):
 
     def _described(self, operation: str) -> dict[str, Any] | None:
         """What was created last, in its final state; None if nothing was."""
-        created = operation.replace("Describe", "Create", 1)
-        request = next((dict(sent.parameters) for sent in reversed(self.requests) if sent.operation == created), None)
+        request = self._created(operation.replace("Describe", "Create", 1)) if self._writes_down else None
         if request is None:
             return None
         now = datetime.datetime.now(datetime.timezone.utc)
-        times = {"CreationTime": now, "LastModifiedTime": now, "TrainingEndTime": now}
-        name = request.get("TrainingJobName", "")
-        finished = {
+        variants = (self._created("CreateEndpointConfig") or {}).get("ProductionVariants", ())
+        return {
+            # Which members an answer has depends on the operation; those of others are not looked at.
             "TrainingJobStatus": "Completed",
             "SecondaryStatus": "Completed",
             "SecondaryStatusTransitions": [{"Status": "Completed", "StartTime": now, "StatusMessage": "done"}],
-            "ModelArtifacts": {"S3ModelArtifacts": join(self.base_uri, "jobs", name, "output", "model.tar.gz")},
+            "ModelArtifacts": {"S3ModelArtifacts": self._artifact(request)},
             "HyperParameterTuningJobStatus": "Completed",
             "EndpointStatus": "InService",
+            "EndpointArn": f"arn:aws:sagemaker:{self.region}:{_ACCOUNT}:endpoint/{request.get('EndpointName', '')}",
+            "ProductionVariants": [_running(variant) for variant in variants],
+            **dict.fromkeys(("CreationTime", "LastModifiedTime", "TrainingEndTime"), now),
+            **request,
         }
-        return {**request, **finished, **times}
+
+    def _created(self, operation: str) -> Mapping[str, Any] | None:
+        """The last request of an operation."""
+        return next((sent.parameters for sent in reversed(self.requests) if sent.operation == operation), None)
+
+    def _artifact(self, request: Mapping[str, Any]) -> str:
+        return join(self.base_uri, "jobs", str(request.get("TrainingJobName", "")), "output", "model.tar.gz")
+
+
+def _running(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant as DescribeEndpoint has it."""
+    count = variant.get("InitialInstanceCount", 0)
+    return {**variant, "CurrentInstanceCount": count, "DesiredInstanceCount": count}
+
+
+def _nothing(model: OperationModel) -> dict[str, Any]:
+    """An answer without content: its lists are empty."""
+    members = model.output_shape.members if model.output_shape is not None else {}
+    return {name: [] for name, shape in members.items() if shape.type_name == "list"}
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,21 @@ class PlannedEndpoint:
 
     Attributes:
         instance_type: Type of its instances; None if it is serverless.
-        instance_count: Number of instances.
+        instance_count: Number of instances it starts with.
+        fewest: Number of instances at least; smaller with autoscaling.
+        most: Number of instances at most; larger with autoscaling.
+        volume_gb: Size of each instance's volume in GB; None for SageMaker's default.
         serverless_memory_mb: Memory of a serverless endpoint in MB; 0 for instances.
+        keeps_capacity: Whether a serverless endpoint has provisioned concurrency.
     """
 
     instance_type: str | None
     instance_count: int
-    serverless_memory_mb: int = 0
+    fewest: int
+    most: int
+    volume_gb: int | None
+    serverless_memory_mb: int
+    keeps_capacity: bool
 
 
 def jobs(requests: Iterable[PlannedRequest]) -> Iterator[PlannedJobs]:
@@ -79,15 +87,28 @@ def jobs(requests: Iterable[PlannedRequest]) -> Iterator[PlannedJobs]:
 
 def endpoints(requests: Iterable[PlannedRequest]) -> Iterator[PlannedEndpoint]:
     """The variants of the endpoints that requests create, in order."""
-    for request in requests:
+    sent = list(requests)
+    targets = [request.parameters for request in sent if request.operation == "RegisterScalableTarget"]
+    for request in sent:
         if request.operation == "CreateEndpointConfig":
             for variant in request.parameters["ProductionVariants"]:
-                serverless = variant.get("ServerlessConfig", {}).get("MemorySizeInMB", 0)
-                yield PlannedEndpoint(
-                    instance_type=None if serverless else variant["InstanceType"],
-                    instance_count=0 if serverless else variant["InitialInstanceCount"],
-                    serverless_memory_mb=serverless,
-                )
+                ends = f"/variant/{variant['VariantName']}"
+                scaled = next((target for target in targets if target["ResourceId"].endswith(ends)), {})
+                yield _endpoint(variant, scaled)
+
+
+def _endpoint(variant: Mapping[str, Any], scaled: Mapping[str, Any]) -> PlannedEndpoint:
+    count = variant.get("InitialInstanceCount", 0)
+    serverless = variant.get("ServerlessConfig", {})
+    return PlannedEndpoint(
+        instance_type=variant.get("InstanceType"),
+        instance_count=count,
+        fewest=scaled.get("MinCapacity", count),
+        most=scaled.get("MaxCapacity", count),
+        volume_gb=variant.get("VolumeSizeInGB"),
+        serverless_memory_mb=serverless.get("MemorySizeInMB", 0),
+        keeps_capacity="ProvisionedConcurrency" in serverless,
+    )
 
 
 def types(requests: Iterable[PlannedRequest]) -> set[str]:

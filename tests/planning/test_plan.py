@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sagemaker.core.parameter import CategoricalParameter
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Session
+from dogbreed_sdk import Autoscaling, BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Session
 from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import Price
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DatasetError
@@ -238,6 +238,19 @@ def test_more_trials_longer_endpoints_and_serverless_ones(plan: Plan) -> None:
     serverless = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"serverless_memory_mb": 2048})
     assert usd(serverless)["endpoint"] == 0
     assert "serverless, 2048 MB: nothing while idle" in str(serverless)
+
+
+def test_autoscaling_is_set_up_in_the_rehearsal_and_widens_the_range(plan: Plan) -> None:
+    scaled = trainer().plan(
+        BREEDS_133,
+        region="us-east-1",
+        endpoint={"endpoint_name": "dogs", "autoscaling": Autoscaling(1, 3, invocations_per_instance=600)},
+    )
+    assert [request.operation for request in scaled.requests[-2:]] == ["RegisterScalableTarget", "PutScalingPolicy"]
+    assert usd(scaled) == pytest.approx(usd(plan))
+    endpoint = scaled.steps[3]
+    assert endpoint.usd_most == pytest.approx(3 * endpoint.usd)
+    assert "1 to 3 instances" in endpoint.what
 
 
 def test_a_grid_has_a_trial_per_combination() -> None:
