@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from dogbreed_sdk.planning.dataset_size import DatasetSize
     from dogbreed_sdk.planning.plan import Plan
     from dogbreed_sdk.predictions import BreedScore, Prediction
+    from dogbreed_sdk.resources.cleanup import CleanupPlan, CleanupResult, plan_cleanup
+    from dogbreed_sdk.resources.listing import list_resources
+    from dogbreed_sdk.resources.resource import Resource, ResourceList
     from dogbreed_sdk.session import Session
 
 _HOMES = {
@@ -70,6 +73,8 @@ _HOMES = {
     "BreedDataset": "datasets.dataset",
     "BreedScore": "predictions",
     "BreedTrainer": "jobs.trainer",
+    "CleanupPlan": "resources.cleanup",
+    "CleanupResult": "resources.cleanup",
     "CompletionCriteria": "aws.requests.tuning",
     "ConfigurationError": "errors",
     "CustomMetric": "aws.requests.autoscaling",
@@ -103,6 +108,8 @@ _HOMES = {
     "QuotaError": "errors",
     "RecordingError": "errors",
     "Serverless": "endpoints.kinds",
+    "Resource": "resources.resource",
+    "ResourceList": "resources.resource",
     "Rollout": "aws.requests.updates",
     "Session": "session",
     "Spot": "jobs.job_options",
@@ -115,6 +122,8 @@ _HOMES = {
     "WarmStart": "aws.requests.tuning",
     "deploy": "endpoints.creation",
     "evaluate": "endpoints.evaluation",
+    "list_resources": "resources.listing",
+    "plan_cleanup": "resources.cleanup",
     "transform": "jobs.batch_transform",
 }
 
@@ -127,6 +136,8 @@ __all__ = [
     "BreedDataset",
     "BreedScore",
     "BreedTrainer",
+    "CleanupPlan",
+    "CleanupResult",
     "CompletionCriteria",
     "ConfigurationError",
     "CustomMetric",
@@ -159,6 +170,8 @@ __all__ = [
     "PriceTable",
     "QuotaError",
     "RecordingError",
+    "Resource",
+    "ResourceList",
     "Rollout",
     "Serverless",
     "Session",
@@ -172,6 +185,8 @@ __all__ = [
     "WarmStart",
     "deploy",
     "evaluate",
+    "list_resources",
+    "plan_cleanup",
     "transform",
 ]
 

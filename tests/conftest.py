@@ -149,6 +149,14 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", os.devnull)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_mentioned_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints of accounts that end with their test are not left behind by the test run."""
+    from dogbreed_sdk.endpoints import left_behind  # noqa: PLC0415 - as late as what uses it
+
+    monkeypatch.setattr(left_behind, "_left", {})
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     """A local SageMaker of the test's own."""

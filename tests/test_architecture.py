@@ -51,7 +51,7 @@ LAYERS = (
     ("service",),
     ("",),  # dogbreed_sdk itself: the public names
     ("debugging", "doctor"),
-    ("jobs",),
+    ("jobs", "resources"),
     ("planning",),
     ("endpoints", "testing"),
     ("client", "datasets"),
@@ -63,6 +63,7 @@ LAYERS = (
 # The few arrows that lead up or sideways, each with its reason.
 EXCEPTIONS = {
     ("dogbreed_sdk.client.transports.endpoint", "dogbreed_sdk.endpoints.status"): "both wait for endpoints",
+    ("dogbreed_sdk.local.api.expiry", "dogbreed_sdk.aws.requests"): "an expiry is in the tags that clients write",
     ("dogbreed_sdk.local.jobs.debugger", "dogbreed_sdk.debugging.managed_rules"): "started as a process, like an image",
     ("dogbreed_sdk.local.hosting", "dogbreed_sdk.model_server"): "started as a process, like an image",
 }

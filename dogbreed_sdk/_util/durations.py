@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import timedelta
 
@@ -54,6 +55,21 @@ def readable(seconds: float) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds:g} s"
+
+
+def rounded(seconds: float) -> str:
+    """Seconds in one or two units, cut to the smaller one: for ages, and for the time that is left.
+
+    >>> rounded(9.7), rounded(7500), rounded(273_900)
+    ('9 s', '2 h 5 min', '3 d 4 h')
+    """
+    whole = max(0, int(seconds))
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    for (unit, size), (smaller_unit, smaller) in itertools.pairwise(units):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{whole} s"
 
 
 def _seconds(given: Duration) -> int | None:

@@ -263,6 +263,11 @@ def is_missing(error: ClientError) -> bool:
     )
 
 
+def is_refused(error: ClientError) -> bool:
+    """Whether the error says that a permission is missing."""
+    return _ACCESS_REMEDIES.get(_facts(error)[0]) == _ASK_FOR_PERMISSION
+
+
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
     details = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})

@@ -123,7 +123,10 @@ def caller_grants(scope: Scope) -> list[Grant]:
             name="Train",
             purpose="train",
             actions=_named(
-                "sagemaker", "AddTags", "ListTags", *_each("TrainingJob", "Create", "Delete", "Describe", "Stop")
+                "sagemaker",
+                "AddTags",
+                "ListTags",
+                *_each("TrainingJob", "Create", "Delete", "Describe", "Stop", "Update"),
             ),
             resources=(training,),
         ),
@@ -209,7 +212,7 @@ def caller_grants(scope: Scope) -> list[Grant]:
             actions=(
                 *_named("application-autoscaling", "DeregisterScalableTarget", "DescribeScalableTargets"),
                 *_named("application-autoscaling", "DescribeScalingPolicies", "PutScalingPolicy"),
-                *_named("application-autoscaling", "RegisterScalableTarget"),
+                *_named("application-autoscaling", "ListTagsForResource", "RegisterScalableTarget"),
                 *_named("cloudwatch", "DeleteAlarms", "DescribeAlarms", "PutMetricAlarm"),
                 "iam:CreateServiceLinkedRole",
             ),
@@ -218,8 +221,11 @@ def caller_grants(scope: Scope) -> list[Grant]:
         Grant(
             name="Schedules",
             purpose="have endpoints deleted at their time (ttl)",
-            actions=_named("scheduler", "CreateSchedule", "DeleteSchedule", "GetSchedule"),
-            resources=(scope.arn("scheduler", "schedule/*"),),
+            actions=(
+                *_named("scheduler", "CreateSchedule", "CreateScheduleGroup", "DeleteSchedule", "GetSchedule"),
+                *_named("scheduler", "GetScheduleGroup", "ListTagsForResource", "TagResource", "UpdateSchedule"),
+            ),
+            resources=(scope.arn("scheduler", "schedule/*"), scope.arn("scheduler", "schedule-group/*")),
             is_needed=False,
         ),
         Grant(

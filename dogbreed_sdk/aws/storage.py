@@ -32,11 +32,13 @@ class StoredFile(NamedTuple):
         name: Its path relative to the folder that was listed.
         size: In bytes.
         mark: Changes whenever the content does: S3's ETag, or a local file's modification time in ns.
+        modified: When it was last changed, in epoch seconds.
     """
 
     name: str
     size: int
     mark: str
+    modified: float
 
 
 class Storage:
@@ -108,7 +110,8 @@ class Storage:
                 with suppress(FileNotFoundError):  # gone since it was listed
                     if path.is_file():
                         facts = path.stat()
-                        yield StoredFile(path.relative_to(root).as_posix(), facts.st_size, str(facts.st_mtime_ns))
+                        name = path.relative_to(root).as_posix()
+                        yield StoredFile(name, facts.st_size, str(facts.st_mtime_ns), facts.st_mtime)
             return
         bucket, key = split_s3_uri(uri)
         prefix = key.rstrip("/") + "/" if key else ""
@@ -118,7 +121,8 @@ class Storage:
                 for entry in page.get("Contents", []):
                     if not entry["Key"].endswith("/"):
                         mark = entry.get("ETag") or str(entry.get("LastModified", ""))
-                        yield StoredFile(entry["Key"][len(prefix) :], entry["Size"], mark)
+                        modified = entry["LastModified"].timestamp()
+                        yield StoredFile(entry["Key"][len(prefix) :], entry["Size"], mark, modified)
 
     def write_bytes(self, content: bytes, uri: str) -> None:
         """Writes a file unless the URI already holds one of the same size; for URIs that contain the content's hash."""
@@ -244,8 +248,23 @@ class Storage:
             if folder.is_dir():
                 shutil.rmtree(folder)
             return count
+        return self.delete_files(uri, [file.name for file in self.files(uri)])
+
+    def delete_files(self, uri: str, names: Sequence[str]) -> int:
+        """Deletes some files of a folder; one that does not exist is not an error.
+
+        Args:
+            uri: The folder.
+            names: Their paths relative to it.
+
+        Returns:
+            The number of deleted files.
+        """
+        if is_file_uri(uri):
+            for name in names:
+                (container.uri_to_path(uri) / name).unlink(missing_ok=True)
+            return len(names)
         bucket, _ = split_s3_uri(uri)
-        names = [file.name for file in self.files(uri)]
         with _translated(f"delete {uri}"):
             for start in range(0, len(names), _DELETED_AT_ONCE):
                 keys = [split_s3_uri(join(uri, name))[1] for name in names[start : start + _DELETED_AT_ONCE]]

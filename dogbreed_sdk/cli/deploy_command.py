@@ -9,6 +9,7 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one, tag
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -40,6 +41,17 @@ def add(command: argparse.ArgumentParser) -> None:
         dest="tags",
         metavar="KEY=VALUE",
         help="a tag for cost reports; can be repeated",
+    )
+    command.add_argument(
+        "--ttl",
+        metavar="TIME",
+        help="delete the endpoint after this time: 90min, 2h, 1d; on AWS that needs a scheduler role, otherwise "
+        "'dogbreed cleanup --expired' does it",
+    )
+    command.add_argument(
+        "--scheduler-role",
+        metavar="ARN",
+        help="role that EventBridge Scheduler may assume to delete the endpoint (default: $DOGBREED_SCHEDULER_ROLE)",
     )
     command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
     _add_instances(command.add_argument_group("on instances, which cost money every hour"))
@@ -114,19 +126,27 @@ def run(options: argparse.Namespace) -> Outcome:
             download_timeout=options.download_timeout,
             startup_timeout=options.startup_timeout,
             tags=dict(options.tags),
+            ttl=options.ttl,
+            scheduler_role=options.scheduler_role,
             wait=not options.no_wait,
             progress=progress,
         )
         name, status = made.endpoint_name, made.status
-        document = {"endpoint": name, "status": status, "job": model.name, "model_uri": model.model_uri}
+        price = left_behind.usd_per_hour(session, name)
+        left_behind.forget(session, name)  # it is meant to outlive this program
+        document = {
+            "endpoint": name,
+            "status": status,
+            "job": model.name,
+            "model_uri": model.model_uri,
+            "usd_per_hour": price,
+        }
     serves = "serves" if status == "InService" else f"is {status}; it will serve"
-    return Outcome(
-        document,
-        say(
-            f"endpoint {name} {serves} the model of {model.name}",
-            f"to delete it: {command_line(options, 'delete', name)}",
-        ),
-    )
+    lines = [f"endpoint {name} {serves} the model of {model.name}"]
+    if options.aws and price != 0.0:
+        cost = "money" if price is None else f"{price:.3f} USD"
+        lines.append(f"it costs {cost} every hour until it is deleted")
+    return Outcome(document, say(*lines, f"to delete it: {command_line(options, 'delete', name)}"))
 
 
 def _serverless(options: argparse.Namespace) -> Serverless | None:

@@ -19,6 +19,7 @@ import dogbreed_sdk
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import (
     classify_command,
+    cleanup_command,
     commands,
     completion_command,
     data_commands,
@@ -26,6 +27,7 @@ from dogbreed_sdk.cli import (
     doctor_command,
     interrupt_command,
     local_commands,
+    ls_command,
     metrics_command,
     models,
     plan_command,
@@ -452,6 +454,18 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         transform_command.add,
     ),
     Command("endpoints", "list endpoints", commands.endpoints, _no_arguments),
+    Command(
+        "ls",
+        "list everything that dogbreed created and that still exists, with its price per hour",
+        ls_command.run,
+        _no_arguments,
+    ),
+    Command(
+        "cleanup",
+        "delete everything that dogbreed created, or what is old or has expired; nothing else",
+        cleanup_command.run,
+        cleanup_command.add,
+    ),
     Command("metrics", "show an endpoint's requests, errors and latencies", metrics_command.run, metrics_command.add),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
     Command("evaluate", "measure a model on labeled pictures", commands.evaluate, _evaluate_arguments),

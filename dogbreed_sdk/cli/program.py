@@ -25,6 +25,7 @@ from dogbreed_sdk.cli.command_line import command_line, in_terms_of_commands
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.terminal import safe_streams
+from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from training_scripts._util.safe_text import without_secrets
 
@@ -101,6 +102,8 @@ def _say_what_keeps_running(options: argparse.Namespace) -> None:
     """Jobs and endpoints do not end with the command that started them."""
     note("interrupted")
     for name, kind in output.under_way().items():
+        if kind == "endpoint" and (options.aws or name not in left_behind.names()):
+            continue  # it has been deleted again, or is mentioned with its price when the program ends
         follow, end = (command_line(options, *(word.format(name=name) for word in words)) for words in _CONTROLS[kind])
         note(f"{name} keeps running; to follow it: {follow}; to end it: {end}")
 

@@ -10,6 +10,7 @@ from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints import settings as endpoint_settings
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -20,12 +21,14 @@ from dogbreed_sdk.endpoints.deletion import (
     undone_after_an_error,
 )
 from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.endpoints.expiry import Expiry, delete_schedule
 from dogbreed_sdk.endpoints.kinds import serverless_kind
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
 from dogbreed_sdk.errors import ConfigurationError, EndpointError, EndpointNotFoundError
 
 if TYPE_CHECKING:
+    from dogbreed_sdk._util.durations import Duration
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
     from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
     from dogbreed_sdk.session import Session
@@ -49,6 +52,8 @@ class DeployOptions(TypedDict, total=False):
     download_timeout: int | None
     startup_timeout: int | None
     tags: Mapping[str, str] | None
+    ttl: Duration | None
+    scheduler_role: str | None
     wait: bool
     progress: ProgressCallback
 
@@ -72,6 +77,8 @@ def deploy(
     download_timeout: int | None = None,
     startup_timeout: int | None = None,
     tags: Mapping[str, str] | None = None,
+    ttl: Duration | None = None,
+    scheduler_role: str | None = None,
     wait: bool = True,
     progress: ProgressCallback = print_progress,
 ) -> Deployment:
@@ -100,6 +107,11 @@ def deploy(
         download_timeout: Seconds for downloading and unpacking the model, 60 to 3600. Default: SageMaker's.
         startup_timeout: Seconds until the container must answer its health check, 60 to 3600. Default: SageMaker's.
         tags: Tags for cost reports and clean-up.
+        ttl: Time to live, counted from this call: ``90min``, ``2h``, ``1d``, or a timedelta. Then the endpoint is
+            deleted: by local SageMaker itself, on AWS by EventBridge Scheduler if there is a role for that. Without
+            one the expiry is a tag only, which ``dogbreed ls`` shows and ``dogbreed cleanup --expired`` acts on.
+        scheduler_role: ARN of a role that EventBridge Scheduler may assume, and that may delete the endpoint. Default:
+            ``$DOGBREED_SCHEDULER_ROLE``.
         wait: Whether to return only when the endpoint is in service.
         progress: Called while waiting.
 
@@ -112,6 +124,7 @@ def deploy(
         QuotaError: The account's quota for this instance type is exhausted.
     """
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
+    expiry = None if ttl is None else Expiry.after(ttl, scheduler_role)
     settings = EndpointSettings(
         instance_type=instance_type,
         instance_count=instance_count,
@@ -124,7 +137,7 @@ def deploy(
         volume_size_gb=volume_size_gb,
         download_timeout=download_timeout,
         startup_timeout=startup_timeout,
-        tags=tags or {},
+        tags={**(tags or {}), **({} if expiry is None else expiry.tags)},
     )
     if autoscaling is not None and not wait:
         raise ConfigurationError("Autoscaling can be set up only once the endpoint is in service: omit wait=False.")
@@ -134,6 +147,10 @@ def deploy(
         _refuse_taken(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
         _create(session, undo, requests)
+        left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
+        if expiry is not None and expiry.schedule(session, name):
+            undo.append(partial(delete_schedule, session, name))
+            left_behind.note_schedule(session, name)
         deployment = Deployment(name, session)
         if not wait:
             return deployment

@@ -14,6 +14,7 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk._util.interruptions import finished_first
 from dogbreed_sdk._util.polling import poll_seconds
 from dogbreed_sdk.aws.errors import is_missing, translated
+from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.errors import DogBreedError, EndpointError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def delete_endpoint(session: Session, name: str, *, timeout: float = defaults.EN
                 if not is_in_progress(error) or time.monotonic() >= deadline:
                     raise
             else:
-                return
+                break
             if not waits:
                 waits = True
                 logger.warning(
@@ -53,6 +54,7 @@ def delete_endpoint(session: Session, name: str, *, timeout: float = defaults.EN
                     name,
                 )
             time.sleep(poll_seconds(local=session.is_local))
+    left_behind.forget(session, name)
 
 
 def delete_endpoint_config(session: Session, name: str) -> None:

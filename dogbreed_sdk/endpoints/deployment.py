@@ -16,6 +16,8 @@ from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.aws.requests.tags import EXPIRES_AT
+from dogbreed_sdk.aws.resource_tags import tags_of
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -27,6 +29,7 @@ from dogbreed_sdk.endpoints.deletion import (
     missing_ignored,
     warn_of_something_left,
 )
+from dogbreed_sdk.endpoints.expiry import delete_schedule
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError, EndpointNotFoundError
 
@@ -410,7 +413,7 @@ class Deployment:
         errors += self._scaling_removed()
         errors += attempt_all(
             [
-                partial(delete_endpoint, self.session, self.endpoint_name),
+                self._delete_endpoint,
                 partial(delete_endpoint_config, self.session, config_name),
                 *(partial(delete_model, self.session, model) for model in models),
             ]
@@ -464,6 +467,23 @@ class Deployment:
 
     def _describe(self) -> DescribeEndpointOutputTypeDef:
         return describe(self.session, self.endpoint_name)
+
+    def _delete_endpoint(self) -> None:
+        """Deletes the endpoint, and then the schedule that would do so later, or delete another one of its name."""
+        is_scheduled = self._is_scheduled()
+        delete_endpoint(self.session, self.endpoint_name)
+        if is_scheduled:
+            delete_schedule(self.session, self.endpoint_name)
+
+    def _is_scheduled(self) -> bool:
+        """Whether a schedule may delete this endpoint later; False if the caller may not read its tags."""
+        if self.session.is_local:
+            return False
+        try:
+            arn = self._describe()["EndpointArn"]
+            return EXPIRES_AT in tags_of(self.session.client("sagemaker"), arn)
+        except (DogBreedError, ClientError, BotoCoreError):
+            return False
 
     def _config_name(self, errors: list[DogBreedError]) -> str:
         """Name of the endpoint's configuration; the endpoint's own if it is gone, as `deploy` names both alike."""

@@ -13,6 +13,7 @@ from dogbreed_sdk._util.http_connections import LimitedProtocol
 from dogbreed_sdk._util.sockets import bind, is_loopback
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.api.app import create_app
+from dogbreed_sdk.local.api.expiry import ExpiryWatch
 from dogbreed_sdk.local.boto import LocalBotoSession
 from dogbreed_sdk.local.store import DEFAULT_REGION, Store
 
@@ -118,11 +119,15 @@ class _Running:
             )
         )
         self._failure: BaseException | None = None
+        self._expiry: ExpiryWatch | None = None
         self._thread = threading.Thread(target=self._serve, name="local-sagemaker", daemon=True)
         self._thread.start()
         self._wait_until_started()
+        self._expiry = ExpiryWatch(store)
 
     def stop(self) -> None:
+        if self._expiry is not None:
+            self._expiry.stop()
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS)
         self._listener.close()

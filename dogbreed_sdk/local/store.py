@@ -315,6 +315,16 @@ class Store:
             query = "SELECT DISTINCT parent FROM records WHERE kind = ? AND parent IS NOT NULL"
             return [parent for (parent,) in connection.execute(query, (kind,))]
 
+    def tagged(self, key: str) -> list[Record]:
+        """The endpoints, endpoint configurations and models that have a tag."""
+        with self._database.reading() as connection:
+            query = (
+                f"SELECT {_COLUMNS} FROM records JOIN tags USING (arn) "  # noqa: S608
+                "WHERE key = ? AND kind IN (?, ?, ?) ORDER BY sequence"
+            )
+            rows = connection.execute(query, (key, ENDPOINT, ENDPOINT_CONFIG, MODEL)).fetchall()
+        return [self._record(row) for row in rows]
+
     def list(self, kind: str) -> list[Record]:
         """All records of a kind, oldest first."""
         with self._database.reading() as connection:

@@ -89,6 +89,8 @@ class RecordedSageMaker:
                 }
             created = self.sent("CreateHyperParameterTuningJob")[-1]
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
+        if operation == "ListTags":
+            return {"Tags": []}
         if operation == "DescribeModel":
             return {"ModelName": name, "CreationTime": now}
         if operation in ("ListEndpointConfigs", "ListModels", "ListTags"):

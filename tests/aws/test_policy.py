@@ -91,12 +91,15 @@ def called_actions() -> dict[str, str]:
         name = path.relative_to(SDK).as_posix()
         if name.startswith(("local/", "model_server/", "cli/", "service/")):
             continue
-        for method in _methods(ast.parse(path.read_text("utf-8"))):
+        text = path.read_text("utf-8")
+        for method in _methods(ast.parse(text)):
             if method in S3_ACTIONS:
                 found[f"s3:{S3_ACTIONS[method]}"] = name
-            for prefix, methods in known.items():
-                if method in methods:
-                    found[f"{prefix}:{methods[method]}"] = name
+            having = [prefix for prefix, methods in known.items() if method in methods]
+            for prefix in having:
+                # Several services list tags in an operation of one name: it is the one whose client the file takes.
+                if len(having) == 1 or any(f'"{service}"' in text for service in SERVICES[prefix]):
+                    found[f"{prefix}:{known[prefix][method]}"] = name
     return found
 
 

@@ -35,6 +35,7 @@ def deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> Any:
             "status": "InService",
             "job": "job",
             "model_uri": "s3://my-bucket/dogbreed/jobs/job/output/model.tar.gz",
+            "usd_per_hour": 0.0,  # nothing was deployed
         }
         return passed
 
@@ -45,7 +46,7 @@ def test_instances(deployed: Any) -> None:
     words = (
         "--name dogs --instance-type ml.c5.xlarge --instance-count 2 --volume-size-gb 9 --download-timeout 60 "
         "--startup-timeout 61 --image-uri mine --environment A=b --tag team=dogs --network-isolation --capture 10 "
-        "--capture-uri s3://b/c --no-wait"
+        "--capture-uri s3://b/c --ttl 2h --scheduler-role arn --no-wait"
     )
     given = deployed(*words.split())
     assert callable(given.pop("progress"))
@@ -63,6 +64,8 @@ def test_instances(deployed: Any) -> None:
         "download_timeout": 60,
         "startup_timeout": 61,
         "tags": {"team": "dogs"},
+        "ttl": "2h",
+        "scheduler_role": "arn",
         "wait": False,
     }
 

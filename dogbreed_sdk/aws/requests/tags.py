@@ -25,6 +25,11 @@ _LONGEST_VALUE = 256
 _SIGNS = "_.:/=+-@"
 
 
+def is_ours(tags: Mapping[str, str]) -> bool:
+    """Whether a resource with these tags was created by this project."""
+    return tags.get(CREATED_BY) == CREATED_BY_VALUE
+
+
 def project_tags(given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's tags, and the one that marks what this project created, which a caller cannot replace.
 

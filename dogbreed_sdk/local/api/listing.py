@@ -30,6 +30,7 @@ class ListRequest(TypedDict, total=False):
     CreationTimeBefore: float | str
     LastModifiedTimeAfter: float | str
     LastModifiedTimeBefore: float | str
+    WarmPoolStatusEquals: str
 
 
 @dataclass(frozen=True)

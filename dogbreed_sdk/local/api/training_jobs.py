@@ -123,7 +123,9 @@ def describe_training_job(context: Context, request: DescribeTrainingJobRequestT
 
 
 def list_training_jobs(context: Context, request: ListRequest) -> Members:
-    """ListTrainingJobs."""
+    """ListTrainingJobs; no job has a warm pool."""
+    if request.get("WarmPoolStatusEquals"):
+        return {"TrainingJobSummaries": []}
     reconcile_running(context.store, TRAINING_JOB)
     # The API reference says of SortOrder that its default is Ascending, and of the operation that it selects the newest
     # jobs first, on which programs that take the first entry rely.

@@ -152,7 +152,9 @@ OPERATIONS: Table = {
         "StatusEquals": WORKS,
         "SortBy": works(only=("CreationTime", "Name", "Status")),
         "SortOrder": SORT_ORDER,
-        "WarmPoolStatusEquals": refused("there are no warm pools; leave it out"),
+        "WarmPoolStatusEquals": works(
+            "there are no warm pools, so the list is empty", only=("Available", "InUse", "Reused", "Terminated")
+        ),
         "TrainingPlanArnEquals": refused("there are no training plans; leave it out"),
     },
     "UpdateTrainingJob": {
