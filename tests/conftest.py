@@ -52,6 +52,7 @@ SLOW = (
     "endpoints/test_interruptions.py",
     "jobs/test_faults.py",
     "jobs/test_interrupted_searches.py",
+    "jobs/test_several_instances.py",
     "local/api/test_models.py",
     "local/api/test_sagemaker_core.py",
     "local/api/test_training_jobs.py",
