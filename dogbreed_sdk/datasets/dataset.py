@@ -489,6 +489,20 @@ class BreedDataset:
             splitting.build(pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
         return BreedDataset(root)
 
+    def s3_folder(self, split: str | None = None) -> str | None:
+        """The s3:// URI of the data set, or of one of its splits; None for a data set on this machine.
+
+        Raises:
+            DatasetError: The split does not exist.
+        """
+        if self._remote is None or split is None:
+            return self._remote.uri if self._remote else None
+        folders = self._remote.split_folders.get(split_folders.split_of(split) or split)
+        if not folders:
+            existing = ", ".join(self._remote.split_folders) or "none"
+            raise DatasetError(f"{self._remote.uri} has no {split} split; existing splits: {existing}")
+        return f"{self._remote.uri}/{folders[0]}"
+
     def upload(
         self,
         session: Session,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from dogbreed_sdk.aws.errors import translated
+from dogbreed_sdk.errors import AccessError
 
 if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
+
+_log = logging.getLogger("dogbreed_sdk")
 
 _MOST_PER_PAGE = 100  # API reference, MaxResults of both lists
 
@@ -73,11 +77,17 @@ def newest_jobs(session: Session, newest: int | None) -> JobList:
         ("tuning", _tuning_jobs(session, page_size)),
         ("transform", _transform_jobs(session, page_size)),
     )
-    with translated("list jobs"):
-        for kind, entries in kinds:
-            found += [(kind, entry) for entry in itertools.islice(entries, newest)]
-            if next(entries, None) is not None:
-                left_out[kind] = 1 + sum(1 for _ in entries) if session.is_local else None
+    for kind, entries in kinds:
+        try:
+            with translated(f"list {kind} jobs"):
+                found += [(kind, entry) for entry in itertools.islice(entries, newest)]
+                if next(entries, None) is not None:
+                    left_out[kind] = 1 + sum(1 for _ in entries) if session.is_local else None
+        except AccessError as error:
+            if kind != "transform":
+                raise
+            # Policies that were written for training need not fail now.
+            _log.warning("Transform jobs are not listed: %s", error)
     found.sort(key=lambda pair: pair[1].created, reverse=True)
     jobs = [
         ListedJob(name=entry.name, kind=kind, status=entry.status, created=entry.created.isoformat(timespec="seconds"))

@@ -53,6 +53,8 @@ def stored_input(
         if split is not None:
             pictures, split = join(pictures, split), None
         return _existing(pictures, session)
+    if isinstance(pictures, BreedDataset) and (uri := pictures.s3_folder(split)):
+        return _existing(uri, session)
     if isinstance(pictures, str) and pictures.startswith("file:"):
         pictures = container.uri_to_path(pictures)
     files = _files(pictures, split)

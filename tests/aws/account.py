@@ -19,6 +19,12 @@ from dogbreed_sdk.local.api.validation import operation_model, problems
 REGION = "us-east-1"
 BUCKET = "my-bucket"
 
+EMPTY_LISTS = {
+    "ListHyperParameterTuningJobs": "HyperParameterTuningJobSummaries",
+    "ListTrainingJobs": "TrainingJobSummaries",
+    "ListTransformJobs": "TransformJobSummaries",
+}
+
 
 class RecordedSageMaker:
     """The requests that clients of a session sent to SageMaker, each valid by botocore's model to the letter."""
@@ -91,6 +97,8 @@ class RecordedSageMaker:
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
         if operation == "ListTags":
             return {"Tags": []}
+        if operation in EMPTY_LISTS:
+            return {EMPTY_LISTS[operation]: []}
         if operation == "DescribeModel":
             return {"ModelName": name, "CreationTime": now}
         if operation in ("ListEndpointConfigs", "ListModels", "ListTags"):

@@ -7,7 +7,11 @@ from typing import Any
 from sagemaker.core import image_uris
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk.aws.requests import instances
 from dogbreed_sdk.errors import ConfigurationError
+
+# One for which sagemaker.core knows that it is ARM.
+_ARM_INSTANCE_TYPE = "ml.c7g.large"
 
 
 def pytorch_image_uri(scope: str, *, region: str, instance_type: str, framework_version: str | None = None) -> str:
@@ -40,7 +44,8 @@ def pytorch_image_uri(scope: str, *, region: str, instance_type: str, framework_
                 region=region,
                 version=version,
                 py_version=_versions(scope)[offered.get(version, version)]["py_versions"][-1],
-                instance_type=instance_type,
+                # sagemaker.core 2.27 gives the newest Graviton families (m8g, c8g, r8g) an image for x86.
+                instance_type=_ARM_INSTANCE_TYPE if instances.is_arm(instance_type) else instance_type,
                 image_scope=scope,
             )
         )

@@ -69,5 +69,14 @@ def has_gpu(instance_type: str) -> bool:
     return bool(re.fullmatch(r"[gp][0-9].*", _family(instance_type)))
 
 
+def is_arm(instance_type: str) -> bool:
+    """Whether the instance has AWS's Graviton processors, which do not run images for x86.
+
+    >>> is_arm("ml.m8g.large"), is_arm("ml.c6gn.large"), is_arm("ml.g5.xlarge"), is_arm("ml.m5.large")
+    (True, True, False, False)
+    """
+    return bool(re.fullmatch(r"[cmrtx][0-9]g[a-z]*", _family(instance_type)))
+
+
 def _family(instance_type: str) -> str:
     return instance_type.removeprefix("ml.").partition(".")[0]

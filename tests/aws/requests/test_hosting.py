@@ -12,6 +12,7 @@ from dogbreed_sdk import (
     Asynchronous,
     BreedDataset,
     DataCapture,
+    DatasetError,
     EndpointError,
     Serverless,
     Session,
@@ -122,6 +123,19 @@ def test_a_transform_job_of_pictures_on_s3(account: Account) -> None:
     transform(MODEL, f"s3://{BUCKET}/new", session=session, output_uri=output, instance_type="ml.g5.xlarge")
     [request] = aws.sent("CreateTransformJob")
     check_golden("transform-job-s3", "CreateTransformJob", request)
+
+
+def test_a_data_set_on_s3_is_transformed_where_it_is(account: Account) -> None:
+    session, aws = account
+    for name in ("train/a/1.jpg", "Validation/a/1.jpg"):
+        session.client("s3").put_object(Bucket=BUCKET, Key=f"dogs/{name}", Body=b"x")
+    dataset = BreedDataset.from_s3(f"s3://{BUCKET}/dogs", session=session)
+    transform(MODEL, dataset, session=session, name="whole")
+    transform(MODEL, dataset, session=session, name="part", split="valid")
+    sources = [each["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] for each in aws.sent("CreateTransformJob")]
+    assert sources == [f"s3://{BUCKET}/dogs/", f"s3://{BUCKET}/dogs/Validation/"]
+    with pytest.raises(DatasetError, match="has no test split; existing splits: train, valid"):
+        transform(MODEL, dataset, session=session, split="test")
 
 
 def test_an_asynchronous_invocation(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

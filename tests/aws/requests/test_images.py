@@ -50,3 +50,9 @@ def test_the_image_is_the_regions_for_the_instance_and_version(ending: str, give
 def test_a_version_or_region_without_an_image_is_told_which_there_are(given: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         image(**given)
+
+
+@pytest.mark.parametrize("instance_type", ["ml.c7g.large", "ml.m8g.large", "ml.r8g.medium", "ml.c8g.xlarge"])
+def test_instances_with_graviton_get_an_image_for_arm(instance_type: str) -> None:
+    uri = image("inference", instance_type=instance_type)
+    assert "pytorch-inference-arm64:2.6-cpu" in uri
