@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.errors import AccessError, JobError
 from dogbreed_sdk.jobs.training_job import TrainingJob
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def computing_job(session: Session, uri: str) -> TrainingJob | None:
         )
         for summary in (entry for page in pages for entry in page.get("TrainingJobSummaries", [])):
             job = TrainingJob(summary["TrainingJobName"], session)
-            if job.describe().get("CheckpointConfig", {}).get("S3Uri") == uri:
+            try:
+                computed = job.describe().get("CheckpointConfig", {}).get("S3Uri")
+            except (AccessError, JobError):
+                continue  # somebody else's, or deleted since
+            if computed == uri:
                 return job
     return None

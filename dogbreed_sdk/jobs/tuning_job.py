@@ -113,16 +113,17 @@ class TuningJob(Job):
             JobError: No trial has reported the objective metric yet.
         """
         described = self.describe()
-        summary = described.get("BestTrainingJob")
-        if not summary:
-            status, reason = described["HyperParameterTuningJobStatus"], described.get("FailureReason", "")
-            raise JobError(
-                f"Tuning job {self.name} is {status} and no trial has reported the objective yet. {reason}".rstrip()
-            )
-        job = TrainingJob(summary["TrainingJobName"], self.session)
-        objective = float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
-        searched = script_hyperparameters(summary.get("TunedHyperParameters", {}))
-        return BestTrial(job, objective, job.hyperparameters, searched)
+        return self._best_trial(described, described.get("BestTrainingJob"))
+
+    @property
+    def best_overall(self) -> BestTrial:
+        """The best training job so far, of this search or of those with the same data that it started from.
+
+        Raises:
+            JobError: No trial has reported the objective metric yet.
+        """
+        described = self.describe()
+        return self._best_trial(described, described.get("OverallBestTrainingJob") or described.get("BestTrainingJob"))
 
     def trials(self) -> list[Trial]:
         """All training jobs of the search, in the order in which they were created."""
@@ -242,6 +243,21 @@ class TuningJob(Job):
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""
         return [size for trial in self.trials() for size in TrainingJob(trial.name, self.session).stored_sizes()]
+
+    def _best_trial(
+        self,
+        described: DescribeHyperParameterTuningJobResponseTypeDef,
+        summary: HyperParameterTrainingJobSummaryTypeDef | None,
+    ) -> BestTrial:
+        if not summary:
+            status, reason = described["HyperParameterTuningJobStatus"], described.get("FailureReason", "")
+            raise JobError(
+                f"Tuning job {self.name} is {status} and no trial has reported the objective yet. {reason}".rstrip()
+            )
+        job = TrainingJob(summary["TrainingJobName"], self.session)
+        objective = float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
+        searched = script_hyperparameters(summary.get("TunedHyperParameters", {}))
+        return BestTrial(job, objective, job.hyperparameters, searched)
 
     def _show_changes(
         self,

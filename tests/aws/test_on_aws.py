@@ -27,6 +27,7 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.jobs import stored_features
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
 
 pytestmark = pytest.mark.extras
@@ -80,6 +81,16 @@ def test_a_feature_pass_that_is_running_already_is_waited_for(account: Account, 
     assert {"NameContains": "-features-", "StatusEquals": "InProgress"}.items() <= aws.sent("ListTrainingJobs")[
         -1
     ].items()
+
+
+def test_other_peoples_jobs_that_cannot_be_read_do_not_matter(account: Account, shapes: BreedDataset) -> None:
+    session, aws = account
+    aws.answers["ListTrainingJobs"] = {
+        "TrainingJobSummaries": [{"TrainingJobName": "their-features-1", "TrainingJobStatus": "InProgress"}]
+    }
+    aws.refusals["DescribeTrainingJob"] = refusal("AccessDeniedException", "not authorized")
+    uri = f"s3://{BUCKET}/dogbreed/features/x"
+    assert stored_features.computing_job(session, uri) is None
 
 
 def test_the_packed_source_holds_entry_points_package_and_requirements(account: Account, shapes: BreedDataset) -> None:

@@ -28,7 +28,7 @@ def test_a_search_learns_from_another_and_ends_when_the_target_is_reached(worksh
     described = tuning.describe()
     assert described["HyperParameterTuningJobConfig"]["RandomSeed"] == 0
     best = min(tuning.best, workshop.tuning.best, key=lambda found: found.objective)
-    assert described["OverallBestTrainingJob"]["TrainingJobName"] == best.job.name
+    assert tuning.best_overall.job.name == best.job.name
     checkpoints = uri_to_path(TrainingJob(trial.name, workshop.session).checkpoint_uri)
     assert (checkpoints.name, (checkpoints / "checkpoint.pth").is_file()) == (trial.name, True)
     assert Continuation.of(TrainingJob(trial.name, workshop.session)).epoch == 6

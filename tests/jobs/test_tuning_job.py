@@ -31,6 +31,7 @@ def test_without_pandas_the_package_is_named(workshop: Workshop, monkeypatch: py
 
 def test_the_best_trial_has_numbers_for_numbers_and_what_was_searched_apart(workshop: Workshop) -> None:
     best = workshop.tuning.best
+    assert workshop.tuning.best_overall.job.name == best.job.name
     assert sorted(best.searched) == SEARCHED
     assert best.searched == {name: best.hyperparameters[name] for name in SEARCHED}
     assert isinstance(best.searched["lr"], float)
