@@ -69,7 +69,7 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
         # First of all: from the tag, `remove` knows that there is something to remove.
         noted = {AUTOSCALED: f"{variant}:{scaled.removeprefix(_PREFIX)}"}
         session.client("sagemaker").add_tags(ResourceArn=described["EndpointArn"], Tags=tag_list(noted))
-        undo.append(partial(_remove, session, endpoint_name, variant, scaled))
+        undo.append(partial(deregister, session, endpoint_name, variant, scaled))
         session.client("application-autoscaling").register_scalable_target(**target)
         policy = requests.scaling_policy(autoscaling, endpoint=endpoint_name, variant=variant)
         session.client("application-autoscaling").put_scaling_policy(**policy)
@@ -89,7 +89,7 @@ def remove(session: Session, endpoint_name: str, tags: Mapping[str, str]) -> lis
     if not dimension:
         return []
     scaled = cast("ScalableDimensionType", _PREFIX + dimension)
-    return attempt_all([partial(_remove, session, endpoint_name, variant, scaled)])
+    return attempt_all([partial(deregister, session, endpoint_name, variant, scaled)])
 
 
 def stop(session: Session, endpoint_name: str) -> None:
@@ -120,8 +120,13 @@ def _set_up_waking(
     session.client("cloudwatch").put_metric_alarm(**alarm)
 
 
-def _remove(session: Session, endpoint_name: str, variant: str, scaled: ScalableDimensionType) -> None:
-    """Deregisters a variant with its policies; deletes the alarm that wakes it, whether or not there is one."""
+def deregister(session: Session, endpoint_name: str, variant: str, scaled: ScalableDimensionType) -> None:
+    """Deregisters a variant with its policies; deletes the alarm that wakes it, whether or not there is one.
+
+    Raises:
+        EndpointError: AWS refused.
+        AccessError: A permission is missing.
+    """
     with translated(f"remove the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError):
         try:
             session.client("application-autoscaling").deregister_scalable_target(

@@ -17,7 +17,6 @@ from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests.tags import EXPIRES_AT
-from dogbreed_sdk.aws.resource_tags import tags_of
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -407,13 +406,16 @@ class Deployment:
             EndpointError: SageMaker refused one of them; the first error is raised.
             AccessError: Credentials or a permission are missing.
         """
+        from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+
         errors: list[DogBreedError] = []
         config_name = self._config_name(errors)
         models = self._model_names(config_name, errors)
-        errors += self._scaling_removed()
+        tags = self._tags()
+        errors += scaling.remove(self.session, self.endpoint_name, tags)
         errors += attempt_all(
             [
-                self._delete_endpoint,
+                partial(self._delete_endpoint, tags),
                 partial(delete_endpoint_config, self.session, config_name),
                 *(partial(delete_model, self.session, model) for model in models),
             ]
@@ -422,18 +424,16 @@ class Deployment:
         if errors:
             raise errors[0]
 
-    def _scaling_removed(self) -> list[DogBreedError]:
-        """Ends autoscaling, if the endpoint's tags say that there is some; returns the errors."""
-        from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+    def _tags(self) -> dict[str, str]:
+        """The endpoint's tags; none if it does not exist, or if the caller may not read them."""
         from dogbreed_sdk.endpoints.tags import resource_tags  # noqa: PLC0415 - as above
 
         try:
             with translated(f"read the tags of endpoint {self.endpoint_name}", otherwise=EndpointError):
-                tags = resource_tags(self.session, self._describe()["EndpointArn"])
+                return resource_tags(self.session, self._describe()["EndpointArn"])
         except DogBreedError as error:
-            logger.info("Whether the endpoint is autoscaled was not looked up: %s", error)
-            return []
-        return scaling.remove(self.session, self.endpoint_name, tags)
+            logger.info("Whether the endpoint is autoscaled or expires was not looked up: %s", error)
+            return {}
 
     def _left_over(self) -> list[Deletion]:
         """What interrupted updates of the endpoint have left; none if the caller may not list it."""
@@ -468,22 +468,11 @@ class Deployment:
     def _describe(self) -> DescribeEndpointOutputTypeDef:
         return describe(self.session, self.endpoint_name)
 
-    def _delete_endpoint(self) -> None:
+    def _delete_endpoint(self, tags: Mapping[str, str]) -> None:
         """Deletes the endpoint, and then the schedule that would do so later, or delete another one of its name."""
-        is_scheduled = self._is_scheduled()
         delete_endpoint(self.session, self.endpoint_name)
-        if is_scheduled:
+        if EXPIRES_AT in tags:
             delete_schedule(self.session, self.endpoint_name)
-
-    def _is_scheduled(self) -> bool:
-        """Whether a schedule may delete this endpoint later; False if the caller may not read its tags."""
-        if self.session.is_local:
-            return False
-        try:
-            arn = self._describe()["EndpointArn"]
-            return EXPIRES_AT in tags_of(self.session.client("sagemaker"), arn)
-        except (DogBreedError, ClientError, BotoCoreError):
-            return False
 
     def _config_name(self, errors: list[DogBreedError]) -> str:
         """Name of the endpoint's configuration; the endpoint's own if it is gone, as `deploy` names both alike."""

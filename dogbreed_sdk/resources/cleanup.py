@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk.aws.errors import is_missing, translated
 from dogbreed_sdk.aws.storage import StoredFile, is_file_uri, join, split_s3_uri
-from dogbreed_sdk.endpoints import deletion, expiry
+from dogbreed_sdk.endpoints import autoscaling, deletion, expiry
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.resources.discovery import in_parallel
 from dogbreed_sdk.resources.listing import list_resources
@@ -259,15 +259,9 @@ def _end_warm_pool(session: Session, name: str) -> None:
 def _deregister(session: Session, name: str) -> None:
     client = session.client("application-autoscaling")
     targets = client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[name])["ScalableTargets"]
+    _, endpoint, _, variant = name.split("/")  # endpoint/NAME/variant/VARIANT
     for target in targets:
-        try:
-            client.deregister_scalable_target(
-                ServiceNamespace="sagemaker", ResourceId=name, ScalableDimension=target["ScalableDimension"]
-            )
-        except ClientError as error:
-            # AWS deregisters the targets of a deleted endpoint itself, a little later.
-            if error.response["Error"]["Code"] != "ObjectNotFoundException":
-                raise
+        autoscaling.deregister(session, endpoint, variant, target["ScalableDimension"])
 
 
 _DELETIONS: Mapping[Kind, Callable[[Session, str], None]] = {

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dogbreed_sdk.aws.requests.tags import is_ours
-from dogbreed_sdk.aws.resource_tags import tags_of
+from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.resources.resource import Kind
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def find_ours(session: Session) -> list[tuple[Found, dict[str, str]]]:
     pages = in_parallel(lambda listing: list(_entries(client, listing)), _listings())
     # A job that stops while it is listed may be in two lists.
     found = list({(entry.kind, entry.name): entry for page in pages for entry in page}.values())
-    tags = in_parallel(lambda entry: tags_of(client, entry.arn), found)
+    tags = in_parallel(lambda entry: resource_tags(session, entry.arn), found)
     return [(entry, held) for entry, held in zip(found, tags, strict=True) if is_ours(held)]
 
 

@@ -16,6 +16,7 @@ from dogbreed_sdk.aws.requests.tags import EXPIRES_AT, project_tags, tag_list
 from dogbreed_sdk.resources import cleanup
 from dogbreed_sdk.resources.cleanup import CleanupPlan
 from dogbreed_sdk.resources.resource import Kind
+from tests.aws.account import RecordedSageMaker
 from tests.aws.server import AwsServer
 from tests.resources.test_listing import OURS, create_model
 from tests.script_job import start_script
@@ -164,6 +165,22 @@ class TestRun:
             "model",
             "schedule",
         ]
+
+    def test_autoscaling_ends_with_its_scalable_target(self, account: tuple[Session, RecordedSageMaker]) -> None:
+        session, _ = account
+        targets = session.client("application-autoscaling")
+        name = "endpoint/dogs/variant/AllTraffic"
+        targets.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=name,
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            MinCapacity=1,
+            MaxCapacity=4,
+        )
+        plan = CleanupPlan(session, (made("scalable-target", name),), ())
+        assert plan.run().failures == ()
+        assert targets.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+        assert plan.run().failures == ()  # it is gone
 
     @pytest.mark.extras
     def test_jobs_that_run_are_listed_and_stopped_when_asked(self, session: Session, tmp_path: Path) -> None:
