@@ -439,9 +439,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     ),
     Command("tune", "search for the best hyperparameters", commands.tune, _tune_arguments),
     Command("train", "train one model", commands.train, _train_arguments),
-    Command(
-        "plan", "show what a search and an endpoint cost on AWS", plan_command.run, _plan_arguments, where=("aws",)
-    ),
+    Command("plan", "show what a search and an endpoint cost on AWS", plan_command.run, _plan_arguments),
     Command("jobs", "list training, tuning and transform jobs, newest first", commands.jobs, _jobs_arguments),
     Command("logs", "print a job's log", commands.logs, _logs_arguments),
     Command("report", "explain what went wrong in a recorded run", report_command.run, report_command.add),

@@ -62,6 +62,11 @@ def add(command: argparse.ArgumentParser) -> None:
         default=False,
         help="measure the backbone's speed on this machine with pictures of DATA (default: use a table)",
     )
+    command.add_argument(
+        "--earlier-jobs",
+        action="store_true",
+        help="take its speed from the newest feature job here, or with --aws from one in your account",
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -69,28 +74,32 @@ def run(options: argparse.Namespace) -> Outcome:
     if training_options.warm_start(options) is not None:
         raise ConfigurationError("A plan does not look up earlier searches, which do not change the price: omit them.")
     session = Session.aws(role=options.role, bucket=options.bucket, profile=options.profile, region=options.region)
-    trainer, shared = read.trainer(options, session)
-    if options.measure:
-        note("Measuring the backbone with some of the pictures …")
-    plan = trainer.plan(
-        _dataset(options, session),
-        read.search(options.search),
-        hyperparameters=shared,
-        max_jobs=options.max_jobs,
-        max_parallel_jobs=options.max_parallel_jobs,
-        max_runtime=options.max_search_time,
-        strategy=options.strategy,
-        hyperband=training_options.hyperband(options),
-        objective=options.objective,
-        early_stopping=options.early_stopping,
-        completion=training_options.completion(options),
-        endpoint={"instance_type": options.endpoint_instance_type, "instance_count": options.endpoint_instances},
-        endpoint_hours=options.endpoint_hours,
-        region=options.region,
-        prices=options.prices,
-        live_prices=options.live_prices,
-        measure=options.measure,
-    )
+    if options.earlier_jobs and not options.aws:
+        session = Session.existing(read.root(options))
+    with session:
+        trainer, shared = read.trainer(options, session)
+        if options.measure:
+            note("Measuring the backbone with some of the pictures …")
+        plan = trainer.plan(
+            _dataset(options, session),
+            read.search(options.search),
+            hyperparameters=shared,
+            max_jobs=options.max_jobs,
+            max_parallel_jobs=options.max_parallel_jobs,
+            max_runtime=options.max_search_time,
+            strategy=options.strategy,
+            hyperband=training_options.hyperband(options),
+            objective=options.objective,
+            early_stopping=options.early_stopping,
+            completion=training_options.completion(options),
+            endpoint={"instance_type": options.endpoint_instance_type, "instance_count": options.endpoint_instances},
+            endpoint_hours=options.endpoint_hours,
+            region=options.region,
+            prices=options.prices,
+            live_prices=options.live_prices,
+            measure=options.measure,
+            earlier_jobs=options.earlier_jobs,
+        )
     width = min(shutil.get_terminal_size().columns, _MAX_WIDTH) if sys.stdout.isatty() else _MAX_WIDTH
     return Outcome(plan.to_dict(), say(*plan.to_text(width=width).split("\n")))
 

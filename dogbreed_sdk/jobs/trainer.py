@@ -359,6 +359,7 @@ class BreedTrainer:
         prices: PriceTable | str | Path | None = None,
         live_prices: bool = False,
         measure: bool = False,
+        earlier_jobs: bool = False,
     ) -> Plan:
         """What `tune`, `train` and an endpoint would send, take and cost on AWS. Nothing is created or sent.
 
@@ -388,6 +389,8 @@ class BreedTrainer:
                 permission pricing:GetProducts. If that fails, the packaged prices are used, and a note says so.
             measure: Whether a few of the pictures go through the backbone on this machine to find its speed, which
                 takes about ten seconds and needs torch. Default: the speed is from a table.
+            earlier_jobs: Whether the speed is taken from the session's newest feature job with this backbone, if there
+                is one; on AWS that needs credentials.
 
         Returns:
             The plan; print it, or use its numbers.
@@ -447,6 +450,7 @@ class BreedTrainer:
                 live_prices=live_prices,
                 endpoint_hours=endpoint_hours,
                 measure=measure,
+                earlier_jobs=earlier_jobs,
             ),
         )
 

@@ -19,6 +19,7 @@ from dogbreed_sdk.planning.costs import PriceList
 from dogbreed_sdk.planning.dataset_size import DatasetSize, UnseenDataset
 from dogbreed_sdk.planning.dry_run import DryRunSession, PlannedRequest
 from dogbreed_sdk.planning.durations import JobTime, job_time
+from dogbreed_sdk.planning.earlier_pass import earlier_pass
 from dogbreed_sdk.planning.measure import measured
 from dogbreed_sdk.planning.plan import Plan
 from dogbreed_sdk.planning.speed import BackboneSpeed
@@ -60,6 +61,7 @@ class Asked:
         live_prices: Whether AWS's Pricing API is asked.
         endpoint_hours: For how long the endpoint runs and files are stored.
         measure: Whether a pass is measured on this machine.
+        earlier_jobs: Whether a pass of the session's earlier jobs is looked up.
 
     Raises:
         ConfigurationError: The hours are negative or infinite.
@@ -71,6 +73,7 @@ class Asked:
     live_prices: bool
     endpoint_hours: float
     measure: bool
+    earlier_jobs: bool
 
     def __post_init__(self) -> None:
         if not 0 <= self.endpoint_hours < math.inf:
@@ -93,7 +96,7 @@ def plan(rehearse: Rehearsal, *, features: Features, backbone: Backbone, dataset
     configured = asked.region or configured_region(asked.session)
     region = configured or DEFAULT_REGION
     size = dataset.size if isinstance(dataset, UnseenDataset) else DatasetSize.measured(dataset)
-    speed = _speed(backbone, dataset, measure=asked.measure)
+    speed, remark = _speed(backbone, dataset, asked)
     requests = _rehearsed(rehearse, region, asked.session, features)
     table, notes = _prices(asked, region, requests)
     prices = PriceList(table, region)
@@ -122,7 +125,7 @@ def plan(rehearse: Rehearsal, *, features: Features, backbone: Backbone, dataset
         wait_seconds=waiting,
         run_seconds=running,
         speed=speed.source,
-        notes=(*_notes(configured, dataset), *work.notes(requests), *notes),
+        notes=(*_notes(configured, dataset), *work.notes(requests), *remark, *notes),
     )
 
 
@@ -160,12 +163,22 @@ def _rehearsed(rehearse: Rehearsal, region: str, session: Session, features: Fea
     return tuple(dry.requests)
 
 
-def _speed(backbone: Backbone, dataset: BreedDataset, *, measure: bool) -> BackboneSpeed:
-    if not measure:
-        return BackboneSpeed.from_table(backbone.model)
+def _speed(backbone: Backbone, dataset: BreedDataset, asked: Asked) -> tuple[BackboneSpeed, tuple[str, ...]]:
+    """The speed of the backbone, from the best source there is, and a remark if one could not be used."""
+    remark: tuple[str, ...] = ()
+    if asked.earlier_jobs:
+        try:
+            found = earlier_pass(asked.session, model=backbone.model)
+        except DogBreedError as error:
+            found, remark = None, (f"Earlier jobs could not be looked up. {error}",)
+        if found is not None:
+            return found, ()
+        remark = remark or (f"There is no earlier feature job with {backbone.model}.",)
+    if not asked.measure:
+        return BackboneSpeed.from_table(backbone.model), remark
     if isinstance(dataset, UnseenDataset):
         raise ConfigurationError("A pass can only be measured with pictures; pass the data set, or do not measure.")
-    return measured(dataset, model=backbone.model, weights=backbone.weights, views=backbone.views)
+    return measured(dataset, model=backbone.model, weights=backbone.weights, views=backbone.views), remark
 
 
 def _notes(region: str | None, dataset: BreedDataset) -> tuple[str, ...]:

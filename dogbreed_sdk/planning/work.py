@@ -13,7 +13,7 @@ from dogbreed_sdk.planning.dry_run import PlannedRequest
 
 JobKind = Literal["features", "tuning", "training"]
 
-_FEATURES_PROGRAM = "extract_features"
+FEATURES_PROGRAM = "extract_features"
 FEATURES_CHANNEL = "features"
 
 
@@ -135,7 +135,7 @@ def _training_job(request: Mapping[str, Any]) -> PlannedJobs:
     given = _decoded(request["HyperParameters"])
     program = str(given.get(container.PROGRAM_HYPERPARAMETER, ""))
     return PlannedJobs(
-        kind="features" if _FEATURES_PROGRAM in program else "training",
+        kind="features" if FEATURES_PROGRAM in program else "training",
         count=1,
         parallel=1,
         hyperparameters=given,
