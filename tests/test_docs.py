@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from dogbreed_sdk import (
+    BreedClassifier,
+    BreedDataset,
+    BreedTrainer,
+    Deployment,
+    Session,
+    TrainingJob,
+    TuningJob,
+    deploy,
+)
+from dogbreed_sdk.cli.parser import parse
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,3 +88,26 @@ def _anchors(document: Path) -> set[str]:
     """The anchors that GitHub gives to headings."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+AWS = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", AWS, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("dogbreed ")])
+def test_commands_for_aws_are_commands(line: str) -> None:
+    """They parse, options included; what they do is tested where they are defined."""
+    parse(shlex.split(line)[1:])
+
+
+def test_python_for_aws_uses_what_exists() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", AWS, re.DOTALL)
+    [flow] = [block for block in blocks if "import" in block]
+    exec(compile(flow.split("\n\n")[0], "aws.md", "exec"), {})
+    called = set(re.findall(r"\b(?:trainer|tuning|job|deployment|classifier|dataset)\.(\w+)", "".join(blocks)))
+    kinds = (BreedTrainer, TuningJob, TrainingJob, Deployment, BreedClassifier, BreedDataset)
+    assert called
+    assert [name for name in called if not any(hasattr(kind, name) for kind in kinds)] == []
+    given = set(re.findall(r"(\w+)=", "".join(blocks)))
+    functions = (Session.aws, BreedTrainer.__init__, BreedTrainer.tune, deploy)
+    assert given <= {name for function in functions for name in inspect.signature(function).parameters}
