@@ -354,7 +354,7 @@ class BreedTrainer:
         early_stopping: bool = False,
         completion: CompletionCriteria | None = None,
         endpoint: DeployOptions | None = None,
-        endpoint_hours: float = defaults.HOURS_PER_MONTH,
+        endpoint_hours: float | None = None,
         region: str | None = None,
         prices: PriceTable | str | Path | None = None,
         live_prices: bool = False,
@@ -380,7 +380,8 @@ class BreedTrainer:
             early_stopping: As for `tune`.
             completion: As for `tune`.
             endpoint: The keyword arguments of `dogbreed_sdk.deploy`, such as ``{"instance_type": "ml.c5.large"}``.
-            endpoint_hours: For how long the endpoint runs and files are stored. Default: 730, a month.
+            endpoint_hours: For how long the endpoint runs and files are stored. Default: the endpoint's ``ttl``, else
+                730, a month.
             region: For example ``eu-central-1``. Default: that of the session or of the AWS configuration, else
                 us-east-1, and a note says so.
             prices: Prices to use before the packaged ones: a `PriceTable`, or the path of a CSV file as
@@ -448,7 +449,7 @@ class BreedTrainer:
                 region=region,
                 prices=prices,
                 live_prices=live_prices,
-                endpoint_hours=endpoint_hours,
+                endpoint_hours=planner.hours(endpoint_hours, (endpoint or {}).get("ttl")),
                 measure=measure,
                 earlier_jobs=earlier_jobs,
             ),

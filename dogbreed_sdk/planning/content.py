@@ -27,7 +27,7 @@ class PlanContent:
         usd_without_features: The price if each job ran the backbone in every epoch, as training loops usually do.
         wait_seconds: How long the jobs would wait for instances, one after another; not charged.
         run_seconds: How long the jobs would run, one after another except for parallel trials.
-        speed: Where the times are from, as a clause.
+        speed: Where the backbone's speed is from.
         notes: What else to know about the numbers.
     """
 

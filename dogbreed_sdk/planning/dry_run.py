@@ -117,11 +117,13 @@ class DryRunSession(Session):
 
     def _answer(self, model: OperationModel, **_: object) -> tuple[object, dict[str, Any]]:
         """An answer in place of AWS's; botocore then sends nothing."""
+        if model.service_model.service_name == "s3":
+            # `storage` pretends; what is left are configuration files on S3, which must not be taken for empty.
+            return _refusal(403, "AccessDenied", "A plan reads nothing from S3.")
         content = self._described(model.name) if model.name.startswith("Describe") else _nothing(model)
-        status = 400 if content is None else 200
         if content is None:
-            content = {"Error": {"Code": "ValidationException", "Message": "Could not find it."}}
-        return _Received(status), {**content, "ResponseMetadata": {"HTTPStatusCode": status}}
+            return _refusal(400, "ValidationException", "Could not find it.")
+        return _Received(200), {**content, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _described(self, operation: str) -> dict[str, Any] | None:
         """What was created last, in its final state; None if nothing was."""
@@ -150,6 +152,11 @@ class DryRunSession(Session):
 
     def _artifact(self, request: Mapping[str, Any]) -> str:
         return join(self.base_uri, "jobs", str(request.get("TrainingJobName", "")), "output", "model.tar.gz")
+
+
+def _refusal(status: int, code: str, message: str) -> tuple[object, dict[str, Any]]:
+    error = {"Code": code, "Message": message}
+    return _Received(status), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
 def _running(variant: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,16 +56,21 @@ def _measured(root: Path, model: str, weights: str, views: str) -> BackboneSpeed
 
 
 def _run(request: dict[str, object]) -> dict[str, float]:
-    ended = subprocess.run(
-        [sys.executable, "-m", "dogbreed_sdk.planning.measured_pass"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        # Instances are compared by their cores, so a GPU of this machine must not help.
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dogbreed_sdk.planning.measured_pass"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            # Instances are compared by their cores, so a GPU of this machine must not help.
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(
+            f"A pass over {PICTURES} pictures took longer than {_TIMEOUT_SECONDS} s here. Plan without measuring."
+        ) from error
     if ended.returncode != 0:
         why = ended.stderr.strip().splitlines() or [f"the process ended with status {ended.returncode}"]
         raise ConfigurationError(f"A pass over the pictures could not be measured: {why[-1]}")

@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError
 
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import SOURCES, PriceTable
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -78,6 +80,13 @@ class Asked:
     def __post_init__(self) -> None:
         if not 0 <= self.endpoint_hours < math.inf:
             raise ConfigurationError(f"endpoint_hours is {self.endpoint_hours}; it must be 0 or more.")
+
+
+def hours(given: float | None, ttl: Duration | None) -> float:
+    """For how long an endpoint runs: as given, else until it expires, else a month."""
+    if given is not None:
+        return given
+    return defaults.HOURS_PER_MONTH if ttl is None else duration_seconds(ttl, name="ttl") / 3600
 
 
 def plan(rehearse: Rehearsal, *, features: Features, backbone: Backbone, dataset: BreedDataset, asked: Asked) -> Plan:

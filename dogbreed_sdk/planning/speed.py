@@ -40,7 +40,7 @@ class BackboneSpeed:
         forward_seconds: One core computes the features of one view of a picture in this time.
         gpu_giga_flop: Work of one view for a GPU, at the efficiency that is expected, in 10^9 operations of its peak.
         uncertainty: The true time is expected between this factor below and above.
-        source: Where the numbers are from, as a clause.
+        source: Where the numbers are from, as the end of "the speed is from …".
     """
 
     backbone: str
@@ -69,7 +69,7 @@ class BackboneSpeed:
             forward_seconds=macs / _CORE_GIGA_MACS_PER_SECOND,
             gpu_giga_flop=gpu_work(macs),
             uncertainty=_TABLE_UNCERTAINTY,
-            source=f"a table of backbones; not measured ({macs:g} billion multiply-adds per picture)",
+            source=f"a table ({macs:g} billion multiply-adds per picture), not measured",
         )
 
 

@@ -74,7 +74,7 @@ def usd(amount: float) -> str:
 def _comparisons(plan: PlanContent) -> Iterator[str]:
     least, most = plan.usd_range
     without = plan.usd_without_shared_features - plan.usd
-    yield f"Likely between {usd(least)} and {usd(most)} USD: times are estimated from {plan.speed}."
+    yield f"Likely between {usd(least)} and {usd(most)} USD: the backbone's speed is from {plan.speed}."
     if without > 0:
         yield (
             f"Without shared features {usd(plan.usd_without_shared_features)} USD, {usd(without)} more: each job would "
@@ -97,8 +97,8 @@ def _remarks(plan: PlanContent) -> Iterator[str]:
     if endpoint is not None and endpoint.usd > plan.usd * _DOMINANT_SHARE and endpoint.usd_per_hour:
         yield (
             f"The endpoint is {endpoint.usd / plan.usd:.0%} of the total. It costs {endpoint.usd_per_hour:.4g} USD per "
-            "hour and instance until it is deleted, used or not. Delete it when you have finished; a serverless "
-            "endpoint costs nothing while idle, and batch transform needs no endpoint."
+            "hour and instance until it is deleted, used or not. Let it expire (ttl), or delete it when you have "
+            "finished. A serverless endpoint costs nothing while idle, and batch transform needs no endpoint."
         )
     yield from plan.notes
     yield (

@@ -235,6 +235,8 @@ def test_more_trials_longer_endpoints_and_serverless_ones(plan: Plan) -> None:
     assert usd(other)["tuning"] == pytest.approx(2 * usd(plan)["tuning"])
     assert usd(other)["endpoint"] == pytest.approx(0.23)
     assert "up to 12 trials, 4 at a time" in str(other)
+    expiring = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"ttl": "2h"})
+    assert usd(expiring)["endpoint"] == pytest.approx(0.23)
     serverless = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"serverless_memory_mb": 2048})
     assert usd(serverless)["endpoint"] == 0
     assert "serverless, 2048 MB: nothing while idle" in str(serverless)
