@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.local import LocalSageMaker
+    from dogbreed_sdk.monitoring.answers import Baseline
+    from dogbreed_sdk.monitoring.report import MonitorReport, monitor
     from dogbreed_sdk.planning.dataset_size import DatasetSize
     from dogbreed_sdk.planning.plan import Plan
     from dogbreed_sdk.predictions import BreedScore, Prediction
@@ -69,6 +71,7 @@ _HOMES = {
     "AsyncBreedClassifier": "client.async_classifier",
     "Asynchronous": "endpoints.kinds",
     "Autoscaling": "aws.requests.autoscaling",
+    "Baseline": "monitoring.answers",
     "BreedClassifier": "client.classifier",
     "BreedDataset": "datasets.dataset",
     "BreedScore": "predictions",
@@ -101,6 +104,7 @@ _HOMES = {
     "LabelMap": "labels",
     "LocalSageMaker": "local",
     "ModelError": "errors",
+    "MonitorReport": "monitoring.report",
     "PayloadTooLargeError": "errors",
     "Plan": "planning.plan",
     "Prediction": "predictions",
@@ -111,6 +115,7 @@ _HOMES = {
     "Resource": "resources.resource",
     "ResourceList": "resources.resource",
     "Rollout": "aws.requests.updates",
+    "Serverless": "endpoints.kinds",
     "Session": "session",
     "Spot": "jobs.job_options",
     "ThrottledError": "errors",
@@ -124,6 +129,7 @@ _HOMES = {
     "evaluate": "endpoints.evaluation",
     "list_resources": "resources.listing",
     "plan_cleanup": "resources.cleanup",
+    "monitor": "monitoring.report",
     "transform": "jobs.batch_transform",
 }
 
@@ -132,6 +138,7 @@ __all__ = [
     "AsyncBreedClassifier",
     "Asynchronous",
     "Autoscaling",
+    "Baseline",
     "BreedClassifier",
     "BreedDataset",
     "BreedScore",
@@ -164,6 +171,7 @@ __all__ = [
     "LabelMap",
     "LocalSageMaker",
     "ModelError",
+    "MonitorReport",
     "PayloadTooLargeError",
     "Plan",
     "Prediction",
@@ -187,6 +195,7 @@ __all__ = [
     "evaluate",
     "list_resources",
     "plan_cleanup",
+    "monitor",
     "transform",
 ]
 

@@ -37,6 +37,7 @@ PURE = (
     "planning/steps.py",
     "planning/text.py",
     "planning/work.py",
+    "monitoring/statistics.py",
     "predictions.py",
     "_util/tracebacks.py",
 )
@@ -50,6 +51,7 @@ LAYERS = (
     ("cli",),
     ("service",),
     ("",),  # dogbreed_sdk itself: the public names
+    ("monitoring",),
     ("debugging", "doctor"),
     ("jobs", "resources"),
     ("planning",),

@@ -159,7 +159,7 @@ def evaluate(
     """
     dataset = data if isinstance(data, BreedDataset) else BreedDataset.open(data)
     pictures = dataset.pictures(split if dataset.folders else None)
-    outcomes = _classify_all(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
+    outcomes = classify_all(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
     truths, predictions, errors = [], [], []
     for picture, outcome in zip(pictures, outcomes, strict=True):
         if isinstance(outcome, DogBreedError):
@@ -182,13 +182,19 @@ def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
         return None
 
 
-def _classify_all(
+def classify_all(
     classifier: Classifier,
     pictures: Sequence[LabeledPicture],
     *,
     max_concurrency: int,
     progress: Progress | None,
 ) -> list[Prediction | DogBreedError]:
+    """Classifies pictures; one result or error per picture, in order.
+
+    Raises:
+        DogBreedError: The first ten pictures all failed although they are not broken; it is the first one's error.
+    """
+
     def classify(picture: LabeledPicture) -> Prediction | DogBreedError:
         try:
             return classifier.classify(picture.path, top_k=_TOP_K)

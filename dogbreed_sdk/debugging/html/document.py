@@ -84,18 +84,52 @@ def document(report: ReportContent) -> bytes:
 def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
     charts: Charts = {}
     body = _body(report, judged, charts, detail)
-    script = _asset("charts.js") + _asset("report.js")
-    style = _asset("report.css")
-    filled = Template(_asset("report.html")).substitute(
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
-        "form-action 'none'",
-        title=element("title", f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}"),
-        style=style,
+    return filled_page(
+        brand="Debug report",
+        title=f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}",
         navigation=_navigation(),
         body=body,
-        data=_embedded(charts),
-        script=script,
         footer=_footer(report),
+        script=_asset("charts.js") + _asset("report.js"),
+        data=_embedded(charts),
+    )
+
+
+def filled_page(
+    *,
+    brand: str,
+    title: str,
+    navigation: Markup,
+    body: Markup,
+    footer: Markup,
+    script: str = "",
+    data: str = "{}",
+    extra_style: str = "",
+) -> bytes:
+    """A page in the reports' style, encoded as UTF-8. It loads nothing, and shows pictures only from data: URLs.
+
+    Args:
+        brand: What kind of report it is.
+        title: The document's title.
+        navigation: Links to the sections.
+        body: The sections.
+        footer: The last lines.
+        script: The page's script; its hash allows it.
+        data: JSON for the script.
+        extra_style: Style sheet beside that of all reports.
+    """
+    style = _asset("report.css") + extra_style
+    filled = Template(_asset("report.html")).substitute(
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'",
+        brand=brand,
+        title=element("title", title),
+        style=style,
+        navigation=navigation,
+        body=body,
+        data=data,
+        script=script,
+        footer=footer,
     )
     return filled.encode("utf-8")
 

@@ -1,0 +1,82 @@
+"""The command ``monitor``: have an endpoint's answers moved away from those on the validation split?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util import optional
+from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.argument_types import data_place
+from dogbreed_sdk.cli.output import Outcome, counter, say
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.monitoring.answers import Baseline
+    from dogbreed_sdk.monitoring.report import MonitorReport
+
+_SHOWN_CLASSES = 3
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed monitor``."""
+    command.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint; it must capture data")
+    command.add_argument(
+        "--dataset", type=data_place, metavar="DIR", help="data set whose valid split is classified to compare with"
+    )
+    command.add_argument("--baseline", type=Path, metavar="FILE", help="compare with what --save-baseline wrote")
+    command.add_argument("--save-baseline", type=Path, metavar="FILE", help="keep the answers on the valid split")
+    command.add_argument("--since", default="7d", metavar="TIME", help="how far back: 12h, 7d (default: 7d)")
+    command.add_argument("--alpha", type=float, metavar="SHARE", help="share of false alarms (default: 0.01)")
+    command.add_argument("--output", type=Path, metavar="FILE", help="write the report as one HTML page")
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Reports whether the answers have moved; the command succeeds whatever the report says."""
+    if (options.dataset is None) == (options.baseline is None):
+        raise ConfigurationError("Pass --dataset DIR, or --baseline FILE that --save-baseline has written.")
+    optional.require({"local": ["numpy"]}, purpose="compare answers")
+    from dogbreed_sdk.monitoring import page  # noqa: PLC0415 - needs numpy
+    from dogbreed_sdk.monitoring import report as monitoring  # noqa: PLC0415
+
+    with read.sagemaker(options) as session:
+        deployment = Deployment(options.endpoint, session)
+        baseline = _baseline(options, deployment)
+        if options.save_baseline is not None:
+            baseline.save(options.save_baseline)
+        alpha = monitoring.ALPHA if options.alpha is None else options.alpha
+        report = monitoring.monitor(deployment, baseline, since=options.since, alpha=alpha)
+    written = None if options.output is None else page.write_html(report, options.output)
+    document = {**report.to_dict(), "html": None if written is None else str(written)}
+    return Outcome(document, say(*_lines(report), *([] if written is None else [f"wrote {written}"])))
+
+
+def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
+    from dogbreed_sdk.monitoring.answers import Baseline  # noqa: PLC0415 - as above
+
+    if options.baseline is not None:
+        return Baseline.load(options.baseline)
+    dataset = BreedDataset.open(options.dataset, session=deployment.session)
+    with deployment.classifier() as classifier, counter("pictures classified") as progress:
+        return Baseline.classify(classifier, dataset, max_concurrency=defaults.MANY_CONCURRENCY, progress=progress)
+
+
+def _lines(report: MonitorReport) -> list[str]:
+    from dogbreed_sdk.monitoring.page import headline  # noqa: PLC0415 - as above
+
+    lines = [headline(report), f"{report.answers:,} answers, compared with {len(report.baseline.answers):,}"]
+    for test in report.tests:
+        lines.append(
+            f"{test.question}: moved by {test.effect:.1%}, by chance rarely more than {test.by_chance:.1%} "
+            f"(p = {test.p_value:.2g})"
+        )
+    if report.verdict == "shift":
+        lines += [
+            f"{each.label}: {each.before:.1%} of the answers before, {each.now:.1%} now"
+            for each in report.classes[:_SHOWN_CLASSES]
+        ]
+    return lines

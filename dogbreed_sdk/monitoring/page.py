@@ -1,0 +1,241 @@
+"""The monitor's report as one HTML page, in the style of the debug report: no network, no script."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dogbreed_sdk._version import __version__
+from dogbreed_sdk.debugging.formatting import clipped, joined, percent, points
+from dogbreed_sdk.debugging.html.document import filled_page
+from dogbreed_sdk.debugging.html.drawings import bar, histogram
+from dogbreed_sdk.debugging.html.markup import Child, Markup, element, inner, table
+from dogbreed_sdk.debugging.html.sections import empty, section, verdict_section
+from dogbreed_sdk.debugging.verdict import Point, Verdict
+from dogbreed_sdk.labels import display_name
+from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
+from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
+from training_scripts._util.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.monitoring.answers import Answer, Seen
+
+_SECTIONS = (("mix", "Answers"), ("confidence", "Confidence"), ("unusual", "Unusual"), ("counted", "Counted"))
+_TITLES: dict[Question, str] = {
+    "mix": "The mix of answers",
+    "confidence": "The confidence",
+    "rejections": "The rejection rate",
+}
+_EFFECTS: dict[Question, str] = {
+    "mix": "of the answers moved to other classes",
+    "confidence": "is the largest difference of the cumulative distributions",
+    "rejections": "is the difference of the rates",
+}
+_MAX_CLASSES = 60
+_BINS = 20
+_PICTURE_PIXELS = 240
+# Larger captured pictures are not decoded: a page should not take minutes, or all memory.
+_MAX_PIXELS = 40_000_000
+_STYLE = """
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
+.pictures figure { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; overflow: hidden; }
+.pictures img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
+.pictures .none { display: grid; place-items: center; aspect-ratio: 1; color: var(--soft); background: var(--track); }
+.pictures figcaption { padding: 0.6rem 0.8rem; font-size: 0.875rem; overflow-wrap: anywhere; }
+.pictures small { display: block; color: var(--soft); }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1.5rem; }
+.shares td:nth-child(n+5) { width: 9rem; }
+"""
+
+
+def write_html(report: MonitorReport, path: str | os.PathLike[str]) -> Path:
+    """Writes the report as one HTML page, with pictures of the most unusual requests if they were captured."""
+    written = Path(path)
+    write_atomically(written, document(report))
+    return written
+
+
+def document(report: MonitorReport) -> bytes:
+    """The HTML page, encoded as UTF-8."""
+    verdict = _verdict(report)
+    body = inner(
+        [
+            element("p", _about(report), class_="about"),
+            verdict_section(verdict, ""),
+            _mix_section(report),
+            _confidence_section(report),
+            _unusual_section(report),
+            _counted_section(report),
+        ]
+    )
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return filled_page(
+        brand="Monitor",
+        title=f"{verdict.headline} · {report.endpoint_name}",
+        navigation=inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS]),
+        body=body,
+        footer=inner([f"dogbreed-sdk {__version__}, {made}."]),
+        extra_style=_STYLE,
+    )
+
+
+def _about(report: MonitorReport) -> Markup:
+    return inner(
+        [
+            element("b", f"endpoint {report.endpoint_name}"),
+            element("span", f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC"),
+            element("span", f"at most {percent(report.alpha)} false alarms"),
+        ]
+    )
+
+
+def headline(report: MonitorReport) -> str:
+    """The verdict in one sentence."""
+    if report.verdict == "too few answers":
+        few = min(report.answers, len(report.baseline.answers))
+        return f"Too few answers to tell a shift from chance: {few}, and {LEAST_ANSWERS} are needed."
+    moved = [_TITLES[test.question] for test in report.tests if test.is_shift]
+    if not moved:
+        return "The answers have not moved by more than chance."
+    words = joined([moved[0], *(each[0].lower() + each[1:] for each in moved[1:])])
+    return f"{words} {'has' if len(moved) == 1 else 'have'} moved by more than chance."
+
+
+def _verdict(report: MonitorReport) -> Verdict:
+    first = next((test for test in report.tests if test.is_shift), None)
+    levels = {"shift": "hint", "no shift": "well", "too few answers": "unknown"}
+    numbers = [
+        ("answers", f"{report.answers:,}", "captured, and counted"),
+        ("baseline", f"{len(report.baseline.answers):,}", "on the validation split"),
+    ]
+    rates = report.rejection_rates()
+    if rates is not None:
+        numbers.append(("rejected", percent(rates[1]), f"{percent(rates[0])} on the validation split"))
+    return Verdict(
+        level=levels[report.verdict],
+        headline=headline(report),
+        points=tuple(_point(test, test is first) for test in report.tests),
+        numbers=tuple(numbers),
+    )
+
+
+def _point(test: ShiftTest, advised: bool) -> Point:
+    shown = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
+    return Point(
+        title=f"{_TITLES[test.question]} {'has moved' if test.is_shift else 'has not moved by more than chance'}",
+        where=shown,
+        message=f"{percent(test.effect)} {_EFFECTS[test.question]}; with this many answers, chance alone rarely "
+        f"exceeds {percent(test.by_chance)}.",
+        advice="Look at the unusual pictures below: they show what has changed." if advised else "",
+    )
+
+
+def _mix_section(report: MonitorReport) -> Markup:
+    shown = report.classes[:_MAX_CLASSES]
+    if not report.answers:
+        return section("mix", "Answers", empty("No captured answers count."))
+    highest = max(max(each.before, each.now) for each in shown) or 1.0
+    rows: list[list[Child]] = [
+        [
+            each.label,
+            percent(each.before),
+            percent(each.now),
+            ("+" if each.change > 0 else "") + points(each.change),
+            bar(each.before / highest, label=f"before: {percent(each.before)}"),
+            bar(each.now / highest, label=f"now: {percent(each.now)}", look=1),
+        ]
+        for each in shown
+    ]
+    head = ("Class", "Before", "Now", "Change", "Validation split", "Captured")
+    more = len(report.classes) - len(shown)
+    return section(
+        "mix",
+        "Answers",
+        table(head, rows, numeric=(1, 2, 3), class_="shares"),
+        element("p", f"{more} classes with smaller changes are not shown.", class_="quiet") if more else None,
+        lead="How often each class was the answer; the largest changes first.",
+    )
+
+
+def _confidence_section(report: MonitorReport) -> Markup:
+    now = [seen.answer for seen in report.captured.seen]
+    if not now:
+        return section("confidence", "Confidence", empty("No captured answers count."))
+    pair = [_histogram("Validation split", report.baseline.answers), _histogram("Captured", now)]
+    lead = "The probability of the class that was the answer."
+    return section("confidence", "Confidence", element("div", pair, class_="pair"), lead=lead)
+
+
+def _histogram(title: str, answers: Sequence[Answer]) -> Markup:
+    values, edges = np.histogram([each.probability for each in answers], bins=_BINS, range=(0.0, 1.0))
+    drawn = histogram(values.tolist(), edges.tolist(), label=f"{title}: confidence", unit=percent)
+    return element("div", element("p", f"{title}, {len(answers):,} answers", class_="caption"), drawn)
+
+
+def _unusual_section(report: MonitorReport) -> Markup:
+    if not report.unusual:
+        return section("unusual", "Unusual", empty("No captured answers count."))
+    lead = "The captured pictures that resemble the classes least, or of which the model is least sure."
+    pictures = element("div", [_figure(seen) for seen in report.unusual], class_="pictures")
+    return section("unusual", "Unusual", pictures, lead=lead)
+
+
+def _figure(seen: Seen) -> Markup:
+    answer = seen.answer
+    source = _thumbnail(seen.picture)
+    shown = (
+        element("div", "not captured" if seen.picture is None else "cannot be shown", class_="none")
+        if source is None
+        else element("img", src=source, alt=f"classified as {display_name(answer.class_folder)}")
+    )
+    rejected = ", rejected" if answer.rejected else ""
+    return element(
+        "figure",
+        shown,
+        element(
+            "figcaption",
+            f"{clipped(display_name(answer.class_folder), 80)} ({answer.probability:.0%}{rejected})",
+            element("small", f"{seen.time:%Y-%m-%d %H:%M} UTC, {clipped(seen.variant, 63)}"),
+        ),
+    )
+
+
+def _thumbnail(picture: bytes | None) -> str | None:
+    """A picture as a data: URL of a small JPEG that is drawn anew: the page has no byte of what clients sent."""
+    if picture is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                return None
+            image.draft("RGB", (2 * _PICTURE_PIXELS, 2 * _PICTURE_PIXELS))
+            small = image.convert("RGB")
+            small.thumbnail((_PICTURE_PIXELS, _PICTURE_PIXELS))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        return None
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+
+
+def _counted_section(report: MonitorReport) -> Markup:
+    captured = report.captured
+    rows: list[list[Child]] = [
+        ["counted", f"{report.answers:,}", "answers of the baseline's model to different pictures"],
+        ["repeated", f"{captured.repeated:,}", "the same picture again: it counts once"],
+        ["validation", f"{captured.validation:,}", "pictures of the validation split itself"],
+        ["other models", f"{captured.other_models:,}", "answers before an update, or of a canary"],
+        ["unreadable", f"{captured.unreadable:,}", "no response was captured, or it is not a prediction"],
+    ]
+    lead = "Which captured requests were compared. The tests assume that pictures do not depend on each other."
+    return section(
+        "counted", "Counted", table(("Requests", "Number", ""), rows, numeric=(1,), class_="plain"), lead=lead
+    )
