@@ -115,7 +115,6 @@ _HOMES = {
     "Resource": "resources.resource",
     "ResourceList": "resources.resource",
     "Rollout": "aws.requests.updates",
-    "Serverless": "endpoints.kinds",
     "Session": "session",
     "Spot": "jobs.job_options",
     "ThrottledError": "errors",
@@ -194,8 +193,8 @@ __all__ = [
     "deploy",
     "evaluate",
     "list_resources",
-    "plan_cleanup",
     "monitor",
+    "plan_cleanup",
     "transform",
 ]
 
