@@ -8,12 +8,13 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from botocore.exceptions import WaiterError
 from PIL import Image
 
 from dogbreed_sdk import (
+    Asynchronous,
     BreedClassifier,
     BreedDataset,
     BreedTrainer,
@@ -25,6 +26,8 @@ from dogbreed_sdk import (
     JobFailedError,
     JobStoppedError,
     LabelMap,
+    Prediction,
+    Serverless,
     Session,
     TrainingJob,
     TuningJob,
@@ -34,7 +37,6 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
-from tests.local.transform.conftest import create_request
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
@@ -115,33 +117,43 @@ def test_every_form_of_one_picture_gets_one_answer(workshop: Workshop, deploymen
     assert all(answer.probability == pytest.approx(answers[0].probability, abs=1e-5) for answer in answers)
 
 
-def test_a_batch_transform_job_writes_what_the_endpoint_answers(
+@pytest.mark.parametrize(
+    "kind",
+    [{"asynchronous": Asynchronous()}, {"serverless": Serverless(2048)}],
+    ids=["asynchronous", "serverless"],
+)
+def test_every_kind_of_endpoint_gives_the_same_predictions(
+    workshop: Workshop, deployment: Deployment, kind: dict[str, Any]
+) -> None:
+    pictures = [picture.path for picture in workshop.dataset.pictures("test")][::4]
+    expected = list(deployment.classifier().classify_many(pictures))
+    with workshop.job.deploy(progress=no_progress, **kind) as other:
+        found = list(other.classifier().classify_many(pictures))
+    assert [each.label for each in found] == [each.label for each in expected]
+    assert [each.probability for each in found] == pytest.approx([each.probability for each in expected], abs=1e-4)
+
+
+def test_a_batch_transform_job_has_the_predictions_of_the_endpoint(
     workshop: Workshop, deployment: Deployment, tmp_path: Path
 ) -> None:
-    pictures, sagemaker = workshop.dataset.pictures("test"), workshop.session.client("sagemaker")
-    for picture in pictures:
-        shutil.copy(picture.path, tmp_path / f"{picture.path.parent.name}-{picture.path.name}")
+    pictures = {f"{each.class_folder}-{each.path.name}": each.path for each in workshop.dataset.pictures("test")}
+    for name, path in pictures.items():
+        shutil.copy(path, tmp_path / name)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
-    config = sagemaker.describe_endpoint(EndpointName=deployment.endpoint_name)["EndpointConfigName"]
-    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
-    request = create_request(tmp_path, tmp_path / "out", "pictures", ContentType="image/jpeg")
-    sagemaker.create_transform_job(**{**request, "ModelName": variant["ModelName"]})
-    with pytest.raises(WaiterError):
-        sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
-            TransformJobName="pictures", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
-        )
-    reason = sagemaker.describe_transform_job(TransformJobName="pictures")["FailureReason"]
-    assert reason.startswith(f"ClientError: See job logs for more information. 1 of {len(pictures) + 1} objects failed")
-    assert "broken.jpg: ClientError: 4" in reason
-    assert len(list((tmp_path / "out").iterdir())) == len(pictures)
-    for picture in pictures:
-        answer = workshop.session.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=deployment.endpoint_name, ContentType="image/jpeg", Body=picture.path.read_bytes()
-        )
-        [expected] = json.loads(answer["Body"].read())
-        output = tmp_path / "out" / f"{picture.path.parent.name}-{picture.path.name}.out"
+    job = workshop.job.transform(tmp_path)
+    with pytest.raises(JobFailedError, match=rf"1 of {len(pictures) + 1} objects failed"):
+        job.wait(progress=no_progress)
+    results = dict(job.predictions(on_error="return", top_k=3))
+    assert "broken.jpg has no prediction: ClientError: 4" in str(results.pop("broken.jpg"))
+    assert results.keys() == pictures.keys()
+    classifier = deployment.classifier()
+    for name, result in results.items():
+        expected = classifier.classify(pictures[name], top_k=3)
+        assert isinstance(result, Prediction)
+        assert (result.class_folder, result.model_id) == (expected.class_folder, expected.model_id)
         # The sums of a batch may be in another order.
-        assert json.loads(output.read_bytes()) == [pytest.approx(expected, abs=1e-4)]
+        assert result.probability == pytest.approx(expected.probability, abs=1e-4)
+    job.delete()
 
 
 def test_old_clients_get_one_plain_score_a_class(workshop: Workshop, deployment: Deployment) -> None:

@@ -95,8 +95,6 @@ class RecordedSageMaker:
                 }
             created = self.sent("CreateHyperParameterTuningJob")[-1]
             return {**created, "HyperParameterTuningJobStatus": "InProgress", "CreationTime": now}
-        if operation == "ListTags":
-            return {"Tags": []}
         if operation in EMPTY_LISTS:
             return {EMPTY_LISTS[operation]: []}
         if operation == "DescribeModel":
