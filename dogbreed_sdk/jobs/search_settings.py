@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
     from types_boto3_sagemaker.type_defs import HyperParameterTrainingJobDefinitionOutputTypeDef
 
-    from dogbreed_sdk.aws.requests.training import JobSettings
+    from dogbreed_sdk.jobs.infrastructure import Infrastructure
     from dogbreed_sdk.session import Session
 
 # API reference, ResourceLimits: two minutes to half a year.
@@ -102,7 +102,7 @@ def with_epochs(
     return Hyperband(min_epochs=hyperband.min_epochs, max_epochs=hyperband.max_epochs or most)
 
 
-def check_parents(search: SearchSettings, settings: JobSettings, session: Session) -> None:
+def check_parents(search: SearchSettings, infrastructure: Infrastructure, session: Session) -> None:
     """Checks that the parents of a warm start exist, have ended, and go with the new search.
 
     Raises:
@@ -123,7 +123,7 @@ def check_parents(search: SearchSettings, settings: JobSettings, session: Sessio
                 f"The search is to {ours[0].lower()} {ours[1]}, and tuning job {name} is to "
                 f"{objective['Type'].lower()} {objective['MetricName']}: a warm start needs the same objective."
             )
-        different = _different_settings(settings, described.get("TrainingJobDefinition"))
+        different = _different_settings(infrastructure, described.get("TrainingJobDefinition"))
         if different:
             raise ConfigurationError(
                 f"Tuning job {name} was started with another {' and '.join(different)}: a warm start needs the same."
@@ -131,7 +131,7 @@ def check_parents(search: SearchSettings, settings: JobSettings, session: Sessio
 
 
 def _different_settings(
-    settings: JobSettings, parent: HyperParameterTrainingJobDefinitionOutputTypeDef | None
+    infrastructure: Infrastructure, parent: HyperParameterTrainingJobDefinitionOutputTypeDef | None
 ) -> list[str]:
     """The settings that SageMaker wants to be the same, and that differ.
 
@@ -140,11 +140,12 @@ def _different_settings(
     if parent is None:
         return []
     retry = parent.get("RetryStrategy")
+    options = infrastructure.options
     pairs = {
-        "environment": (dict(settings.environment), parent.get("Environment") or {}),
-        "retries": (settings.retries, retry["MaximumRetryAttempts"] if retry else 0),
-        "network_isolation": (settings.network_isolation, parent.get("EnableNetworkIsolation", False)),
-        "encrypt_traffic": (settings.encrypt_traffic, parent.get("EnableInterContainerTrafficEncryption", False)),
+        "environment": (dict(infrastructure.environment), parent.get("Environment") or {}),
+        "retries": (options.retries, retry["MaximumRetryAttempts"] if retry else 0),
+        "network_isolation": (options.network_isolation, parent.get("EnableNetworkIsolation", False)),
+        "encrypt_traffic": (options.encrypt_traffic, parent.get("EnableInterContainerTrafficEncryption", False)),
     }
     return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 

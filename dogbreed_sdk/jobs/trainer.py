@@ -11,36 +11,31 @@ from typing import TYPE_CHECKING, Literal
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
-from dogbreed_sdk.aws.errors import translated
-from dogbreed_sdk.aws.requests import names, training, tuning
+from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
-from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, JobError
-from dogbreed_sdk.jobs import isolation, source, stored_features
+from dogbreed_sdk.jobs import isolation
 from dogbreed_sdk.jobs.infrastructure import Infrastructure
 from dogbreed_sdk.jobs.job import is_unknown
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
-from dogbreed_sdk.jobs.managed_debugger import Debugger, refusal_explained
+from dogbreed_sdk.jobs.job_starter import FeatureSource, JobStarter
+from dogbreed_sdk.jobs.managed_debugger import Debugger
 from dogbreed_sdk.jobs.search_ranges import checked_ranges
 from dogbreed_sdk.jobs.search_settings import check_parents, search_settings, with_epochs
 from dogbreed_sdk.jobs.trainer_hyperparameters import TrainerHyperparameters
 from dogbreed_sdk.jobs.training_data import checked_dataset
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
-from dogbreed_sdk.jobs.upload_progress import upload_progress
 from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 from training_scripts.data.split_folders import SPLITS
-from training_scripts.training import metrics
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
 
     from dogbreed_sdk.aws.prices import PriceTable
-    from dogbreed_sdk.aws.requests.debugging import DebuggingMembers
-    from dogbreed_sdk.aws.requests.training import JobSettings
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, WarmStart
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.planning.dataset_size import DatasetSize
@@ -48,8 +43,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.planning.plan import Plan
 
 _WEIGHTS_BY_NAME = ("pretrained", "none")
-
-FeatureSource = Literal["stored", "in-job", "off"]
 
 
 class BreedTrainer:
@@ -127,16 +120,12 @@ class BreedTrainer:
         if features not in ("stored", "in-job", "off"):
             raise ConfigurationError(f"features is {features!r}; use 'stored', 'in-job' or 'off'.")
         self.session = session or Session.default()
-        self._features = features
-        self._weights = _weights_file(weights)
+        self._weights = str(weights)
+        file = _weights_file(weights)
         self._hyperparameters = TrainerHyperparameters(
-            model=model,
-            head=head,
-            weights=self._weights.path.name if self._weights else str(weights),
-            views=views,
-            features=features,
+            model=model, head=head, weights=file.path.name if file else str(weights), views=views, features=features
         )
-        self._infrastructure = Infrastructure(
+        infrastructure = Infrastructure(
             instance_type=instance_type,
             instance_count=instance_count,
             volume_size_gb=volume_size_gb,
@@ -149,14 +138,16 @@ class BreedTrainer:
             tags=project_tags(tags),
             options=options or JobOptions(),
         )
-        self._packages = (
-            isolation.packages(self._hyperparameters.model, weights=str(weights), given=self._weights is not None)
-            if self._infrastructure.options.network_isolation
-            else None
+        self._starter = JobStarter(
+            self.session,
+            infrastructure,
+            features=features,
+            weights=file,
+            packages=self._packages(infrastructure, given=file is not None),
+            debugger=debugger,
+            base_name=base_name,
         )
-        self._debugger = debugger
         self._base_name = base_name
-        self._checked = False
 
     def __repr__(self) -> str:
         return f"BreedTrainer({self.session!r}, model={self._hyperparameters.model!r})"
@@ -202,19 +193,12 @@ class BreedTrainer:
         if continued is not None:
             notice = continued.check(settled, pictures)
         chosen = names.check_name(name or names.unique_name(self._base_name), what="training job")
-        fresh_uri = join(self.session.base_uri, "checkpoints", chosen)
-        settings = self._settings()
-        debugging = self._managed_debugging(chosen, settings, progress)
-        channels = self._channels(pictures, settled, progress)
-        job = self._create(
+        job = self._starter.train(
             chosen,
-            self._sized(settings, channels, chosen, progress),
-            debugging,
-            program=source.TRAIN_PROGRAM,
-            hyperparameters=settled,
-            channels=channels,
-            checkpoint_uri=continued.checkpoint_uri if continued else fresh_uri,
-            metric_definitions=metrics.METRIC_DEFINITIONS,
+            pictures,
+            settled,
+            checkpoint_uri=continued.checkpoint_uri if continued else None,
+            progress=progress,
         )
         if notice:
             progress(JobProgress(chosen, "Starting", notice, 0.0))
@@ -303,25 +287,12 @@ class BreedTrainer:
             what="tuning job",
             max_length=names.MAX_TUNING_NAME_LENGTH,
         )
-        job_settings = self._settings()
-        check_parents(settings, job_settings, self.session)
-        channels = self._channels(pictures, shared, progress)
-        request = tuning.tuning_job(
-            chosen,
-            settings=self._sized(job_settings, channels, chosen, progress),
-            search=settings,
-            program=source.TUNE_PROGRAM,
-            ranges=ranges,
-            hyperparameters=shared,
-            channels=channels,
-            checkpoint_uri=join(self.session.base_uri, "checkpoints", chosen) if job_settings.restarts else None,
-            metric_definitions=metrics.METRIC_DEFINITIONS,
-        )
-        with translated(f"start tuning job {chosen}"):
-            self.session.client("sagemaker").create_hyper_parameter_tuning_job(**request)
+        self._starter.check()
+        check_parents(settings, self._starter.infrastructure, self.session)
+        job = self._starter.tune(chosen, pictures, shared, search=settings, ranges=ranges, progress=progress)
         if limited:
             progress(JobProgress(chosen, "Starting", limited, 0.0))
-        return TuningJob(chosen, self.session)
+        return job
 
     def extract_features(
         self,
@@ -337,7 +308,7 @@ class BreedTrainer:
         """
         pictures = checked_dataset(dataset, self.session)
         settled = self._hyperparameters.settled(hyperparameters or {}, "train_model")
-        return self._stored_features(pictures, settled, progress)
+        return self._starter.stored_features(pictures, settled, progress)
 
     def plan(
         self,
@@ -438,11 +409,10 @@ class BreedTrainer:
                 deployment.delete()  # so that nobody reminds of an endpoint that does not exist
 
         settled = self._hyperparameters.settled({}, "train_model")
-        weights = str(self._weights.path if self._weights else settled["weights"])
         return planner.plan(
             rehearse,
-            features=self._features,
-            backbone=planner.Backbone(self._hyperparameters.model, weights, str(settled["views"])),
+            features=self._starter.features,
+            backbone=planner.Backbone(self._hyperparameters.model, self._weights, str(settled["views"])),
             dataset=pictures,
             asked=planner.Asked(
                 session=self.session,
@@ -458,7 +428,7 @@ class BreedTrainer:
     def _for_rehearsal(self, session: Session, features: FeatureSource) -> BreedTrainer:
         """The same trainer in a session that sends nothing."""
         twin = copy.copy(self)
-        twin.session, twin._features = session, features
+        twin.session, twin._starter = session, self._starter.in_session(session, features)
         return twin
 
     @staticmethod
@@ -480,99 +450,11 @@ class BreedTrainer:
                 return job
         raise JobError(f"The job {name} does not exist in {where!r}. 'dogbreed jobs' lists the jobs.")
 
-    def _create(
-        self,
-        name: str,
-        settings: JobSettings,
-        debugging: DebuggingMembers | None = None,
-        *,
-        program: str,
-        hyperparameters: Mapping[str, object],
-        channels: Mapping[str, str],
-        checkpoint_uri: str,
-        metric_definitions: Sequence[Mapping[str, str]],
-    ) -> TrainingJob:
-        request = training.training_job(
-            name,
-            settings=settings,
-            program=program,
-            hyperparameters=hyperparameters,
-            channels=channels,
-            checkpoint_uri=checkpoint_uri,
-            metric_definitions=metric_definitions,
-            debugging=debugging,
-        )
-        with translated(f"start training job {name}"), refusal_explained(bool(debugging)):
-            self.session.client("sagemaker").create_training_job(**request)
-        return TrainingJob(name, self.session)
-
-    def _managed_debugging(
-        self, name: str, settings: JobSettings, progress: ProgressCallback
-    ) -> DebuggingMembers | None:
-        if self._debugger is None:
+    def _packages(self, infrastructure: Infrastructure, *, given: bool) -> tuple[str, ...] | None:
+        """What the source takes along for jobs without a network; None if jobs may install it."""
+        if not infrastructure.options.network_isolation:
             return None
-        return self._debugger.request(
-            name,
-            output_uri=settings.output_uri,
-            image_uri=settings.image_uri,
-            region=self.session.region,
-            progress=progress,
-        )
-
-    def _channels(
-        self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback
-    ) -> dict[str, str]:
-        """The job's input channels: stored features if they suffice, else the pictures and the weights file, if any."""
-        # A hyperparameter that is searched is not settled yet: a trial may then need the pictures.
-        frozen = settled.get("unfreeze") == "0" and settled.get("features") == "auto"
-        if self._features == "stored" and frozen:
-            return {"features": self._stored_features(dataset, settled, progress)}
-        return self._picture_channels(dataset, progress)
-
-    def _picture_channels(self, dataset: BreedDataset, progress: ProgressCallback) -> dict[str, str]:
-        uri = dataset.upload(self.session, transfer=upload_progress(progress))
-        return {"training": uri, **self._weights_channel()}
-
-    def _weights_channel(self) -> dict[str, str]:
-        return {"weights": self._weights.upload(self.session)} if self._weights else {}
-
-    def _stored_features(self, dataset: BreedDataset, settled: Mapping[str, object], progress: ProgressCallback) -> str:
-        weights = self._weights.digest if self._weights else ""
-        uri = stored_features.features_uri(self.session, dataset, settled, weights=weights)
-        if not self.session.storage.exists(join(uri, "features.json")):
-            job = stored_features.computing_job(self.session, uri) or self._create(
-                names.unique_name(f"{self._base_name}-{stored_features.JOB_NAME}"),
-                self._settings(),
-                program=source.FEATURES_PROGRAM,
-                hyperparameters=stored_features.features_hyperparameters(settled),
-                channels={training.PICTURES_CHANNEL: dataset.upload(self.session), **self._weights_channel()},
-                checkpoint_uri=uri,
-                metric_definitions=(),
-            )
-            job.wait(progress=progress)
-        return uri
-
-    def _settings(self) -> JobSettings:
-        """The settings of all jobs; the first call checks them and the account, before anything is stored or sent."""
-        if not self._checked and not self.session.is_local:
-            self._infrastructure.check(self.session)
-            self.session.check_account()
-            self._checked = True
-        source_uri = source.upload(self.session, packages=self._packages)
-        return self._infrastructure.job_settings(self.session, source_uri=source_uri)
-
-    def _sized(
-        self, settings: JobSettings, channels: Mapping[str, str], name: str, progress: ProgressCallback
-    ) -> JobSettings:
-        """The settings with one instance for a head on stored features, which several would not train faster."""
-        if settings.instance_count == 1 or training.PICTURES_CHANNEL in channels:
-            return settings
-        message = (
-            f"trains on 1 instance, not {settings.instance_count}: a head on stored features takes seconds. Several "
-            "instances share the feature pass, and fine-tuning (unfreeze)"
-        )
-        progress(JobProgress(name, "Starting", message, 0.0))
-        return settings.on_one_instance()
+        return isolation.packages(self._hyperparameters.model, weights=self._weights, given=given)
 
 
 def _weights_file(weights: str | Path) -> WeightsFile | None:
