@@ -107,8 +107,10 @@ class DryRunSession(Session):
     def undoing(self) -> Iterator[None]:
         """Within the block nothing is written down, and what was created is found to be gone."""
         self._writes_down = False
-        yield
-        self._writes_down = True
+        try:
+            yield
+        finally:
+            self._writes_down = True
 
     def _write_down(self, params: dict[str, Any], model: OperationModel, **_: object) -> None:
         if self._writes_down and not model.name.startswith(_READING):

@@ -26,6 +26,8 @@ GPU_START_SECONDS: Final = 150.0
 WAIT_SECONDS: Final = 180.0
 # S3 to an instance, for many files of 100 KB; and from an instance to S3.
 DOWNLOAD_BYTES_PER_SECOND: Final = 50e6
+# How much of that differs between jobs, either way.
+_START_UNCERTAINTY = 2.0
 # The script imports torch from a disk that has never been read, opens its inputs, evaluates and writes its bundle.
 _SCRIPT_SECONDS = 25.0
 # Threads that decode in a feature pass (`training_scripts.features.store`); on a CPU they share its cores.
@@ -50,7 +52,7 @@ class JobTime:
         start: Downloading the image and starting the container.
         download: Downloading the inputs.
         compute: The script.
-        uncertainty: Start and compute are expected between this factor below and above.
+        uncertainty: Compute is expected between this factor below and above.
     """
 
     start: float
@@ -66,12 +68,16 @@ class JobTime:
     @property
     def shortest(self) -> float:
         """The charged time if everything is as fast as is still likely."""
-        return self.seconds / self.uncertainty
+        return (self.start + self.download) / _START_UNCERTAINTY + self.compute / self.uncertainty
 
     @property
     def longest(self) -> float:
         """The charged time if everything is as slow as is still likely."""
-        return self.seconds * self.uncertainty
+        return (self.start + self.download) * _START_UNCERTAINTY + self.compute * self.uncertainty
+
+
+# Gives the time of each of some jobs.
+JobTimes = Callable[[PlannedJobs], JobTime]
 
 
 def job_time(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed) -> JobTime:
@@ -114,7 +120,7 @@ def _work(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed, place: Mac
     epochs = _number(jobs, "epochs", 1)
     if _number(jobs, "unfreeze", 0) or jobs.hyperparameters.get("features") == "off":
         forwards = _TRAINING_FORWARDS if _number(jobs, "unfreeze", 0) else 1
-        each = _passed(size.train, size.train * forwards + size.valid, speed, place)
+        each = _passed(size.train + size.valid, size.train * forwards + size.valid, speed, place)
         return (epochs * each + _passed(size.test, size.test, speed, place)) * share
     head = epochs * _head(jobs, size, place)
     return head if jobs.reads_features else _pass(jobs, size, speed, place) * share + head
@@ -153,6 +159,3 @@ def _width(jobs: PlannedJobs) -> int:
 def _number(jobs: PlannedJobs, name: str, default: float) -> float:
     value = jobs.hyperparameters.get(name, default)
     return float(value) if isinstance(value, (str, int, float)) else default
-
-
-JobTimes = Callable[[PlannedJobs], JobTime]

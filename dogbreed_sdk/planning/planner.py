@@ -157,12 +157,18 @@ def _prices(asked: Asked, region: str, requests: Sequence[PlannedRequest]) -> tu
 
 
 def configured_region(session: Session) -> str | None:
-    """The region of a session on AWS, or of the AWS configuration; None if there is none. Needs no credentials."""
+    """The region of a session on AWS, or of the AWS configuration; None if there is none. Needs no credentials.
+
+    Raises:
+        ConfigurationError: The session's profile does not exist.
+    """
     import boto3  # noqa: PLC0415
 
+    if not session.is_local:
+        return session._region or session.boto3_session.region_name
     try:
-        return boto3.Session().region_name if session.is_local else session.region
-    except (BotoCoreError, ConfigurationError):
+        return boto3.Session().region_name
+    except BotoCoreError:  # a profile that does not exist matters only to those who use AWS
         return None
 
 

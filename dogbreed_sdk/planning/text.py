@@ -9,8 +9,9 @@ from dogbreed_sdk.planning.content import PlanContent
 from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step, named
 
 _HEADS = ("step", "instances", "hours each", "USD/hour", "USD", "")
-# From here on one step is worth a remark.
+# From here on an endpoint is worth a remark.
 _DOMINANT_SHARE = 0.5
+_LONG_HOURS = 24
 
 
 def lines(plan: PlanContent, *, width: int) -> list[str]:
@@ -94,7 +95,8 @@ def _comparisons(plan: PlanContent) -> Iterator[str]:
 
 def _remarks(plan: PlanContent) -> Iterator[str]:
     endpoint = named(plan.steps, "endpoint")
-    if endpoint is not None and endpoint.usd > plan.usd * _DOMINANT_SHARE and endpoint.usd_per_hour:
+    is_large = endpoint is not None and endpoint.usd > plan.usd * _DOMINANT_SHARE and endpoint.hours > _LONG_HOURS
+    if endpoint is not None and is_large and endpoint.usd_per_hour is not None:
         yield (
             f"The endpoint is {endpoint.usd / plan.usd:.0%} of the total. It costs {endpoint.usd_per_hour:.4g} USD per "
             "hour and instance until it is deleted, used or not. Let it expire (ttl), or delete it when you have "
@@ -103,7 +105,7 @@ def _remarks(plan: PlanContent) -> Iterator[str]:
     yield from plan.notes
     yield (
         f"On-demand prices as of {plan.prices_as_of.isoformat()} ({', '.join(plan.price_sources)}). Not considered: "
-        "quotas, the free tier, savings plans, taxes, requests, logs, and data transfer."
+        "quotas, the free tier, savings plans, taxes, logs, S3 requests and data transfer."
     )
 
 

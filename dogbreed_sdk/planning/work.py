@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dogbreed_sdk import container
+from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.planning.dry_run import PlannedRequest
 
 JobKind = Literal["features", "tuning", "training"]
@@ -170,7 +171,7 @@ def _resources(job: Mapping[str, Any]) -> dict[str, Any]:
         "keep_alive_seconds": config.get("KeepAlivePeriodInSeconds", 0),
         "instance_type": config["InstanceType"],
         "instance_count": config["InstanceCount"],
-        "volume_gb": config.get("VolumeSizeInGB", 0),
+        "volume_gb": 0 if has_local_disks(config["InstanceType"]) else config.get("VolumeSizeInGB", 0),
     }
 
 
