@@ -136,19 +136,12 @@ def _made(judge: Judge) -> Path:
 
 
 def _make(judge: Judge, home: Path, packages: str) -> None:
-    venv.create(home, with_pip=True, clear=True, symlinks=True)
+    venv.create(home, clear=True, symlinks=True)
     python = home / "bin" / "python"
-    # Constraints are for the tested environment: a judge may need older packages.
-    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    # uv needs a fraction of pip's time, and keeps to the day that CI names in UV_EXCLUDE_NEWER.
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), *judge.requirements]
     try:
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *judge.requirements],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=INSTALL_SECONDS,
-        )
+        subprocess.run(install, capture_output=True, text=True, check=True, timeout=INSTALL_SECONDS)
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
         _give_up(f"{judge.name} cannot be installed here ({last}); set {judge.variable}")
