@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.training_scripts.conftest import write_bundle
-from training_scripts.data import arrays, preprocessing
-from training_scripts.inference import input_fn, output_fn, predict_fn
+from training_scripts.data import arrays, formats, preprocessing, safe_fetch
+from training_scripts.inference import RESPONSE_TYPES, input_fn, output_fn, predict_fn
 from training_scripts.models.model import Model, load
 
 RANKED = "application/vnd.dogbreed+json"
 SCORES = "application/vnd.dogbreed.scores+json"
+# What clients ask for, and what they get: every content type of the contract, and the ways to name none of them.
+ACCEPTS = {
+    **{kind: kind for kind in RESPONSE_TYPES},
+    None: formats.JSON,
+    "*/*": formats.JSON,
+    f"text/html, {SCORES};q=0.5, {RANKED};q=0.9": RANKED,
+    "text/*": arrays.CSV,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +47,8 @@ def picture(form: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def request(body: bytes, content_type: str, accept: str | None = None) -> dict[str, Any]:
-    headers = {"Content-Type": content_type} | ({"Accept": accept} if accept else {})
+def request(body: bytes, content_type: str | None, accept: str | None = None) -> dict[str, Any]:
+    headers = {name: value for name, value in (("Content-Type", content_type), ("Accept", accept)) if value}
     return {"body": base64.b64encode(body).decode(), "headers": headers}
 
 
@@ -57,46 +71,96 @@ def serve(python: Path, folder: Path, *requests: dict[str, Any]) -> list[dict[st
     return answers
 
 
-def expected(model: Model, body: bytes | str, content_type: str, accept: str | None = None) -> Any:
-    return json.loads(output_fn(predict_fn(input_fn(body, content_type), model), accept)[0])
+@pytest.fixture(scope="module")
+def model(bundle_folder: Path) -> Model:
+    return load(bundle_folder)
 
 
-def test_the_toolkit_serves_every_content_type_and_reports_a_clients_faults_as_such(
-    conformance_python: Path, bundle_folder: Path
+@pytest.fixture
+def picture_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A picture's address on loopback, from which the bundle may fetch."""
+    monkeypatch.setenv(safe_fetch.ENABLING_VARIABLE, "1")
+    monkeypatch.setenv(safe_fetch.NETWORKS_VARIABLE, "127.0.0.0/8")
+    (tmp_path / "rex.png").write_bytes(picture())
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/rex.png"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def bodies_of_every_type(model: Model, url: str) -> list[tuple[str | None, bytes]]:
+    """Content types and a body of each, of one picture all of them."""
+    tensor = preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing)
+    one, several = json.dumps(tensor.tolist()).encode(), json.dumps([tensor.tolist()] * 2).encode()
+    pixels = np.asarray(Image.open(io.BytesIO(picture())))
+    pictures = {name: one_format.name for one_format in formats.PICTURE_FORMATS for name in one_format.content_types}
+    assert {*pictures, formats.ANY_PICTURE} == formats.PICTURE_CONTENT_TYPES
+    return [
+        *((content_type, picture(form)) for content_type, form in pictures.items()),
+        ("image/jpeg", picture()),  # a wrong name: the bytes say what it is
+        (formats.ANY_PICTURE, picture()),
+        (formats.JSON, one),
+        (f"{formats.JSON}; charset=utf-8", several),
+        (formats.JSON, json.dumps({"url": url}).encode()),
+        (arrays.NPY, arrays.write_npy(tensor.numpy())),
+        (arrays.NPY, arrays.write_npy(pixels)),
+        *((unnamed, body) for unnamed in (formats.OCTET_STREAM, None) for body in (picture(), one)),
+        (formats.OCTET_STREAM, arrays.write_npy(tensor.numpy())),
+    ]
+
+
+def apart(kind: str, body: str | bytes) -> tuple[Any, list[float]]:
+    """A response without its fractions, and these, which may differ in the last digits."""
+    numbers: list[float] = []
+
+    def without(value: Any) -> Any:
+        if isinstance(value, float):
+            numbers.append(value)
+            return None
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items()}
+        return [without(one) for one in value] if isinstance(value, list) else value
+
+    text = body if isinstance(body, str) else body.decode("latin-1")
+    if kind == arrays.NPY:
+        content: Any = arrays.read_npy(text.encode("latin-1")).tolist()
+    elif kind == arrays.CSV:
+        content = [[float(cell) for cell in line.split(",")] for line in text.splitlines()]
+    else:
+        content = json.loads(text)
+    return without(content), numbers
+
+
+def test_the_toolkit_serves_every_content_type_and_form_and_reports_a_clients_faults_as_such(
+    conformance_python: Path, bundle_folder: Path, model: Model, picture_url: str
 ) -> None:
-    model = load(bundle_folder)
-    pixels = preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing)
-    tensor, array = json.dumps(pixels.tolist()), arrays.write_npy(pixels.numpy())
-    plain, jpeg, ranked, small, from_tensor, from_array, rows, unserved, broken, unspoken = serve(
-        conformance_python,
-        bundle_folder,
-        request(picture(), "image/png"),
-        request(picture("JPEG"), "image/jpeg", "*/*"),
-        request(picture(), "image/jpeg", RANKED),
-        request(picture(), "application/x-image", f"{SCORES}, {RANKED}, application/json"),
-        request(tensor.encode(), "application/json", "application/json"),
-        request(array, "application/x-npy", "application/x-npy"),
-        request(picture(), "image/png", "text/csv"),
+    # Types and forms don't depend on each other: each comes up, and not each pair.
+    bodies = bodies_of_every_type(model, picture_url)
+    assert len(bodies) >= len(ACCEPTS)
+    asked = [(*one, accept) for one, accept in zip(bodies, itertools.cycle(ACCEPTS), strict=False)]
+    faults = [
         request(b"text", "text/plain"),
         request(b"no picture", "image/jpeg"),
         request(picture(), "image/png", "text/html"),
-    )
-    scores = expected(model, picture(), "image/png")
-    assert [answer["status"] for answer in (plain, jpeg, ranked, small, from_tensor)] == [200] * 5
-    assert plain["content_type"] == jpeg["content_type"] == "application/json"
-    assert json.loads(plain["body"])[0] == pytest.approx(scores[0], abs=1e-4)
-    assert json.loads(from_tensor["body"])[0] == pytest.approx(scores[0], abs=1e-4)
-    assert (from_array["content_type"], rows["content_type"]) == ("application/x-npy", "text/csv")
-    received = arrays.read_npy(from_array["body"].encode("latin-1"))
-    assert received[0].tolist() == pytest.approx(scores[0], abs=1e-4)
-    assert [float(cell) for cell in rows["body"].split(",")] == pytest.approx(scores[0], abs=1e-4)
-    assert ranked["content_type"] == RANKED
-    best = json.loads(ranked["body"])["predictions"][0]["scores"][0]
-    assert best["index"] == max(range(3), key=scores[0].__getitem__)
-    assert json.loads(ranked["body"])["model_id"] == json.loads(small["body"])["model_id"] == model.model_id
-    assert small["content_type"] == SCORES
-    (probabilities,) = (row["probabilities"] for row in json.loads(small["body"])["predictions"])
-    assert probabilities[best["index"]] == pytest.approx(best["probability"])
+    ]
+    requests = [request(body, content_type, accept) for content_type, body, accept in asked]
+    *answers, unserved, broken, unspoken = serve(conformance_python, bundle_folder, *requests, *faults)
+    for (content_type, body, accept), answer in zip(asked, answers, strict=True):
+        where = f"{content_type}, {body[:12]!r}, Accept {accept}"
+        assert (answer["status"], answer["content_type"]) == (200, ACCEPTS[accept]), f"{where}: {answer['body']}"
+        ours, kind = output_fn(predict_fn(input_fn(body, content_type), model), accept)
+        assert kind == ACCEPTS[accept]
+        (structure, numbers), (expected, close) = apart(kind, answer["body"]), apart(kind, ours)
+        assert structure == expected, where
+        assert numbers == pytest.approx(close, abs=1e-4), where
     assert (unserved["status"], broken["status"], unspoken["status"]) == (415, 400, 406)
     assert "send one of" in unserved["body"]
     assert "the picture cannot be used" in broken["body"]
