@@ -37,6 +37,7 @@ from dogbreed_sdk.cli import (
     serve_command,
     training_options,
     transform_command,
+    update_command,
 )
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one, data_place, one_of
@@ -465,6 +466,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         cleanup_command.run,
         cleanup_command.add,
     ),
+    Command("update", "replace an endpoint's model, without downtime", update_command.run, update_command.add),
     Command("metrics", "show an endpoint's requests, errors and latencies", metrics_command.run, metrics_command.add),
     Command("monitor", "find out whether an endpoint's answers moved", monitor_command.run, monitor_command.add),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.options import Options
     from dogbreed_sdk.endpoints.captured import CapturedRequest
+    from dogbreed_sdk.endpoints.kinds import DataCapture
     from dogbreed_sdk.endpoints.metrics import EndpointMetrics
     from dogbreed_sdk.endpoints.update import HasModel
     from dogbreed_sdk.endpoints.variants import Variant
@@ -163,6 +164,7 @@ class Deployment:
         instance_count: int | None = None,
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
+        data_capture: DataCapture | None = None,
         rollout: Rollout | None = None,
         timeout: float | None = None,
         progress: ProgressCallback = print_progress,
@@ -179,6 +181,7 @@ class Deployment:
             instance_count: Another number of instances.
             image_uri: Another serving image.
             environment: Variables of the model server to add or replace.
+            data_capture: What is captured from now on.
             rollout: How requests move to the new model, and which alarms bring the old one back. Default: all at once.
             timeout: Seconds to wait at most. Default: `defaults.ENDPOINT_READY_TIMEOUT_SECONDS`, longer with a rollout.
             progress: Called while waiting.
@@ -197,7 +200,11 @@ class Deployment:
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - most programs never update
 
         changes = update.Changes(
-            instance_type=instance_type, instance_count=instance_count, image_uri=image_uri, environment=environment
+            instance_type=instance_type,
+            instance_count=instance_count,
+            image_uri=image_uri,
+            environment=environment,
+            data_capture=data_capture,
         )
         update.update(
             self.session, self.endpoint_name, model, changes, rollout=rollout, timeout=timeout, progress=progress

@@ -148,7 +148,7 @@ def config_request(
         name,
         variants=variants,
         asynchronous=_asynchronous(name, settings, session),
-        data_capture=_data_capture(settings, session),
+        data_capture=None if settings.data_capture is None else capture_config(settings.data_capture, session),
         kms_key=_volume_key(settings, session),
         tags=project_tags(settings.tags),
     )
@@ -170,10 +170,8 @@ def _asynchronous(name: str, settings: EndpointSettings, session: Session) -> As
     )
 
 
-def _data_capture(settings: EndpointSettings, session: Session) -> DataCaptureConfigTypeDef | None:
-    chosen = settings.data_capture
-    if chosen is None:
-        return None
+def capture_config(chosen: DataCapture, session: Session) -> DataCaptureConfigTypeDef:
+    """The member DataCaptureConfig of the request that creates an endpoint configuration."""
     # SageMaker adds the names of endpoint and variant.
     uri = chosen.uri or join(session.base_uri, "captured")
     return hosting.data_capture(

@@ -38,6 +38,7 @@ from dogbreed_sdk.endpoints.deletion import (
     undone_after_an_error,
     warn_of_something_left,
 )
+from dogbreed_sdk.endpoints.settings import capture_config
 from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
 from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError, EndpointError
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         ProductionVariantTypeDef,
     )
 
+    from dogbreed_sdk.endpoints.kinds import DataCapture
     from dogbreed_sdk.session import Session
 
 # For this long after an update was accepted, an unchanged description may be an old one.
@@ -75,6 +77,7 @@ class Changes:
     instance_count: int | None = None
     image_uri: str | None = None
     environment: Mapping[str, str] | None = None
+    data_capture: DataCapture | None = None
 
 
 def update(
@@ -101,6 +104,11 @@ def update(
             rolling = 0.0 if rollout is None or session.is_local else float(rollout.longest_seconds)
             timeout = max(defaults.ENDPOINT_READY_TIMEOUT_SECONDS, rolling)
         config = _config(current, new_name, [changed])
+        if changes.data_capture is not None:
+            if "ServerlessConfig" in variant:
+                raise EndpointError(f"Endpoint {name} is serverless, and such an endpoint captures no data.")
+            renewed.append("DataCaptureConfig")
+            config["DataCaptureConfig"] = capture_config(changes.data_capture, session)
         _apply(current, [new_model], config, renewed, rollout=rollout, timeout=timeout, progress=progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, ENDPOINT
+from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.kinds import DataCapture
@@ -82,6 +84,8 @@ def asking(deployment: Deployment) -> Iterator[list[str]]:
 
 def test_requests_are_answered_throughout_and_the_old_model_is_deleted(deployment: Deployment, tmp_path: Path) -> None:
     session = deployment.session
+    client = session.client("sagemaker")
+    old = client.describe_model(ModelName="dogs")["PrimaryContainer"]["Environment"]
     with asking(deployment) as answers:
         before = len(answers)
         assert deployment.update(model(tmp_path, PUG), environment={"ADDED": "1"}, progress=no_progress) is deployment
@@ -94,14 +98,8 @@ def test_requests_are_answered_throughout_and_the_old_model_is_deleted(deploymen
     names = resources(session)
     assert [len(each) for each in names.values()] == [1, 1, 1]
     assert names["configs"] == names["models"] != ["dogs"]
-    client = session.client("sagemaker")
     described = client.describe_model(ModelName=names["models"][0])
-    environment = described["PrimaryContainer"]["Environment"]
-    assert environment == {
-        "ADDED": "1",
-        "SAGEMAKER_PROGRAM": "inference.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-    }
+    assert described["PrimaryContainer"]["Environment"] == {**old, "ADDED": "1"}
     tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=described["ModelArn"])["Tags"]}
     assert tags == {"team": "vision", CREATED_BY: "dogbreed-sdk", ENDPOINT: "dogs"}
     deployment.delete()
@@ -149,6 +147,10 @@ def test_settings_stay_as_they_are(session: Session, tmp_path: Path) -> None:
         }
         assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2
         assert described["DataCaptureConfig"]["DestinationS3Uri"] == (tmp_path / "captured").as_uri()
+        deployment.update(model(tmp_path, PUG), data_capture=DataCapture(5), progress=no_progress)
+        described = client.describe_endpoint(EndpointName="dogs")
+        assert described["DataCaptureConfig"]["CurrentSamplingPercentage"] == 5
+        assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2, "the update lost what was set before"
 
 
 def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deployment, tmp_path: Path) -> None:
@@ -188,6 +190,15 @@ def test_weights_that_mean_nothing_are_refused(deployment: Deployment) -> None:
             deployment.shift(weights, progress=no_progress)
     with pytest.raises(ConfigurationError, match="no variant canary; its variants are AllTraffic"):
         deployment.shift({"canary": 1}, progress=no_progress)
+
+
+def test_the_command_replaces_the_model(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri, root = model(tmp_path, PUG), str(tmp_path / "root")
+    assert main(["update", "dogs", uri, "--json", "--root", root]) == 0
+    assert json.loads(capsys.readouterr().out) == {"endpoint": "dogs", "model_uri": uri}
+    assert answer(deployment).class_folder == PUG
 
 
 UPDATING = """
@@ -234,7 +245,7 @@ def test_an_update_that_is_killed_at_any_point_is_completed_by_the_next(
     seed = random.randrange(1000)
     generator = random.Random(seed)
     with asking(deployment) as answers:
-        for number in range(3):
+        for number in range(2):
             process = start_update(uris[(number + 1) % 2])
             assert process.stdin is not None
             process.stdin.write("\n")

@@ -29,7 +29,9 @@ def test_it_answers_as_the_endpoint_does(workshop: Workshop, classifier: BreedCl
     with workshop.job.deploy(progress=no_progress) as deployment:
         through_the_endpoint = list(deployment.classifier().classify_many(pictures, max_concurrency=1))
     here = list(classifier.classify_many(pictures))
-    same = [dataclasses.replace(result, latency_ms=None, request_id=None) for result in through_the_endpoint]
+    same = [
+        dataclasses.replace(result, latency_ms=None, request_id=None, variant=None) for result in through_the_endpoint
+    ]
     assert [dataclasses.replace(result, latency_ms=None) for result in here] == same
     assert len({result.label for result in here}) == 3
     assert all(isinstance(result.rejected, bool) for result in here)
