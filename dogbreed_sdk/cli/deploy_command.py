@@ -26,6 +26,11 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-wait", action="store_true", help="return as soon as SageMaker creates the endpoint")
     command.add_argument("--image-uri", metavar="URI", help="your own serving image (default: AWS's PyTorch image)")
     command.add_argument(
+        "--framework-version",
+        metavar="VERSION",
+        help=f"PyTorch version of AWS's image (default: {defaults.FRAMEWORK_VERSION})",
+    )
+    command.add_argument(
         "--environment",
         type=assignment,
         action="append",
@@ -120,6 +125,7 @@ def run(options: argparse.Namespace) -> Outcome:
             asynchronous=asynchronous,
             data_capture=capture,
             image_uri=options.image_uri,
+            framework_version=options.framework_version,
             environment=dict(options.environment),
             network_isolation=options.network_isolation,
             volume_size_gb=options.volume_size_gb,

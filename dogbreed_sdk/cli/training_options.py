@@ -43,7 +43,10 @@ def add_infrastructure(command: argparse.ArgumentParser) -> None:
         "--keep-alive", type=duration, metavar="TIME", help="keep instances for the next training job, up to 1h"
     )
     group.add_argument(
-        "--volume-size", type=at_least_one, metavar="GB", help=f"size of the disk (default: {defaults.VOLUME_SIZE_GB})"
+        "--volume-size-gb",
+        type=at_least_one,
+        metavar="GB",
+        help=f"size of the disk (default: {defaults.VOLUME_SIZE_GB})",
     )
     group.add_argument(
         "--framework-version",

@@ -46,6 +46,7 @@ class DeployOptions(TypedDict, total=False):
     data_capture: DataCapture | None
     autoscaling: Autoscaling | None
     image_uri: str | None
+    framework_version: str | None
     environment: Mapping[str, str] | None
     network_isolation: bool
     volume_size_gb: int | None
@@ -71,6 +72,7 @@ def deploy(
     data_capture: DataCapture | None = None,
     autoscaling: Autoscaling | None = None,
     image_uri: str | None = None,
+    framework_version: str | None = None,
     environment: Mapping[str, str] | None = None,
     network_isolation: bool = False,
     volume_size_gb: int | None = None,
@@ -100,6 +102,7 @@ def deploy(
         data_capture: Stores requests and responses for later; None for neither.
         autoscaling: Limits and target by which AWS adds and removes instances; None for a fixed number.
         image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
+        framework_version: PyTorch version of AWS's image. Default: 2.6, the newest with which AWS serves models.
         environment: Environment variables of the model server.
         network_isolation: Whether the container is cut off from all networks. Pictures can then not be passed as URLs
             for the endpoint to download.
@@ -132,6 +135,7 @@ def deploy(
         asynchronous=asynchronous,
         data_capture=data_capture,
         image_uri=image_uri,
+        framework_version=framework_version,
         environment=environment or {},
         network_isolation=network_isolation,
         volume_size_gb=volume_size_gb,

@@ -42,6 +42,7 @@ class EndpointSettings:
     asynchronous: Asynchronous | None = None
     data_capture: DataCapture | None = None
     image_uri: str | None = None
+    framework_version: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     network_isolation: bool = False
     volume_size_gb: int | None = None
@@ -70,6 +71,10 @@ def check(settings: EndpointSettings, session: Session) -> None:
         ConfigurationError: A value is out of range, or values exclude each other; the message says why, and what to do.
     """
     check_number("instance_count", settings.instance_count, least=1, whole=True)
+    if settings.image_uri and settings.framework_version:
+        raise ConfigurationError(
+            "image_uri and framework_version exclude each other: your image has its own PyTorch. Omit one of them."
+        )
     if settings.serverless is not None:
         _check_serverless(settings, session)
         return
@@ -111,7 +116,8 @@ def model_request(name: str, model_uri: str, settings: EndpointSettings, session
     """The request that creates a model."""
     return hosting.model(
         name,
-        image_uri=settings.image_uri or session.image_uri("inference", settings.hosting_instance_type),
+        image_uri=settings.image_uri
+        or session.image_uri("inference", settings.hosting_instance_type, framework_version=settings.framework_version),
         model_uri=model_uri,
         role_arn=session.role_arn,
         environment=settings.environment,

@@ -293,6 +293,25 @@ def test_a_deployment_is_made_and_deleted_whole(account: Account, serverless: in
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"framework_version": "2.8"}, r"no PyTorch 2\.8 inference image in us-east-1 .* framework_version='2\.6'"),
+        ({"framework_version": "2.6", "image_uri": "mine"}, "image_uri and framework_version exclude each other"),
+    ],
+)
+def test_a_version_that_aws_does_not_serve_creates_nothing(
+    account: Account, options: dict[str, Any], message: str
+) -> None:
+    session, aws = account
+    with pytest.raises(ConfigurationError, match=message):
+        deploy(f"s3://{BUCKET}/model.tar.gz", session=session, progress=no_progress, **options)
+    assert [operation for operation, _ in aws.requests if operation.startswith("Create")] == []
+    deploy(f"s3://{BUCKET}/model.tar.gz", session=session, progress=no_progress, framework_version="2.6.0", wait=False)
+    [model] = aws.sent("CreateModel")
+    assert model["PrimaryContainer"]["Image"].endswith("pytorch-inference:2.6.0-cpu-py312")
+
+
 def test_a_job_is_deleted_with_its_objects(account: Account) -> None:
     session, aws = account
     s3 = boto3.client("s3", region_name="us-east-1")

@@ -58,6 +58,7 @@ def test_instances(deployed: Any) -> None:
         "asynchronous": None,
         "data_capture": DataCapture(10, uri="s3://b/c"),
         "image_uri": "mine",
+        "framework_version": None,
         "environment": {"A": "b"},
         "network_isolation": True,
         "volume_size_gb": 9,

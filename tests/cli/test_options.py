@@ -73,7 +73,7 @@ def test_spot_instances_and_limits_reach_the_job(account: Account, shapes: Breed
     request = sent(
         account,
         shapes,
-        *("--spot", "--max-wait", "6h", "--max-runtime", "90min", "--instance-count", "2", "--volume-size", "50"),
+        *("--spot", "--max-wait", "6h", "--max-runtime", "90min", "--instance-count", "2", "--volume-size-gb", "50"),
         *("--framework-version", "2.8", "--tag", "team=dogs", "--input-mode", "fastfile", "--retries", "2"),
         *("--network-isolation", "--encrypt-traffic"),
     )
