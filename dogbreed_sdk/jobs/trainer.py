@@ -412,7 +412,7 @@ class BreedTrainer:
         return planner.plan(
             rehearse,
             features=self._starter.features,
-            backbone=planner.Backbone(self._hyperparameters.model, self._weights, str(settled["views"])),
+            backbone=planner.Backbone(self._hyperparameters.model, str(settled["views"])),
             dataset=pictures,
             asked=planner.Asked(
                 session=self.session,

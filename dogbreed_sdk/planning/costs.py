@@ -124,7 +124,7 @@ def _endpoint_step(endpoint: PlannedEndpoint, hours: float, prices: PriceList) -
     scaled = f", {endpoint.fewest} to {endpoint.most} instances" if endpoint.fewest != endpoint.most else ""
     return Step(
         name="endpoint",
-        what=f"{hours:g} hours of an endpoint{scaled}",
+        what=f"an endpoint for {hours:g} h{scaled}",
         instances=endpoint.instance_count,
         hours=hours,
         usd=endpoint.instance_count * hours * each,

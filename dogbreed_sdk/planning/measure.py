@@ -22,28 +22,27 @@ UNCERTAINTY: Final = 1.5
 _TIMEOUT_SECONDS = 600
 
 
-def measured(dataset: BreedDataset, *, model: str, weights: str, views: str) -> BackboneSpeed:
+def measured(dataset: BreedDataset, *, model: str, views: str) -> BackboneSpeed:
     """The speed of a backbone with a data set's own pictures, in a process of its own; cached in this one.
 
     Args:
         dataset: A data set with a train split; one on S3 is downloaded.
         model: Name of the backbone.
-        weights: ``pretrained``, ``none``, or the path of a state-dict file.
         views: The views of each train picture.
 
     Raises:
         ConfigurationError: torch is not installed, or the backbone or pictures cannot be read.
     """
     optional.require({"local": ("torch", "numpy")}, purpose="measure a pass")
-    return _measured(dataset.materialize().root, model, weights, views)
+    return _measured(dataset.materialize().root, model, views)
 
 
 @functools.lru_cache(maxsize=8)
-def _measured(root: Path, model: str, weights: str, views: str) -> BackboneSpeed:
+def _measured(root: Path, model: str, views: str) -> BackboneSpeed:
     pictures = BreedDataset(root).pictures("train")
     # Spread over the classes, which may have been photographed differently.
     chosen = [str(picture.path) for picture in pictures[:: -(-len(pictures) // PICTURES)]]
-    found = _run({"pictures": chosen, "model": model, "weights": weights, "views": views})
+    found = _run({"pictures": chosen, "model": model, "views": views})
     forward = float(found["forward_seconds"])
     return BackboneSpeed(
         backbone=model,

@@ -43,12 +43,10 @@ class Backbone:
 
     Attributes:
         model: Its name.
-        weights: ``pretrained``, ``none``, or the path of a state-dict file.
         views: The views of each train picture.
     """
 
     model: str
-    weights: str
     views: str
 
 
@@ -193,7 +191,7 @@ def _speed(backbone: Backbone, dataset: BreedDataset, asked: Asked) -> tuple[Bac
         return BackboneSpeed.from_table(backbone.model), remark
     if isinstance(dataset, UnseenDataset):
         raise ConfigurationError("A pass can only be measured with pictures; pass the data set, or do not measure.")
-    return measured(dataset, model=backbone.model, weights=backbone.weights, views=backbone.views), remark
+    return measured(dataset, model=backbone.model, views=backbone.views), remark
 
 
 def _notes(region: str | None, dataset: BreedDataset) -> tuple[str, ...]:

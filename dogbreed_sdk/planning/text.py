@@ -36,7 +36,8 @@ def _wrapped(sentences: Iterable[str], width: int) -> Iterator[str]:
 def _dataset(plan: PlanContent) -> str:
     size = plan.dataset
     splits = ", ".join(f"{count:,} {split}" for split, count in size.splits.items())
-    return f"{size.pictures:,} pictures ({splits}), {size.classes:,} classes, {size.bytes / 1e9:.1f} GB"
+    stored = f"{size.bytes / 1e9:.1f} GB" if size.bytes > 1e8 else f"{size.bytes / 1e6:.1f} MB"
+    return f"{size.pictures:,} pictures ({splits}), {size.classes:,} classes, {stored}"
 
 
 def _table(steps: Sequence[Step], total: float) -> Iterator[str]:
@@ -111,4 +112,6 @@ def _remarks(plan: PlanContent) -> Iterator[str]:
 
 def _minutes(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
-    return f"{minutes} minutes" if minutes < 120 else f"{seconds / 3600:.1f} hours"
+    if minutes >= 120:
+        return f"{seconds / 3600:.1f} hours"
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
