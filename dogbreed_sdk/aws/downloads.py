@@ -35,7 +35,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 
 
-def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running) -> None:
+def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, *, size: int | None = None) -> None:
     """Downloads an object.
 
     Args:
@@ -43,6 +43,7 @@ def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Runnin
         place: Bucket, Key and, where it is known, ExpectedBucketOwner.
         path: The file; its folder is created.
         running: Where progress is reported.
+        size: The object's size in bytes, where it is known; it saves a request for a small object.
 
     Raises:
         AccessError: What arrived is not what S3 stores.
@@ -51,7 +52,7 @@ def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Runnin
     path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(_ATTEMPTS):
         try:
-            _download(s3, place, path, running)
+            _download(s3, place, path, running, size)
         except (ClientError, BotoCoreError) as error:
             # botocore itself retries requests, but not bodies that break off; 412: replaced while it was downloaded.
             replaced = isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] == 412
@@ -62,18 +63,24 @@ def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Runnin
             return
 
 
-def _download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running) -> None:
+def _download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, size: int | None) -> None:
+    if size is None or size > RANGE_BYTES:
+        head = s3.head_object(**place, ChecksumMode="ENABLED")
+        if head["ContentLength"] > RANGE_BYTES:
+            _download_in_ranges(s3, place, path, head, running)
+            return
+    _download_whole(s3, place, path, running)
+
+
+def _download_whole(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running) -> None:
     answer = s3.get_object(**place, ChecksumMode="ENABLED")
     with closing(answer["Body"]) as body:
-        if answer["ContentLength"] <= RANGE_BYTES:
-            data = body.read()
-            with replacing(path, durable=False) as file:
-                file.write(data)
-                file.flush()
-                _check(s3, place, Path(file.name), answer)
-            running.copied(len(data))
-            return
-    _download_in_ranges(s3, place, path, answer, running)
+        data = body.read()
+    with replacing(path, durable=False) as file:
+        file.write(data)
+        file.flush()
+        _check(s3, place, Path(file.name), answer)
+    running.copied(len(data))
 
 
 def _download_in_ranges(

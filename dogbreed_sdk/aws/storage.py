@@ -368,7 +368,7 @@ class Storage:
         from dogbreed_sdk.aws import downloads  # noqa: PLC0415
 
         try:
-            downloads.download(self._s3, self._place(uri), path, running)
+            downloads.download(self._s3, self._place(uri), path, running, size=found.size if found else None)
         except ClientError as error:
             if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
                 raise ConfigurationError(f"The file {uri} does not exist.") from error

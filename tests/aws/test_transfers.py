@@ -255,17 +255,15 @@ def test_progress_is_a_line_per_second_and_one_at_the_end(
 
 
 PROGRAM = """
-import sys, time
+import itertools, time
 from pathlib import Path
 from dogbreed_sdk import Session
 from dogbreed_sdk.aws import {module}
 session = Session.aws(region="us-east-1", bucket="dogs")
 events = session.client("s3").meta.events
-sent = 0
+sent = itertools.count(1)
 def slow(params, **_):
-    global sent
-    sent += 1
-    if sent > {fast}:
+    if next(sent) > {fast}:
         print("half way", flush=True)
         time.sleep(60)
 events.register("provide-client-params.s3.{operation}", slow)
