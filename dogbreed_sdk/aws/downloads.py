@@ -35,7 +35,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 
 
-def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, *, size: int | None = None) -> None:
+def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, *, size: int) -> None:
     """Downloads an object.
 
     Args:
@@ -43,7 +43,7 @@ def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Runnin
         place: Bucket, Key and, where it is known, ExpectedBucketOwner.
         path: The file; its folder is created.
         running: Where progress is reported.
-        size: The object's size in bytes, where it is known; it saves a request for a small object.
+        size: The object's size in bytes.
 
     Raises:
         AccessError: What arrived is not what S3 stores.
@@ -63,8 +63,8 @@ def download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Runnin
             return
 
 
-def _download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, size: int | None) -> None:
-    if size is None or size > RANGE_BYTES:
+def _download(s3: S3Client, place: Mapping[str, Any], path: Path, running: Running, size: int) -> None:
+    if size > RANGE_BYTES:
         head = s3.head_object(**place, ChecksumMode="ENABLED")
         if head["ContentLength"] > RANGE_BYTES:
             _download_in_ranges(s3, place, path, head, running)

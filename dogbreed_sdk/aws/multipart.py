@@ -135,3 +135,21 @@ class MultipartUpload:
                 number = part["PartNumber"]
                 found[number] = {"PartNumber": number, "ETag": part["ETag"], "ChecksumSHA256": checksum}
         return found
+
+
+def abort_below(s3: S3Client, bucket: Mapping[str, Any], prefix: str) -> None:
+    """Removes the parts of interrupted uploads, which cost money without being visible.
+
+    Args:
+        s3: The client.
+        bucket: Bucket and, where it is known, ExpectedBucketOwner.
+        prefix: Beginning of the keys.
+    """
+    try:
+        for page in s3.get_paginator("list_multipart_uploads").paginate(**bucket, Prefix=prefix):
+            for begun in page.get("Uploads", []):
+                s3.abort_multipart_upload(**bucket, Key=begun["Key"], UploadId=begun["UploadId"])
+    except ClientError as error:
+        # Without the permission to list or abort them, files are deleted all the same; 404: just completed or aborted.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {403, 404}:
+            raise

@@ -148,7 +148,12 @@ class Storage:
     def upload_file(self, path: Path, uri: str, *, transfer: TransferCallback | None = None) -> None:
         """Copies one file; readers of the URI see the old content or the new, never a part.
 
-        An interrupted upload of a large file resumes with the parts that S3 already has.
+        An interrupted upload of a large file to S3 resumes with the parts that are already there.
+
+        Args:
+            path: The file.
+            uri: The destination.
+            transfer: Called with the progress of an upload to S3 in bytes.
         """
         if is_file_uri(uri):
             with replacing(container.uri_to_path(uri), durable=False) as file:
@@ -203,7 +208,11 @@ class Storage:
                 shutil.copyfile(container.uri_to_path(uri), file.name)
             return
         with _translated(f"download {uri}"):
-            self._download([_Download(uri, path)], transfer)
+            head = self._head(uri)
+            if head is None:
+                raise ConfigurationError(f"The file {uri} does not exist.")
+            found = StoredFile(uri, head["ContentLength"], head["ETag"])
+            self._download([_Download(uri, path, found)], transfer)
 
     def download_files(
         self,
@@ -237,7 +246,9 @@ class Storage:
             )
 
     def delete_folder(self, uri: str) -> int:
-        """Deletes a folder with all its files; a folder that does not exist is not an error.
+        """Deletes a folder with all its files, and what interrupted uploads to it have left on S3.
+
+        A folder that does not exist is not an error.
 
         Returns:
             The number of deleted files.
@@ -274,6 +285,9 @@ class Storage:
                 if answer.get("Errors"):
                     first = answer["Errors"][0]
                     raise AccessError(f"s3://{bucket}/{first['Key']} was not deleted: {first.get('Message')}")
+            from dogbreed_sdk.aws import multipart  # noqa: PLC0415 - needs botocore
+
+            multipart.abort_below(self._s3, self._bucket(bucket), split_s3_uri(join(uri, ""))[1])
         return len(names)
 
     @property
@@ -349,14 +363,11 @@ class Storage:
         return True
 
     def _download(self, downloads: Sequence[_Download], report: TransferCallback | None) -> int:
-        def size(download: _Download) -> int:
-            return download.found.size if download.found else 0
-
-        return Transfer("Downloading", self._download_one, size, report).run(downloads)
+        return Transfer("Downloading", self._download_one, lambda download: download.found.size, report).run(downloads)
 
     def _download_one(self, download: _Download, running: Running) -> bool:
         uri, path, found = download
-        if found is not None and path.is_file() and self._is_there(path, uri, found):
+        if path.is_file() and self._is_there(path, uri, found):
             running.unchanged(found.size)
             return False
         if is_file_uri(uri):
@@ -368,7 +379,7 @@ class Storage:
         from dogbreed_sdk.aws import downloads  # noqa: PLC0415
 
         try:
-            downloads.download(self._s3, self._place(uri), path, running, size=found.size if found else None)
+            downloads.download(self._s3, self._place(uri), path, running, size=found.size)
         except ClientError as error:
             if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
                 raise ConfigurationError(f"The file {uri} does not exist.") from error
@@ -406,7 +417,7 @@ class _Download(NamedTuple):
 
     uri: str
     path: Path
-    found: StoredFile | None = None
+    found: StoredFile
 
 
 def _both(progress: Progress | None, transfer: TransferCallback | None) -> TransferCallback | None:

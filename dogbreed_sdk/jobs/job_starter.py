@@ -236,7 +236,7 @@ class JobStarter:
     def _picture_channels(self, dataset: BreedDataset, progress: ProgressCallback) -> dict[str, str]:
         channels = {training.PICTURES_CHANNEL: dataset.upload(self.session, transfer=upload_progress(progress))}
         if self._weights:
-            channels["weights"] = self._weights.upload(self.session)
+            channels["weights"] = self._weights.upload(self.session, transfer=upload_progress(progress, "weights"))
         return channels
 
 

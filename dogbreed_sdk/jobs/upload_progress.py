@@ -1,4 +1,4 @@
-"""Shows the upload of a data set among the steps of the job that needs it."""
+"""Shows uploads among the steps of the job that needs them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.aws.transfers import TransferCallback
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
 
@@ -40,10 +41,15 @@ class WeightsFile:
                 "Pass 'pretrained' or the path of a state-dict file."
             ) from error
 
-    def upload(self, session: Session) -> str:
-        """Uploads the file unless it is already stored, and returns the URI of its folder."""
+    def upload(self, session: Session, *, transfer: TransferCallback | None = None) -> str:
+        """Uploads the file unless it is already stored, and returns the URI of its folder.
+
+        Args:
+            session: Where it is stored.
+            transfer: Called with the progress.
+        """
         folder = join(session.base_uri, "weights", self.digest[:16])
         uri = join(folder, self.path.name)
         if not session.storage.exists(uri):
-            session.storage.upload_file(self.path, uri)
+            session.storage.upload_file(self.path, uri, transfer=transfer)
         return folder

@@ -175,6 +175,17 @@ def test_parts_of_other_content_are_not_used_and_old_ones_are_removed(
         s3.abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload["UploadId"])
 
 
+def test_deleting_a_folder_removes_interrupted_uploads_to_it_and_no_others(session: Session) -> None:
+    s3 = session.client("s3")
+    for key in ("dogbreed/job/model", "dogbreed/job-2/model"):
+        s3.create_multipart_upload(Bucket=BUCKET, Key=key)
+    assert session.storage.delete_folder(join(session.base_uri, "job")) == 0
+    [left] = s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    assert left["Key"] == "dogbreed/job-2/model"
+    session.storage.delete_folder(session.base_uri)
+    assert s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+
+
 @pytest.mark.parametrize("operation", ["ListMultipartUploads", "ListParts"])
 def test_uploading_works_without_permission_to_resume(session: Session, large: Path, operation: str) -> None:
     def refuse(**_: object) -> None:
@@ -291,8 +302,11 @@ def test_a_killed_upload_of_many_files_sends_only_the_rest_again(
     assert 20 <= len(there) <= 60
     assert all(size == files[name].stat().st_size for name, size in there.items())
     calls.clear()
-    assert session.storage.upload_files(files, uri) == len(files) - len(there)
-    assert calls["PutObject"] == len(files) - len(there)
+    sent = session.storage.upload_files(files, uri)
+    assert sent == calls["PutObject"]
+    # The server may have answered the last requests of the dead process only now.
+    assert len(files) - 60 <= sent <= len(files) - len(there)
+    assert session.storage.upload_files(files, uri) == 0
 
 
 def test_a_killed_upload_of_a_large_file_sends_only_the_missing_parts_again(
@@ -321,8 +335,7 @@ def test_a_killed_download_requests_only_the_rest_and_shows_nothing_before(
     uri, target = join(session.base_uri, "model.tar.gz"), tmp_path / "model.tar.gz"
     session.storage.upload_file(large, uri)
     call = f"downloads.RANGE_THREADS = 1; session.storage.download_file({uri!r}, Path({str(target)!r}))"
-    # The first request names no range.
-    killed_half_way(call, module="downloads", operation="GetObject", fast=PARTS)
+    killed_half_way(call, module="downloads", operation="GetObject", fast=PARTS - 1)
     [part] = wait_for(lambda: list(tmp_path.iterdir()))
     assert part.name.startswith(".model.tar.gz.")
     here = part.stat().st_size
@@ -333,8 +346,8 @@ def test_a_killed_download_requests_only_the_rest_and_shows_nothing_before(
     )
     steps: list[TransferProgress] = []
     session.storage.download_file(uri, target, transfer=steps.append)
-    assert sorted(ranges)[0] == ""
-    assert min(int(each.removeprefix("bytes=").partition("-")[0]) for each in ranges if each) == here
+    assert ranges == [f"bytes={here}-{LARGE - 1}"]
+    assert (steps[-1].bytes, steps[-1].done) == (LARGE, True)
     assert target.read_bytes() == large.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]
 
