@@ -211,7 +211,7 @@ class Storage:
             head = self._head(uri)
             if head is None:
                 raise ConfigurationError(f"The file {uri} does not exist.")
-            found = StoredFile(uri, head["ContentLength"], head["ETag"])
+            found = StoredFile(uri, head["ContentLength"], head["ETag"], head["LastModified"].timestamp())
             self._download([_Download(uri, path, found)], transfer)
 
     def download_files(
