@@ -213,7 +213,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
 def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], processes: Processes) -> TrainingInputs:
     dataset = _dataset(environ, processes)
     division = Division(dataset, processes)
-    _check_shared(division, settings, processes)
+    check_shared(division, settings, processes)
     spec = backbones.spec(settings.model)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
@@ -239,7 +239,7 @@ def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], proces
     )
 
 
-def _check_shared(division: Division, settings: Hyperparameters, processes: Processes) -> None:
+def check_shared(division: Division, settings: Hyperparameters, processes: Processes) -> None:
     """Refuses a job whose processes have different pictures, or too few of each batch."""
     if not division.is_complete:
         raise image_folder.DataError(

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import exclusive
 from training_scripts.data import image_folder
-from training_scripts.data.image_folder import DataError, DataSet, Sample
+from training_scripts.data.image_folder import DataError, DataSet
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
 from training_scripts.data.sharing import Division
 from training_scripts.features import parts as feature_parts
-from training_scripts.features.extraction import Chunk, FeaturePass, Progress
+from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.features.portions import PARTS, Work, part_path, portions
 from training_scripts.models import backbones, folding, state_dicts
 from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Callbacks
@@ -39,7 +40,6 @@ FORMAT = 1
 MANIFEST = "features.json"
 PICTURES_FILE = "pictures.json"
 BACKBONE_FILE = "backbone.pth"
-PARTS = "parts"
 # The cost of the pass, for reports on the pass and on the jobs that train on its features.
 COST_FILE = "feature_pass.json"
 _MAX_COST_BYTES = 1 << 20
@@ -245,7 +245,7 @@ def extract(
             check=check,
             callbacks=callbacks,
         )
-        work = _Work(folder, joined, list(_portions(dataset, views, division)), made.feature_width)
+        work = Work(folder, joined, list(portions(dataset, views, division, size=CHUNK)), made.feature_width)
         with runner:
             skipped = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
         work.collect()
@@ -320,114 +320,8 @@ def _prepare_parts(
         prepare()  # changes nothing if it has the folder of the first process
 
 
-@dataclass(frozen=True)
-class _Portion:
-    """Consecutive pictures of a split, whose features are in one file until the pass is done.
-
-    Attributes:
-        split: The split.
-        start: The place of the first picture in the split.
-        samples: The pictures.
-        views: The views of each.
-        mine: Positions among them of the pictures that this process computes, in ascending order.
-    """
-
-    split: str
-    start: int
-    samples: Sequence[Sample]
-    views: tuple[View, ...]
-    mine: Sequence[int]
-
-    def skipped(self, reasons: Mapping[int, str]) -> list[dict[str, str]]:
-        """The unreadable pictures, given the reason at each one's position."""
-        return [
-            {"split": self.split, "name": self.samples[position].name, "reason": reason}
-            for position, reason in reasons.items()
-        ]
-
-
-def _portions(dataset: DataSet, views: Sequence[View], division: Division) -> Iterator[_Portion]:
-    starts = [(split, start) for split, samples in dataset.splits.items() for start in range(0, len(samples), CHUNK)]
-    for turn, (split, start) in enumerate(starts):
-        samples = dataset.splits[split][start : start + CHUNK]
-        mine = [place for place, sample in enumerate(samples) if division.is_mine(split, sample, turn)]
-        yield _Portion(split, start, samples, tuple(views) if split == "train" else (PLAIN,), mine)
-
-
-def _part(folder: Path, split: str, start: int) -> Path:
-    return folder / PARTS / f"{split}-{start // CHUNK:06}.npz"
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The portions of a pass, and the files with their features.
-
-    Attributes:
-        folder: The folder of the features.
-        processes: The processes that share the pass.
-        portions: All portions; this process has nothing to do for some of them.
-        width: The width of the features.
-    """
-
-    folder: Path
-    processes: Processes
-    portions: Sequence[_Portion]
-    width: int
-
-    @property
-    def mine(self) -> list[_Portion]:
-        """The portions with pictures for this process."""
-        return [portion for portion in self.portions if portion.mine]
-
-    def path(self, portion: _Portion) -> Path:
-        """The file of this process's part of a portion."""
-        whole = _part(self.folder, portion.split, portion.start)
-        if len(portion.mine) == len(portion.samples):
-            return whole
-        place = self.processes.place
-        return whole.with_name(f"{whole.stem}-{place.rank + 1}-of-{place.count}.npz")
-
-    def read(self, portion: _Portion) -> Chunk | None:
-        """Reads this process's part of a portion; None if it must be computed."""
-        return feature_parts.read(self.path(portion), portion.mine, len(portion.views), self.width)
-
-    def compute(self, portion: _Portion, runner: FeaturePass, progress: Progress) -> Chunk:
-        """Computes and writes this process's part of a portion."""
-        import numpy as np
-
-        computed = runner.compute([portion.samples[place] for place in portion.mine], portion.views, progress)
-        places = np.asarray(portion.mine, np.int64)
-        skipped = {portion.mine[row]: reason for row, reason in computed.skipped.items()}
-        chunk = Chunk(computed.features, places[computed.kept], skipped)
-        feature_parts.write(self.path(portion), chunk)
-        return chunk
-
-    def collect(self) -> None:
-        """Brings the parts of all processes to the first one, as far as its folder lacks them."""
-        for number in self.processes.from_first(self._lacking):
-            portion = self.portions[number]
-            content = self.path(portion).read_bytes() if portion.mine else None
-            pieces = [feature_parts.unpack(piece) for piece in self.processes.gather_first(content) if piece]
-            if pieces:
-                whole = feature_parts.merged([piece for piece in pieces if piece is not None])
-                feature_parts.write(_part(self.folder, portion.split, portion.start), whole)
-
-    def _lacking(self) -> list[int]:
-        return [
-            number
-            for number, portion in enumerate(self.portions)
-            if feature_parts.read(
-                _part(self.folder, portion.split, portion.start),
-                range(len(portion.samples)),
-                len(portion.views),
-                self.width,
-            )
-            is None
-        ]
-
-
 def _compute_parts(
-    dataset: DataSet, work: _Work, runner: FeaturePass, *, report: Callable[[str], object], recorded: _PassRecord
+    dataset: DataSet, work: Work, runner: FeaturePass, *, report: Callable[[str], object], recorded: _PassRecord
 ) -> list[dict[str, str]]:
     """Computes the missing parts of this process; returns the pictures that no process could read."""
     pictures = sum(len(portion.mine) for portion in work.mine)
@@ -454,7 +348,7 @@ def _compute_parts(
     return _check_skipped(dataset, work, everywhere)
 
 
-def _report_beginning(work: _Work, done: int, report: Callable[[str], object]) -> None:
+def _report_beginning(work: Work, done: int, report: Callable[[str], object]) -> None:
     total = sum(len(portion.samples) for portion in work.portions)
     views = next((portion.views for portion in work.portions if portion.split == "train"), (PLAIN,))
     mine = sum(len(portion.mine) for portion in work.portions)
@@ -463,7 +357,7 @@ def _report_beginning(work: _Work, done: int, report: Callable[[str], object]) -
     report(f"features: {total} pictures, views {','.join(map(str, views))}{shared}{resumed}")
 
 
-def _check_skipped(dataset: DataSet, work: _Work, reasons: Mapping[int, Mapping[int, str]]) -> list[dict[str, str]]:
+def _check_skipped(dataset: DataSet, work: Work, reasons: Mapping[int, Mapping[int, str]]) -> list[dict[str, str]]:
     """The unreadable pictures in the order of the data set, given the reasons in each portion.
 
     Raises:
@@ -537,7 +431,7 @@ def _assemble(
         kept = [sample for sample in samples if (split, sample.name) not in lost]
         listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.class_index for sample in kept]}
         views = len(parse_views(key["views"])) if split == "train" else 1
-        parts = [_part(folder, split, start) for start in range(0, len(samples), CHUNK)]
+        parts = [part_path(folder, split, number) for number in range(math.ceil(len(samples) / CHUNK))]
         feature_parts.join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
     write_atomically(folder / PICTURES_FILE, json.dumps(listing).encode())
     files = [*(f"{split}.npy" for split in dataset.splits), PICTURES_FILE, BACKBONE_FILE]

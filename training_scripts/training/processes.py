@@ -113,9 +113,8 @@ class Processes:
         """The network for training steps: its gradients are averaged over all processes."""
         return network
 
-    def seed(self, seed: int) -> int:
-        """The seed for what each process draws by itself, such as dropout."""
-        return seed
+    def seed(self, seed: int) -> None:
+        """Seeds what each process draws by itself, such as dropout, once all have drawn the order of an epoch."""
 
     def size(self, rows: int, stop: StopFlag) -> int:
         """The number of rows that all processes have together in a step.
@@ -189,9 +188,11 @@ class ProcessGroup(Processes):
         with self.exchanging():
             return DistributedDataParallel(network, **options)
 
-    def seed(self, seed: int) -> int:
-        """A different seed in each process."""
-        return seed + 7_919 * self.place.rank
+    def seed(self, seed: int) -> None:
+        """Seeds what each process draws by itself, differently in each."""
+        import torch
+
+        torch.manual_seed(seed + 7_919 * self.place.rank)
 
     def size(self, rows: int, stop: StopFlag) -> int:
         """The number of rows that all processes have together in a step; all of them stop in the same step."""

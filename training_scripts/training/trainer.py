@@ -221,19 +221,20 @@ class Trainer:
         # same random numbers as an uninterrupted one.
         seed = self._settings.seed * 1_000_003 + epoch
         torch.manual_seed(seed)
-        loss, accuracy = self._train_epoch(epoch)
+        loss, accuracy = self._train_epoch(epoch, seed)
         values = {"train:loss": loss, "train:accuracy": accuracy}
         if self.has("valid") and math.isfinite(loss):
             self._latest_valid = valid = self._evaluate("valid", self._callbacks)
             values |= {"valid:loss": valid.loss, "valid:accuracy": valid.accuracy}
         return values, time.monotonic() - begin
 
-    def _train_epoch(self, epoch: int) -> tuple[float, float]:
+    def _train_epoch(self, epoch: int, seed: int) -> tuple[float, float]:
         """Makes one pass over the train split; returns its mean cross-entropy and accuracy while the weights change."""
         self.network.train()
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         seen, reported = 0, time.monotonic()
         batches = self._batches.train(self._settings.batch_size, torch.default_generator)
+        self._processes.seed(seed)
         for step, (inputs, targets, size) in enumerate(self._fetched(TRAIN, batches, self._callbacks)):
             self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
             with self._processes.exchanging():

@@ -8,15 +8,19 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.training_scripts.small_datasets import REPOSITORY
+from training_scripts.data import image_folder, inputs
+from training_scripts.data.sharing import Division
 from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.metrics import EpochMetrics, parse
-from training_scripts.training.processes import Place, ProcessGroup, place
+from training_scripts.training.processes import Place, Processes, ProcessGroup, place
 from training_scripts.training.stop_signal import StopFlag
 
 RANKS = Path(__file__).with_name("ranks.py")
@@ -164,3 +168,40 @@ def test_a_process_finds_its_place() -> None:
     assert place(hosts) == Place(1, 2, master="algo-1:7777")
     assert place(hosts | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "7790"}).master == "10.0.0.1:7790"
     assert place({"SM_HOSTS": '["algo-1"]', "SM_CURRENT_HOST": "algo-1"}) == place({}) == Place()
+
+
+class Other(Processes):
+    """The first of two processes; what the second one gathers is given."""
+
+    place = Place(0, 2)
+
+    def __init__(self, theirs: object) -> None:
+        self._theirs = theirs
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value, self._theirs]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "batch_size", "message"),
+    [
+        (frozenset({("train", "001.A/1.png")}), 64, "the S3DataDistributionType FullyReplicated"),
+        (frozenset(), 1, "batch-size is 1, and 2 processes share each batch: set batch-size to at least 2"),
+    ],
+)
+def test_training_needs_all_pictures_everywhere_and_one_of_each_batch(
+    pictures: Path, theirs: object, batch_size: int, message: str
+) -> None:
+    dataset = image_folder.read_dataset(image_folder.find_splits(pictures))
+    processes = Other(theirs)
+    with pytest.raises(image_folder.DataError, match=message):
+        inputs.check_shared(Division(dataset, processes), Hyperparameters(batch_size=batch_size), processes)
+
+
+def test_each_process_draws_its_own_dropout() -> None:
+    masks = []
+    for rank in range(2):
+        torch.manual_seed(3)
+        ProcessGroup(Place(rank, 2), StopFlag()).seed(3)
+        masks.append(torch.nn.functional.dropout(torch.ones(64)))
+    assert not torch.equal(*masks)
