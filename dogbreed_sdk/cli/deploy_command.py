@@ -6,9 +6,10 @@ import argparse
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one, tag
+from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.cli.shared_options import add_serving
 from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
 from dogbreed_sdk.errors import ConfigurationError
@@ -24,29 +25,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best model")
     command.add_argument("--name", help="name of the endpoint (default: generated)")
     command.add_argument("--no-wait", action="store_true", help="return as soon as SageMaker creates the endpoint")
-    command.add_argument("--image-uri", metavar="URI", help="your own serving image (default: AWS's PyTorch image)")
-    command.add_argument(
-        "--framework-version",
-        metavar="VERSION",
-        help=f"PyTorch version of AWS's image (default: {defaults.FRAMEWORK_VERSION})",
-    )
-    command.add_argument(
-        "--environment",
-        type=assignment,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an environment variable for the model server; can be repeated",
-    )
-    command.add_argument(
-        "--tag",
-        type=tag,
-        action="append",
-        default=[],
-        dest="tags",
-        metavar="KEY=VALUE",
-        help="a tag for cost reports; can be repeated",
-    )
+    add_serving(command)
     command.add_argument(
         "--ttl",
         metavar="TIME",
@@ -58,7 +37,6 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="ARN",
         help="role that EventBridge Scheduler may assume to delete the endpoint (default: $DOGBREED_SCHEDULER_ROLE)",
     )
-    command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
     _add_instances(command.add_argument_group("on instances, which cost money every hour"))
     _add_serverless(command.add_argument_group("serverless, which costs nothing while it is idle"))
     _add_asynchronous(command.add_argument_group("asynchronous, with requests and responses on S3"))
@@ -76,7 +54,7 @@ def _add_instances(group: argparse._ArgumentGroup) -> None:
         help=f"instance type on AWS (default: {defaults.SERVING_INSTANCE_TYPE})",
     )
     group.add_argument("--instance-count", type=at_least_one, default=1, metavar="N", help="(default: %(default)s)")
-    group.add_argument("--volume-size-gb", type=at_least_one, metavar="GB", help="size of each instance's volume")
+    group.add_argument("--volume-size", type=at_least_one, metavar="GB", help="size of each instance's volume")
     group.add_argument(
         "--download-timeout", type=at_least_one, metavar="SECONDS", help="for downloading and unpacking the model"
     )
@@ -128,7 +106,7 @@ def run(options: argparse.Namespace) -> Outcome:
             framework_version=options.framework_version,
             environment=dict(options.environment),
             network_isolation=options.network_isolation,
-            volume_size_gb=options.volume_size_gb,
+            volume_size_gb=options.volume_size,
             download_timeout=options.download_timeout,
             startup_timeout=options.startup_timeout,
             tags=dict(options.tags),

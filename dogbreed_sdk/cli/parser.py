@@ -40,8 +40,9 @@ from dogbreed_sdk.cli import (
     update_command,
 )
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one, data_place, one_of
+from dogbreed_sdk.cli.argument_types import at_least_one, data_place, one_of
 from dogbreed_sdk.cli.output import Outcome
+from dogbreed_sdk.cli.shared_options import add_environment
 from dogbreed_sdk.cli.usage import Parser, refuse_unknown, respelled
 from dogbreed_sdk.datasets.dataset import DOG_BREEDS_URL
 from dogbreed_sdk.jobs import search_ranges
@@ -329,7 +330,7 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
         choices=FEATURES,
         help="stored: computed once for all jobs (default); in-job: once for each job; off: in every epoch",
     )
-    _add_environment(command, "the training script")
+    add_environment(command, "the training script")
     training_options.add_infrastructure(command)
     shared = "the same for every trial" if entry_point == "hpo" else None
     group = command.add_argument_group("hyperparameters", shared)
@@ -338,17 +339,6 @@ def _trainer_options(command: argparse.ArgumentParser, entry_point: str) -> None
             text = f"{parameter.help}: {parameter.allowed()} (default: {write(parameter.default) or 'none'})"
             text = text.replace("%", "%%")
             group.add_argument(f"--{parameter.name}", dest=f"hp:{parameter.name}", metavar="VALUE", help=text)
-
-
-def _add_environment(command: argparse.ArgumentParser, program: str) -> None:
-    command.add_argument(
-        "--environment",
-        type=assignment,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help=f"an environment variable for {program}; can be repeated",
-    )
 
 
 # ------------------------------------------------------------------ jobs

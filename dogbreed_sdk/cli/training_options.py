@@ -6,7 +6,8 @@ import argparse
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
-from dogbreed_sdk.cli.argument_types import at_least_one, duration, non_negative, one_of, tag
+from dogbreed_sdk.cli.argument_types import at_least_one, duration, non_negative, one_of
+from dogbreed_sdk.cli.shared_options import add_tags
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
 
@@ -54,15 +55,7 @@ def add_infrastructure(command: argparse.ArgumentParser) -> None:
         help=f"PyTorch version of AWS's image (default: {defaults.FRAMEWORK_VERSION})",
     )
     group.add_argument("--image-uri", metavar="URI", help="your own training image (default: AWS's PyTorch image)")
-    group.add_argument(
-        "--tag",
-        type=tag,
-        action="append",
-        default=[],
-        dest="tags",
-        metavar="KEY=VALUE",
-        help="a tag for cost reports; can be repeated",
-    )
+    add_tags(group)
     _add_rare(group)
 
 

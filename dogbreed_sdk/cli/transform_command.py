@@ -6,10 +6,11 @@ import argparse
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import assignment, at_least_one, tag
+from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.models import add_labels
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.cli.shared_options import add_serving
 from dogbreed_sdk.errors import JobFailedError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.transform_job import TransformJob
@@ -44,25 +45,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-payload-mb", type=at_least_one, metavar="MB", help="size of the largest picture (default: measured)"
     )
-    command.add_argument("--image-uri", metavar="URI", help="your own serving image (default: AWS's PyTorch image)")
-    command.add_argument(
-        "--environment",
-        type=assignment,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an environment variable for the model server; can be repeated",
-    )
-    command.add_argument(
-        "--tag",
-        type=tag,
-        action="append",
-        default=[],
-        dest="tags",
-        metavar="KEY=VALUE",
-        help="a tag for cost reports; can be repeated",
-    )
-    command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
+    add_serving(command)
     command.add_argument(
         "--top-k", type=at_least_one, default=5, metavar="N", help="number of classes to rank (default: %(default)s)"
     )
@@ -83,6 +66,7 @@ def run(options: argparse.Namespace) -> Outcome:
             max_concurrency=options.max_concurrency,
             max_payload_mb=options.max_payload_mb,
             image_uri=options.image_uri,
+            framework_version=options.framework_version,
             environment=dict(options.environment),
             network_isolation=options.network_isolation,
             tags=dict(options.tags),

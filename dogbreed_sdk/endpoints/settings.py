@@ -71,10 +71,7 @@ def check(settings: EndpointSettings, session: Session) -> None:
         ConfigurationError: A value is out of range, or values exclude each other; the message says why, and what to do.
     """
     check_number("instance_count", settings.instance_count, least=1, whole=True)
-    if settings.image_uri and settings.framework_version:
-        raise ConfigurationError(
-            "image_uri and framework_version exclude each other: your image has its own PyTorch. Omit one of them."
-        )
+    check_image(settings)
     if settings.serverless is not None:
         _check_serverless(settings, session)
         return
@@ -93,6 +90,18 @@ def check(settings: EndpointSettings, session: Session) -> None:
             _check_range(name, getattr(settings, name), *_TIMEOUT_SECONDS)
     if not session.is_local:
         _check_uris(settings)
+
+
+def check_image(settings: EndpointSettings) -> None:
+    """Refuses two choices of an image.
+
+    Raises:
+        ConfigurationError: Both were made.
+    """
+    if settings.image_uri and settings.framework_version:
+        raise ConfigurationError(
+            "image_uri and framework_version exclude each other: your image has its own PyTorch. Omit one of them."
+        )
 
 
 def requests(name: str, model_uri: str, settings: EndpointSettings, session: Session) -> EndpointRequests:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk.aws.errors import translated
-from dogbreed_sdk.aws.requests import hosting, instances, names
+from dogbreed_sdk.aws.requests import instances, names
 from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.aws.requests.transform import MAX_MEGABYTES, transform_job
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.client import responses
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.endpoints import settings as endpoint_settings
 from dogbreed_sdk.endpoints.deletion import delete_model, noted, undone_after_an_error
+from dogbreed_sdk.endpoints.settings import EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.transform_inputs import TransformInput, stored_input
@@ -46,6 +48,7 @@ class TransformOptions(TypedDict, total=False):
     max_concurrency: int | None
     max_payload_mb: int | None
     image_uri: str | None
+    framework_version: str | None
     environment: Mapping[str, str] | None
     network_isolation: bool
     tags: Mapping[str, str] | None
@@ -64,6 +67,7 @@ def transform(
     max_concurrency: int | None = None,
     max_payload_mb: int | None = None,
     image_uri: str | None = None,
+    framework_version: str | None = None,
     environment: Mapping[str, str] | None = None,
     network_isolation: bool = False,
     tags: Mapping[str, str] | None = None,
@@ -87,6 +91,7 @@ def transform(
         max_payload_mb: Size of the largest picture in MB; larger ones fail. Default: that of the largest picture, up to
             the 25 MB that endpoints accept. Its product with ``max_concurrency`` may be 100 at most.
         image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
+        framework_version: PyTorch version of AWS's image. Default: 2.6, the newest with which AWS serves models.
         environment: Environment variables of the model server.
         network_isolation: Whether the container is cut off from all networks.
         tags: Tags for cost reports and clean-up.
@@ -106,6 +111,15 @@ def transform(
         ...     print(picture, prediction)
     """
     name = names.check_name(name or names.unique_name("dogbreed-transform"), what="transform job")
+    settings = EndpointSettings(
+        instance_type=instance_type,
+        image_uri=image_uri,
+        framework_version=framework_version,
+        environment=environment or {},
+        network_isolation=network_isolation,
+        tags=tags or {},
+    )
+    endpoint_settings.check_image(settings)
     _check_instances(session, instance_type, instance_count)
     _check_limits(max_payload_mb, max_concurrency)
     if output_uri is not None and not session.is_local and not output_uri.startswith("s3://"):
@@ -113,17 +127,7 @@ def transform(
     folder = join(session.base_uri, "transform", name)
     found = stored_input(pictures, split, folder=join(folder, "input"), session=session)
     payload, concurrency = _limits(found, max_payload_mb, max_concurrency)
-    all_tags = project_tags(tags)
-    model = hosting.model(
-        name,
-        image_uri=image_uri or session.image_uri("inference", instance_type),
-        model_uri=model_uri,
-        role_arn=session.role_arn,
-        environment=environment or {},
-        vpc=session.vpc,
-        network_isolation=network_isolation,
-        tags=all_tags,
-    )
+    model = endpoint_settings.model_request(name, model_uri, settings, session)
     request = transform_job(
         name,
         model_name=name,
@@ -138,7 +142,7 @@ def transform(
         output_key=session.kms_key,
         # Disks inside a host are encrypted by its hardware (API reference, TransformResources, VolumeKmsKeyId).
         volume_key=None if instances.has_local_disks(instance_type) else session.kms_key,
-        tags=all_tags,
+        tags=project_tags(tags),
     )
     client = session.client("sagemaker")
     with (

@@ -40,7 +40,7 @@ def completed(*lines: str, folder: Path | None = None) -> list[list[str]]:
 
 def test_commands_options_and_choices() -> None:
     expected = {
-        "dogbreed tra": ["train"],
+        "dogbreed tra": ["train", "transform"],
         "dogbreed data ch": ["check"],
         "dogbreed completion ": ["bash", "zsh", "fish"],
         "dogbreed train d --label-s": ["--label-smoothing"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from dogbreed_sdk import (
     transform,
 )
 from dogbreed_sdk._util.progress import JobProgress, no_progress
+from dogbreed_sdk.jobs.batch_transform import TransformOptions
 from dogbreed_sdk.jobs.listing import list_jobs
 from dogbreed_sdk.jobs.transform_outputs import outputs_by_input
 from tests.width_model import ANSWERED, REFUSED, SLEEPS, pack_model, picture
@@ -161,6 +163,7 @@ def test_a_job_can_be_stopped(session: Session, model: str, tmp_path: Path) -> N
         (["empty"], {"split": "test"}, ConfigurationError, "a list of pictures has none"),
         ("pictures", {"instance_type": "ml.m5.larg"}, ConfigurationError, "for a transform job; did you mean"),
         ("pictures", {"max_concurrency": 5, "max_payload_mb": 25}, ConfigurationError, "may be 100 at most"),
+        ("pictures", {"image_uri": "mine", "framework_version": "2.5"}, ConfigurationError, "exclude each other"),
         ("pictures", {"max_payload_mb": 0}, ConfigurationError, "max_payload_mb must be"),
         ("pictures", {"name": "no spaces"}, ConfigurationError, "cannot name a transform job"),
     ],
@@ -198,6 +201,11 @@ def test_plain_outputs_need_the_labels(
     assert plain["rex.jpg"].label == "Pug"  # type: ignore[union-attr]
     with pytest.raises(LabelError, match=r"without labels\. Pass labels=…"):
         list(ended[0].predictions(on_error="return"))
+
+
+def test_everything_that_transforms_takes_the_same_arguments() -> None:
+    parameters = inspect.signature(transform).parameters.keys() - {"model_uri", "pictures", "session"}
+    assert set(TransformOptions.__annotations__) == parameters
 
 
 def test_thousands_of_outputs_are_matched_in_no_time() -> None:
