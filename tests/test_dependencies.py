@@ -29,6 +29,7 @@ OURS = {"dogbreed_sdk", "training_scripts"}
 EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/aws/requests/", [{"aws"}]),
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
+    ("dogbreed_sdk/monitoring/", [{"local"}]),
     ("dogbreed_sdk/doctor/", [{"local"}]),  # it looks at what is there, and says what is missing
     ("dogbreed_sdk/_util/descendants.py", [{"local"}]),
     ("dogbreed_sdk/_util/processes.py", [{"local"}]),
