@@ -109,6 +109,23 @@ SLOW = (
     "training_scripts/training/test_trainer.py",
 )
 
+# What takes long and would show nothing new at the lowest versions: the life of processes and the clock, pip and
+# Python's own start, torch, which is the same there, and a page before a server that is not ours.
+# `nox -s lowest` leaves it out.
+ANY_VERSION = (
+    "local/jobs/test_debugger.py",
+    "local/jobs/test_hosts.py::test_distributed_training_follows_the_curve_of_one_process",
+    "local/jobs/test_program.py::TestRequirements",
+    "local/jobs/test_program.py::TestScriptsPython",
+    "local/jobs/test_supervisor.py",
+    "local/start_up/test_start_up.py",
+    "local/test_clock.py",
+    "local/test_moved_root.py",
+    "service/page/test_page_failures.py",
+    "service/page/test_page_looks.py",
+    "service/page/test_page_pictures.py",
+)
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The quick session does not even import what is slow as a whole."""
@@ -118,12 +135,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a trained model needs the extras that train one, and is slow."""
+    """Marks tests by the lists above; whatever needs a trained model needs the extras that train one, and is slow."""
     for item in items:
+        name = item.nodeid.removeprefix("tests/")
+        if name.startswith(ANY_VERSION):
+            item.add_marker(pytest.mark.any_version)
         if "workshop" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.extras)
             item.add_marker(pytest.mark.slow)
-        elif item.nodeid.removeprefix("tests/").startswith(SLOW):
+        elif name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
 
 
