@@ -259,7 +259,13 @@ class Storage:
             if folder.is_dir():
                 shutil.rmtree(folder)
             return count
-        return self.delete_files(uri, [file.name for file in self.files(uri)])
+        count = self.delete_files(uri, [file.name for file in self.files(uri)])
+        from dogbreed_sdk.aws import multipart  # noqa: PLC0415 - needs botocore
+
+        bucket, prefix = split_s3_uri(join(uri, ""))
+        with _translated(f"delete {uri}"):
+            multipart.abort_below(self._s3, self._bucket(bucket), prefix)
+        return count
 
     def delete_files(self, uri: str, names: Sequence[str]) -> int:
         """Deletes some files of a folder; one that does not exist is not an error.
@@ -285,9 +291,6 @@ class Storage:
                 if answer.get("Errors"):
                     first = answer["Errors"][0]
                     raise AccessError(f"s3://{bucket}/{first['Key']} was not deleted: {first.get('Message')}")
-            from dogbreed_sdk.aws import multipart  # noqa: PLC0415 - needs botocore
-
-            multipart.abort_below(self._s3, self._bucket(bucket), split_s3_uri(join(uri, ""))[1])
         return len(names)
 
     @property

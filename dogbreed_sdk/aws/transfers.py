@@ -15,6 +15,7 @@ from training_scripts._util.safe_text import safe_line
 
 # Small objects wait for the network, not for the CPU: at 50 ms per request, 32 at a time are 640 files per second.
 TRANSFER_THREADS = 32
+# A large data set has hundreds of files per second.
 _REPORT_SECONDS = 1.0
 
 Item = TypeVar("Item")
@@ -65,18 +66,23 @@ class TransferProgress:
 TransferCallback = Callable[[TransferProgress], None]
 
 
-def transfer_printer() -> TransferCallback:
-    """A callback that prints one transfer on standard error: a line per second, and one at the end if it copied."""
+def in_seconds(show: TransferCallback) -> TransferCallback:
+    """A callback for one transfer that passes on a step per second, and one at the end if anything was copied."""
     last = time.monotonic()
 
-    def show(step: TransferProgress) -> None:
+    def report(step: TransferProgress) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _REPORT_SECONDS or (step.done and step.unchanged_files < step.files):
             last = now
-            print(step, file=sys.stderr, flush=True)
+            show(step)
 
-    return show
+    return report
+
+
+def transfer_printer() -> TransferCallback:
+    """A callback that prints one transfer on standard error; see `in_seconds`."""
+    return in_seconds(lambda step: print(step, file=sys.stderr, flush=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,9 @@ class BreedDataset:
     def from_s3(cls, uri: str, *, session: Session | None = None) -> BreedDataset:
         """The data set in a folder on S3. Jobs read it where it is: nothing is downloaded, and nothing uploaded again.
 
-        Its layout, classes and splits follow from the names of its objects. `pictures`, `check`, `split` and whatever
-        else needs the pictures themselves download them, once, as `materialize` does.
+        Its layout, classes and splits follow from the names of its objects, of which those with a picture's suffix
+        count. `pictures`, `check`, `split` and whatever else needs the pictures themselves download them, once, as
+        `materialize` does.
 
         Args:
             uri: s3://bucket/folder, laid out like a folder for `from_folder`; or a file:// URI.
@@ -254,7 +255,7 @@ class BreedDataset:
 
     @cached_property
     def folders(self) -> dict[str, Path]:
-        """Split ("train", and "valid" and "test" if they exist) -> its folder; empty without splits."""
+        """Split ("train", and "valid" and "test" if they exist) -> its folder below `root`; empty without splits."""
         return {split: paths[0] for split, paths in split_folders.locate(self.root).folders.items()}
 
     @property

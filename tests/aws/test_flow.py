@@ -19,6 +19,7 @@ import pytest
 from dogbreed_sdk import BreedDataset, BreedTrainer, DebugReport, Session, TrainingJob, defaults, evaluate
 from dogbreed_sdk._util.progress import JobProgress
 from dogbreed_sdk.aws.transfers import TransferProgress
+from dogbreed_sdk.resources.listing import list_resources
 from tests.aws.server import ACCOUNT_ID, REGION, AwsServer
 
 pytestmark = pytest.mark.extras
@@ -129,11 +130,12 @@ def test_from_a_folder_to_a_deleted_endpoint(
     assert report.to_html(tmp_path / "report.html").stat().st_size > 10_000
 
     with job.deploy(progress=steps.append) as deployment:
-        assert len(left_in(session)) == 3
+        assert len(left_in(session)) == len(list_resources(session)) == 3
         picture = shapes.pictures("test")[0]
         assert deployment.classifier().classify(picture.path).class_folder in shapes.classes
         assert evaluate(deployment.classifier(), shapes).accuracy > 0.6
     assert left_in(session) == []
+    assert list(list_resources(session)) == []
     assert job.download_model(tmp_path).stat().st_size > 1000
 
     tuning.delete()

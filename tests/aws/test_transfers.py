@@ -179,6 +179,8 @@ def test_deleting_a_folder_removes_interrupted_uploads_to_it_and_no_others(sessi
     s3 = session.client("s3")
     for key in ("dogbreed/job/model", "dogbreed/job-2/model"):
         s3.create_multipart_upload(Bucket=BUCKET, Key=key)
+    session.storage.delete_files(session.base_uri, ["a file"])
+    assert len(s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]) == 2
     assert session.storage.delete_folder(join(session.base_uri, "job")) == 0
     [left] = s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
     assert left["Key"] == "dogbreed/job-2/model"
