@@ -14,7 +14,7 @@ pytestmark = pytest.mark.extras
 ROOT = Path(__file__).parents[1]
 # File -> what is written there, and how it is misspelt.
 MISSPELLINGS = {
-    "dogbreed_sdk/jobs/trainer.py": ("max_parallel_jobs=min(", "max_paralel_jobs=min("),
+    "dogbreed_sdk/jobs/search_settings.py": ("max_parallel_jobs=min(", "max_paralel_jobs=min("),
     "dogbreed_sdk/datasets/dataset.py": ("image_folder.read_dataset(", "image_folder.read_datasett("),
     "dogbreed_sdk/jobs/training_job.py": (".stop_training_job(", ".stop_trainingjob("),
 }
