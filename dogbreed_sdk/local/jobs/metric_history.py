@@ -41,11 +41,6 @@ class Summary:
     maximum: float
     buckets: Mapping[int, int] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, value: float, moment: float, *, keep_distribution: bool = False) -> Summary:
-        """The summary of one value."""
-        return cls(moment, 1, value, value, value, {_bucket(value): 1} if keep_distribution else {})
-
     def __add__(self, other: Summary) -> Summary:
         """The summary of both."""
         return Summary(
@@ -73,6 +68,29 @@ class Summary:
         return min(max(middle, self.minimum), self.maximum)
 
 
+@dataclass
+class _Tally:
+    """A summary while values are added to it."""
+
+    time: float
+    count: int = 0
+    total: float = 0.0
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    buckets: dict[int, int] = field(default_factory=dict)
+
+    def add(self, value: float, moment: float, keep_distribution: bool) -> None:
+        self.time = min(self.time, moment)
+        self.count += 1
+        self.total += value
+        # The first value may be NaN, which compares with nothing.
+        self.minimum = value if self.count == 1 else min(self.minimum, value)
+        self.maximum = value if self.count == 1 else max(self.maximum, value)
+        if keep_distribution:
+            bucket = _bucket(value)
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+
 class MetricHistory:
     """Appends the values of a job's or an endpoint's metrics to its history.
 
@@ -82,15 +100,17 @@ class MetricHistory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: dict[tuple[str, int], Summary] = {}
+        self._waiting: dict[tuple[str, int], _Tally] = {}
         self._started = time.monotonic()
         self._due = 0.0
 
     def note(self, name: str, value: float, moment: float, *, keep_distribution: bool = False) -> None:
         """Add a value that was printed at a moment (epoch seconds); with its distribution, percentiles are known."""
         key = name, int(moment // _MINUTE_SECONDS)
-        summary, before = Summary.of(value, moment, keep_distribution=keep_distribution), self._waiting.get(key)
-        self._waiting[key] = summary if before is None else before + summary
+        tally = self._waiting.get(key)
+        if tally is None:
+            tally = self._waiting[key] = _Tally(moment)
+        tally.add(value, moment, keep_distribution)
 
     def write_due(self) -> None:
         """Write what was noted, unless the last time was a moment ago.
@@ -139,7 +159,7 @@ def read_history(path: Path, name: str | None = None) -> Iterator[tuple[str, Sum
                     yield entry
 
 
-def _line(name: str, summary: Summary) -> bytes:
+def _line(name: str, summary: _Tally) -> bytes:
     values = [summary.count, summary.total, summary.minimum, summary.maximum]
     entry: dict[str, object] = {"t": round(summary.time, 3), "n": name, "v": values}
     if summary.buckets:
