@@ -57,6 +57,7 @@ SLOW = (
     "local/api/test_sagemaker_core.py",
     "local/api/test_training_jobs.py",
     "local/api/test_tuning_jobs.py",
+    "local/api/test_variants.py",
     "local/api/test_warm_start.py",
     "local/hosting",
     "local/jobs/test_debugger.py",

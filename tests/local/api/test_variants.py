@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import ENDPOINT
 from tests.local.api.test_models import archive, delete_quietly, status_reached, variant
+from tests.waiting import wait_for
 
 AddModel = Callable[..., None]
 
@@ -125,6 +126,33 @@ def test_an_update_adds_replaces_and_removes_variants(
     assert ask(runtime, TargetVariant="newest") == ("newest", "WUFF.")
     with pytest.raises(runtime.exceptions.ValidationError, match="Variant old not found"):
         ask(runtime, TargetVariant="old")
+
+
+def test_asynchronous_requests_are_routed_by_weight_too(
+    sagemaker: Any, client: Any, add_model: AddModel, tmp_path: Path
+) -> None:
+    add_model("old", "!")
+    add_model("new", "?")
+    variants = [variant(name, VariantName=name, InitialVariantWeight=1) for name in ("old", "new")]
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="both",
+        ProductionVariants=variants,
+        AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": (tmp_path / "outputs").as_uri()}},
+    )
+    sagemaker.create_endpoint(EndpointName="shout", EndpointConfigName="both")
+    assert status_reached(sagemaker, "shout", "InService", "Failed")["EndpointStatus"] == "InService"
+    source = tmp_path / "input.txt"
+    source.write_text("wuff")
+    runtime = client("sagemaker-runtime")
+    sent = [
+        runtime.invoke_endpoint_async(EndpointName="shout", InputLocation=source.as_uri(), ContentType="text/plain")
+        for _ in range(30)
+    ]
+    outputs = [Path(each["OutputLocation"].removeprefix("file://")) for each in sent]
+    wait_for(lambda: all(path.exists() for path in outputs))
+    # 30 draws with probability 1/2: only one of both once in 500 million runs.
+    assert {path.read_text() for path in outputs} == {"WUFF!", "WUFF?"}
+    delete_quietly(sagemaker, "shout")
 
 
 @pytest.mark.parametrize(
