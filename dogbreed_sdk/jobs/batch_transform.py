@@ -19,7 +19,7 @@ from dogbreed_sdk.client import responses
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints import settings as endpoint_settings
-from dogbreed_sdk.endpoints.deletion import delete_model, noted, undone_after_an_error
+from dogbreed_sdk.endpoints.deletion import Deletion, delete_model, noted, undone_after_an_error
 from dogbreed_sdk.endpoints.settings import EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
 from dogbreed_sdk.errors import ConfigurationError
@@ -29,6 +29,7 @@ from training_scripts.data import formats
 
 if TYPE_CHECKING:
     from botocore.model import StringShape
+    from types_boto3_sagemaker.type_defs import CreateModelInputTypeDef, CreateTransformJobRequestTypeDef
 
     from dogbreed_sdk.session import Session
 
@@ -125,35 +126,49 @@ def transform(
     if output_uri is not None and not session.is_local and not output_uri.startswith("s3://"):
         raise ConfigurationError(f"output_uri must be an s3:// URI for a job on AWS, got {output_uri!r}.")
     folder = join(session.base_uri, "transform", name)
-    found = stored_input(pictures, split, folder=join(folder, "input"), session=session)
-    payload, concurrency = _limits(found, max_payload_mb, max_concurrency)
-    model = endpoint_settings.model_request(name, model_uri, settings, session)
-    request = transform_job(
-        name,
-        model_name=name,
-        input_uri=found.uri,
-        output_uri=output_uri or join(folder, "output"),
-        content_type=formats.ANY_PICTURE,
-        accept=responses.ACCEPT,
-        instance_type=instance_type,
-        instance_count=instance_count,
-        max_concurrency=concurrency,
-        max_payload_mb=payload,
-        output_key=session.kms_key,
-        # Disks inside a host are encrypted by its hardware (API reference, TransformResources, VolumeKmsKeyId).
-        volume_key=None if instances.has_local_disks(instance_type) else session.kms_key,
-        tags=project_tags(tags),
-    )
+    uploads = join(folder, "input")
+
+    def delete_uploads() -> None:
+        session.storage.delete_folder(uploads)
+
+    with EndsByException(), undone_after_an_error(f"the pictures and the model of {name}") as undo:
+        undo.append(delete_uploads)
+        found = stored_input(pictures, split, folder=uploads, session=session)
+        payload, concurrency = _limits(found, max_payload_mb, max_concurrency)
+        request = transform_job(
+            name,
+            model_name=name,
+            input_uri=found.uri,
+            output_uri=output_uri or join(folder, "output"),
+            content_type=formats.ANY_PICTURE,
+            accept=responses.ACCEPT,
+            instance_type=instance_type,
+            instance_count=instance_count,
+            max_concurrency=concurrency,
+            max_payload_mb=payload,
+            output_key=session.kms_key,
+            # Disks inside a host are encrypted by its hardware (API reference, TransformResources, VolumeKmsKeyId).
+            volume_key=None if instances.has_local_disks(instance_type) else session.kms_key,
+            tags=project_tags(tags),
+        )
+        model = endpoint_settings.model_request(name, model_uri, settings, session)
+        _create(session, undo, model, request)
+    return TransformJob(name, session)
+
+
+def _create(
+    session: Session,
+    undo: list[Deletion],
+    model: CreateModelInputTypeDef,
+    request: CreateTransformJobRequestTypeDef,
+) -> None:
+    """Creates the model and the job; notes how to delete the model."""
     client = session.client("sagemaker")
-    with (
-        EndsByException(),
-        undone_after_an_error(f"model {name}") as undo,
-        translated(f"start transform job {name}"),
-    ):
+    name = request["TransformJobName"]
+    with translated(f"start transform job {name}"):
         with noted(undo, partial(delete_model, session, name)):
             client.create_model(**model)
         once_visible(lambda: client.create_transform_job(**request))
-    return TransformJob(name, session)
 
 
 def _check_instances(session: Session, instance_type: str, instance_count: int) -> None:

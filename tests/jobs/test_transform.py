@@ -187,9 +187,11 @@ def test_what_cannot_work_is_refused_before_anything_is_stored(
     assert session.client("sagemaker").list_models()["Models"] == []
 
 
-def test_a_refused_job_leaves_no_model(session: Session, model: str, pictures: Path) -> None:
+def test_a_refused_job_leaves_nothing(session: Session, model: str, pictures: Path) -> None:
+    before = session.storage.sizes(session.base_uri)
     with pytest.raises(JobError, match="Could not start transform job mixed-2"):
         transform(model, pictures, session=session, name="mixed-2", output_uri="ftp://elsewhere")
+    assert session.storage.sizes(session.base_uri) == before
     assert session.client("sagemaker").list_models()["Models"] == []
 
 
