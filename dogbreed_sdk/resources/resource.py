@@ -103,7 +103,7 @@ class ResourceList:
     @property
     def usd_per_hour(self) -> float:
         """What all of it costs per hour; the resources whose price is not known count as 0."""
-        return sum(resource.usd_per_hour or 0.0 for resource in self.resources)
+        return sum((resource.usd_per_hour or 0.0 for resource in self.resources), start=0.0)
 
     def to_dict(self) -> Mapping[str, object]:
         """The list for JSON."""
