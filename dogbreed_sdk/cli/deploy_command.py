@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
@@ -18,6 +19,14 @@ from dogbreed_sdk.jobs.tuning_job import TuningJob
 
 _SERVERLESS = ("serverless_memory_mb", "max_concurrency", "provisioned_concurrency")
 _ASYNCHRONOUS = ("output_uri", "failure_uri", "max_concurrent_invocations", "success_topic", "error_topic")
+
+# The targets of autoscaling, and what they are.
+_TARGETS = {
+    "invocations_per_instance": "target: requests per instance and minute",
+    "concurrent_requests": "target: requests that an instance works on at the same time",
+    "backlog_per_instance": "target: waiting requests per instance of an asynchronous endpoint",
+    "provisioned_utilization": "target: used share of a serverless endpoint's provisioned concurrency, 0.1 to 0.9",
+}
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -40,6 +49,7 @@ def add(command: argparse.ArgumentParser) -> None:
     _add_instances(command.add_argument_group("on instances, which cost money every hour"))
     _add_serverless(command.add_argument_group("serverless, which costs nothing while it is idle"))
     _add_asynchronous(command.add_argument_group("asynchronous, with requests and responses on S3"))
+    _add_autoscaling(command.add_argument_group("autoscaling, by one of four targets"))
     capture = command.add_argument_group("data capture, for a look at requests later")
     capture.add_argument(
         "--capture", type=at_least_one, metavar="PERCENT", help="store this share of requests and responses"
@@ -61,6 +71,13 @@ def _add_instances(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--startup-timeout", type=at_least_one, metavar="SECONDS", help="until the container must be healthy"
     )
+
+
+def _add_autoscaling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--max-instances", type=at_least_one, metavar="N", help="scale, to this number at most")
+    group.add_argument("--min-instances", type=int, metavar="N", help="number that always runs (default: 1)")
+    for name, meaning in _TARGETS.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=meaning)
 
 
 def _add_serverless(group: argparse._ArgumentGroup) -> None:
@@ -102,6 +119,7 @@ def run(options: argparse.Namespace) -> Outcome:
             serverless=serverless,
             asynchronous=asynchronous,
             data_capture=capture,
+            autoscaling=_autoscaling(options),
             image_uri=options.image_uri,
             framework_version=options.framework_version,
             environment=dict(options.environment),
@@ -156,6 +174,14 @@ def _capture(options: argparse.Namespace) -> DataCapture | None:
         _refuse_stray(options, ("capture_uri",), "--capture")
         return None
     return DataCapture(options.capture, uri=options.capture_uri)
+
+
+def _autoscaling(options: argparse.Namespace) -> Autoscaling | None:
+    if options.max_instances is None:
+        _refuse_stray(options, ("min_instances", *_TARGETS), "--max-instances")
+        return None
+    least = 1 if options.min_instances is None else options.min_instances
+    return Autoscaling(least, options.max_instances, **{name: getattr(options, name) for name in _TARGETS})
 
 
 def _refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: str) -> None:
