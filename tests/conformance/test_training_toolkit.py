@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,34 +19,54 @@ from dogbreed_sdk.local.jobs.environment import script_environment
 from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.jobs.network import JobNetwork
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
-from tests.training_scripts.small_datasets import CLASSES, draw_pictures
+from tests.training_scripts.small_datasets import CLASSES, SIZES, draw_pictures
+from training_scripts.features.store import MANIFEST, FeatureStore
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
 from training_scripts.training.metrics import EpochMetrics, parse
 
-HYPERPARAMETERS = {"weights": "none", "epochs": 2, "hidden": "8", "dropout": 0.1, "batch-size": 8, "amp": False}
+HYPERPARAMETERS: dict[str, Any] = {
+    "weights": "none",
+    "epochs": 2,
+    "hidden": "8",
+    "dropout": 0.1,
+    "batch-size": 8,
+    "amp": False,
+}
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A folder like /opt/ml, with the pictures in the channel `training`."""
-    config = tmp_path / "input" / "config"
+    return container_of(tmp_path / "localhost", ["localhost"], "localhost", draw_pictures(tmp_path / "pictures"))
+
+
+def container_of(base: Path, hosts: list[str], host: str, pictures: Path) -> Path:
+    """A folder like /opt/ml, with the pictures in the channel `training`.
+
+    Args:
+        base: The folder, which is made.
+        hosts: Names that resolve: the toolkit waits for those of its cluster.
+        host: The one that the folder is of.
+        pictures: What the channel has.
+    """
+    config = base / "input" / "config"
     config.mkdir(parents=True)
-    for folder in ("model", "output", "checkpoints"):
-        (tmp_path / folder).mkdir()
-    draw_pictures(tmp_path / "input" / "data" / "training")
-    # A host that resolves: the toolkit waits for its cluster's names.
-    hosts = {"current_host": "localhost", "hosts": ["localhost"], "network_interface_name": "lo"}
-    (config / "resourceconfig.json").write_text(json.dumps(hosts))
+    for folder in ("model", "output", "checkpoints", "input/data"):
+        (base / folder).mkdir()
+    (base / "input/data/training").symlink_to(pictures)
+    resources = {"current_host": host, "hosts": hosts, "network_interface_name": "lo"}
+    (config / "resourceconfig.json").write_text(json.dumps(resources))
     channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
     (config / "inputdataconfig.json").write_text(json.dumps({"training": channel}))
-    return tmp_path
+    return base
 
 
-def run(python: Path, base: Path, program: str, **changes: object) -> subprocess.CompletedProcess[str]:
+def start(
+    python: Path, base: Path, program: str, hyperparameters: dict[str, Any], master_port: int = 7777
+) -> subprocess.Popen[str]:
     packed = base / "sourcedir.tar.gz"
     packed.write_bytes(source.pack())
-    values = {"sagemaker_program": program, "sagemaker_submit_directory": str(packed), **HYPERPARAMETERS, **changes}
+    values = {"sagemaker_program": program, "sagemaker_submit_directory": str(packed), **hyperparameters}
     encoded = {name: encode_hyperparameter(value) for name, value in values.items()}
     (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps(encoded))
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "PYTHONPATH"))}
@@ -55,16 +76,30 @@ def run(python: Path, base: Path, program: str, **changes: object) -> subprocess
         "PATH": f"{python.parent}:{environ['PATH']}",
         "PIP_NO_INDEX": "1",  # what requirements.txt names must be there already
     }
-    toolkit = [python, "-c", "from sagemaker_training.cli.train import main; main()"]
-    return subprocess.run(toolkit, env=environ, capture_output=True, text=True, check=False, timeout=200, cwd=base)
+    # On a machine that several tests share, the port of the toolkit's launcher may be taken.
+    toolkit = (
+        "from sagemaker_training import torch_distributed; from sagemaker_training.cli.train import main; "
+        f"torch_distributed.MASTER_PORT = '{master_port}'; main()"
+    )
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([python, "-c", toolkit], env=environ, cwd=base, **streams)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Waits for a toolkit's end and returns what it printed."""
+    try:
+        return process.communicate(timeout=200)[0]
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("program", ["train_model.py", "hpo.py"])
 def test_the_toolkit_runs_an_entry_point_to_its_bundle(conformance_python: Path, base: Path, program: str) -> None:
-    done = run(conformance_python, base, program)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = start(conformance_python, base, program, HYPERPARAMETERS)
+    output = ended(process)
+    assert process.returncode == 0, output
     assert (base / "output" / "success").exists()
-    epochs = [report for report in map(parse, done.stdout.splitlines()) if isinstance(report, EpochMetrics)]
+    epochs = epochs_in(output)
     assert [(epoch.epoch, epoch.best) for epoch in epochs][:2] == [(1, False), (2, False)]
     assert "test:accuracy" in epochs[-1].values
     description = read_description(base / "model")
@@ -73,10 +108,45 @@ def test_the_toolkit_runs_an_entry_point_to_its_bundle(conformance_python: Path,
     assert load(base / "model").model_id == description.model_id
 
 
+def epochs_in(output: str) -> list[EpochMetrics]:
+    return [report for report in map(parse, output.splitlines()) if isinstance(report, EpochMetrics)]
+
+
+def test_the_toolkit_computes_features(conformance_python: Path, base: Path) -> None:
+    settings = {name: HYPERPARAMETERS[name] for name in ("weights", "batch-size")}
+    process = start(conformance_python, base, "extract_features.py", settings)
+    output = ended(process)
+    assert process.returncode == 0, output
+    store = FeatureStore.open(base / "checkpoints")
+    assert store.sizes == {split: count * len(CLASSES) for split, count in SIZES.items()}
+    assert (base / "model" / MANIFEST).read_bytes() == (store.folder / MANIFEST).read_bytes()
+
+
+def test_the_toolkits_launcher_trains_one_model_on_several_hosts(conformance_python: Path, tmp_path: Path) -> None:
+    pictures = draw_pictures(tmp_path / "pictures")
+    hosts = ["127.0.0.1", "127.0.0.2"]
+    with socket.socket() as probe:
+        probe.bind((hosts[0], 0))
+        port = probe.getsockname()[1]
+    launcher = {"sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": "ml.m5.large"}
+    bases = [container_of(tmp_path / host, hosts, host, pictures) for host in hosts]
+    processes = [
+        start(conformance_python, base, "train_model.py", {**HYPERPARAMETERS, **launcher}, port) for base in bases
+    ]
+    outputs = [ended(process) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    first, second = map(epochs_in, outputs)
+    assert [epoch.epoch for epoch in first[:2]] == [1, 2]
+    assert second == [], "one process reports for all"
+    assert load(bases[0] / "model").model_id == read_description(bases[0] / "model").model_id
+    assert list((bases[1] / "model").iterdir()) == [], "the first host's model is the job's"
+
+
 def test_the_toolkit_reports_a_wrong_hyperparameter_as_a_failure(conformance_python: Path, base: Path) -> None:
-    done = run(conformance_python, base, "train_model.py", learning_rte=0.1)
-    assert done.returncode != 0
-    assert "did you mean lr?" in done.stdout + done.stderr
+    process = start(conformance_python, base, "train_model.py", {**HYPERPARAMETERS, "learning_rte": 0.1})
+    output = ended(process)
+    assert process.returncode != 0
+    assert "did you mean lr?" in output
     assert (base / "output" / "failure").read_text().startswith("this hyperparameter is wrong:")
 
 
