@@ -150,8 +150,45 @@ def test_the_toolkit_reports_a_wrong_hyperparameter_as_a_failure(conformance_pyt
     assert (base / "output" / "failure").read_text().startswith("this hyperparameter is wrong:")
 
 
-@pytest.mark.parametrize("launcher", [{}, {"sagemaker_torch_distributed_enabled": "true"}])
-def test_hosts_have_the_toolkits_variables(conformance_python: Path, tmp_path: Path, launcher: dict[str, str]) -> None:
+# Variables of a local host that the toolkit has not, and why.
+OUR_OWN = {
+    "SM_CHECKPOINT_DIR": "AWS's is always /opt/ml/checkpoints; here, the machine may not let a job have that path",
+}
+# A folder that is only in AWS's containers if the job has a CheckpointConfig: ours has a place for them all the same.
+OUR_FOLDERS = {"checkpoints"}
+# What is in every container (SageMaker developer guide, "How Amazon SageMaker Processes Training Output" and "... Uses
+# Amazon S3 Training Data"), with the toolkit's own folders: code and output/intermediate.
+EVERY_CONTAINER = {
+    *("code", "code/train.py", "input", "input/config", "input/data", "input/data/train", "model"),
+    *("output", "output/data", "output/intermediate"),
+    *(f"input/config/{name}.json" for name in ("hyperparameters", "inputdataconfig", "resourceconfig")),
+}
+DISTRIBUTED = {"sagemaker_torch_distributed_enabled": "true"}
+RECORDED = {
+    "CheckpointConfig": {"S3Uri": "{place}/checkpoints"},
+    "DebugHookConfig": {"S3OutputPath": "{place}", "CollectionConfigurations": [{"CollectionName": "losses"}]},
+    "ProfilerConfig": {"S3OutputPath": "{place}", "ProfilingIntervalInMilliseconds": 500},
+}
+# Where smdebug looks in AWS's containers unless variables say otherwise, and the API reference's LocalPaths.
+RECORDED_FILES = {
+    *(f"input/config/{name}.json" for name in ("checkpointconfig", "debughookconfig", "profilerconfig")),
+    *("output/tensors", "output/profiler"),
+}
+
+
+@pytest.mark.parametrize(
+    ("count", "launcher", "configured", "files"),
+    [(1, {}, {}, set()), (2, DISTRIBUTED, {}, set()), (1, {}, RECORDED, RECORDED_FILES)],
+    ids=["one host", "several hosts", "checkpoints and debugger"],
+)
+def test_hosts_have_the_toolkits_variables_and_folders(
+    conformance_python: Path,
+    tmp_path: Path,
+    count: int,
+    launcher: dict[str, str],
+    configured: dict[str, Any],
+    files: set[str],
+) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/train.py").touch()
     hyperparameters = {
@@ -167,26 +204,40 @@ def test_hosts_have_the_toolkits_variables(conformance_python: Path, tmp_path: P
         "HyperParameters": hyperparameters,
         "InputDataConfig": [{"ChannelName": "train", "DataSource": place}],
         "OutputDataConfig": {"S3OutputPath": tmp_path.as_uri()},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": count},
+        **json.loads(json.dumps(configured).replace("{place}", tmp_path.as_uri())),
     }
     for host in hosts_of(JobFolder(tmp_path / "dogs"), request):
         program = staging.stage(host, request, print)
         run = ScriptRun("dogs", "arn", request, host, tmp_path, program, os.cpu_count() or 1, (), JobNetwork(0))
         ours = script_environment(run, os.environ)
-        theirs = toolkit_variables(conformance_python, host.container)
+        names = names_below(host.container)
+        assert names == EVERY_CONTAINER | OUR_FOLDERS | files
+        theirs, folders = toolkit_view(conformance_python, host.container)
+        assert names_below(host.container) == names, "the toolkit missed nothing that it makes"
+        assert folders <= names
         assert json.loads(ours["SM_TRAINING_ENV"]) == json.loads(theirs.pop("SM_TRAINING_ENV"))
         assert {name: ours.get(name) for name in theirs} == theirs
+        named = {name for name in ours if name.startswith("SM_")}
+        assert named - {*theirs, "SM_TRAINING_ENV"} == set(OUR_OWN)
 
 
-def toolkit_variables(python: Path, base: Path) -> dict[str, str]:
-    """The variables that AWS's toolkit gives to a script whose container is this folder."""
+def names_below(base: Path) -> set[str]:
+    """All files and folders of a container, but not what is in its channels."""
+    found = {path.relative_to(base).as_posix() for path in base.rglob("*")}
+    return {name for name in found if not name.startswith("input/data/train/")}
+
+
+def toolkit_view(python: Path, base: Path) -> tuple[dict[str, str], set[str]]:
+    """The variables that AWS's toolkit gives to a script whose container is this folder, and the folders it names."""
     code = (
         "import json\n"
         "from sagemaker_training import environment\n"
-        "print(json.dumps(dict(environment.Environment().to_env_vars())))"
+        "folders = [value for name, value in vars(environment).items() if name.endswith('_dir')]\n"
+        "print(json.dumps([environment.Environment().to_env_vars(), [one for one in folders if isinstance(one, str)]]))"
     )
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "PYTHONPATH"))}
     environ |= {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": "dogs"}
     done = subprocess.run([python, "-c", code], env=environ, capture_output=True, text=True, check=True, timeout=60)
-    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    variables, folders = json.loads(done.stdout.splitlines()[-1])
+    return variables, {Path(folder).relative_to(base).as_posix() for folder in folders} - {"."}
