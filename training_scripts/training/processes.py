@@ -199,9 +199,9 @@ class ProcessGroup(Processes):
         import torch
 
         total, stops = self.sum(torch.tensor([rows, int(stop.requested)])).tolist()
-        if stops:
+        if stops:  # and not if this process was asked to stop meanwhile, of which the others know in the next step
             stop.request()
-        stop.check()
+            raise Stopped
         return int(total)
 
     def sum(self, values: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.metrics import EpochMetrics, parse
 from training_scripts.training.processes import Place, Processes, ProcessGroup, place
-from training_scripts.training.stop_signal import StopFlag
+from training_scripts.training.stop_signal import StopFlag, Stopped
 
 RANKS = Path(__file__).with_name("ranks.py")
 # Batches of 5, 5 and 2 pictures: of the last one, one of three processes gets nothing.
@@ -205,3 +205,17 @@ def test_each_process_draws_its_own_dropout() -> None:
         ProcessGroup(Place(rank, 2), StopFlag()).seed(3)
         masks.append(torch.nn.functional.dropout(torch.ones(64)))
     assert not torch.equal(*masks)
+
+
+def test_a_request_to_stop_that_comes_during_an_exchange_counts_in_the_next_step() -> None:
+    stop = StopFlag()
+
+    class Interrupted(ProcessGroup):
+        def sum(self, values: torch.Tensor) -> torch.Tensor:
+            stop.request()
+            return values + torch.tensor([2, 0])
+
+    group = Interrupted(Place(0, 2), stop)
+    assert group.size(3, stop) == 5
+    with pytest.raises(Stopped):
+        group.size(3, stop)
