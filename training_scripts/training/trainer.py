@@ -195,15 +195,15 @@ class Trainer:
             batches = self._batches.plain(split, self._settings.batch_size)
             for inputs, truth, size in self._fetched(EVAL, batches, callbacks):
                 # In full precision, as on the endpoint.
-                scored = self.network(inputs)[: len(truth)].float()
+                scored = _of_targets(self.network(inputs), truth).float()
                 callbacks.forward_done(EVAL, scored)
                 if callbacks or self._processes.place.count > 1:
-                    loss = functional.cross_entropy(scored, truth, reduction="sum")
+                    loss = functional.cross_entropy(scored, truth, reduction="sum").double()
                     sums = self._sums(loss, scored, truth)
                     callbacks.step_ends(EVAL, sums[0] / size, sums[1], size)
                 logits.append(scored.cpu())
                 targets.append(truth.cpu())
-                features.append(self.network.features[: len(truth)].cpu())
+                features.append(_of_targets(self.network.features, truth).cpu())
         parts = self._processes.gather((_joined(logits), _joined(targets), _joined(features)))
         all_logits, all_targets, all_features = (_joined(tensors) for tensors in zip(*parts, strict=True))
         callbacks.evaluation_ends(split, all_logits, all_targets)
@@ -262,32 +262,33 @@ class Trainer:
         callbacks = self._callbacks
         with self._autocast():
             logits = self._model(inputs)
-        logits = logits[: len(targets)].float()
+        logits = _of_targets(logits, targets).float()
         callbacks.forward_done(TRAIN, logits)
-        plain = functional.cross_entropy(logits, targets, reduction="sum")
-        smoothing = self._settings.label_smoothing
-        objective = (
-            functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
-            if smoothing
-            else plain
-        )
+        reduction = "mean" if len(targets) else "sum"  # there is no mean of nothing
+        plain = functional.cross_entropy(logits, targets, reduction=reduction)
+        if smoothing := self._settings.label_smoothing:
+            objective = functional.cross_entropy(logits, targets, reduction=reduction, label_smoothing=smoothing)
+        else:
+            objective = plain
         self._optimizer.zero_grad(set_to_none=True)
         # The gradients are averaged over the processes, whose parts may differ in size: this makes them the gradients
         # of the whole batch's mean.
-        scaled = self._scaler.scale(objective * (self._processes.place.count / size))
-        scaled.backward()  # type: ignore[no-untyped-call]
+        if len(targets) * self._processes.place.count != size:
+            objective = objective * (len(targets) * self._processes.place.count / size)
+        self._scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         callbacks.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        sums = self._sums(plain.detach(), logits.detach(), targets)
-        callbacks.step_ends(TRAIN, sums[0] / size, sums[1], size)
+        sums = self._sums(plain.detach().double() * len(targets), logits.detach(), targets)
+        if callbacks:
+            callbacks.step_ends(TRAIN, sums[0] / size, sums[1], size)
         return sums
 
     def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """Sums of cross-entropy and correct predictions over all processes, [2]; loss is this process's sum."""
         correct = (logits.argmax(1) == targets).sum()
-        return self._processes.sum(torch.stack([loss.double(), correct.double()]))
+        return self._processes.sum(torch.stack([loss, correct.double()]))
 
     def _fetched(
         self, mode: str, batches: Iterator[Batch], callbacks: Callbacks
@@ -417,6 +418,11 @@ def device() -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires this for deterministic results
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
+
+
+def _of_targets(rows: Tensor, targets: Tensor) -> Tensor:
+    """Without the row that stands for no picture."""
+    return rows if len(targets) else rows[:0]
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
