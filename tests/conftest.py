@@ -173,6 +173,30 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", os.devnull)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _roots() -> Iterator[set[Path]]:
+    """The folders of the local SageMakers in use; at the end, nothing is left on those that tests share."""
+    from tests.leftovers import check_nothing_is_left, noted_roots  # noqa: PLC0415 - as late as what uses it
+
+    with noted_roots() as roots:
+        yield roots
+    check_nothing_is_left(roots)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(_roots: set[Path], request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test deletes what it creates: nothing is left on the local SageMakers in its own folder."""
+    from tests.leftovers import DATABASE, check_nothing_is_left  # noqa: PLC0415 - as above
+
+    yield
+    folder: Path | None = request.node.funcargs.get("tmp_path")
+    if folder is not None:
+        own = {root for root in _roots if root.is_relative_to(folder)}
+        _roots -= own
+        # Those of other processes, such as the snippets of the README, are beside.
+        check_nothing_is_left(own | {path.parent for path in folder.glob(f"*/{DATABASE}")})
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_mentioned_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Endpoints of accounts that end with their test are not left behind by the test run."""

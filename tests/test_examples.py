@@ -15,6 +15,7 @@ from dogbreed_sdk import BreedDataset
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli.parser import parse
 from tests.conftest import Workshop
+from tests.leftovers import left
 from training_scripts import rules
 
 PROJECT = Path(__file__).parents[1]
@@ -40,8 +41,10 @@ def no_registered_rules() -> Iterator[None]:
 def run(name: str, *arguments: object, root: Path) -> str:
     command = [sys.executable, str(PROJECT / "examples" / name), *map(str, arguments)]
     environment = {**os.environ, "DOGBREED_ROOT": str(root)}
+    before = left(root)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
+    assert left(root) == before
     return done.stdout
 
 

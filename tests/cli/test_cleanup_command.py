@@ -128,9 +128,11 @@ def test_a_refusal_fails_the_command_and_names_what_is_left(
     with Session.local(tmp_path / "root") as session:
         create_model(session.client("sagemaker"), "dogs")
     deletions: Any = {**cleanup._DELETIONS, "model": refuse}
-    monkeypatch.setattr(cleanup, "_DELETIONS", deletions)
-    status, out, _ = dogbreed("cleanup", "--yes")
+    with monkeypatch.context() as patch:
+        patch.setattr(cleanup, "_DELETIONS", deletions)
+        status, out, _ = dogbreed("cleanup", "--yes")
     assert status == 1
+    assert dogbreed("cleanup", "--yes")[0] == 0
     assert "failed: model dogs: Could not delete dogs: not authorized.\nrun the command again" in out
 
 

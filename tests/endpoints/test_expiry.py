@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from dogbreed_sdk import ConfigurationError, Deployment, Session, deploy, list_resources
+from dogbreed_sdk import ConfigurationError, Deployment, Session, deploy, list_resources, plan_cleanup
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.expiry import SCHEDULE_GROUP, read_expiry
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, EXPIRES_AT, project_tags, tag_list
@@ -176,6 +176,8 @@ class TestOnLocalSageMaker:
                 return {model["ModelName"] for model in models}
 
             wait_for(lambda: names() == {"later", "foreign"}, 10)
+            plan_cleanup(session).run()
+            assert names() == {"foreign"}
 
     def test_nothing_is_said_of_schedules(
         self, session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture

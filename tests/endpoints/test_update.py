@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session
+from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session, plan_cleanup
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, ENDPOINT
 from dogbreed_sdk.cli.program import main
@@ -274,3 +274,4 @@ def test_deleting_finds_what_a_killed_update_left(deployment: Deployment) -> Non
         client.create_model(ModelName=name, PrimaryContainer={"Image": "i"}, Tags=tags)  # type: ignore[arg-type]
     deployment.delete()
     assert sorted(resources(session)["models"]) == ["dogs-261130-101112-aaaa", "dogs-261130-101112-bbbb", "dogs-too"]
+    plan_cleanup(session).run()
