@@ -212,8 +212,8 @@ def caller_grants(scope: Scope) -> list[Grant]:
             actions=(
                 *_named("application-autoscaling", "DeregisterScalableTarget", "DescribeScalableTargets"),
                 *_named("application-autoscaling", "DescribeScalingPolicies", "PutScalingPolicy"),
-                *_named("application-autoscaling", "ListTagsForResource", "RegisterScalableTarget"),
-                *_named("cloudwatch", "DeleteAlarms", "DescribeAlarms", "PutMetricAlarm"),
+                *_named("application-autoscaling", "ListTagsForResource", "RegisterScalableTarget", "TagResource"),
+                *_named("cloudwatch", "DeleteAlarms", "DescribeAlarms", "PutMetricAlarm", "TagResource"),
                 "iam:CreateServiceLinkedRole",
             ),
             is_needed=False,

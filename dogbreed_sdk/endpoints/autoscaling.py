@@ -19,6 +19,7 @@ from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError
 
 if TYPE_CHECKING:
     from types_boto3_application_autoscaling.literals import ScalableDimensionType
+    from types_boto3_application_autoscaling.type_defs import RegisterScalableTargetRequestTypeDef
     from types_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
@@ -70,11 +71,33 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
         noted = {AUTOSCALED: f"{variant}:{scaled.removeprefix(_PREFIX)}"}
         session.client("sagemaker").add_tags(ResourceArn=described["EndpointArn"], Tags=tag_list(noted))
         undo.append(partial(deregister, session, endpoint_name, variant, scaled))
-        session.client("application-autoscaling").register_scalable_target(**target)
+        if not _register(session, target):
+            undo.clear()  # what was set up before stays if the change fails
         policy = requests.scaling_policy(autoscaling, endpoint=endpoint_name, variant=variant)
         session.client("application-autoscaling").put_scaling_policy(**policy)
         if autoscaling.min_instances == 0:
             _set_up_waking(session, endpoint_name, variant, autoscaling, target.get("Tags", {}))
+        else:
+            _delete_wake_alarm(session, endpoint_name, variant)  # an earlier one
+
+
+def _register(session: Session, target: RegisterScalableTargetRequestTypeDef) -> bool:
+    """Registers a scalable target, or changes the limits of one that exists; returns whether it is new.
+
+    Application Auto Scaling takes tags for a new target only, and refuses to change an existing one with them.
+    """
+    client = session.client("application-autoscaling")
+    try:
+        client.register_scalable_target(**target)
+    except ClientError as error:
+        if "already exists" not in str(error):
+            raise
+    else:
+        return True
+    tags = target.pop("Tags", {})
+    client.tag_resource(ResourceARN=client.register_scalable_target(**target)["ScalableTargetARN"], Tags=tags)
+    target["Tags"] = tags
+    return False
 
 
 def remove(session: Session, endpoint_name: str, tags: Mapping[str, str]) -> list[DogBreedError]:
@@ -135,8 +158,12 @@ def deregister(session: Session, endpoint_name: str, variant: str, scaled: Scala
         except ClientError as error:
             if "No scalable target found" not in str(error):
                 raise
-        # Deleting an alarm that does not exist is not an error (API reference, DeleteAlarms).
-        session.client("cloudwatch").delete_alarms(AlarmNames=[requests.wake_alarm_name(endpoint_name, variant)])
+        _delete_wake_alarm(session, endpoint_name, variant)
+
+
+def _delete_wake_alarm(session: Session, endpoint_name: str, variant: str) -> None:
+    """Deletes the alarm; one that does not exist is not an error (API reference, DeleteAlarms)."""
+    session.client("cloudwatch").delete_alarms(AlarmNames=[requests.wake_alarm_name(endpoint_name, variant)])
 
 
 def _check_kind(described: DescribeEndpointOutputTypeDef, variant: str, autoscaling: Autoscaling) -> None:

@@ -64,6 +64,7 @@ BEHIND = {
     "cloudwatch:DeleteAlarms": "DeregisterScalableTarget",
     "cloudwatch:DescribeAlarms": "PutScalingPolicy",
     "cloudwatch:PutMetricAlarm": "PutScalingPolicy",
+    "cloudwatch:TagResource": "PutMetricAlarm with tags",
     "iam:CreateServiceLinkedRole": "RegisterScalableTarget",
     "iam:PassRole": "CreateTrainingJob",
     "sagemaker:AddTags": "CreateTrainingJob with tags",
@@ -126,6 +127,7 @@ def test_every_call_of_the_library_is_granted() -> None:
     called = called_actions()
     assert {"sagemaker:CreateTrainingJob", "s3:PutObject", "logs:GetLogEvents", "ecr:BatchGetImage"} <= set(called)
     assert {action: file for action, file in called.items() if action not in allowed} == {}
+    assert set(BEHIND) <= allowed
 
 
 def test_the_actions_exist() -> None:

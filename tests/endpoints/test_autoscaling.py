@@ -88,6 +88,42 @@ def test_it_is_set_up_with_the_endpoint_and_ends_with_it(aws: AwsServer, deploym
     assert (targets(aws), alarms(aws)) == ([], [])
 
 
+def test_an_existing_target_is_changed_as_aws_wants_it_and_survives_a_failure(
+    aws: AwsServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = deployment.session.client("application-autoscaling")
+    register = client.register_scalable_target
+
+    def strict(**request: Any) -> Any:
+        """As AWS, and not as moto, which takes the tags of an existing target."""
+        if "Tags" in request:
+            message = "The scalable target that you tried to tag already exists."
+            raise client.exceptions.ValidationException(
+                {"Error": {"Code": "ValidationException", "Message": message}}, "RegisterScalableTarget"
+            )
+        return register(**request)
+
+    def refuse(**_: Any) -> None:
+        raise client.exceptions.LimitExceededException(
+            {"Error": {"Code": "LimitExceededException", "Message": "too many policies"}}, "PutScalingPolicy"
+        )
+
+    tagged: dict[str, dict[str, str]] = {}
+    monkeypatch.setattr(client, "register_scalable_target", strict)
+    # moto has no TagResource of this service.
+    monkeypatch.setattr(client, "tag_resource", lambda *, ResourceARN, Tags: tagged.update({ResourceARN: Tags}))  # noqa: N803
+    deployment.autoscale(Autoscaling(2, 8, concurrent_requests=3))
+    (target,) = targets(aws)
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 8)
+    assert tagged[target["ScalableTargetARN"]]["team"] == "vision"
+    assert CREATED_BY in tagged[target["ScalableTargetARN"]]
+
+    monkeypatch.setattr(client, "put_scaling_policy", refuse)
+    with pytest.raises(EndpointError, match="too many policies"):
+        deployment.autoscale(BY_REQUESTS)
+    assert len(targets(aws)) == len(policies(aws)) == 1
+
+
 def test_it_can_be_stopped(aws: AwsServer, deployment: Deployment) -> None:
     deployment.stop_autoscaling()
     assert targets(aws) == []

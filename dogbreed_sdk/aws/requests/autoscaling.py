@@ -151,7 +151,8 @@ def scalable_target(
         "ScalableDimension": _dimension_of(autoscaling),
         "MinCapacity": autoscaling.min_instances,
         "MaxCapacity": autoscaling.max_instances,
-        "Tags": dict(tags),
+        # This service refuses empty values, which others accept ("Tag values cannot be empty or blank").
+        "Tags": {key: value for key, value in tags.items() if value.strip()},
     }
 
 

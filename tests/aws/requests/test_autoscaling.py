@@ -161,3 +161,10 @@ def test_numbers_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Autoscaling(minimum, maximum, **targets)  # type: ignore[arg-type]
+
+
+def test_tags_without_a_value_are_left_out_because_this_service_refuses_them() -> None:
+    target = requests.scalable_target(
+        Autoscaling(1, 4, invocations_per_instance=600), **WHERE, tags={**TAGS, "reviewed": ""}
+    )
+    assert target["Tags"] == TAGS
