@@ -24,6 +24,8 @@ _REQUESTS, _INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 _MINUTE = 60
 # API reference, GetMetricData: queries in one request.
 _MOST_QUERIES = 500
+# "CloudWatch concepts", periods: one day at most.
+_LONGEST_PERIOD = 86_400
 # CloudWatch keeps minutes for 15 days, and five minutes for 63 days ("CloudWatch concepts", metrics retention).
 _MINUTES_KEPT, _FIVE_MINUTES_KEPT = timedelta(days=15), timedelta(days=63)
 
@@ -205,7 +207,8 @@ def read_metrics(
     # Times before the minute in which the time begins belong to the first period.
     first = start.astimezone(timezone.utc).replace(second=0, microsecond=0)
     last = end.astimezone(timezone.utc)
-    whole = max(math.ceil((last - first).total_seconds() / _MINUTE), 1) * _MINUTE
+    step = _shortest_period(start)
+    whole = min(max(math.ceil((last - first).total_seconds() / step), 1) * step, _LONGEST_PERIOD)
     found = []
     with translated(f"read the metrics of endpoint {endpoint_name}", otherwise=EndpointError):
         for variant in variants:
@@ -219,10 +222,15 @@ def read_metrics(
 
 def _fitting_period(start: datetime, end: datetime) -> int:
     """A period of whole minutes that CloudWatch still has, and of which there are about 60."""
-    age = datetime.now(timezone.utc) - start.astimezone(timezone.utc)
-    least = _MINUTE if age < _MINUTES_KEPT else 5 * _MINUTE if age < _FIVE_MINUTES_KEPT else 60 * _MINUTE
     wanted = (end - start).total_seconds() / 60
-    return next((each for each in (60, 300, 900, 3600, 21_600) if each >= max(least, wanted)), 86_400)
+    least = _shortest_period(start)
+    return next((each for each in (60, 300, 900, 3600, 21_600) if each >= max(least, wanted)), _LONGEST_PERIOD)
+
+
+def _shortest_period(start: datetime) -> int:
+    """The period that CloudWatch still has of this time, and of which every other one must be a multiple."""
+    age = datetime.now(timezone.utc) - start.astimezone(timezone.utc)
+    return _MINUTE if age < _MINUTES_KEPT else 5 * _MINUTE if age < _FIVE_MINUTES_KEPT else 60 * _MINUTE
 
 
 def _values(

@@ -104,7 +104,7 @@ class Pages:
 def test_all_pages_are_read_and_microseconds_become_milliseconds(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = datetime(2026, 11, 30, 12, 0, 30, tzinfo=timezone.utc)
+    start = (datetime.now(timezone.utc) - timedelta(hours=2)).replace(minute=0, second=30, microsecond=0)
     values = {("Invocations", "Sum"): [10.0, 30.0], ("Invocation4XXErrors", "Sum"): [1.0, 0.0]}
     values |= {("ModelLatency", stat): [20_000.0, 40_000.0] for stat in ("Average", "p50", "p90", "p99")}
     values |= {("CPUUtilization", stat): [50.0, 150.0] for stat in ("Average", "Maximum")}
@@ -134,3 +134,16 @@ def test_all_pages_are_read_and_microseconds_become_milliseconds(
 def test_periods_are_those_that_cloudwatch_still_has(age: float, length: float, seconds: int) -> None:
     start = datetime.now(timezone.utc) - timedelta(days=age)
     assert module._fitting_period(start, start + timedelta(days=length)) == seconds
+
+
+@pytest.mark.parametrize(("age", "minutes", "seconds"), [(7, 7 * 1440, 86_400), (20, 7, 600), (90, 7, 3600)])
+def test_totals_are_asked_for_in_periods_that_cloudwatch_accepts(
+    age: int, minutes: int, seconds: int, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = (datetime.now(timezone.utc) - timedelta(days=age)).replace(second=0, microsecond=0)
+    pages = Pages({("Invocations", "Sum"): [1.0] * 7}, start)
+    monkeypatch.setattr(session, "client", lambda _: pages)
+    end = start + timedelta(minutes=minutes)
+    found = module.read_metrics(session, "dogs", ["AllTraffic"], start=start, end=end, period_seconds=None)
+    assert found.invocations == 7
+    assert {query["MetricStat"]["Period"] for query in pages.requests[0]["MetricDataQueries"]} == {seconds}
