@@ -126,6 +126,12 @@ def policy_role() -> str:
     return _policy(policy.document(policy.role_grants(_SCOPE)))
 
 
+@table("policy-scheduler")
+def policy_scheduler() -> str:
+    """What EventBridge Scheduler's role needs to be allowed."""
+    return _policy(policy.document(policy.scheduler_grants(_SCOPE)))
+
+
 @table("policy-trust")
 def policy_trust() -> str:
     """Who may assume the role."""

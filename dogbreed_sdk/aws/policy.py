@@ -12,6 +12,9 @@ from typing import Final
 
 # The service that assumes the role of jobs and models.
 SAGEMAKER_PRINCIPAL: Final = "sagemaker.amazonaws.com"
+SCHEDULER_PRINCIPAL: Final = "scheduler.amazonaws.com"
+# The name of the scheduler's role in these policies; another one needs another resource in the caller's.
+SCHEDULER_ROLE: Final = "dogbreed-scheduler"
 PASSED_TO: Final = "iam:PassedToService"
 _NAMESPACE: Final = "cloudwatch:namespace"
 _ALIASES: Final = "kms:ResourceAliases"
@@ -83,9 +86,7 @@ def caller_grants(scope: Scope) -> list[Grant]:
             purpose="create and use the bucket",
             actions=(
                 "s3:CreateBucket",
-                "s3:GetBucketLocation",
                 "s3:GetBucketPublicAccessBlock",
-                "s3:GetEncryptionConfiguration",
                 "s3:ListBucket",
                 "s3:ListBucketMultipartUploads",
                 "s3:PutBucketPublicAccessBlock",
@@ -186,7 +187,7 @@ def caller_grants(scope: Scope) -> list[Grant]:
         Grant(
             name="ReadLogs",
             purpose="read the logs of jobs and endpoints",
-            actions=_named("logs", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"),
+            actions=_named("logs", "DescribeLogStreams", "GetLogEvents"),
             resources=(scope.arn("logs", "log-group:/aws/sagemaker/*"),),
         ),
         Grant(
@@ -211,8 +212,8 @@ def caller_grants(scope: Scope) -> list[Grant]:
             purpose="scale endpoints automatically",
             actions=(
                 *_named("application-autoscaling", "DeregisterScalableTarget", "DescribeScalableTargets"),
-                *_named("application-autoscaling", "DescribeScalingPolicies", "PutScalingPolicy"),
-                *_named("application-autoscaling", "ListTagsForResource", "RegisterScalableTarget", "TagResource"),
+                *_named("application-autoscaling", "ListTagsForResource", "PutScalingPolicy"),
+                *_named("application-autoscaling", "RegisterScalableTarget", "TagResource"),
                 *_named("cloudwatch", "DeleteAlarms", "DescribeAlarms", "PutMetricAlarm", "TagResource"),
                 "iam:CreateServiceLinkedRole",
             ),
@@ -222,10 +223,18 @@ def caller_grants(scope: Scope) -> list[Grant]:
             name="Schedules",
             purpose="have endpoints deleted at their time (ttl)",
             actions=(
-                *_named("scheduler", "CreateSchedule", "CreateScheduleGroup", "DeleteSchedule", "GetSchedule"),
-                *_named("scheduler", "GetScheduleGroup", "ListTagsForResource", "TagResource", "UpdateSchedule"),
+                *_named("scheduler", "CreateSchedule", "CreateScheduleGroup", "DeleteSchedule", "GetScheduleGroup"),
+                *_named("scheduler", "ListTagsForResource", "TagResource", "UpdateSchedule"),
             ),
             resources=(scope.arn("scheduler", "schedule/*"), scope.arn("scheduler", "schedule-group/*")),
+            is_needed=False,
+        ),
+        Grant(
+            name="PassSchedulerRole",
+            purpose="let EventBridge Scheduler delete endpoints (ttl)",
+            actions=("iam:PassRole",),
+            resources=(f"arn:{scope.partition}:iam::{scope.account}:role/{SCHEDULER_ROLE}",),
+            condition=(PASSED_TO, SCHEDULER_PRINCIPAL),
             is_needed=False,
         ),
         Grant(
@@ -297,6 +306,18 @@ def role_grants(scope: Scope) -> list[Grant]:
     return grants
 
 
+def scheduler_grants(scope: Scope) -> list[Grant]:
+    """What the role needs under which EventBridge Scheduler deletes endpoints whose time is over."""
+    return [
+        Grant(
+            name="DeleteEndpoints",
+            purpose="delete endpoints",
+            actions=("sagemaker:DeleteEndpoint",),
+            resources=(scope.arn("sagemaker", "endpoint/*"),),
+        )
+    ]
+
+
 def document(grants: Iterable[Grant]) -> dict[str, object]:
     """The grants as an IAM policy: JSON to paste into the console, or to pass to ``aws iam create-policy``."""
     statements: list[dict[str, object]] = []
@@ -315,9 +336,9 @@ def document(grants: Iterable[Grant]) -> dict[str, object]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def trust_document() -> dict[str, object]:
-    """The trust policy of the role: SageMaker may assume it."""
-    statement = {"Effect": "Allow", "Principal": {"Service": SAGEMAKER_PRINCIPAL}, "Action": "sts:AssumeRole"}
+def trust_document(principal: str = SAGEMAKER_PRINCIPAL) -> dict[str, object]:
+    """The trust policy of a role that a service of AWS may assume."""
+    statement = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 

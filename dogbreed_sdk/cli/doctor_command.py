@@ -20,7 +20,9 @@ from dogbreed_sdk.errors import ConfigurationError
 # AWS's documentation writes account numbers like this.
 _PLACEHOLDER_ACCOUNT, _PLACEHOLDER_REGION = "111122223333", "us-east-1"
 
-_POLICIES = ("yours", "role", "trust")
+_GRANTS = {"yours": policy.caller_grants, "role": policy.role_grants, "scheduler": policy.scheduler_grants}
+_TRUSTED = {"trust": policy.SAGEMAKER_PRINCIPAL, "scheduler-trust": policy.SCHEDULER_PRINCIPAL}
+_POLICIES = (*_GRANTS, *_TRUSTED)
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -29,8 +31,9 @@ def add(command: argparse.ArgumentParser) -> None:
         "--policy",
         type=one_of(_POLICIES),
         choices=_POLICIES,
-        help="print a minimal IAM policy and check nothing: yours, the one of the role of jobs and models, or that "
-        "role's trust policy; with --aws for your account, otherwise with placeholders",
+        help="print a minimal IAM policy and check nothing: yours, the one of the role of jobs and models, that role's "
+        "trust policy, and both of the role with which EventBridge Scheduler deletes endpoints (deploy --ttl); with "
+        "--aws for your account, otherwise with placeholders",
     )
     wanted = command.add_argument_group("what the quotas must allow, with --aws")
     wanted.add_argument(
@@ -111,12 +114,10 @@ def _print(check: Check) -> None:
 
 
 def _policy(options: argparse.Namespace) -> Outcome:
-    if options.policy == "trust":
-        document = policy.trust_document()
+    if options.policy in _TRUSTED:
+        document = policy.trust_document(_TRUSTED[options.policy])
     else:
-        scope = _scope(options)
-        grants = policy.caller_grants(scope) if options.policy == "yours" else policy.role_grants(scope)
-        document = policy.document(grants)
+        document = policy.document(_GRANTS[options.policy](_scope(options)))
     return Outcome(document, say(*json.dumps(document, indent=2).splitlines()))
 
 

@@ -42,7 +42,13 @@ def denied_actions(iam: IAMClient, principal: str, grant: Grant) -> list[str]:
         ContextEntries=context,
     )
     results = [result for page in pages for result in page["EvaluationResults"]]
-    allowed = {result["EvalActionName"].lower() for result in results if result["EvalDecision"] == "allowed"}
+    # An action knows some of a grant's resources only, as CreateModel knows models: one that is allowed suffices.
+    allowed = {
+        result["EvalActionName"].lower()
+        for result in results
+        if result["EvalDecision"] == "allowed"
+        or any(each["EvalResourceDecision"] == "allowed" for each in result.get("ResourceSpecificResults", []))
+    }
     return sorted(action for action in grant.actions if action.lower() not in allowed)
 
 

@@ -61,6 +61,7 @@ S3_ACTIONS = {
 FREE = {"sts:GetCallerIdentity"}
 # Actions that AWS asks for behind the caller's own calls, each with the call.
 BEHIND = {
+    "application-autoscaling:TagResource": "RegisterScalableTarget with tags",
     "cloudwatch:DeleteAlarms": "DeregisterScalableTarget",
     "cloudwatch:DescribeAlarms": "PutScalingPolicy",
     "cloudwatch:PutMetricAlarm": "PutScalingPolicy",
@@ -68,6 +69,7 @@ BEHIND = {
     "iam:CreateServiceLinkedRole": "RegisterScalableTarget",
     "iam:PassRole": "CreateTrainingJob",
     "sagemaker:AddTags": "CreateTrainingJob with tags",
+    "scheduler:TagResource": "CreateScheduleGroup with tags",
 }
 
 
@@ -130,6 +132,11 @@ def test_every_call_of_the_library_is_granted() -> None:
     assert set(BEHIND) <= allowed
 
 
+def test_nothing_is_granted_that_no_call_needs() -> None:
+    called = set(called_actions()) | set(BEHIND)
+    assert sorted(granted(policy.caller_grants(SCOPE)) - called) == []
+
+
 def test_the_actions_exist() -> None:
     known = operations()
     for action in granted(policy.caller_grants(SCOPE)):
@@ -140,7 +147,7 @@ def test_the_actions_exist() -> None:
             assert name in known[prefix].values(), action
 
 
-@pytest.mark.parametrize("grants", [policy.caller_grants, policy.role_grants])
+@pytest.mark.parametrize("grants", [policy.caller_grants, policy.role_grants, policy.scheduler_grants])
 def test_the_policies_fit_iams_limit(grants: object) -> None:
     scope = Scope(**{**vars(SCOPE), "kms_key": "alias/dogs", "in_vpc": True, "bucket": "b" * 63})
     document = policy.document(grants(scope))  # type: ignore[operator]
@@ -163,14 +170,18 @@ def test_a_key_may_be_an_id_an_alias_or_an_arn() -> None:
     assert by_alias["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/dogs"}}
 
 
-def test_the_role_is_passed_to_sagemaker_alone() -> None:
-    [statement] = [
-        entry
+def test_each_role_is_passed_to_its_service_alone() -> None:
+    passed = {
+        tuple(entry["Resource"]): entry["Condition"]
         for entry in policy.document(policy.caller_grants(SCOPE))["Statement"]  # type: ignore[attr-defined]
         if "iam:PassRole" in entry["Action"]
-    ]
-    assert statement["Resource"] == [ROLE]
-    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    }
+    assert passed == {
+        (ROLE,): {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ("arn:aws:iam::123456789012:role/dogbreed-scheduler",): {
+            "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
+        },
+    }
 
 
 def test_arns_are_those_of_the_partition() -> None:

@@ -75,11 +75,17 @@ class Account:
     def _simulate(self, params: dict[str, Any], **_: Any) -> dict[str, Any]:
         body = params["body"]
         actions = [value for key, value in body.items() if key.startswith("ActionNames.")]
-        results = [
-            {"EvalActionName": action, "EvalDecision": "implicitDeny" if action in self.denied else "allowed"}
-            for action in actions
-        ]
+        results = [self._result(action) for action in actions]
         return {"EvaluationResults": results, "IsTruncated": False}
+
+    def _result(self, action: str) -> dict[str, Any]:
+        """As IAM: an action that knows one of the resources only is denied on the others, and so on the whole."""
+        decision = "implicitDeny" if action in self.denied else "allowed"
+        specific = [{"EvalResourceName": "some", "EvalResourceDecision": decision}]
+        if action.startswith("sagemaker:Create"):
+            specific.append({"EvalResourceName": "of another kind", "EvalResourceDecision": "implicitDeny"})
+            decision = "implicitDeny"
+        return {"EvalActionName": action, "EvalDecision": decision, "ResourceSpecificResults": specific}
 
     @staticmethod
     def _listed(quotas: dict[str, float]) -> dict[str, Any]:
