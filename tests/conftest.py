@@ -146,6 +146,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         elif name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if "aws_server" in getattr(item, "fixturenames", ()):  # its SageMaker is a local one
+            item.add_marker(pytest.mark.extras)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,14 +11,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from dogbreed_sdk import Session
-from dogbreed_sdk.local import LocalSageMaker
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.local import LocalSageMaker
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"

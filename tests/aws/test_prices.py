@@ -47,6 +47,7 @@ def test_hourly_price(instance_type: str, region: str, use: prices.Use, usd: flo
     assert hourly_price(instance_type, region=region, use=use) == usd
 
 
+@pytest.mark.extras  # the oldest botocore that a client may have knows fewer
 def test_every_priced_instance_type_exists_for_its_use() -> None:
     model = botocore.session.get_session().get_service_model("sagemaker")
     accepted = {use: set(model.shape_for(shape).enum) for use, shape in SHAPES.items()}

@@ -26,6 +26,8 @@ from dogbreed_sdk.local import LocalSageMaker
 from tests.aws.server import AwsServer
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.extras
+
 BUCKET = "dogs"
 PARTS = 3
 LARGE = multipart.PART_BYTES * (PARTS - 1) + 1000

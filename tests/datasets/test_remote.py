@@ -269,6 +269,7 @@ class TestJobs:
         assert self.channels(search["TrainingJobDefinition"]) == {"features": features}
 
 
+@pytest.mark.extras
 def test_the_command_line_takes_the_address(
     session: Session, shapes: BreedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

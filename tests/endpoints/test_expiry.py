@@ -20,6 +20,8 @@ from tests.resources.test_listing import create_model
 from tests.waiting import wait_for
 
 Account = tuple[Session, RecordedSageMaker]
+pytestmark = pytest.mark.extras
+
 MODEL = f"s3://{BUCKET}/model.tar.gz"
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
 

@@ -55,6 +55,7 @@ def test_a_package_that_is_not_installed_is_named() -> None:
         source.pack(("no_such_package",))
 
 
+@pytest.mark.extras
 def test_a_job_without_a_network_takes_along_what_it_would_install(tmp_path: Path) -> None:
     packages = isolation.packages("efficientnet_lite0", weights="pretrained", given=False)
     with tarfile.open(fileobj=io.BytesIO(source.pack(packages))) as archive:
