@@ -47,7 +47,7 @@ def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
     message = message.replace(here, f"local SageMaker in {root}")
     message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
     message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
-    message = re.sub(r"Session\.aws\((\w+)=…\)", r"--\1", message)
+    message = re.sub(r"Session\.aws\((\w+)=…\)", lambda match: f"--{match[1].replace('_', '-')}", message)
     message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
     message = as_command(message)
     message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)

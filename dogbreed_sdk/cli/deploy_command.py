@@ -64,7 +64,7 @@ def _add_instances(group: argparse._ArgumentGroup) -> None:
         help=f"instance type on AWS (default: {defaults.SERVING_INSTANCE_TYPE})",
     )
     group.add_argument("--instance-count", type=at_least_one, default=1, metavar="N", help="(default: %(default)s)")
-    group.add_argument("--volume-size", type=at_least_one, metavar="GB", help="size of each instance's volume")
+    group.add_argument("--volume-size-gb", type=at_least_one, metavar="GB", help="size of each instance's volume")
     group.add_argument(
         "--download-timeout", type=at_least_one, metavar="SECONDS", help="for downloading and unpacking the model"
     )
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> Outcome:
             framework_version=options.framework_version,
             environment=dict(options.environment),
             network_isolation=options.network_isolation,
-            volume_size_gb=options.volume_size,
+            volume_size_gb=options.volume_size_gb,
             download_timeout=options.download_timeout,
             startup_timeout=options.startup_timeout,
             tags=dict(options.tags),

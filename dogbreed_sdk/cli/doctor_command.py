@@ -15,7 +15,6 @@ from dogbreed_sdk.cli.argument_types import at_least_one, one_of
 from dogbreed_sdk.cli.command_line import in_terms_of_commands
 from dogbreed_sdk.cli.output import Outcome, note, say, show
 from dogbreed_sdk.doctor.check import Check
-from dogbreed_sdk.errors import ConfigurationError
 
 # AWS's documentation writes account numbers like this.
 _PLACEHOLDER_ACCOUNT, _PLACEHOLDER_REGION = "111122223333", "us-east-1"
@@ -43,7 +42,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="instance type of training jobs (default: %(default)s)",
     )
     wanted.add_argument(
-        "--instances", type=at_least_one, default=1, metavar="N", help="training instances at a time (default: 1)"
+        "--instance-count", type=at_least_one, default=1, metavar="N", help="training instances at a time (default: 1)"
     )
     wanted.add_argument("--spot", action="store_true", help="training on spot instances too")
     wanted.add_argument("--keep-alive", action="store_true", help="warm pools too")
@@ -89,9 +88,7 @@ def _examination(options: argparse.Namespace) -> Iterator[Check]:
         return
     from dogbreed_sdk.doctor.machine import check_machine  # noqa: PLC0415
 
-    stray = [name for name in read.OF_AWS if getattr(options, name)]
-    if stray:
-        raise ConfigurationError(f"--{stray[0]} needs --aws; without --aws the command checks this machine.")
+    read.refuse_aws(options, "checks this machine")
     yield from check_packages("local")
     yield from check_machine(read.root(options))
 
@@ -99,11 +96,11 @@ def _examination(options: argparse.Namespace) -> Iterator[Check]:
 def _demands(options: argparse.Namespace) -> list[Any]:
     from dogbreed_sdk.doctor.quotas import Demand  # noqa: PLC0415
 
-    demands = [Demand(options.instance_type, "training", options.instances)]
+    demands = [Demand(options.instance_type, "training", options.instance_count)]
     if options.spot:
-        demands.append(Demand(options.instance_type, "spot", options.instances))
+        demands.append(Demand(options.instance_type, "spot", options.instance_count))
     if options.keep_alive:
-        demands.append(Demand(options.instance_type, "warm pool", options.instances))
+        demands.append(Demand(options.instance_type, "warm pool", options.instance_count))
     return [*demands, Demand(options.endpoint_instance_type, "endpoint")]
 
 

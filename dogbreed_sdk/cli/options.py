@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
+from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
 # The packages that local SageMaker needs.
 LOCAL_PACKAGES = ("h11", "numpy", "optuna", "psutil", "sagemaker", "starlette", "torch", "uvicorn")
-OF_AWS = ("region", "profile", "role", "bucket")
+# What only SageMaker on AWS has: attribute of the options -> option.
+OF_AWS = {
+    "region": "--region",
+    "profile": "--profile",
+    "role": "--role",
+    "bucket": "--bucket",
+    "kms_key": "--kms-key",
+    "subnets": "--subnet",
+    "security_groups": "--security-group",
+}
 ADD_AWS = "For SageMaker on AWS add --aws."
 _HYPERPARAMETER = "hp:"
 _SCALES = {"log": "Logarithmic", "linear": "Linear", "reverse-log": "ReverseLogarithmic"}
@@ -41,13 +51,47 @@ def session(options: argparse.Namespace) -> Session:
         ConfigurationError: An AWS option was given without ``--aws``, or one of local SageMaker with it.
     """
     if not options.aws:
-        stray = [name for name in OF_AWS if getattr(options, name)]
-        if stray:
-            raise ConfigurationError(f"--{stray[0]} needs --aws; without --aws the command uses local SageMaker.")
+        refuse_aws(options, "uses local SageMaker")
         return Session.existing(root(options))
     if options.root:
         raise ConfigurationError("--root is a folder of local SageMaker and cannot be combined with --aws.")
-    return Session.aws(region=options.region, role=options.role, bucket=options.bucket, profile=options.profile)
+    return aws_session(options)
+
+
+def aws_session(options: argparse.Namespace) -> Session:
+    """SageMaker on AWS, as the options describe it.
+
+    Raises:
+        ConfigurationError: A subnet was given without a security group, the other way round, or something is no id.
+    """
+    vpc = None
+    if options.subnets or options.security_groups:
+        if not (options.subnets and options.security_groups):
+            raise ConfigurationError("A VPC needs both: pass --subnet and --security-group, each once or more.")
+        vpc = Vpc(subnets=options.subnets, security_groups=options.security_groups)
+    return Session.aws(
+        region=options.region,
+        role=options.role,
+        bucket=options.bucket,
+        profile=options.profile,
+        kms_key=options.kms_key,
+        vpc=vpc,
+    )
+
+
+def refuse_aws(options: argparse.Namespace, does: str) -> None:
+    """Refuses options of AWS without ``--aws``.
+
+    Args:
+        options: The command's.
+        does: What the command does without ``--aws``, for the message.
+
+    Raises:
+        ConfigurationError: One was given; it would be ignored.
+    """
+    stray = [option for name, option in OF_AWS.items() if getattr(options, name)]
+    if stray:
+        raise ConfigurationError(f"{stray[0]} needs --aws; without --aws the command {does}.")
 
 
 def refuse_place(options: argparse.Namespace, model: str) -> None:
@@ -60,9 +104,10 @@ def refuse_place(options: argparse.Namespace, model: str) -> None:
     Raises:
         ConfigurationError: One was given; it would be ignored.
     """
-    stray = [name for name in ("aws", *OF_AWS, "root") if getattr(options, name)]
+    places = {"aws": "--aws", **OF_AWS, "root": "--root"}
+    stray = [option for name, option in places.items() if getattr(options, name)]
     if stray:
-        raise ConfigurationError(f"{model} does not use SageMaker: leave out --{stray[0]}.")
+        raise ConfigurationError(f"{model} does not use SageMaker: leave out {stray[0]}.")
 
 
 def new_sagemaker(options: argparse.Namespace) -> Session:

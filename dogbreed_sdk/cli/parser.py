@@ -141,6 +141,23 @@ def _add_command(below: argparse._SubParsersAction[Parser], command: Command) ->
         common.add_argument("--profile", help="profile in the AWS configuration")
         common.add_argument("--role", help="IAM role that jobs and models assume (default: $DOGBREED_ROLE)")
         common.add_argument("--bucket", help="S3 bucket (default: $DOGBREED_BUCKET, or SageMaker's default bucket)")
+        common.add_argument(
+            "--kms-key", metavar="KEY", help="id, alias or ARN of the KMS key for uploads, results and disks"
+        )
+        common.add_argument(
+            "--subnet",
+            action="append",
+            dest="subnets",
+            metavar="ID",
+            help="subnet in which jobs and models run; can be repeated",
+        )
+        common.add_argument(
+            "--security-group",
+            action="append",
+            dest="security_groups",
+            metavar="ID",
+            help="with --subnet: its security group; can be repeated",
+        )
     command.add_arguments(parser)
 
 

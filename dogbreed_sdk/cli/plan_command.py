@@ -39,7 +39,11 @@ def add(command: argparse.ArgumentParser) -> None:
         help="instance type of the endpoint (default: %(default)s)",
     )
     command.add_argument(
-        "--endpoint-instances", type=at_least_one, default=1, metavar="N", help="its instances (default: %(default)s)"
+        "--endpoint-instance-count",
+        type=at_least_one,
+        default=1,
+        metavar="N",
+        help="its instances (default: %(default)s)",
     )
     command.add_argument(
         "--endpoint-hours",
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Plans; creates and sends nothing."""
     if training_options.warm_start(options) is not None:
         raise ConfigurationError("A plan does not look up earlier searches, which do not change the price: omit them.")
-    session = Session.aws(role=options.role, bucket=options.bucket, profile=options.profile, region=options.region)
+    session = read.aws_session(options)
     if options.earlier_jobs and not options.aws:
         session = Session.existing(read.root(options))
     with session:
@@ -92,7 +96,10 @@ def run(options: argparse.Namespace) -> Outcome:
             objective=options.objective,
             early_stopping=options.early_stopping,
             completion=training_options.completion(options),
-            endpoint={"instance_type": options.endpoint_instance_type, "instance_count": options.endpoint_instances},
+            endpoint={
+                "instance_type": options.endpoint_instance_type,
+                "instance_count": options.endpoint_instance_count,
+            },
             endpoint_hours=options.endpoint_hours,
             region=options.region,
             prices=options.prices,

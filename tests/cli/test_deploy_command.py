@@ -44,7 +44,7 @@ def deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_instances(deployed: Any) -> None:
     words = (
-        "--name dogs --instance-type ml.c5.xlarge --instance-count 2 --volume-size 9 --download-timeout 60 "
+        "--name dogs --instance-type ml.c5.xlarge --instance-count 2 --volume-size-gb 9 --download-timeout 60 "
         "--startup-timeout 61 --image-uri mine --environment A=b --tag team=dogs --network-isolation --capture 10 "
         "--capture-uri s3://b/c --ttl 2h --scheduler-role arn --no-wait"
     )

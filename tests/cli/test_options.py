@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, ConfigurationError, Session
+from dogbreed_sdk import BreedDataset, ConfigurationError, Session, Vpc
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli import commands, training_options
 from dogbreed_sdk.cli import options as read
@@ -142,3 +142,25 @@ def test_one_kind_of_warm_start_at_a_time() -> None:
     options = parse(["tune", "dogs", "--warm-start", "a", "--transfer-from", "b"])
     with pytest.raises(ConfigurationError, match="exclude each other"):
         training_options.warm_start(options)
+
+
+def test_the_key_and_the_network_of_a_session_are_options_of_all_its_commands() -> None:
+    network = ["--subnet", "subnet-1", "--subnet", "subnet-2", "--security-group", "sg-1"]
+    for command in (["train", "d"], ["plan", "d"], ["deploy", "j"], ["transform", "j", "d"]):
+        given = parse([*command, "--aws", "--kms-key", "alias/dogs", *network])
+        session = read.aws_session(given)
+        assert session.kms_key == "alias/dogs"
+        assert session.vpc == Vpc(subnets=["subnet-1", "subnet-2"], security_groups=["sg-1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--aws", "--subnet", "subnet-1"], "pass --subnet and --security-group"),
+        (["--security-group", "sg-1"], "--security-group needs --aws"),
+        (["--kms-key", "alias/dogs"], "--kms-key needs --aws"),
+    ],
+)
+def test_half_a_network_or_one_without_aws_is_refused(arguments: list[str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        read.session(parse(["jobs", *arguments]))

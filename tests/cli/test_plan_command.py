@@ -49,7 +49,7 @@ def test_a_folder_is_counted_and_options_reach_the_requests(capsys: pytest.Captu
     BreedDataset.sample(tmp_path / "dogs", breeds=2, per_breed=6)
     prices = tmp_path / "prices.csv"
     prices.write_text("region,item,usd,as_of\nus-east-1,ml.c5.large,2,2026-11-30\n", encoding="utf-8")
-    words = ["--endpoint-instance-type", "ml.c5.large", "--endpoint-instances", "2", "--endpoint-hours", "10"]
+    words = ["--endpoint-instance-type", "ml.c5.large", "--endpoint-instance-count", "2", "--endpoint-hours", "10"]
     where = ["--region", "us-east-1", "--role", "dogs", "--bucket", "my-dogs", "--prices", str(prices)]
     out = run(capsys, str(tmp_path / "dogs"), "--search", "lr=1e-4:1e-2", "--epochs", "3", *words, *where, "--json")
     document = json.loads(out)
