@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -144,6 +145,17 @@ def hourly_price(instance_type: str, *, region: str, use: Use) -> float | None:
     """
     found = PriceTable.packaged().find(instance_type, region=region, use=use)
     return found.usd if found else None
+
+
+def total_hourly_price(instances: Iterable[tuple[str, int]], *, region: str, use: Use) -> float | None:
+    """The on-demand price of instances, given as (type, number), in USD per hour; None if one of them is not known.
+
+    >>> total_hourly_price([("ml.m5.large", 2)], region="us-east-1", use="hosting")
+    0.23
+    """
+    prices = [(hourly_price(kind, region=region, use=use), count) for kind, count in instances]
+    known = [price * count for price, count in prices if price is not None]
+    return math.fsum(known) if len(known) == len(prices) else None
 
 
 @functools.cache

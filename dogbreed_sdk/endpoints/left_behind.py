@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,11 +41,9 @@ class _Endpoint:
 
     def usd_per_hour(self, region: str) -> float | None:
         """The price by the packaged table; None if it is not known."""
-        from dogbreed_sdk.aws.prices import hourly_price  # noqa: PLC0415 - most programs leave nothing behind
+        from dogbreed_sdk.aws.prices import total_hourly_price  # noqa: PLC0415 - most programs leave nothing behind
 
-        prices = [(hourly_price(kind, region=region, use="hosting"), count) for kind, count in self.instances]
-        known = [price * count for price, count in prices if price is not None]
-        return math.fsum(known) if len(known) == len(prices) and not self.reserved else None
+        return None if self.reserved else total_hourly_price(self.instances, region=region, use="hosting")
 
     def cost(self, region: str) -> str:
         """The price in words."""

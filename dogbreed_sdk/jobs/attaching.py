@@ -1,11 +1,12 @@
-"""Finds a job of any kind by its name."""
+"""Finds a job by its name, whatever its kind."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import JobError
-from dogbreed_sdk.jobs.job import is_unknown
+from dogbreed_sdk.jobs.job import Job, is_unknown
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
@@ -20,7 +21,21 @@ def attach(name: str, session: Session) -> TrainingJob | TuningJob | TransformJo
     Raises:
         JobError: The job does not exist.
     """
-    for kind in (TrainingJob, TuningJob, TransformJob):
+    found = _found(name, session, (TrainingJob, TuningJob, TransformJob))
+    return cast("TrainingJob | TuningJob | TransformJob", found)
+
+
+def attach_with_model(name: str, session: Session) -> TrainingJob | TuningJob:
+    """Finds a training or tuning job; if both have the name, the training job.
+
+    Raises:
+        JobError: The job does not exist.
+    """
+    return cast("TrainingJob | TuningJob", _found(name, session, (TrainingJob, TuningJob)))
+
+
+def _found(name: str, session: Session, kinds: Sequence[type[Job]]) -> Job:
+    for kind in kinds:
         job = kind(name, session)
         try:
             job.describe()

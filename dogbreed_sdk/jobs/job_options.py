@@ -96,12 +96,3 @@ class JobOptions:
         return duration_seconds(
             self.max_pending, name="max_pending", least=_SHORTEST_PENDING_SECONDS, most=_LONGEST_SECONDS
         )
-
-
-def check_runtime(seconds: int, *, least: int = 1, most: int = _LONGEST_SECONDS, name: str) -> int:
-    """A time limit in seconds, if SageMaker accepts it.
-
-    Raises:
-        ConfigurationError: It is too short or too long.
-    """
-    return duration_seconds(seconds, name=name, least=least, most=most)

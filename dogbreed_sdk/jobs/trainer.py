@@ -14,10 +14,10 @@ from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_pro
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.errors import ConfigurationError, JobError
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs import isolation
+from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.infrastructure import Infrastructure
-from dogbreed_sdk.jobs.job import is_unknown
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
 from dogbreed_sdk.jobs.job_starter import FeatureSource, JobStarter
 from dogbreed_sdk.jobs.managed_debugger import Debugger
@@ -438,17 +438,7 @@ class BreedTrainer:
         Raises:
             JobError: The job does not exist.
         """
-        where = session or Session.default()
-        for kind in (TrainingJob, TuningJob):
-            job = kind(name, where)
-            try:
-                job.describe()
-            except JobError as error:
-                if not is_unknown(error):
-                    raise
-            else:
-                return job
-        raise JobError(f"The job {name} does not exist in {where!r}. 'dogbreed jobs' lists the jobs.")
+        return attach_with_model(name, session or Session.default())
 
     def _packages(self, infrastructure: Infrastructure, *, given: bool) -> tuple[str, ...] | None:
         """What the source takes along for jobs without a network; None if jobs may install it."""

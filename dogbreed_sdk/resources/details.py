@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk.aws.errors import is_missing
-from dogbreed_sdk.aws.prices import Use, hourly_price
+from dogbreed_sdk.aws.prices import Use, total_hourly_price
 from dogbreed_sdk.resources.discovery import Found
 
 if TYPE_CHECKING:
@@ -41,13 +40,7 @@ class Details:
 
     def usd_per_hour(self, region: str) -> float | None:
         """The on-demand price; None if it is not known."""
-        if self.unpriced:
-            return None
-        prices = {kind: hourly_price(kind, region=region, use=self.use) for kind in self.instances}
-        known = {kind: price for kind, price in prices.items() if price is not None}
-        if len(known) < len(prices):
-            return None
-        return math.fsum(known[kind] * count for kind, count in self.instances.items())
+        return None if self.unpriced else total_hourly_price(self.instances.items(), region=region, use=self.use)
 
 
 NONE = Details({})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from dogbreed_sdk.aws.errors import is_missing, is_refused
 from dogbreed_sdk.aws.requests.expiry import SCHEDULE_GROUP
@@ -37,7 +37,7 @@ def find_beside(session: Session) -> tuple[list[Resource], list[str]]:
         except ConfigurationError:
             if not session.is_local:
                 raise
-        except EndpointConnectionError as error:
+        except (EndpointConnectionError, ConnectTimeoutError) as error:
             notes.append(f"{what} are not listed: {error}")
         except ClientError as error:
             if is_refused(error):
