@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -120,13 +121,15 @@ def undone_after_an_error(what: str) -> Iterator[list[Deletion]]:
 def noted(undo: list[Deletion], deletion: Deletion) -> Iterator[None]:
     """Notes how to delete what the block creates, unless SageMaker refused to create it.
 
-    If the response was lost, the resource may exist; after a refusal, a resource of this name belongs to somebody else.
+    If the response was lost, or SageMaker failed, the resource may exist; after a refusal, a resource of this name
+    belongs to somebody else.
     """
     undo.append(deletion)
     try:
         yield
     except ClientError as error:
-        if error.operation_name.startswith("Create"):
+        failed = error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if error.operation_name.startswith("Create") and not failed:
             undo.remove(deletion)
         raise
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from dogbreed_sdk import Asynchronous, ConfigurationError, DataCapture, Serverless, Session, TrainingJob
+from dogbreed_sdk import (
+    Asynchronous,
+    ConfigurationError,
+    DataCapture,
+    EndpointError,
+    Serverless,
+    Session,
+    TrainingJob,
+)
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.endpoints import creation, status
@@ -120,3 +128,19 @@ def test_what_is_not_visible_to_sagemaker_yet_is_asked_for_again(
     deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
     assert len(aws.sent("CreateEndpoint")) == 2
     assert aws.sent("DeleteModel") == []
+
+
+@pytest.mark.parametrize(("status_code", "deleted"), [(400, False), (500, True)])
+def test_what_may_exist_after_an_error_of_sagemakers_own_is_deleted(
+    account: Account, status_code: int, deleted: bool
+) -> None:
+    session, aws = account
+    aws.refusals["CreateEndpointConfig"] = {
+        "Error": {"Code": "InternalFailure", "Message": "failed"},
+        "ResponseMetadata": {"HTTPStatusCode": status_code},
+    }
+    with pytest.raises(EndpointError):
+        deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
+    assert len(aws.sent("DeleteModel")) == 1
+    assert bool(aws.sent("DeleteEndpointConfig")) == deleted
+    assert aws.sent("DeleteEndpoint") == []
