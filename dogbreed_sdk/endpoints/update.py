@@ -24,6 +24,7 @@ from dogbreed_sdk._util.polling import poll_seconds
 from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names, updates
+from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.aws.requests.tags import AUTOSCALED
 from dogbreed_sdk.endpoints import leftovers
 from dogbreed_sdk.endpoints.current import Current, needed, read
@@ -243,7 +244,10 @@ def _changed(variant: ProductionVariantOutputTypeDef, model_name: str, changes: 
     if "ServerlessConfig" in variant and (changes.instance_type or changes.instance_count):
         raise EndpointError("A serverless endpoint has no instances: omit instance_type and instance_count.")
     wanted = {"InstanceType": changes.instance_type, "InitialInstanceCount": changes.instance_count}
-    return updates.changed_variant(variant, {"ModelName": model_name, **wanted})
+    changed = updates.changed_variant(variant, {"ModelName": model_name, **wanted})
+    if has_local_disks(changed.get("InstanceType", "")):
+        changed.pop("VolumeSizeInGB", None)  # such an instance has no volume
+    return changed
 
 
 def _config(
@@ -251,9 +255,12 @@ def _config(
 ) -> CreateEndpointConfigInputTypeDef:
     operation = current.session.client("sagemaker").meta.service_model.operation_model("CreateEndpointConfig")
     assert operation.input_shape is not None
-    return updates.changed_config(
+    made = updates.changed_config(
         current.config, name, variants=variants, members=operation.input_shape.members, tags=current.tags
     )
+    if all(has_local_disks(variant.get("InstanceType", "")) for variant in variants):
+        made.pop("KmsKeyId", None)  # their hardware encrypts them, and SageMaker refuses a key
+    return made
 
 
 def _apply(

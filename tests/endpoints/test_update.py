@@ -153,6 +153,22 @@ def test_settings_stay_as_they_are(session: Session, tmp_path: Path) -> None:
         assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2, "the update lost what was set before"
 
 
+def test_an_instance_with_disks_of_its_own_gets_neither_a_key_nor_a_size_for_them(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "kms_key", "alias/dogs")
+    uri = model(tmp_path, BOXER)
+    client = session.client("sagemaker")
+    with deploy(uri, session=session, endpoint_name="dogs", volume_size_gb=9, progress=no_progress) as deployment:
+        before = client.describe_endpoint_config(EndpointConfigName="dogs")
+        assert (before["KmsKeyId"], before["ProductionVariants"][0]["VolumeSizeInGB"]) == ("alias/dogs", 9)
+        deployment.update(uri, instance_type="ml.g5.xlarge", progress=no_progress)
+        name = client.describe_endpoint(EndpointName="dogs")["EndpointConfigName"]
+        after = client.describe_endpoint_config(EndpointConfigName=name)
+        assert "KmsKeyId" not in after
+        assert "VolumeSizeInGB" not in after["ProductionVariants"][0]
+
+
 def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deployment, tmp_path: Path) -> None:
     session, pug = deployment.session, model(tmp_path, PUG)
     with asking(deployment) as answers:
