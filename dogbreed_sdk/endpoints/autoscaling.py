@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +16,7 @@ from dogbreed_sdk.aws.requests.tags import AUTOSCALED, tag_list
 from dogbreed_sdk.endpoints.deletion import attempt_all, undone_after_an_error
 from dogbreed_sdk.endpoints.status import describe
 from dogbreed_sdk.endpoints.tags import inherited_tags, resource_tags
-from dogbreed_sdk.errors import ConfigurationError, DogBreedError, EndpointError
+from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError, EndpointError
 
 if TYPE_CHECKING:
     from types_boto3_application_autoscaling.literals import ScalableDimensionType
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("dogbreed_sdk")
 
-# What the tag of an endpoint says about one variant: its name and what is scaled.
+# The tag of an endpoint has the name of each scaled variant and what of it is scaled, without this beginning:
+# "AllTraffic:DesiredInstanceCount".
 _PREFIX = "sagemaker:variant:"
 
 
@@ -68,8 +70,10 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
         translated(f"set up the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError),
     ):
         # First of all: from the tag, `remove` knows that there is something to remove.
-        noted = {AUTOSCALED: f"{variant}:{scaled.removeprefix(_PREFIX)}"}
-        session.client("sagemaker").add_tags(ResourceArn=described["EndpointArn"], Tags=tag_list(noted))
+        arn = described["EndpointArn"]
+        noted = {**_scaled_variants(_tags(session, arn)), variant: scaled.removeprefix(_PREFIX)}
+        tag = {AUTOSCALED: " ".join(f"{name}:{what}" for name, what in noted.items())}
+        session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(tag))
         undo.append(partial(deregister, session, endpoint_name, variant, scaled))
         if not _register(session, target):
             undo.clear()  # what was set up before stays if the change fails
@@ -101,18 +105,30 @@ def _register(session: Session, target: RegisterScalableTargetRequestTypeDef) ->
 
 
 def remove(session: Session, endpoint_name: str, tags: Mapping[str, str]) -> list[DogBreedError]:
-    """Removes the autoscaling of an endpoint, if its tags say that there is some; returns the errors.
+    """Removes the autoscaling of an endpoint's variants, if its tags say that there is some; returns the errors.
 
     Args:
         session: The session that the endpoint belongs to.
         endpoint_name: Name of the endpoint.
         tags: Its tags.
     """
-    variant, _, dimension = tags.get(AUTOSCALED, "").partition(":")
-    if not dimension:
-        return []
-    scaled = cast("ScalableDimensionType", _PREFIX + dimension)
-    return attempt_all([partial(deregister, session, endpoint_name, variant, scaled)])
+    return attempt_all(
+        partial(deregister, session, endpoint_name, variant, cast("ScalableDimensionType", _PREFIX + dimension))
+        for variant, dimension in _scaled_variants(tags).items()
+    )
+
+
+def _scaled_variants(tags: Mapping[str, str]) -> dict[str, str]:
+    """Variant -> what of it is scaled, as the endpoint's tags say."""
+    parted = (entry.partition(":") for entry in tags.get(AUTOSCALED, "").split())
+    return {variant: dimension for variant, _, dimension in parted if dimension}
+
+
+def _tags(session: Session, arn: str) -> dict[str, str]:
+    """The tags of an endpoint; none if the caller may not read them."""
+    with suppress(AccessError), translated("read the tags of an endpoint", otherwise=EndpointError):
+        return resource_tags(session, arn)
+    return {}
 
 
 def stop(session: Session, endpoint_name: str) -> None:

@@ -124,6 +124,16 @@ def test_an_existing_target_is_changed_as_aws_wants_it_and_survives_a_failure(
     assert len(targets(aws)) == len(policies(aws)) == 1
 
 
+def test_every_scaled_variant_is_remembered_until_the_endpoint_is_deleted(
+    aws: AwsServer, deployment: Deployment, model_uri: str
+) -> None:
+    deployment.canary(model_uri, progress=no_progress)
+    deployment.autoscale(Autoscaling(1, 2, invocations_per_instance=600), variant="canary")
+    assert {target["ResourceId"].rpartition("/")[2] for target in targets(aws)} == {"AllTraffic", "canary"}
+    deployment.delete()
+    assert (targets(aws), alarms(aws)) == ([], [])
+
+
 def test_it_can_be_stopped(aws: AwsServer, deployment: Deployment) -> None:
     deployment.stop_autoscaling()
     assert targets(aws) == []

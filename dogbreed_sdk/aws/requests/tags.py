@@ -16,7 +16,7 @@ CREATED_BY_VALUE: Final = "dogbreed-sdk"
 EXPIRES_AT: Final = "dogbreed:expires-at"
 # The endpoint that a model or an endpoint configuration was created for, by an update: their names do not say it.
 ENDPOINT: Final = "dogbreed:endpoint"
-# On an endpoint: which variant Application Auto Scaling scales, and what of it, so that its deletion can end that.
+# On an endpoint: which variants Application Auto Scaling scales, and what of them, so that its deletion can end that.
 AUTOSCALED: Final = "dogbreed:autoscaled"
 # API reference, Tag, and the members Tags of requests.
 _MOST = 50
