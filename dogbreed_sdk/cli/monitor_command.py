@@ -32,7 +32,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--save-baseline", type=Path, metavar="FILE", help="keep the answers on the valid split")
     command.add_argument("--since", default="7d", metavar="TIME", help="how far back: 12h, 7d (default: 7d)")
     command.add_argument("--alpha", type=float, metavar="SHARE", help="share of false alarms (default: 0.01)")
-    command.add_argument("--output", type=Path, metavar="FILE", help="write the report as one HTML page")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> Outcome:
             baseline.save(options.save_baseline)
         alpha = monitoring.ALPHA if options.alpha is None else options.alpha
         report = monitoring.monitor(deployment, baseline, since=options.since, alpha=alpha)
-    written = None if options.output is None else page.write_html(report, options.output)
+    written = None if options.html is None else page.write_html(report, options.html)
     document = {**report.to_dict(), "html": None if written is None else str(written)}
     return Outcome(document, say(*_lines(report), *([] if written is None else [f"wrote {written}"])))
 

@@ -230,7 +230,7 @@ def test_from_captured_requests_to_the_verdict(
 
         wait_for(counted, 20)
         output = tmp_path / "monitor.html"
-        assert main([*arguments, "--baseline", str(kept), "--output", str(output)]) == 0
+        assert main([*arguments, "--baseline", str(kept), "--html", str(output)]) == 0
         document = json.loads(capsys.readouterr().out)
         assert document["verdict"] == "shift"
         assert document["answers"] == 60
