@@ -60,14 +60,24 @@ def check_account(session: Session, demands: Sequence[Demand]) -> Iterator[Check
         yield passed("role", role)
     except DogBreedError as error:
         yield failed("role", str(error))
-    yield from _bucket(session, account)
+    yield from _reached("bucket", _bucket(session, account))
     if role is not None:
-        yield from _trust(session, role)
-        yield from _permissions(session, account, caller, role)
-    yield from check_quotas(session.client("service-quotas"), list(demands), region)
-    for scope, demand in _images(demands):
-        yield _image(session, scope, demand.instance_type)
-    yield _debugger(session)
+        yield from _reached("role", _trust(session, role))
+        yield from _reached("permissions", _permissions(session, account, caller, role))
+    quotas = session.client("service-quotas")
+    yield from _reached("quotas", check_quotas(quotas, list(demands), region))
+    images = (_image(session, scope, demand.instance_type) for scope, demand in _images(demands))
+    yield from _reached("images", images)
+    yield from _reached("managed debugger", map(_debugger, [session]))
+
+
+def _reached(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Yields checks; a service that cannot be reached, as in a network without internet, does not end the others."""
+    try:
+        yield from checks
+    except BotoCoreError as error:
+        reason = translate(error, "check it", otherwise=AccessError)
+        yield warned(name, str(reason), "In a VPC without internet, each service needs an endpoint of its own.")
 
 
 def scope_of(session: Session, account: str, role_arn: str) -> policy.Scope:

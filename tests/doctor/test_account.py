@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
 from dogbreed_sdk import Session
@@ -169,6 +170,17 @@ def test_quotas_that_may_not_be_read_warn(account: Account) -> None:
     account.refused["ListServiceQuotas"] = "AccessDeniedException"
     [(name, status, _, remedy)] = account.problems()
     assert (name, status, "servicequotas:ListServiceQuotas" in remedy) == ("quotas", "warn", True)
+
+
+def test_a_service_that_cannot_be_reached_warns_and_the_rest_is_still_checked(account: Account) -> None:
+    def unreachable(**_: Any) -> None:
+        raise ConnectTimeoutError(endpoint_url="https://servicequotas.eu-west-1.amazonaws.com")
+
+    account.boto3_session.events.register_first("before-call.service-quotas.ListServiceQuotas", unreachable)
+    [(name, status, message, remedy)] = account.problems()
+    assert (name, status) == ("quotas", "warn")
+    assert "servicequotas.eu-west-1.amazonaws.com" in message
+    assert "VPC" in remedy
 
 
 def test_an_image_that_does_not_exist_fails(account: Account) -> None:
