@@ -72,8 +72,7 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
         # First of all: from the tag, `remove` knows that there is something to remove.
         arn = described["EndpointArn"]
         noted = {**_scaled_variants(_tags(session, arn)), variant: scaled.removeprefix(_PREFIX)}
-        tag = {AUTOSCALED: " ".join(f"{name}:{what}" for name, what in noted.items())}
-        session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(tag))
+        session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(noted)))
         undo.append(partial(deregister, session, endpoint_name, variant, scaled))
         if not _register(session, target):
             undo.clear()  # what was set up before stays if the change fails
@@ -124,6 +123,11 @@ def _scaled_variants(tags: Mapping[str, str]) -> dict[str, str]:
     return {variant: dimension for variant, _, dimension in parted if dimension}
 
 
+def _as_tag(scaled: Mapping[str, str]) -> dict[str, str]:
+    """The tag that `_scaled_variants` reads."""
+    return {AUTOSCALED: " ".join(f"{variant}:{dimension}" for variant, dimension in scaled.items())}
+
+
 def _tags(session: Session, arn: str) -> dict[str, str]:
     """The tags of an endpoint; none if the caller may not read them."""
     with suppress(AccessError), translated("read the tags of an endpoint", otherwise=EndpointError):
@@ -131,8 +135,13 @@ def _tags(session: Session, arn: str) -> dict[str, str]:
     return {}
 
 
-def stop(session: Session, endpoint_name: str) -> None:
+def stop(session: Session, endpoint_name: str, *, variant: str | None = None) -> None:
     """Removes the autoscaling of an endpoint that stays; its number of instances stays as it is.
+
+    Args:
+        session: The session that the endpoint belongs to.
+        endpoint_name: Name of the endpoint.
+        variant: Only that of this variant; None for all.
 
     Raises:
         EndpointNotFoundError: The endpoint does not exist.
@@ -140,12 +149,18 @@ def stop(session: Session, endpoint_name: str) -> None:
     """
     arn = describe(session, endpoint_name)["EndpointArn"]
     with translated(f"read the tags of endpoint {endpoint_name}", otherwise=EndpointError):
-        tags = resource_tags(session, arn)
-    errors = remove(session, endpoint_name, tags)
+        scaled = _scaled_variants(resource_tags(session, arn))
+    ending = {name: what for name, what in scaled.items() if variant in (None, name)}
+    if not ending:
+        return
+    errors = remove(session, endpoint_name, _as_tag(ending))
     if errors:
         raise errors[0]
-    if AUTOSCALED in tags:
-        with translated(f"change the tags of endpoint {endpoint_name}", otherwise=EndpointError):
+    staying = {name: what for name, what in scaled.items() if name not in ending}
+    with translated(f"change the tags of endpoint {endpoint_name}", otherwise=EndpointError):
+        if staying:
+            session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(staying)))
+        else:
             session.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[AUTOSCALED])
 
 

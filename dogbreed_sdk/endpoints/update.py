@@ -26,7 +26,7 @@ from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names, updates
 from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.aws.requests.tags import AUTOSCALED
-from dogbreed_sdk.endpoints import leftovers
+from dogbreed_sdk.endpoints import autoscaling, leftovers
 from dogbreed_sdk.endpoints.current import Current, needed, read
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -161,6 +161,8 @@ def keep_variant(session: Session, name: str, variant_name: str, *, promoted: bo
             # The bad canary gets no more requests at once, not only after the update.
             shift(session, name, {others[0]: 1.0, variant_name: 0.0}, progress=progress)
             current = read(session, name, progress)
+        with suppress(AccessError):  # SageMaker removes no variant that is scaled
+            autoscaling.stop(session, name, variant=variant_name)
         base = variants[others[0]]
         count = base.get("InitialInstanceCount")
         kept = updates.changed_variant(

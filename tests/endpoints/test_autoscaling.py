@@ -130,6 +130,9 @@ def test_every_scaled_variant_is_remembered_until_the_endpoint_is_deleted(
     deployment.canary(model_uri, progress=no_progress)
     deployment.autoscale(Autoscaling(1, 2, invocations_per_instance=600), variant="canary")
     assert {target["ResourceId"].rpartition("/")[2] for target in targets(aws)} == {"AllTraffic", "canary"}
+    deployment.promote(progress=no_progress)  # SageMaker would remove no variant that is still scaled
+    (target,) = targets(aws)
+    assert target["ResourceId"] == "endpoint/dogs/variant/AllTraffic"
     deployment.delete()
     assert (targets(aws), alarms(aws)) == ([], [])
 
