@@ -93,7 +93,10 @@ def job_time(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed) -> JobT
     """
     place = machine(jobs.instance_type)
     if place is None:
-        raise ConfigurationError(f"{jobs.instance_type!r} is not an instance type; an example is ml.m5.xlarge.")
+        raise ConfigurationError(
+            f"How fast {jobs.instance_type!r} is, is not known: plan with another instance type, such as ml.m5.xlarge "
+            "or ml.g5.xlarge."
+        )
     compute = _SCRIPT_SECONDS + _work(jobs, size, speed, place)
     return JobTime(
         start=GPU_START_SECONDS if place.has_gpu else START_SECONDS,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from dogbreed_sdk.aws.requests.instances import has_gpu
+
 # vCPUs of a size; the same in all families of `price_table.csv` (EC2 user guide, "Instance types").
 _TYPE = re.compile(r"ml\.([a-z0-9-]+)\.(?:(medium|large)|(\d*)xlarge)")
 
@@ -59,7 +61,7 @@ class Machine:
 
 
 def machine(instance_type: str) -> Machine | None:
-    """The machine of an instance type; None for a name of unknown form.
+    """The machine of an instance type; None for a name of unknown form, or a GPU of unknown speed.
 
     >>> machine("ml.m5.xlarge")
     Machine(vcpus=4, cores=2.0, gpu_tflops=0.0)
@@ -70,5 +72,7 @@ def machine(instance_type: str) -> Machine | None:
     if found is None:
         return None
     family, small, times = found.groups()
+    if has_gpu(instance_type) and family not in _GPU_TFLOPS:
+        return None
     vcpus = 2 if small else 4 * int(times or 1)
     return Machine(vcpus, vcpus / 2 * _CORE_SPEED.get(family, 1.0), _GPU_TFLOPS.get(family, 0.0))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.planning.dataset_size import DatasetSize
 from dogbreed_sdk.planning.durations import job_time
 from dogbreed_sdk.planning.instances import machine
@@ -98,3 +99,8 @@ def test_machines(instance_type: str, vcpus: int, cores: float, has_gpu: bool) -
     found = machine(instance_type)
     assert found is not None
     assert (found.vcpus, found.cores, found.has_gpu) == (vcpus, pytest.approx(cores), has_gpu)
+
+
+def test_a_gpu_of_unknown_speed_is_not_taken_for_a_processor() -> None:
+    with pytest.raises(ConfigurationError, match="How fast 'ml.p9.48xlarge' is, is not known"):
+        job_time(replace(JOB, instance_type="ml.p9.48xlarge"), SIZE, SPEED)
