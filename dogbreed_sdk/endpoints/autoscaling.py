@@ -74,13 +74,14 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
         noted = {**_scaled_variants(_tags(session, arn)), variant: scaled.removeprefix(_PREFIX)}
         session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(noted)))
         undo.append(partial(deregister, session, endpoint_name, variant, scaled))
-        if not _register(session, target):
+        is_new = _register(session, target)
+        if not is_new:
             undo.clear()  # what was set up before stays if the change fails
         policy = requests.scaling_policy(autoscaling, endpoint=endpoint_name, variant=variant)
         session.client("application-autoscaling").put_scaling_policy(**policy)
         if autoscaling.min_instances == 0:
             _set_up_waking(session, endpoint_name, variant, autoscaling, target.get("Tags", {}))
-        else:
+        elif not is_new:
             _delete_wake_alarm(session, endpoint_name, variant)  # an earlier one
 
 
