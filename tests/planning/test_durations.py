@@ -102,5 +102,5 @@ def test_machines(instance_type: str, vcpus: int, cores: float, has_gpu: bool) -
 
 
 def test_a_gpu_of_unknown_speed_is_not_taken_for_a_processor() -> None:
-    with pytest.raises(ConfigurationError, match="How fast 'ml.p9.48xlarge' is, is not known"):
+    with pytest.raises(ConfigurationError, match=r"How fast 'ml\.p9\.48xlarge' is, is not known"):
         job_time(replace(JOB, instance_type="ml.p9.48xlarge"), SIZE, SPEED)
