@@ -16,7 +16,7 @@ from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
-from dogbreed_sdk.aws.requests.tags import EXPIRES_AT
+from dogbreed_sdk.aws.requests.tags import SCHEDULED
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -478,8 +478,13 @@ class Deployment:
     def _delete_endpoint(self, tags: Mapping[str, str]) -> None:
         """Deletes the endpoint, and then the schedule that would do so later, or delete another one of its name."""
         delete_endpoint(self.session, self.endpoint_name)
-        if EXPIRES_AT in tags:
+        if SCHEDULED not in tags:
+            return
+        try:
             delete_schedule(self.session, self.endpoint_name)
+        except DogBreedError as error:
+            # The endpoint is gone, and perhaps there never was a schedule: without permission, none was created.
+            logger.warning("The endpoint was deleted, but perhaps not its schedule: %s", error)
 
     def _config_name(self, errors: list[DogBreedError]) -> str:
         """Name of the endpoint's configuration; the endpoint's own if it is gone, as `deploy` names both alike."""

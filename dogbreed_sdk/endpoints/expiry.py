@@ -19,7 +19,7 @@ from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk._util.text import sentence
 from dogbreed_sdk.aws.errors import is_missing, is_refused, translate, translated
 from dogbreed_sdk.aws.requests import expiry as requests
-from dogbreed_sdk.aws.requests.tags import EXPIRES_AT, project_tags, tag_list
+from dogbreed_sdk.aws.requests.tags import EXPIRES_AT, SCHEDULED, project_tags, tag_list
 from dogbreed_sdk.errors import ConfigurationError, EndpointError
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ class Expiry:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tag of everything that expires with the endpoint."""
-        return {EXPIRES_AT: self.text}
+        """The tags of everything that expires with the endpoint.
+
+        Whoever deletes it looks for a schedule only if one was asked for: others may not call EventBridge Scheduler.
+        """
+        return {EXPIRES_AT: self.text, **({SCHEDULED: "true"} if self.role_arn else {})}
 
     def schedule(self, session: Session, name: str) -> bool:
         """Schedules the deletion of an endpoint; if that is not possible, logs why, and what deletes it instead.

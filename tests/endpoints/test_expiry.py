@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk import ConfigurationError, Deployment, Session, deploy, list_resources, plan_cleanup
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.expiry import SCHEDULE_GROUP, read_expiry
-from dogbreed_sdk.aws.requests.tags import CREATED_BY, EXPIRES_AT, project_tags, tag_list
+from dogbreed_sdk.aws.requests.tags import CREATED_BY, EXPIRES_AT, SCHEDULED, project_tags, tag_list
 from tests.aws.account import BUCKET, RecordedSageMaker
 from tests.local.api.test_models import archive
 from tests.resources.test_listing import create_model
@@ -58,7 +58,7 @@ class TestOnAws:
         for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
             [request] = aws.sent(operation)
             tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-            assert set(tags) == {"team", CREATED_BY, EXPIRES_AT}
+            assert set(tags) == {"team", CREATED_BY, EXPIRES_AT, SCHEDULED}
             expiry = read_expiry(tags[EXPIRES_AT])
             assert expiry is not None
             assert abs(expiry - datetime.now(timezone.utc) - timedelta(hours=2)) < timedelta(seconds=30)
@@ -135,6 +135,35 @@ class TestOnAws:
         deploy_dogs(session, ttl="2h", scheduler_role=ROLE)
         Deployment("dogs", session).delete()
         assert schedules(session) == []
+
+    def test_without_a_role_deleting_never_calls_the_scheduler(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session, aws = account
+        answer_tags(aws, monkeypatch)
+
+        def fail(**_: Any) -> None:
+            raise AssertionError("the scheduler was called")
+
+        session.client("scheduler").meta.events.register_first("before-call.scheduler", fail)
+        deploy_dogs(session, ttl="2h").delete()
+        assert aws.sent("DeleteEndpoint")
+
+    def test_a_schedule_that_may_not_be_deleted_is_a_warning(
+        self, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session, aws = account
+        answer_tags(aws, monkeypatch)
+        deploy_dogs(session, ttl="2h", scheduler_role=ROLE)
+
+        def refuse(**_: Any) -> None:
+            error: Any = {"Code": "AccessDeniedException", "Message": "not authorized: scheduler:DeleteSchedule"}
+            raise ClientError({"Error": error}, "DeleteSchedule")
+
+        session.client("scheduler").meta.events.register_first("before-call.scheduler.DeleteSchedule", refuse)
+        Deployment("dogs", session).delete()
+        assert "perhaps not its schedule" in caplog.text
+        assert "scheduler:DeleteSchedule" in caplog.text
 
     @pytest.mark.parametrize(
         ("options", "words"),

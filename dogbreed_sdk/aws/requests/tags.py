@@ -14,6 +14,8 @@ CREATED_BY: Final = "dogbreed:created-by"
 CREATED_BY_VALUE: Final = "dogbreed-sdk"
 # When an endpoint may be deleted: UTC in ISO 8601 with seconds, for example 2026-11-30T14:00:00Z.
 EXPIRES_AT: Final = "dogbreed:expires-at"
+# That EventBridge Scheduler was asked to delete the endpoint then.
+SCHEDULED: Final = "dogbreed:scheduled"
 # The endpoint that a model or an endpoint configuration was created for, by an update: their names do not say it.
 ENDPOINT: Final = "dogbreed:endpoint"
 # On an endpoint: which variants Application Auto Scaling scales, and what of them, so that its deletion can end that.
