@@ -51,8 +51,8 @@ class BreedDataset:
         ({'train': 16, 'valid': 4, 'test': 4}, True)
     """
 
-    def __init__(self, root: Path, *, remote: S3Folder | None = None) -> None:
-        self._root = root
+    def __init__(self, root: str | os.PathLike[str], *, remote: S3Folder | None = None) -> None:
+        self._root = Path(root)
         self._remote = remote
 
     @classmethod

@@ -366,3 +366,7 @@ class TestUpload:
         assert (finding.level, finding.paths) == ("warning", (odd,))
         with pytest.raises(DatasetError, match="is not UTF-8, which S3 cannot store; rename it"):
             BreedDataset.from_folder(good)._files()
+
+
+def test_the_class_itself_takes_a_path_as_text(good: Path) -> None:
+    assert BreedDataset(str(good)).splits == BreedDataset.from_folder(good).splits
