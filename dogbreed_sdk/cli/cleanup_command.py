@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 
+from dogbreed_sdk.aws.requests.tags import CREATED_BY
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.ls_command import print_resources
 from dogbreed_sdk.cli.output import Outcome, confirm, note, show
@@ -59,14 +60,24 @@ def _print_plan(plan: CleanupPlan) -> None:
 
 
 def _question(plan: CleanupPlan) -> str:
-    jobs = sum(resource.kind in JOB_KINDS for resource in plan.delete)
+    jobs = _jobs(plan.delete)
     what = [
         f"delete {_counted(len(plan.delete) - jobs, 'resource')}" if len(plan.delete) > jobs else "",
         f"stop {_counted(jobs, 'job')}" if jobs else "",
         f"delete {_counted(len(plan.objects), 'file')}" if plan.objects else "",
     ]
     text = ", ".join(part for part in what if part)
-    return f"{text[0].upper()}{text[1:]}?"
+    return f"{_scope(plan.session)}{text[0].upper()}{text[1:]}?"
+
+
+def _scope(session: Session) -> str:
+    """Whose resources a clean-up covers: on AWS, an account is shared."""
+    if session.is_local:
+        return ""
+    return (
+        f"This covers everything in this account and region ({session.region}) with the tag {CREATED_BY}, also what "
+        "colleagues created. "
+    )
 
 
 def _document(plan: CleanupPlan, result: CleanupResult) -> dict[str, object]:
@@ -88,7 +99,8 @@ def _lines(plan: CleanupPlan, result: CleanupResult) -> Iterator[str]:
         yield "nothing to delete"
     else:
         files = f" and {_counted(result.objects, 'file')} below {plan.objects_uri}" if plan.objects else ""
-        yield f"deleted or stopped {_counted(len(result.deleted), 'resource')}{files}"
+        jobs = _jobs(result.deleted)
+        yield f"deleted {_counted(len(result.deleted) - jobs, 'resource')}{files}, stopped {_counted(jobs, 'job')}"
     for failure in result.failures:
         yield f"failed: {failure.kind} {failure.name}: {failure.error}"
     if result.failures:
@@ -98,6 +110,10 @@ def _lines(plan: CleanupPlan, result: CleanupResult) -> Iterator[str]:
         yield f"still running: {', '.join(running)}; --stop-jobs stops them"
     if len(plan.keep) > len(running):
         yield f"kept {_counted(len(plan.keep) - len(running), 'resource')}; 'dogbreed ls' lists them"
+
+
+def _jobs(resources: Iterable[Resource]) -> int:
+    return sum(resource.kind in JOB_KINDS for resource in resources)
 
 
 def _verb(resource: Resource) -> str:

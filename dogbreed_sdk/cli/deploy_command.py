@@ -38,8 +38,8 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ttl",
         metavar="TIME",
-        help="delete the endpoint after this time: 90min, 2h, 1d; on AWS that needs a scheduler role, otherwise "
-        "'dogbreed cleanup --expired' does it",
+        help="delete the endpoint after this time: 90min, 2h, 1d; on AWS at least 15min, and that needs a scheduler "
+        "role, otherwise 'dogbreed cleanup --expired' does it",
     )
     command.add_argument(
         "--scheduler-role",

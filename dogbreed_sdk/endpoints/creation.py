@@ -110,9 +110,10 @@ def deploy(
         download_timeout: Seconds for downloading and unpacking the model, 60 to 3600. Default: SageMaker's.
         startup_timeout: Seconds until the container must answer its health check, 60 to 3600. Default: SageMaker's.
         tags: Tags for cost reports and clean-up.
-        ttl: Time to live, counted from this call: ``90min``, ``2h``, ``1d``, or a timedelta. Then the endpoint is
-            deleted: by local SageMaker itself, on AWS by EventBridge Scheduler if there is a role for that. Without
-            one the expiry is a tag only, which ``dogbreed ls`` shows and ``dogbreed cleanup --expired`` acts on.
+        ttl: Time to live, counted from this call: ``90min``, ``2h``, ``1d``, or a timedelta; on AWS at least 15
+            minutes. Then the endpoint is deleted: by local SageMaker itself, on AWS by EventBridge Scheduler if there
+            is a role for that. Without one the expiry is a tag only, which ``dogbreed ls`` shows and ``dogbreed
+            cleanup --expired`` acts on.
         scheduler_role: ARN of a role that EventBridge Scheduler may assume, and that may delete the endpoint. Default:
             ``$DOGBREED_SCHEDULER_ROLE``.
         wait: Whether to return only when the endpoint is in service.
@@ -127,7 +128,7 @@ def deploy(
         QuotaError: The account's quota for this instance type is exhausted.
     """
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
-    expiry = None if ttl is None else Expiry.after(ttl, scheduler_role)
+    expiry = None if ttl is None else Expiry.after(ttl, scheduler_role, session)
     settings = EndpointSettings(
         instance_type=instance_type,
         instance_count=instance_count,
@@ -150,7 +151,7 @@ def deploy(
     if endpoint_name is not None:
         _refuse_taken(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
-        _create(session, undo, requests)
+        _create(session, undo, requests, is_unique=endpoint_name is None)
         left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
         if expiry is not None and expiry.schedule(session, name):
             undo.append(partial(delete_schedule, session, name))
@@ -162,16 +163,18 @@ def deploy(
         return deployment if autoscaling is None else deployment.autoscale(autoscaling)
 
 
-def _create(session: Session, undo: list[Deletion], requests: EndpointRequests) -> None:
+def _create(session: Session, undo: list[Deletion], requests: EndpointRequests, *, is_unique: bool) -> None:
     """Creates model, configuration and endpoint; notes how to delete each of them."""
     client = session.client("sagemaker")
     name = requests.endpoint["EndpointName"]
     with translated(f"create endpoint {name}", otherwise=EndpointError):
-        with noted(undo, partial(delete_model, session, requests.model["ModelName"])):
+        with noted(undo, partial(delete_model, session, requests.model["ModelName"]), is_unique=is_unique):
             client.create_model(**requests.model)
-        with noted(undo, partial(delete_endpoint_config, session, requests.config["EndpointConfigName"])):
+        with noted(
+            undo, partial(delete_endpoint_config, session, requests.config["EndpointConfigName"]), is_unique=is_unique
+        ):
             once_visible(lambda: client.create_endpoint_config(**requests.config))
-        with noted(undo, partial(delete_endpoint, session, name)):
+        with noted(undo, partial(delete_endpoint, session, name), is_unique=is_unique):
             once_visible(lambda: client.create_endpoint(**requests.endpoint))
 
 

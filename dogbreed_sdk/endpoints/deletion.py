@@ -118,18 +118,24 @@ def undone_after_an_error(what: str) -> Iterator[list[Deletion]]:
 
 
 @contextmanager
-def noted(undo: list[Deletion], deletion: Deletion) -> Iterator[None]:
+def noted(undo: list[Deletion], deletion: Deletion, *, is_unique: bool) -> Iterator[None]:
     """Notes how to delete what the block creates, unless SageMaker refused to create it.
 
-    If the response was lost, or SageMaker failed, the resource may exist; after a refusal, a resource of this name
-    belongs to somebody else.
+    If the response was lost, or SageMaker failed, the resource may exist. If its name is taken, the resource belongs to
+    somebody else; but if nobody else can have the name, botocore has repeated a request whose response was lost.
+
+    Args:
+        undo: Where the deletion is noted.
+        deletion: Deletes what the block creates.
+        is_unique: Whether the name was generated for this resource.
     """
     undo.append(deletion)
     try:
         yield
     except ClientError as error:
         failed = error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if error.operation_name.startswith("Create") and not failed:
+        exists = is_unique and "already exist" in str(error)
+        if error.operation_name.startswith("Create") and not failed and not exists:
             undo.remove(deletion)
         raise
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.durations import Duration, duration_seconds, readable
 from dogbreed_sdk._util.text import sentence
 from dogbreed_sdk.aws.errors import is_missing, is_refused, translate, translated
 from dogbreed_sdk.aws.requests import expiry as requests
@@ -32,6 +32,9 @@ logger = logging.getLogger("dogbreed_sdk")
 
 ROLE_VARIABLE = "DOGBREED_SCHEDULER_ROLE"
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
+# By then an endpoint is usually in service, and can be deleted: no source says that EventBridge Scheduler repeats a
+# DeleteEndpoint that SageMaker refused because the endpoint was still being created.
+_SHORTEST_SECONDS_ON_AWS = 15 * 60
 _LONGEST_SECONDS = 366 * 86_400
 _NO_ROLE = (
     "no role was given for that. Pass scheduler_role=… or set DOGBREED_SCHEDULER_ROLE to the ARN of a role that "
@@ -52,17 +55,23 @@ class Expiry:
     role_arn: str | None
 
     @classmethod
-    def after(cls, ttl: Duration, scheduler_role: str | None) -> Expiry:
+    def after(cls, ttl: Duration, scheduler_role: str | None, session: Session) -> Expiry:
         """The expiry of an endpoint that is deployed now.
 
         Args:
-            ttl: Its time to live, at most a year.
+            ttl: Its time to live, at most a year; on AWS at least 15 minutes.
             scheduler_role: ARN of a role; default: ``$DOGBREED_SCHEDULER_ROLE``.
+            session: The session that the endpoint belongs to.
 
         Raises:
             ConfigurationError: The time to live is not such a duration, or the role not an ARN.
         """
         seconds = duration_seconds(ttl, name="ttl", least=1, most=_LONGEST_SECONDS)
+        if seconds < _SHORTEST_SECONDS_ON_AWS and not session.is_local:
+            raise ConfigurationError(
+                f"ttl is {readable(seconds)}; on AWS it must be at least {readable(_SHORTEST_SECONDS_ON_AWS)}, because "
+                "SageMaker does not delete an endpoint that is still being created."
+            )
         moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=seconds)
         return cls(moment, _role_arn(scheduler_role))
 

@@ -283,9 +283,9 @@ def _apply(
     updating = f"update endpoint {name}"
     with undone_after_an_error(f"the update of {name}") as undo, translated(updating, otherwise=EndpointError):
         for model in models:
-            with noted(undo, partial(delete_model, session, model["ModelName"])):
+            with noted(undo, partial(delete_model, session, model["ModelName"]), is_unique=True):
                 client.create_model(**model)
-        with noted(undo, partial(delete_endpoint_config, session, new)):
+        with noted(undo, partial(delete_endpoint_config, session, new), is_unique=True):
             once_visible(lambda: client.create_endpoint_config(**config))
         # From here on the endpoint may use them, whatever happens to this process.
         created: list[Deletion] = list(undo)

@@ -166,7 +166,7 @@ def _create(
     client = session.client("sagemaker")
     name = request["TransformJobName"]
     with translated(f"start transform job {name}"):
-        with noted(undo, partial(delete_model, session, name)):
+        with noted(undo, partial(delete_model, session, name), is_unique=True):
             client.create_model(**model)
         once_visible(lambda: client.create_transform_job(**request))
 

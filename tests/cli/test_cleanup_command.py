@@ -80,6 +80,10 @@ def test_on_aws_it_costs_what_it_costs_until_it_is_cleaned_up(dogbreed: Run, end
     assert f"cleanup --aws --region {REGION}\n" in table
 
     assert dogbreed("cleanup", "--aws", "--expired", "--yes")[1].startswith("nothing to delete\n")
+    assert (
+        f"This covers everything in this account and region ({REGION}) with the tag dogbreed:created-by, also what "
+        "colleagues created. Delete 3 resources? To answer yes, add --yes."
+    ) in dogbreed("cleanup", "--aws")[2]
     status, out, err = dogbreed("cleanup", "--aws", "--yes", "--json")
     assert status == 0
     assert [entry["kind"] for entry in json.loads(out)["deleted"]] == ["endpoint", "endpoint-config", "model"]
@@ -101,7 +105,7 @@ def test_without_a_terminal_nothing_is_deleted_without_yes(dogbreed: Run, tmp_pa
         "nothing to delete\nkept 1 resource; 'dogbreed ls' lists them\n",
         "",
     )
-    assert dogbreed("cleanup", "--yes")[:2] == (0, "deleted or stopped 1 resource\n")
+    assert dogbreed("cleanup", "--yes")[:2] == (0, "deleted 1 resource, stopped 0 jobs\n")
 
 
 def test_files_are_summed_up_by_folder(dogbreed: Run, tmp_path: Path) -> None:
@@ -113,7 +117,8 @@ def test_files_are_summed_up_by_folder(dogbreed: Run, tmp_path: Path) -> None:
     assert "/bucket/data  1 file, 2.0 MB\n" in out
     assert "Delete 1 resource, delete 1 file?" in err
     status, out, _ = dogbreed("cleanup", "--objects", "--yes")
-    assert out.startswith("deleted or stopped 1 resource and 1 file below file://")
+    assert out.startswith("deleted 1 resource and 1 file below file://")
+    assert out.endswith("/bucket, stopped 0 jobs\n")
 
 
 def test_a_refusal_fails_the_command_and_names_what_is_left(

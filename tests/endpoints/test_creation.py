@@ -144,3 +144,15 @@ def test_what_may_exist_after_an_error_of_sagemakers_own_is_deleted(
     assert len(aws.sent("DeleteModel")) == 1
     assert bool(aws.sent("DeleteEndpointConfig")) == deleted
     assert aws.sent("DeleteEndpoint") == []
+
+
+@pytest.mark.parametrize(("name", "deleted"), [("dogs", False), (None, True)])
+@pytest.mark.parametrize("part", ["Model", "EndpointConfig", "Endpoint"])
+def test_a_taken_name_that_was_generated_is_that_of_a_lost_response(
+    account: Account, part: str, name: str | None, deleted: bool
+) -> None:
+    session, aws = account
+    aws.refusals[f"Create{part}"] = refusal("ValidationException", f"Cannot create already existing {part}")
+    with pytest.raises(EndpointError, match="already existing"):
+        deploy(MODEL, session=session, endpoint_name=name, progress=no_progress)
+    assert aws.sent(f"Delete{part}") == ([{f"{part}Name": aws.sent(f"Create{part}")[0][f"{part}Name"]}] * deleted)

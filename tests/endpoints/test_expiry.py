@@ -171,6 +171,8 @@ class TestOnAws:
             ({"ttl": "soon"}, "ttl is 'soon'"),
             ({"ttl": 0}, "ttl"),
             ({"ttl": "400d"}, "ttl is 400 d"),
+            ({"ttl": "14min"}, "ttl is 14 min; on AWS it must be at least 15 min, because SageMaker does not delete"),
+            ({"ttl": "14min", "scheduler_role": ROLE}, "ttl is 14 min; on AWS it must be at least 15 min"),
             ({"ttl": "1h", "scheduler_role": "my-role"}, "scheduler_role is 'my-role'; pass the ARN"),
         ],
     )

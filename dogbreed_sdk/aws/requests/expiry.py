@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Schedules have no tags of their own, only groups have: this project's schedules are those in its group.
 SCHEDULE_GROUP: Final = "dogbreed-sdk"
-# SageMaker refuses to delete an endpoint while it is created or updated. The Scheduler's own 24 hours of retries could
-# reach a later endpoint of the same name.
+# For throttling and outages. No source says that a DeleteEndpoint which SageMaker refused is repeated, as it does while
+# an endpoint is created or updated. The default, 24 hours, could reach a later endpoint of the same name.
 _RETRY_SECONDS = 3600
 
 
