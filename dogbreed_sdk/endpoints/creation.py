@@ -151,7 +151,7 @@ def deploy(
     if endpoint_name is not None:
         _refuse_taken(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
-        _create(session, undo, requests, is_unique=endpoint_name is None)
+        _create(session, undo, requests, is_unique=not endpoint_name)
         left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
         if expiry is not None and expiry.schedule(session, name):
             undo.append(partial(delete_schedule, session, name))

@@ -111,6 +111,7 @@ def transform(
         >>> for picture, prediction in job.wait().predictions():  # doctest: +SKIP
         ...     print(picture, prediction)
     """
+    is_unique = not name
     name = names.check_name(name or names.unique_name("dogbreed-transform"), what="transform job")
     settings = EndpointSettings(
         instance_type=instance_type,
@@ -152,7 +153,7 @@ def transform(
             tags=project_tags(tags),
         )
         model = endpoint_settings.model_request(name, model_uri, settings, session)
-        _create(session, undo, model, request)
+        _create(session, undo, model, request, is_unique=is_unique)
     return TransformJob(name, session)
 
 
@@ -161,12 +162,14 @@ def _create(
     undo: list[Deletion],
     model: CreateModelInputTypeDef,
     request: CreateTransformJobRequestTypeDef,
+    *,
+    is_unique: bool,
 ) -> None:
     """Creates the model and the job; notes how to delete the model."""
     client = session.client("sagemaker")
     name = request["TransformJobName"]
     with translated(f"start transform job {name}"):
-        with noted(undo, partial(delete_model, session, name), is_unique=True):
+        with noted(undo, partial(delete_model, session, name), is_unique=is_unique):
             client.create_model(**model)
         once_visible(lambda: client.create_transform_job(**request))
 

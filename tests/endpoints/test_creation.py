@@ -12,6 +12,7 @@ from dogbreed_sdk import (
     ConfigurationError,
     DataCapture,
     EndpointError,
+    JobError,
     Serverless,
     Session,
     TrainingJob,
@@ -20,6 +21,7 @@ from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.endpoints import creation, status
 from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.jobs.batch_transform import transform
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
 
 Account = tuple[Session, RecordedSageMaker]
@@ -146,7 +148,10 @@ def test_what_may_exist_after_an_error_of_sagemakers_own_is_deleted(
     assert aws.sent("DeleteEndpoint") == []
 
 
-@pytest.mark.parametrize(("name", "deleted"), [("dogs", False), (None, True)])
+TAKEN = [("dogs", False), (None, True)]
+
+
+@pytest.mark.parametrize(("name", "deleted"), TAKEN)
 @pytest.mark.parametrize("part", ["Model", "EndpointConfig", "Endpoint"])
 def test_a_taken_name_that_was_generated_is_that_of_a_lost_response(
     account: Account, part: str, name: str | None, deleted: bool
@@ -156,3 +161,13 @@ def test_a_taken_name_that_was_generated_is_that_of_a_lost_response(
     with pytest.raises(EndpointError, match="already existing"):
         deploy(MODEL, session=session, endpoint_name=name, progress=no_progress)
     assert aws.sent(f"Delete{part}") == ([{f"{part}Name": aws.sent(f"Create{part}")[0][f"{part}Name"]}] * deleted)
+
+
+@pytest.mark.parametrize(("name", "deleted"), TAKEN)
+def test_so_it_is_with_the_model_of_a_transform_job(account: Account, name: str | None, deleted: bool) -> None:
+    session, aws = account
+    session.client("s3").put_object(Bucket=BUCKET, Key="new/rex.jpg", Body=b"x")
+    aws.refusals["CreateModel"] = refusal("ValidationException", "Cannot create already existing model")
+    with pytest.raises(JobError, match="already existing"):
+        transform(MODEL, f"s3://{BUCKET}/new", session=session, name=name)
+    assert bool(aws.sent("DeleteModel")) == deleted
