@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util import optional
-from dogbreed_sdk.aws.clients import Clients
+from dogbreed_sdk.aws.clients import NO_REGION, Clients
 from dogbreed_sdk.aws.storage import Storage, join
 from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.errors import ConfigurationError
@@ -190,9 +190,7 @@ class Session:
         """
         name = self._region or self.boto3_session.region_name
         if not name:
-            raise ConfigurationError(
-                "No AWS region is configured. Pass Session.aws(region=…) or set AWS_DEFAULT_REGION."
-            )
+            raise ConfigurationError(NO_REGION)
         return str(name)
 
     @property

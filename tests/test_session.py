@@ -67,6 +67,8 @@ def test_missing_credentials_are_explained() -> None:
 def test_a_missing_region_is_explained() -> None:
     with pytest.raises(ConfigurationError, match="No AWS region"):
         _ = Session.aws().region
+    with pytest.raises(ConfigurationError, match="No AWS region"):
+        Session.aws().client("sagemaker")
 
 
 def test_an_unknown_profile_is_explained() -> None:

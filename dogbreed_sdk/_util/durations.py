@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from dogbreed_sdk.errors import ConfigurationError
 
@@ -43,6 +43,26 @@ def duration_seconds(given: Duration, *, name: str, least: int = 0, most: int | 
         limits = f"at least {readable(least)}" if most is None else f"{readable(least)} to {readable(most)}"
         raise ConfigurationError(f"{name} is {readable(seconds)}; it must be {limits}.")
     return seconds
+
+
+def beginning(given: datetime | Duration, *, end: datetime, least: int = 1) -> datetime:
+    """The beginning of a time span, in UTC.
+
+    Args:
+        given: The argument "since": a time (without a time zone it is local), or a duration before the end.
+        end: The end; without a time zone it is local time.
+        least: The shortest accepted duration, in seconds.
+
+    Raises:
+        ConfigurationError: It is neither, is too short, or is not before the end.
+    """
+    last = end.astimezone(timezone.utc)
+    if not isinstance(given, datetime):
+        return last - timedelta(seconds=duration_seconds(given, name="since", least=least))
+    first = given.astimezone(timezone.utc)
+    if first >= last:
+        raise ConfigurationError(f"since ({given}) must be before until ({end}).")
+    return first
 
 
 def readable(seconds: float) -> str:

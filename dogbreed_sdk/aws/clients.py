@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import TYPE_CHECKING, Literal, cast, overload
+from typing import TYPE_CHECKING, Final, Literal, cast, overload
+
+from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import boto3
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from types_boto3_scheduler import EventBridgeSchedulerClient
     from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_sts import STSClient
+
+
+NO_REGION: Final = "No AWS region is configured. Pass Session.aws(region=…) or set AWS_DEFAULT_REGION."
 
 
 class Clients:
@@ -65,14 +70,22 @@ class Clients:
 
         Args:
             service: boto3's name of the service, for example ``sagemaker``.
+
+        Raises:
+            ConfigurationError: No region is configured.
         """
+        from botocore.exceptions import NoRegionError  # noqa: PLC0415 - imports of the SDK are quick
+
         with self._lock:
             if service not in self._made:
                 # boto3's stubs know a service by a literal name only.
                 boto3_session = self._boto3_session()
                 make = cast("Callable[..., BaseClient]", boto3_session.client)
                 elsewhere = {"region_name": _pricing_region(boto3_session.region_name)} if service == "pricing" else {}
-                self._made[service] = make(service, config=_config(service), **elsewhere)
+                try:
+                    self._made[service] = make(service, config=_config(service), **elsewhere)
+                except NoRegionError as error:
+                    raise ConfigurationError(NO_REGION) from error
             return self._made[service]
 
     def clear(self) -> None:

@@ -44,6 +44,7 @@ from dogbreed_sdk.errors import (
     ThrottledError,
 )
 from training_scripts._util.safe_text import redacted
+from training_scripts._util.suggestions import did_you_mean
 
 _ASK_FOR_PERMISSION = "Request this permission, or use a role that has it."
 _LOG_IN_AGAIN = "Log in again, for example with 'aws sso login'."
@@ -100,6 +101,14 @@ _THROTTLING_CODES = {
 _VALIDATION_CODES = {"ValidationError", "ValidationException"}
 # A validation error lists all valid values, hundreds for an instance type.
 _LONGEST_MESSAGE = 1200
+# The answer to an instance type of a family that neither botocore nor SageMaker knows.
+_UNKNOWN_INSTANCE_TYPE = re.compile(
+    r"Value '(?P<type>[^']*)' at '[^']*[iI]nstanceType' failed to satisfy constraint: Member must satisfy enum value "
+    r"set: \[(?P<known>[^\]]*)"
+)
+_VARIANT_NOT_FOUND = re.compile(
+    r"\W*(?:target\s*|production\s*)?variant\b.*not (?:found|exist)", re.IGNORECASE | re.DOTALL
+)
 _WITHOUT_AWS = "or work without AWS through session=Session.local()."
 # AWS's codes have up to 50 characters; if something else answers, botocore takes any text as the code.
 _LONGEST_CODE = 100
@@ -169,6 +178,18 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     return otherwise(f"Could not {doing}: {_shortened(str(error))}")
 
 
+def is_missing_variant(error: BaseException) -> bool:
+    """Whether InvokeEndpoint answered that the endpoint exists, but has no variant of the request's name.
+
+    AWS documents no text for this case. The message about an endpoint begins with its own name, "Endpoint dogs of
+    account 123456789012 not found.".
+    """
+    if not isinstance(error, ClientError):
+        return False
+    code, message, _ = _facts(error)
+    return code in _VALIDATION_CODES and bool(_VARIANT_NOT_FOUND.match(message))
+
+
 def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> DogBreedError:
     """The SDK's error for a failed call of an endpoint.
 
@@ -188,6 +209,8 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
     code, message, request_id = _facts(error)
     if code == "ModelError":
         return _model_error(error, endpoint_name)
+    if is_missing_variant(error):
+        return EndpointError(f"Could not {doing}: {sentence(message)}", request_id=request_id)
     if code in _VALIDATION_CODES and "not found" in message.lower():
         place = f" in {where}" if where else ""
         return EndpointNotFoundError(
@@ -268,6 +291,11 @@ def is_refused(error: ClientError) -> bool:
     return _ACCESS_REMEDIES.get(_facts(error)[0]) == _ASK_FOR_PERMISSION
 
 
+def request_id(error: Exception) -> str | None:
+    """AWS's id of the failed request, if there is one."""
+    return _facts(error)[2] if isinstance(error, ClientError) else None
+
+
 def _facts(error: ClientError) -> tuple[str, str, str | None]:
     details = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
@@ -304,5 +332,12 @@ def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError])
     if code in _THROTTLING_CODES:
         return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
     if code in _VALIDATION_CODES:
+        unknown = _UNKNOWN_INSTANCE_TYPE.search(message)
+        if unknown:
+            hint = did_you_mean(unknown["type"], unknown["known"].split(", "))
+            return ConfigurationError(
+                f"Could not {doing}: SageMaker has no instance type {unknown['type']} for this{hint or '.'}",
+                request_id=request_id,
+            )
         return otherwise(reason, request_id=request_id)
     return otherwise(f"{reason} ({code})", request_id=request_id)

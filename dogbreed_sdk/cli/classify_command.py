@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dogbreed_sdk._util.text import sentence
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, show, waiting
 from dogbreed_sdk.errors import DogBreedError, ImageError, ModelError
@@ -58,5 +59,6 @@ def _shown(picture: str, result: Prediction | DogBreedError) -> tuple[dict[str, 
         return {"picture": picture, **result.to_dict()}, [*rejected, *scores]
     if isinstance(result, (ImageError, ModelError)):
         hint = f" To classify the pictures in it, write {Path(picture) / '*.jpg'}." if Path(picture).is_dir() else ""
-        return {"picture": picture, "error": f"{result}{hint}"}, [f"  error: {result}{hint}"]
+        message = f"{sentence(str(result))}{hint}"
+        return {"picture": picture, "error": message}, [f"  error: {message}"]
     raise result

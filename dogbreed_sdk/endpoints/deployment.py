@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.durations import Duration, beginning, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.captured import CapturedRequest
     from dogbreed_sdk.endpoints.kinds import DataCapture
     from dogbreed_sdk.endpoints.metrics import EndpointMetrics
-    from dogbreed_sdk.endpoints.update import HasModel
+    from dogbreed_sdk.endpoints.update import HasBest, HasModel
     from dogbreed_sdk.endpoints.variants import Variant
     from dogbreed_sdk.session import Session
 
@@ -133,14 +133,18 @@ class Deployment:
         except (DogBreedError, ClientError, BotoCoreError):
             return None
 
-    def captured(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[CapturedRequest]:
+    def captured(
+        self, *, since: datetime | Duration | None = None, until: datetime | None = None
+    ) -> Iterator[CapturedRequest]:
         """The requests and responses that were captured so far, hour by hour, oldest first.
 
         Args:
-            since: Only requests from this time on; without a time zone it is local time.
-            until: Only requests before this time.
+            since: Beginning, as in `metrics`: a time (without a time zone it is local), or a duration such as "1h" or a
+                timedelta before the end. Default: everything.
+            until: End. Default: now.
 
         Raises:
+            ConfigurationError: ``since`` is not a time or duration, or is not before the end.
             EndpointNotFoundError: The endpoint does not exist; `endpoints.captured.read_captured` needs none.
             EndpointError: The endpoint does not capture data.
             AccessError: Reading the files is not allowed.
@@ -152,13 +156,14 @@ class Deployment:
             raise EndpointError(
                 f"Endpoint {self.endpoint_name} captures no data: deploy with data_capture=DataCapture(), or update it."
             )
+        start = None if since is None else beginning(since, end=until or datetime.now(timezone.utc))
         return read_captured(
-            self.session.storage, config["DestinationS3Uri"], self.endpoint_name, since=since, until=until
+            self.session.storage, config["DestinationS3Uri"], self.endpoint_name, since=start, until=until
         )
 
     def update(
         self,
-        model: HasModel | str,
+        model: HasModel | HasBest | str,
         *,
         instance_type: str | None = None,
         instance_count: int | None = None,
@@ -176,7 +181,7 @@ class Deployment:
         old model and configuration are deleted afterwards if this project created them.
 
         Args:
-            model: A training job, or the URI of a ``model.tar.gz``.
+            model: A training job, a tuning job for its best model so far, or the URI of a ``model.tar.gz``.
             instance_type: Another instance type; AWS's image for it is chosen.
             instance_count: Another number of instances.
             image_uri: Another serving image.
@@ -213,7 +218,7 @@ class Deployment:
 
     def canary(
         self,
-        model: HasModel | str,
+        model: HasModel | HasBest | str,
         *,
         percent: float = 10.0,
         name: str = CANARY_NAME,
@@ -229,7 +234,7 @@ class Deployment:
         model, or `roll_back`. The canary has instances of its own, which cost money.
 
         Args:
-            model: A training job, or the URI of a ``model.tar.gz``.
+            model: A training job, a tuning job for its best model so far, or the URI of a ``model.tar.gz``.
             percent: Its share of the requests, in percent, below 100.
             name: Name of its production variant.
             instance_type: Its instance type. Default: that of the present model.
@@ -335,12 +340,9 @@ class Deployment:
         seconds = None if period is None else duration_seconds(period, name="period", least=60)
         if seconds is not None and seconds % 60:
             raise ConfigurationError(f"period must be whole minutes, not {seconds} s.")
-        if not isinstance(since, datetime):
-            since = end - timedelta(seconds=duration_seconds(since, name="since", least=60))
-        if since.astimezone(timezone.utc) >= end.astimezone(timezone.utc):
-            raise ConfigurationError(f"since ({since}) must be before until ({end}).")
+        start = beginning(since, end=end, least=60)
         names = [each.name for each in self.variants()]
-        return read_metrics(self.session, self.endpoint_name, names, start=since, end=end, period_seconds=seconds)
+        return read_metrics(self.session, self.endpoint_name, names, start=start, end=end, period_seconds=seconds)
 
     def variants(self) -> list[Variant]:
         """The endpoint's production variants, with their shares of the requests.

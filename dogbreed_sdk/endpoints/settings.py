@@ -75,10 +75,7 @@ def check(settings: EndpointSettings, session: Session) -> None:
     if settings.serverless is not None:
         _check_serverless(settings, session)
         return
-    if settings.instance_type is not None:
-        shape = session.client("sagemaker").meta.service_model.shape_for("ProductionVariantInstanceType")
-        known = cast("StringShape", shape).enum
-        instances.check_instance_type(settings.instance_type, known=known, what="an endpoint")
+    check_instance_type(settings.instance_type, session)
     if settings.volume_size_gb is not None:
         _check_range("volume_size_gb", settings.volume_size_gb, 1, _MAX_VOLUME_GB)
         if instances.has_local_disks(settings.hosting_instance_type):
@@ -90,6 +87,18 @@ def check(settings: EndpointSettings, session: Session) -> None:
             _check_range(name, getattr(settings, name), *_TIMEOUT_SECONDS)
     if not session.is_local:
         _check_uris(settings)
+
+
+def check_instance_type(instance_type: str | None, session: Session) -> None:
+    """Refuses what cannot be the instance type of an endpoint; None is none. Nothing is sent.
+
+    Raises:
+        ConfigurationError: It does not exist.
+    """
+    if instance_type is not None:
+        shape = session.client("sagemaker").meta.service_model.shape_for("ProductionVariantInstanceType")
+        known = cast("StringShape", shape).enum
+        instances.check_instance_type(instance_type, known=known, what="an endpoint")
 
 
 def check_image(settings: EndpointSettings) -> None:

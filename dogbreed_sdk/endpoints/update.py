@@ -8,6 +8,7 @@ or the new model, and the next update or `Deployment.delete` finds what is left 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,7 @@ from dogbreed_sdk.endpoints.deletion import (
     undone_after_an_error,
     warn_of_something_left,
 )
-from dogbreed_sdk.endpoints.settings import capture_config
+from dogbreed_sdk.endpoints.settings import capture_config, check_instance_type
 from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
 from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError, EndpointError
@@ -70,6 +71,24 @@ class HasModel(Protocol):
         ...
 
 
+class BestModel(Protocol):
+    """The best trial of a search."""
+
+    @property
+    def job(self) -> HasModel:
+        """Its training job."""
+        ...
+
+
+class HasBest(Protocol):
+    """What has a best model, such as a `TuningJob`."""
+
+    @property
+    def best(self) -> BestModel:
+        """The best trial so far."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """What is different in the new model's variant; None keeps what the endpoint has."""
@@ -84,7 +103,7 @@ class Changes:
 def update(
     session: Session,
     name: str,
-    model: HasModel | str,
+    model: HasModel | HasBest | str,
     changes: Changes,
     *,
     rollout: updates.Rollout | None,
@@ -92,13 +111,15 @@ def update(
     progress: ProgressCallback,
 ) -> None:
     """Replaces an endpoint's model; `Deployment.update` explains the arguments."""
+    model_uri = _uri(model, session)
+    check_instance_type(changes.instance_type, session)
     with EndsByException():
         current = read(session, name, progress)
         variant = current.only_variant("update")
         if changes.instance_type not in (None, variant.get("InstanceType")):
             _refuse_autoscaled(current)
         new_name = names.unique_name(name)
-        new_model = _model(current, variant, new_name, model, changes)
+        new_model = _model(current, variant, new_name, model_uri, changes)
         changed = _changed(variant, new_name, changes)
         renewed: list[VariantPropertyTypeType] = [] if changes.instance_count is None else ["DesiredInstanceCount"]
         if timeout is None:
@@ -116,7 +137,7 @@ def update(
 def canary(
     session: Session,
     name: str,
-    model: HasModel | str,
+    model: HasModel | HasBest | str,
     changes: Changes,
     *,
     variant_name: str,
@@ -127,6 +148,8 @@ def canary(
     if not 0 <= percent < 100:
         raise ConfigurationError(f"percent must be 0 or more and below 100, not {percent}.")
     names.check_name(variant_name, what="production variant")
+    model_uri = _uri(model, session)
+    check_instance_type(changes.instance_type, session)
     with EndsByException():
         current = read(session, name, progress)
         base = current.only_variant("add a canary to")
@@ -135,7 +158,7 @@ def canary(
         if base["VariantName"] == variant_name:
             raise ConfigurationError(f"The variant of endpoint {name} is itself called {variant_name}: pass another.")
         new_name = names.unique_name(name)
-        new_model = _model(current, base, new_name, model, changes)
+        new_model = _model(current, base, new_name, model_uri, changes)
         counted = Changes(instance_type=changes.instance_type, instance_count=changes.instance_count or 1)
         beside = _changed(base, new_name, counted)
         beside["VariantName"], beside["InitialVariantWeight"] = variant_name, float(percent)
@@ -154,9 +177,7 @@ def keep_variant(session: Session, name: str, variant_name: str, *, promoted: bo
         variants = current.variants
         others = [each for each in variants if each != variant_name]
         if variant_name not in variants or len(others) != 1:
-            raise EndpointError(
-                f"Endpoint {name} has the variants {', '.join(variants)}, and not {variant_name} with one beside it."
-            )
+            raise EndpointError(_no_canary(name, list(variants), variant_name))
         if not promoted:
             # The bad canary gets no more requests at once, not only after the update.
             shift(session, name, {others[0]: 1.0, variant_name: 0.0}, progress=progress)
@@ -173,26 +194,65 @@ def keep_variant(session: Session, name: str, variant_name: str, *, promoted: bo
         _apply(current, [], config, ["DesiredWeight"], progress=progress)
 
 
+def _no_canary(name: str, variants: Sequence[str], variant_name: str) -> str:
+    """Why a canary cannot be ended: message of an error."""
+    if variants == [variant_name]:
+        return f"{variant_name} is the only variant of endpoint {name}, not a canary beside another one."
+    has = f"the variants {', '.join(variants)}" if len(variants) > 1 else f"only the variant {variants[0]}"
+    if variant_name in variants:
+        return f"Endpoint {name} has {has}; a canary can be ended only if there is exactly one beside it."
+    if len(variants) == 1:
+        return f"Endpoint {name} has no canary named {variant_name}: it has {has}. Add one with canary() first."
+    return f"Endpoint {name} has no variant {variant_name}: it has {has}. Pass name=… of the canary."
+
+
 def shift(session: Session, name: str, wanted: Mapping[str, float], *, progress: ProgressCallback) -> None:
     """Changes the weights of variants; `Deployment.shift` explains the arguments."""
-    if not wanted or any(not weight >= 0 for weight in wanted.values()) or not sum(wanted.values()) > 0:
-        raise ConfigurationError(f"Weights must be 0 or more, and one of them above 0, not {dict(wanted)}.")
-    variants = [each["VariantName"] for each in describe(session, name).get("ProductionVariants", ())]
+    if not wanted or any(not 0 <= weight < math.inf for weight in wanted.values()):
+        raise ConfigurationError(f"Weights must be finite numbers of 0 or more by variant, not {dict(wanted)}.")
+    described = describe(session, name).get("ProductionVariants", ())
+    variants = {each["VariantName"]: each.get("DesiredWeight", 0.0) for each in described}
     unknown = [each for each in wanted if each not in variants]
     if unknown:
         raise ConfigurationError(
             f"Endpoint {name} has no variant {', '.join(unknown)}; its variants are {', '.join(variants)}."
+        )
+    if not sum({**variants, **wanted}.values()) > 0:
+        raise ConfigurationError(
+            f"No variant of endpoint {name} would have a weight above 0, so none would answer: its variants are "
+            f"{', '.join(variants)}."
         )
     with translated(f"shift requests of endpoint {name}", otherwise=EndpointError):
         session.client("sagemaker").update_endpoint_weights_and_capacities(**updates.weights(name, wanted))
     wait_in_service(session, name, timeout=defaults.ENDPOINT_READY_TIMEOUT_SECONDS, progress=progress)
 
 
+def _uri(model: HasModel | HasBest | str, session: Session) -> str:
+    """The URI of the model artifact.
+
+    Raises:
+        ConfigurationError: It is neither a job nor such a URI.
+    """
+    accepted = "a training job, a tuning job, or the URI of a model.tar.gz"
+    if not isinstance(model, str):
+        found = model.best.job if hasattr(model, "best") else model
+        if not hasattr(found, "model_uri"):
+            raise ConfigurationError(f"{model!r} has no model: pass {accepted}.")
+        return found.model_uri
+    schemes = ("s3://", "file://") if session.is_local else ("s3://",)
+    if not model.startswith(schemes):
+        raise ConfigurationError(
+            f"{model!r} is not the URI of a model, which begins with {' or '.join(schemes)}: pass {accepted}. "
+            "BreedTrainer.attach(name, session) finds a job by its name."
+        )
+    return model
+
+
 def _model(
     current: Current,
     variant: ProductionVariantOutputTypeDef,
     name: str,
-    model: HasModel | str,
+    model_uri: str,
     changes: Changes,
 ) -> CreateModelInputTypeDef:
     """The request that creates a model like a variant's, with other weights."""
@@ -202,7 +262,7 @@ def _model(
     return updates.changed_model(
         described,
         name,
-        model_uri=model if isinstance(model, str) else model.model_uri,
+        model_uri=model_uri,
         image_uri=changes.image_uri or _other_image(current.session, variant, described, changes.instance_type),
         environment=changes.environment or {},
         tags=current.tags,

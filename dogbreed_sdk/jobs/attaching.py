@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 
+class OtherKindError(JobError):
+    """The job exists, but is of a kind that does not fit."""
+
+
 def attach(name: str, session: Session) -> TrainingJob | TuningJob | TransformJob:
     """Finds a training, tuning or transform job; if several have the name, the first of these kinds.
 
@@ -29,9 +33,16 @@ def attach_with_model(name: str, session: Session) -> TrainingJob | TuningJob:
     """Finds a training or tuning job; if both have the name, the training job.
 
     Raises:
-        JobError: The job does not exist.
+        JobError: The job does not exist, or is a transform job.
     """
-    return cast("TrainingJob | TuningJob", _found(name, session, (TrainingJob, TuningJob)))
+    found = _found(name, session, (TrainingJob, TuningJob, TransformJob))
+    if isinstance(found, TransformJob):
+        raise OtherKindError(
+            f"{name} is a transform job, which has no model and no report of its own: pass the training job whose "
+            f"model it used. 'dogbreed logs {name}' shows its log, TransformJob({name!r}, session).predictions() its "
+            "predictions."
+        )
+    return cast("TrainingJob | TuningJob", found)
 
 
 def _found(name: str, session: Session, kinds: Sequence[type[Job]]) -> Job:

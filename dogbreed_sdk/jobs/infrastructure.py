@@ -111,14 +111,21 @@ class Infrastructure:
             tags={**session.default_tags, **self.tags},
         )
 
-    def check(self, session: Session) -> None:
-        """Checks what depends on the session: that the instance type and the image exist. Nothing is sent.
+    def check_instance_type(self, session: Session) -> None:
+        """Checks that the instance type exists. Nothing is sent.
 
         Raises:
-            ConfigurationError: One of them does not exist.
+            ConfigurationError: It does not exist.
         """
         shape = session.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType")
         check_instance_type(self.instance_type, known=shape.metadata["enum"], what="a training job")
+
+    def check_image(self, session: Session) -> None:
+        """Checks that the image exists. Nothing is sent.
+
+        Raises:
+            ConfigurationError: It does not exist.
+        """
         self._image_uri(session)
 
     def _image_uri(self, session: Session) -> str:

@@ -80,10 +80,13 @@ class JobStarter:
             ConfigurationError: Something does not exist.
             AccessError: Credentials or a permission are missing.
         """
-        if not self._checked and not self.session.is_local:
-            self.infrastructure.check(self.session)
+        if self._checked:
+            return
+        self.infrastructure.check_instance_type(self.session)
+        if not self.session.is_local:
+            self.infrastructure.check_image(self.session)
             self.session.check_account()
-            self._checked = True
+        self._checked = True
 
     def train(
         self,

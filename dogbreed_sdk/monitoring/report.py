@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
-from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.durations import Duration, beginning
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.labels import display_name
@@ -165,9 +165,7 @@ def monitor(
     if alpha >= 1:
         raise ConfigurationError(f"alpha must be below 1, got {alpha}.")
     end = (until or datetime.now(timezone.utc)).astimezone(timezone.utc)
-    if not isinstance(since, datetime):
-        since = end - timedelta(seconds=duration_seconds(since, name="since", least=1))
-    start = since.astimezone(timezone.utc)
+    start = beginning(since, end=end)
     requests = deployment.captured(since=start, until=end)
     captured = sort_captured(requests, baseline, kept_pictures=SHOWN_PICTURES)
     if captured.unreadable and not captured.seen and not captured.other_models:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from dogbreed_sdk import ConfigurationError
-from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.durations import Duration, beginning, duration_seconds
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,16 @@ from dogbreed_sdk._util.durations import Duration, duration_seconds
 )
 def test_a_duration_is_whole_seconds(given: Duration, seconds: int) -> None:
     assert duration_seconds(given, name="ttl") == seconds
+
+
+def test_a_beginning_is_a_time_or_a_duration_before_the_end() -> None:
+    noon = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
+    eleven = noon - timedelta(hours=1)
+    for given in ("1h", 3600, timedelta(hours=1), eleven, eleven.astimezone(timezone(timedelta(hours=5)))):
+        assert beginning(given, end=noon) == eleven
+    for refused, message in (("soon", "since is 'soon'"), (noon, "must be before until"), ("0s", "at least 1 s")):
+        with pytest.raises(ConfigurationError, match=message):
+            beginning(refused, end=noon)
 
 
 @pytest.mark.parametrize("given", ["", "soon", "2x", "h", "-5", "5 m i n", "2h x", True, None, math.inf, math.nan])

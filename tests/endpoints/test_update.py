@@ -195,17 +195,43 @@ def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deplo
         promoted = answer(deployment)
         assert (promoted.class_folder, promoted.variant) == (PUG, "AllTraffic")
         assert counts(session) == (1, 1, 1)
-    with pytest.raises(EndpointError, match="not canary with one beside it"):
+    with pytest.raises(EndpointError, match="has no canary named canary: it has only the variant AllTraffic"):
         deployment.promote(progress=no_progress)
 
 
 def test_weights_that_mean_nothing_are_refused(deployment: Deployment) -> None:
     weights: dict[str, float]
     for weights in ({}, {"AllTraffic": 0}, {"AllTraffic": -1}, {"AllTraffic": float("nan")}):
-        with pytest.raises(ConfigurationError, match="Weights must be 0 or more"):
+        with pytest.raises(
+            ConfigurationError, match=r"must be finite numbers of 0 or more|would have a weight above 0"
+        ):
             deployment.shift(weights, progress=no_progress)
     with pytest.raises(ConfigurationError, match="no variant canary; its variants are AllTraffic"):
         deployment.shift({"canary": 1}, progress=no_progress)
+
+
+class Tuned:
+    """A search whose best trial has this model."""
+
+    def __init__(self, uri: str) -> None:
+        self.best, self.job, self.model_uri = self, self, uri
+
+
+def test_what_has_a_model_is_accepted_and_nothing_else(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.canary(Tuned(model(tmp_path, PUG)), percent=50, progress=no_progress)
+    with pytest.raises(EndpointError, match="Endpoint dogs has no variant nope; its variants are AllTraffic, canary"):
+        answer(deployment, target_variant="nope")
+    deployment.shift({"canary": 0}, progress=no_progress)  # the other one has 50
+    assert {each.name: each.share for each in deployment.variants()} == {"AllTraffic": 1.0, "canary": 0.0}
+    deployment.promote(progress=no_progress)
+    assert answer(deployment).class_folder == PUG
+    for refused in (deployment.update, deployment.canary):
+        with pytest.raises(ConfigurationError, match=r"'nosuch' is not the URI of a model.*pass a training job"):
+            refused("nosuch", progress=no_progress)
+    with pytest.raises(ConfigurationError, match=r"no instance type ml\.m5\.gigantic for an endpoint; sizes"):
+        deployment.update(model(tmp_path, PUG), instance_type="ml.m5.gigantic", progress=no_progress)
+    with pytest.raises(ConfigurationError, match=r"SageMaker has no instance type ml\.p99\.large for this"):
+        deployment.update(model(tmp_path, PUG), instance_type="ml.p99.large", progress=no_progress)
 
 
 def test_the_command_replaces_the_model(

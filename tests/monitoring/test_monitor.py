@@ -226,7 +226,7 @@ def test_from_captured_requests_to_the_verdict(
             list(classifier.classify_many([colored(True, number) for number in range(60)]))
 
         def counted() -> bool:
-            return len(list(deployment.captured())) >= 60 + 32
+            return len(list(deployment.captured(since="1h"))) >= 60 + 32
 
         wait_for(counted, 20)
         output = tmp_path / "monitor.html"

@@ -34,8 +34,9 @@ def check_name(name: str, *, what: str, max_length: int = MAX_NAME_LENGTH) -> st
         ConfigurationError: It is too long or contains characters that SageMaker refuses.
     """
     if len(name) > max_length or not NAME.fullmatch(name):
+        article = "an" if what[0] in "aeiou" else "a"
         raise ConfigurationError(
-            f"{name!r} cannot name a {what}: use up to {max_length} letters, digits and single hyphens, "
+            f"{name!r} cannot name {article} {what}: use up to {max_length} letters, digits and single hyphens, "
             "beginning and ending with a letter or digit."
         )
     return name

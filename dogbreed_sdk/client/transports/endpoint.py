@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from importlib.metadata import version
 from threading import Lock
 from typing import TYPE_CHECKING, TypedDict
@@ -21,8 +22,8 @@ from dogbreed_sdk._version import __version__
 from dogbreed_sdk.aws import errors
 from dogbreed_sdk.client import argument_checks
 from dogbreed_sdk.client.transports import Response, Transport, deadlines
-from dogbreed_sdk.endpoints.status import wait_in_service
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.endpoints.status import describe, wait_in_service
+from dogbreed_sdk.errors import DogBreedError, EndpointError
 
 if TYPE_CHECKING:
     import boto3
@@ -118,7 +119,22 @@ class EndpointTransport(Transport):
 
     def translate(self, error: Exception) -> DogBreedError:
         """The SDK's error, with AWS's request id and the container's message."""
+        if self.target_variant is not None and errors.is_missing_variant(error):
+            return self._no_variant(error)
         return errors.invocation_error(error, self.endpoint_name, repr(self.session))
+
+    def _no_variant(self, error: Exception) -> EndpointError:
+        """Names the variants that the endpoint has, if the caller may read them."""
+        with suppress(DogBreedError):
+            found = describe(self.session, self.endpoint_name).get("ProductionVariants", ())
+            names = ", ".join(each["VariantName"] for each in found)
+            return EndpointError(
+                f"Endpoint {self.endpoint_name} has no variant {self.target_variant}; its variants are {names}.",
+                request_id=errors.request_id(error),
+            )
+        return EndpointError(
+            f"Endpoint {self.endpoint_name} has no variant {self.target_variant}.", request_id=errors.request_id(error)
+        )
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits while the endpoint is created or updated; one thread polls its status, and others wait for that one."""

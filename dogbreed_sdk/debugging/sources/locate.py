@@ -97,6 +97,7 @@ def _of_job(job: TrainingJob) -> Recording:
 
 def _job_named(name: str, session: Session | None) -> Any:
     from dogbreed_sdk.errors import ConfigurationError, JobError  # noqa: PLC0415
+    from dogbreed_sdk.jobs.attaching import OtherKindError  # noqa: PLC0415
     from dogbreed_sdk.jobs.trainer import BreedTrainer  # noqa: PLC0415 - the facade above; folders need no part of it
 
     try:
@@ -109,6 +110,8 @@ def _job_named(name: str, session: Session | None) -> Any:
             "the job's session, as in DebugReport.load(name, session=Session.local(folder)) or session=Session.aws()."
         ) from error
     except JobError as error:
+        if isinstance(error, OtherKindError):
+            raise RecordingError(str(error)) from error
         raise RecordingError(f"Neither a folder nor a job {name} was found: {error}") from error
 
 

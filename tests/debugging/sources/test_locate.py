@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from dogbreed_sdk import DebugReport, Session, TrainingJob, TuningJob
+from dogbreed_sdk import DebugReport, Session, TrainingJob, TransformJob, TuningJob
 from dogbreed_sdk.debugging.sources import s3_cache
 from dogbreed_sdk.debugging.sources.layout import Parts
 from dogbreed_sdk.debugging.sources.locate import locate
@@ -156,6 +156,11 @@ class TestJobs:
     def test_a_search_has_no_recording_of_its_own(self, session: Session) -> None:
         with pytest.raises(RecordingError, match="is a tuning job, whose trials record nothing"):
             locate(TuningJob("search", session))  # type: ignore[arg-type]
+
+    def test_a_transform_job_is_said_to_be_one(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TransformJob, "describe", lambda _job: {})
+        with pytest.raises(RecordingError, match=r"^batch is a transform job.*pass the training job"):
+            locate("batch", session)
 
     def test_a_name_that_is_neither_folder_nor_job(self, session: Session) -> None:
         with pytest.raises(RecordingError, match=r"Neither a folder nor a job nobody was found: .* 'dogbreed jobs'"):
