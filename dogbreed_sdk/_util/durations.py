@@ -1,4 +1,4 @@
-"""Durations as people write them: seconds, "90s", "10min", "2h", "1d 12h", or a timedelta."""
+"""Durations as people write them: "90s", "10min", "2h", "1d 12h", a timedelta, or a number of seconds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def duration_seconds(given: Duration, *, name: str, least: int = 0, most: int | 
     """A duration in whole seconds.
 
     Args:
-        given: A number of seconds, a text such as ``"10min"``, ``"2h"`` or ``"1d 12h"``, or a timedelta. A text without
-            a unit is a number of seconds.
+        given: A number of seconds, a text such as ``"10min"``, ``"2h"`` or ``"1d 12h"``, or a timedelta. A text needs a
+            unit: in ``"5"`` people may see minutes or hours.
         name: The argument, for messages.
         least: The shortest accepted duration, in seconds.
         most: The longest one; None for no limit.
@@ -36,8 +36,8 @@ def duration_seconds(given: Duration, *, name: str, least: int = 0, most: int | 
     seconds = _seconds(given)
     if seconds is None:
         raise ConfigurationError(
-            f"{name} is {given!r}; pass a number of seconds, a text such as '90s', '10min', '2h' or '1d', or a "
-            "timedelta."
+            f"{name} is {given!r}; pass a text with a unit, such as '90s', '10min', '2h' or '1d', a number of seconds, "
+            "or a timedelta."
         )
     if seconds < least or (most is not None and seconds > most):
         limits = f"at least {readable(least)}" if most is None else f"{readable(least)} to {readable(most)}"
@@ -98,9 +98,7 @@ def _seconds(given: Duration) -> int | None:
         value = given.total_seconds()
     elif isinstance(given, str):
         text = given.strip().lower()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            value = float(text)
-        elif _PARTS.fullmatch(text):
+        if _PARTS.fullmatch(text):
             value = sum(float(part["number"]) * _SECONDS[part["unit"][0]] for part in _PART.finditer(text))
         else:
             return None

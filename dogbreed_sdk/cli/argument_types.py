@@ -46,7 +46,7 @@ def duration(text: str) -> int:
     try:
         return duration_seconds(text, name="the time")
     except ConfigurationError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 90s, 10min, 2h or 1d") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time with a unit; write 90s, 10min, 2h or 1d") from None
 
 
 def port(text: str) -> int:

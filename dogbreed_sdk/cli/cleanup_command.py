@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from dogbreed_sdk.aws.requests.tags import CREATED_BY
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.ls_command import print_resources
 from dogbreed_sdk.cli.output import Outcome, confirm, note, show
 from dogbreed_sdk.local.store import is_root
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace) -> Outcome:
                 _print_plan(plan)
             confirm(_question(plan), otherwise="--yes")
         result = plan.run(lambda resource: note(f"{_verb(resource)} {resource.kind} {resource.name}"))
-    return Outcome(_document(plan, result), lambda: show(*_lines(plan, result)), exit_code=1 if result.failures else 0)
+    return Outcome(
+        _document(plan, result), lambda: show(*_lines(options, plan, result)), exit_code=1 if result.failures else 0
+    )
 
 
 def _plan(options: argparse.Namespace, session: Session) -> CleanupPlan:
@@ -94,7 +97,7 @@ def _names(resources: Iterable[Resource]) -> list[dict[str, str]]:
     return [{"kind": resource.kind, "name": resource.name} for resource in resources]
 
 
-def _lines(plan: CleanupPlan, result: CleanupResult) -> Iterator[str]:
+def _lines(options: argparse.Namespace, plan: CleanupPlan, result: CleanupResult) -> Iterator[str]:
     if plan.is_empty:
         yield "nothing to delete"
     else:
@@ -109,7 +112,7 @@ def _lines(plan: CleanupPlan, result: CleanupResult) -> Iterator[str]:
     if running:
         yield f"still running: {', '.join(running)}; --stop-jobs stops them"
     if len(plan.keep) > len(running):
-        yield f"kept {_counted(len(plan.keep) - len(running), 'resource')}; 'dogbreed ls' lists them"
+        yield f"kept {_counted(len(plan.keep) - len(running), 'resource')}; '{command_line(options, 'ls')}' lists them"
 
 
 def _jobs(resources: Iterable[Resource]) -> int:

@@ -73,8 +73,9 @@ def _program() -> list[str]:
 def _where(options: argparse.Namespace) -> Iterator[str]:
     if options.aws:
         yield "--aws"
-        for name in ("region", "profile"):
-            if getattr(options, name):
-                yield from (f"--{name}", getattr(options, name))
+        for name, option in read.OF_AWS.items():
+            given = getattr(options, name) or ()
+            for value in (given,) if isinstance(given, str) else given:
+                yield from (option, value)
     elif read.root(options) != default_root():
         yield from ("--root", str(read.root(options)))

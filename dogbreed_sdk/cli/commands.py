@@ -13,7 +13,18 @@ from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.cli import models, training_options
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, confirm, counter, job_progress, next_steps, note, print_table, say, show
+from dogbreed_sdk.cli.output import (
+    ENDED,
+    Outcome,
+    confirm,
+    counter,
+    job_progress,
+    next_steps,
+    note,
+    print_table,
+    say,
+    show,
+)
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints import deployment
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
@@ -76,7 +87,7 @@ def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
     """The result of a finished search."""
     best, trials = job.best, job.trials()
     further = [
-        command_line(options, "train", options.data, "--best-of", job.name),
+        command_line(options, "train", options.data, "--best-of", job.name, *training_options.of_instances(options)),
         command_line(options, "classify", job.name, _picture(options.data)),
         command_line(options, "deploy", job.name),
     ]
@@ -217,9 +228,13 @@ def logs(options: argparse.Namespace) -> Outcome:
 
 
 def stop(options: argparse.Namespace) -> Outcome:
-    """Stops a job."""
+    """Stops a job, if it has not ended."""
     with read.sagemaker(options) as session:
         job = attach(options.job, session)
+        status = job.status
+        if status in ENDED:
+            text = f"{job.name} has ended ({status}): there is nothing to stop"
+            return Outcome({"name": job.name, "status": status}, say(text))
         job.stop()
         status = job.status
     return Outcome({"name": job.name, "status": status}, say(f"{job.name}: {status}"))

@@ -135,20 +135,40 @@ def run(options: argparse.Namespace) -> Outcome:
         )
         name, status = made.endpoint_name, made.status
         price = left_behind.usd_per_hour(session, name)
+        expires_at, is_scheduled = left_behind.expiry(session, name)
         left_behind.forget(session, name)  # it is meant to outlive this program
         document = {
+            "name": name,
             "endpoint": name,
+            "kind": _kind(options),
             "status": status,
             "job": model.name,
             "model_uri": model.model_uri,
             "usd_per_hour": price,
+            "expires_at": expires_at,
         }
     serves = "serves" if status == "InService" else f"is {status}; it will serve"
     lines = [f"endpoint {name} {serves} the model of {model.name}"]
     if options.aws and price != 0.0:
         cost = "money" if price is None else f"{price:.3f} USD"
         lines.append(f"it costs {cost} every hour until it is deleted")
+    if expires_at is not None:
+        lines.append(_expiry(options, expires_at, is_scheduled))
     return Outcome(document, say(*lines, f"to delete it: {command_line(options, 'delete', name)}"))
+
+
+def _kind(options: argparse.Namespace) -> str:
+    if options.serverless_memory_mb is not None:
+        return "serverless"
+    return "asynchronous" if options.asynchronous else "real-time"
+
+
+def _expiry(options: argparse.Namespace, expires_at: str, is_scheduled: bool) -> str:
+    """What happens when the endpoint expires."""
+    if is_scheduled:
+        return f"it expires at {expires_at}; {'AWS' if options.aws else 'local SageMaker'} deletes it then"
+    command = command_line(options, "cleanup", "--expired")
+    return f"it expires at {expires_at}, but nothing deletes it then by itself; run this later: {command}"
 
 
 def _serverless(options: argparse.Namespace) -> Serverless | None:

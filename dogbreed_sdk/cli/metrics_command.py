@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Shows an endpoint's metrics by production variant and period."""
     with read.sagemaker(options) as session:
         metrics = Deployment(options.endpoint, session).metrics(since=options.since, period=options.period)
-    return Outcome(metrics.to_dict(), lambda: _print(metrics))
+    return Outcome({"name": metrics.endpoint_name, **metrics.to_dict()}, lambda: _print(metrics))
 
 
 def _print(metrics: EndpointMetrics) -> None:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> Outcome:
         alpha = monitoring.ALPHA if options.alpha is None else options.alpha
         report = monitoring.monitor(deployment, baseline, since=options.since, alpha=alpha)
     written = None if options.html is None else page.write_html(report, options.html)
-    document = {**report.to_dict(), "html": None if written is None else str(written)}
+    document = {"name": options.endpoint, **report.to_dict(), "html": None if written is None else str(written)}
     return Outcome(document, say(*_lines(report), *([] if written is None else [f"wrote {written}"])))
 
 

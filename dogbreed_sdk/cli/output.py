@@ -140,7 +140,7 @@ def next_steps(commands: Sequence[str]) -> list[str]:
     return ["", "Next:", *(f"  {command}" for command in commands)]
 
 
-Kind = Literal["job", "search", "endpoint"]
+Kind = Literal["job", "search", "transform", "endpoint"]
 
 # Name and kind of what `job_progress` has shown and has not seen end.
 _under_way: dict[str, Kind] = {}

@@ -37,6 +37,7 @@ EXIT_SIGNAL = 128
 _CONTROLS = {
     "job": (("logs", "-f", "{name}"), ("stop", "{name}")),
     "search": (("jobs",), ("stop", "{name}")),
+    "transform": (("transform", "{name}"), ("stop", "{name}")),
     "endpoint": (("endpoints",), ("delete", "{name}")),
 }
 

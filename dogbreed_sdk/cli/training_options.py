@@ -126,6 +126,18 @@ def spot(options: argparse.Namespace) -> bool | Spot:
     return Spot(max_wait=options.max_wait)
 
 
+def of_instances(options: argparse.Namespace) -> list[str]:
+    """The words that make a further training job use the same instances; empty for the default."""
+    words = []
+    if options.instance_type != defaults.TRAINING_INSTANCE_TYPE:
+        words += ["--instance-type", options.instance_type]
+    if options.spot:
+        words.append("--spot")
+    if options.max_wait is not None:
+        words += ["--max-wait", f"{options.max_wait}s"]
+    return words
+
+
 def job_options(options: argparse.Namespace) -> JobOptions:
     """The settings that few jobs need."""
     return JobOptions(

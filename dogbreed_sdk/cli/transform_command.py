@@ -11,20 +11,28 @@ from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.models import add_labels
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
 from dogbreed_sdk.cli.shared_options import add_serving
-from dogbreed_sdk.errors import JobFailedError
+from dogbreed_sdk.errors import ConfigurationError, JobError, JobFailedError, JobStoppedError
+from dogbreed_sdk.jobs.attaching import attach
+from dogbreed_sdk.jobs.job import is_unknown
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.predictions import Prediction
+from dogbreed_sdk.session import Session
 
 _SHOWN_FAILURES = 10
 
 
 def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed transform``."""
-    command.add_argument("job", metavar="JOB", help="a training job, or a tuning job for its best model")
+    command.add_argument(
+        "job",
+        metavar="JOB",
+        help="a training job, or a tuning job for its best model; without PICTURES an earlier transform job, whose "
+        "predictions are printed once it has ended",
+    )
     command.add_argument(
         "pictures",
-        nargs="+",
+        nargs="*",
         metavar="PICTURES",
         help="a folder, a data set, or pictures, which are uploaded; or the s3:// URI of a folder with pictures",
     )
@@ -55,36 +63,68 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Classifies pictures; a picture that fails does not stop the others."""
     labels = read.labels(options.labels)
-    with read.sagemaker(options) as session, job_progress() as progress:
-        job = BreedTrainer.attach(options.job, session).transform(
-            options.pictures[0] if len(options.pictures) == 1 else options.pictures,
-            split=options.split,
-            name=options.name,
-            output_uri=options.output_uri,
-            instance_type=options.instance_type,
-            instance_count=options.instance_count,
-            max_concurrency=options.max_concurrency,
-            max_payload_mb=options.max_payload_mb,
-            image_uri=options.image_uri,
-            framework_version=options.framework_version,
-            environment=dict(options.environment),
-            network_isolation=options.network_isolation,
-            tags=dict(options.tags),
-        )
+    with read.sagemaker(options) as session, job_progress("transform") as progress:
+        job = _start(options, session) if options.pictures else _earlier(options, session)
         if options.no_wait:
             return _started(options, job)
         try:
             job.wait(progress=progress)
-        except JobFailedError:
+        except (JobFailedError, JobStoppedError):
             if not job.has_outputs:
                 raise
         return _ended(options, job, list(job.predictions(labels=labels, top_k=options.top_k, on_error="return")))
 
 
+def _start(options: argparse.Namespace, session: Session) -> TransformJob:
+    return BreedTrainer.attach(options.job, session).transform(
+        options.pictures[0] if len(options.pictures) == 1 else options.pictures,
+        split=options.split,
+        name=options.name,
+        output_uri=options.output_uri,
+        instance_type=options.instance_type,
+        instance_count=options.instance_count,
+        max_concurrency=options.max_concurrency,
+        max_payload_mb=options.max_payload_mb,
+        image_uri=options.image_uri,
+        framework_version=options.framework_version,
+        environment=dict(options.environment),
+        network_isolation=options.network_isolation,
+        tags=dict(options.tags),
+    )
+
+
+def _earlier(options: argparse.Namespace, session: Session) -> TransformJob:
+    """The transform job to print the predictions of.
+
+    Raises:
+        ConfigurationError: It is a job that has a model, or an option would be ignored.
+    """
+    stray = next((name for name in ("split", "name", "output_uri") if getattr(options, name) is not None), None)
+    if stray is not None:
+        raise ConfigurationError(f"--{stray.replace('_', '-')} is for a new transform job: pass PICTURES to classify.")
+    job = TransformJob(options.job, session)
+    try:
+        job.describe()
+    except JobError as error:
+        if not is_unknown(error):
+            raise
+        attach(options.job, session)  # says so if there is no such job at all
+        raise ConfigurationError(
+            f"{options.job} is not a transform job. Pass PICTURES to classify with its model."
+        ) from error
+    return job
+
+
 def _started(options: argparse.Namespace, job: TransformJob) -> Outcome:
-    document = {"name": job.name, "status": job.status, "output_uri": job.output_uri}
+    further = [command_line(options, "logs", "-f", job.name), command_line(options, "transform", job.name)]
+    document = {"name": job.name, "status": job.status, "output_uri": job.output_uri, "next": further}
     return Outcome(
-        document, say(f"{job.name} is running; to follow it: {command_line(options, 'logs', '-f', job.name)}")
+        document,
+        say(
+            f"{job.name} is running; to follow it: {further[0]}",
+            f"its predictions once it has ended: {further[1]}",
+            f"outputs: {job.output_uri}",
+        ),
     )
 
 

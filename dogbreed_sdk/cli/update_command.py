@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> Outcome:
             environment=dict(options.environment),
             progress=progress,
         )
-    document = {"endpoint": options.endpoint, "model_uri": model_uri}
+    document = {"name": options.endpoint, "endpoint": options.endpoint, "model_uri": model_uri}
     return Outcome(document, say(f"endpoint {options.endpoint} serves {model_uri}"))
 
 

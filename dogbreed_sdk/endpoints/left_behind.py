@@ -98,6 +98,12 @@ def usd_per_hour(session: Session, name: str) -> float | None:
     return 0.0 if endpoint is None or session.is_local else endpoint.usd_per_hour(session.region)
 
 
+def expiry(session: Session, name: str) -> tuple[str | None, bool]:
+    """When an endpoint that is left expires, as text, or None; and whether it will be deleted then by itself."""
+    endpoint = _left.get(_key(session, name))
+    return (None, False) if endpoint is None else (endpoint.expiry or None, endpoint.is_scheduled)
+
+
 def _key(session: Session, name: str) -> _Key:
     if session.is_local:
         return "", str(session.root), name

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.parser import parse
+
+_VPC = ("--subnet", "s1", "--subnet", "s2", "--security-group", "g")
 
 
 @pytest.fixture
@@ -31,6 +34,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             ["--aws", "--region", "eu-west-1", "--profile", "dogs"],
             ["--aws", "--region", "eu-west-1", "--profile", "dogs"],
+        ),
+        (
+            ["--aws", "--role", "dogs", "--bucket", "b", "--kms-key", "k", *_VPC],
+            ["--aws", "--role", "dogs", "--bucket", "b", "--kms-key", "k", *_VPC],
         ),
     ],
 )
@@ -59,3 +66,11 @@ def test_as_a_module_it_is_called_through_python(monkeypatch: pytest.MonkeyPatch
     assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/python -m dogbreed_sdk jobs"
     (tmp_path / "dogbreed").touch()
     assert command_line(parse(["jobs"]), "jobs") == f"{tmp_path}/dogbreed jobs"
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["--spot"], ["--spot", "--max-wait", "3600s", "--instance-type", "ml.c5.xlarge"]]
+)
+def test_the_training_after_a_search_uses_the_same_instances(given: list[str]) -> None:
+    again = training_options.of_instances(parse(["tune", "data", *given]))
+    assert sorted(again) == sorted(given)

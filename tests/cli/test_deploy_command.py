@@ -10,6 +10,7 @@ from dogbreed_sdk import Asynchronous, Autoscaling, ConfigurationError, DataCapt
 from dogbreed_sdk.cli import deploy_command
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.creation import DeployOptions
 from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.account import RecordedSageMaker
@@ -31,15 +32,49 @@ def deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(TrainingJob, "deploy", lambda _, **given: passed.update(given) or Deployment("e", session))
         outcome = deploy_command.run(parse(["deploy", "job", *words]))
         assert outcome.document == {
+            "name": "e",
             "endpoint": "e",
+            "kind": _kind(passed),
             "status": "InService",
             "job": "job",
             "model_uri": "s3://my-bucket/dogbreed/jobs/job/output/model.tar.gz",
             "usd_per_hour": 0.0,  # nothing was deployed
+            "expires_at": None,
         }
         return passed
 
     return run
+
+
+def _kind(passed: dict[str, Any]) -> str:
+    if passed["serverless"] is not None:
+        return "serverless"
+    return "real-time" if passed["asynchronous"] is None else "asynchronous"
+
+
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_the_end_of_an_endpoint_that_expires(
+    is_scheduled: bool, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, aws = account
+    aws.requests.append(("CreateEndpoint", {}))
+
+    def made(_: TrainingJob, **_given: object) -> Deployment:
+        config = {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
+        left_behind.note(session, "e", config, expiry="2999-01-01T00:00:00Z")
+        if is_scheduled:
+            left_behind.note_schedule(session, "e")
+        return Deployment("e", session)
+
+    monkeypatch.setattr(read, "sagemaker", lambda _: session)
+    monkeypatch.setattr(TrainingJob, "deploy", made)
+    outcome = deploy_command.run(parse(["deploy", "job", "--ttl", "2h", "--aws", "--profile", "dogs"]))
+    outcome.print_text()
+    assert outcome.document["expires_at"] == "2999-01-01T00:00:00Z"
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("it expires at 2999-01-01T00:00")]
+    assert len(lines) == 1
+    assert ("AWS deletes it then" in lines[0]) == is_scheduled
+    assert lines[0].endswith("cleanup --expired --aws --profile dogs") != is_scheduled
 
 
 def test_instances(deployed: Any) -> None:

@@ -127,7 +127,8 @@ def test_the_end_of_a_search_reaches_the_tuning_job(account: Account, shapes: Br
     ("arguments", "message"),
     [
         (["--max-wait", "6h"], "--max-wait is for spot capacity"),
-        (["--keep-alive", "soon"], "'soon' is not a time; write 90s, 10min, 2h or 1d"),
+        (["--keep-alive", "soon"], "'soon' is not a time with a unit; write 90s, 10min, 2h or 1d"),
+        (["--max-runtime", "5"], "'5' is not a time with a unit; write 90s, 10min, 2h or 1d"),
         (["--retries", "-1"], "-1 is below 0"),
     ],
 )

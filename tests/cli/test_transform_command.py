@@ -59,7 +59,12 @@ def test_pictures_are_classified_and_the_job_can_be_looked_at(
     monkeypatch.undo()
     assert [job["kind"] for job in document(capsys, "jobs", *where)] == ["transform"]
     assert any("422" in line for line in document(capsys, "logs", "batch", *where)["lines"])
+    assert document(capsys, "transform", "batch", "--top-k", 1, *where, status=1) == made
+    assert main(["transform", "batch", "--split", "test", "--root", str(root)]) == 2
+    assert "--split is for a new transform job" in capsys.readouterr().err
     assert document(capsys, "stop", "batch", *where) == {"name": "batch", "status": "Failed"}
+    assert main(["stop", "batch", "--root", str(root)]) == 0
+    assert capsys.readouterr().out == "batch has ended (Failed): there is nothing to stop\n"
     deleted = document(capsys, "delete", "batch", "--yes", *where)
     assert (deleted["deleted"], deleted["was"], deleted["files"]) == ("batch", "Failed", 3)
 
@@ -73,5 +78,7 @@ def test_a_job_need_not_be_waited_for(
     assert "is running; to follow it: " in said
     name = said.split()[0]
     assert f"logs -f {name} --root" in said
+    assert f"transform {name} --root" in said
+    assert f"/transform/{name}/output" in said
     with Session.local(root) as session:
         assert [name for name, _ in TransformJob(name, session).wait(progress=no_progress).predictions()] == ["rex.png"]

@@ -239,7 +239,7 @@ def test_the_command_replaces_the_model(
 ) -> None:
     uri, root = model(tmp_path, PUG), str(tmp_path / "root")
     assert main(["update", "dogs", uri, "--json", "--root", root]) == 0
-    assert json.loads(capsys.readouterr().out) == {"endpoint": "dogs", "model_uri": uri}
+    assert json.loads(capsys.readouterr().out) == {"name": "dogs", "endpoint": "dogs", "model_uri": uri}
     assert answer(deployment).class_folder == PUG
 
 
