@@ -10,6 +10,7 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.ls_command import print_resources
 from dogbreed_sdk.cli.output import Outcome, confirm, note, show
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.store import is_root
 from dogbreed_sdk.resources.cleanup import CleanupPlan, CleanupResult, plan_cleanup
 from dogbreed_sdk.resources.resource import JOB_KINDS, Resource
@@ -36,7 +37,13 @@ def run(options: argparse.Namespace) -> Outcome:
         if not options.yes and not plan.is_empty:
             if not options.json:
                 _print_plan(plan)
-            confirm(_question(plan), otherwise="--yes")
+            try:
+                confirm(_question(plan), otherwise="--yes")
+            except ConfigurationError as error:
+                if not options.json:
+                    raise
+                note(f"error: {error}")
+                return Outcome(_unanswered(plan, error), lambda: None, exit_code=2)
         result = plan.run(lambda resource: note(f"{_verb(resource)} {resource.kind} {resource.name}"))
     return Outcome(
         _document(plan, result), lambda: show(*_lines(options, plan, result)), exit_code=1 if result.failures else 0
@@ -57,7 +64,8 @@ def _plan(options: argparse.Namespace, session: Session) -> CleanupPlan:
 
 def _print_plan(plan: CleanupPlan) -> None:
     """Shows what will be deleted, before the question."""
-    print_resources(plan.delete)
+    if plan.delete:
+        print_resources(plan.delete)
     for folder, count, size in plan.folders():
         show(f"{folder}  {_counted(count, 'file')}, {size / 1e6:,.1f} MB")
 
@@ -89,6 +97,18 @@ def _document(plan: CleanupPlan, result: CleanupResult) -> dict[str, object]:
         "failed": [{"kind": entry.kind, "name": entry.name, "error": str(entry.error)} for entry in result.failures],
         "kept": _names(plan.keep),
         "objects": {"uri": plan.objects_uri or None, "deleted": result.objects},
+        "notes": list(plan.notes),
+    }
+
+
+def _unanswered(plan: CleanupPlan, error: ConfigurationError) -> dict[str, object]:
+    """The document if nobody could answer the question: the error, and what would be deleted."""
+    return {
+        "error": str(error),
+        "kind": type(error).__name__,
+        "would_delete": _names(plan.delete),
+        "would_keep": _names(plan.keep),
+        "objects": {"uri": plan.objects_uri or None, "would_delete": len(plan.objects)},
         "notes": list(plan.notes),
     }
 

@@ -12,8 +12,10 @@ from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, print_table, show
 from dogbreed_sdk.local.store import is_root
 from dogbreed_sdk.resources.listing import list_resources
-from dogbreed_sdk.resources.resource import Resource, ResourceList
+from dogbreed_sdk.resources.resource import Kind, Resource, ResourceList
 from dogbreed_sdk.session import Session
+
+_WITHOUT_PRICE: tuple[Kind, ...] = ("model", "endpoint-config", "scalable-target", "schedule")
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
     def text() -> None:
         if not found:
-            show("nothing is left")
+            show(_nothing(options))
             return
         print_resources(found.resources)
         show("", _total(found, is_local=session.is_local), f"to delete all of it: {command_line(options, 'cleanup')}")
@@ -50,12 +52,27 @@ def print_resources(resources: Sequence[Resource]) -> None:
                 resource.kind,
                 resource.status,
                 rounded(resource.age.total_seconds()),
-                "unknown" if resource.usd_per_hour is None else f"{resource.usd_per_hour:.3f}",
+                _price(resource),
                 _expiry(resource),
             ]
             for resource in resources
         ],
     )
+
+
+def _nothing(options: argparse.Namespace) -> str:
+    jobs, cleanup = command_line(options, "jobs"), command_line(options, "cleanup", "--objects")
+    return (
+        f"no endpoints, models or running jobs are left; jobs that have ended ('{jobs}') and files "
+        f"('{cleanup}') are not listed here"
+    )
+
+
+def _price(resource: Resource) -> str:
+    """The price per hour; a dash for what never has one."""
+    if resource.usd_per_hour is None:
+        return "unknown"
+    return "-" if resource.kind in _WITHOUT_PRICE else f"{resource.usd_per_hour:.3f}"
 
 
 def _expiry(resource: Resource) -> str:
@@ -71,4 +88,5 @@ def _total(found: ResourceList, *, is_local: bool) -> str:
         return "all of it is on this machine and costs no money; endpoints need memory while they are used"
     unknown = sum(resource.usd_per_hour is None for resource in found)
     more = f" and {unknown} whose price is not known" if unknown else ""
-    return f"in total {found.usd_per_hour:.3f} USD per hour{more}, by the price list of {found.prices_as_of}"
+    prices = f"the packaged prices, the newest of {found.prices_as_of}"
+    return f"in total {found.usd_per_hour:.3f} USD per hour{more}, by {prices}"

@@ -134,7 +134,12 @@ def _add_command(below: argparse._SubParsersAction[Parser], command: Command) ->
     common.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     common.add_argument("--debug", action="store_true", help="print the traceback of an error")
     if "local" in command.where:
-        common.add_argument("--root", type=Path, metavar="DIR", help="folder of local SageMaker (default: ~/.dogbreed)")
+        common.add_argument(
+            "--root",
+            type=Path,
+            metavar="DIR",
+            help="folder of local SageMaker (default: $DOGBREED_ROOT, or ~/.dogbreed)",
+        )
     if "aws" in command.where:
         common.add_argument("--aws", action="store_true", help="use SageMaker on AWS instead of this machine")
         common.add_argument("--region", help="AWS region")

@@ -20,6 +20,7 @@ class PlanContent:
         steps: What is charged.
         region: The AWS region.
         prices_as_of: The day on which the oldest of the prices was read.
+        newest_price: The day on which the newest of them was read.
         price_sources: Where the prices are from.
         endpoint_hours: For how long the endpoint and the stored files are counted.
         dataset: Size of the data set.
@@ -35,6 +36,7 @@ class PlanContent:
     steps: tuple[Step, ...]
     region: str
     prices_as_of: date
+    newest_price: date
     price_sources: tuple[str, ...]
     endpoint_hours: float
     dataset: DatasetSize

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # AWS's documentation uses this account in examples; it belongs to nobody.
 _ACCOUNT = "111122223333"
+_ROLE_ACCOUNT = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):")
+_DEFAULT_BUCKET_ACCOUNT = re.compile(r"sagemaker-[a-z0-9-]+-(\d{12})")
 _ROLE = "YourSageMakerRole"
 # Operations that create and change nothing begin with one of these.
 _READING = ("Describe", "List", "Get", "Filter")
@@ -77,13 +80,21 @@ class DryRunSession(Session):
         self._writes_down = True
         self.storage = _DryRunStorage(self.requests)
         if self._bucket is None and self._sagemaker_config().bucket is None:
-            self._bucket = f"sagemaker-{region}-{_ACCOUNT}"
+            self._bucket = f"sagemaker-{region}-{self._account}"
 
     @property
     def role_arn(self) -> str:
         """The given role or that of SageMaker's configuration, else a placeholder; AWS is not asked for it."""
         role = self._role or self._sagemaker_config().role or _ROLE
-        return role if role.startswith("arn:") else f"arn:aws:iam::{_ACCOUNT}:role/{role}"
+        return role if role.startswith("arn:") else f"arn:aws:iam::{self._account}:role/{role}"
+
+    @property
+    def _account(self) -> str:
+        """The account that the given role or SageMaker's default bucket names, else a placeholder."""
+        role = _ROLE_ACCOUNT.match(self._role or "")
+        bucket = _DEFAULT_BUCKET_ACCOUNT.fullmatch(self._bucket or "")
+        named = role or bucket
+        return _ACCOUNT if named is None else named[1]
 
     def check_account(self) -> None:
         """Checks nothing: there need not be an account."""
@@ -133,6 +144,7 @@ class DryRunSession(Session):
         if request is None:
             return None
         now = datetime.datetime.now(datetime.timezone.utc)
+        name = request.get("EndpointName", "")
         variants = (self._created("CreateEndpointConfig") or {}).get("ProductionVariants", ())
         return {
             # Which members an answer has depends on the operation; those of others are not looked at.
@@ -142,7 +154,7 @@ class DryRunSession(Session):
             "ModelArtifacts": {"S3ModelArtifacts": self._artifact(request)},
             "HyperParameterTuningJobStatus": "Completed",
             "EndpointStatus": "InService",
-            "EndpointArn": f"arn:aws:sagemaker:{self.region}:{_ACCOUNT}:endpoint/{request.get('EndpointName', '')}",
+            "EndpointArn": f"arn:aws:sagemaker:{self.region}:{self._account}:endpoint/{name}",
             "ProductionVariants": [_running(variant) for variant in variants],
             **dict.fromkeys(("CreationTime", "LastModifiedTime", "TrainingEndTime"), now),
             **request,

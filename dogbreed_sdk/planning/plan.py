@@ -27,6 +27,7 @@ class Plan(PlanContent):
             "steps": [step.to_dict() for step in self.steps],
             "region": self.region,
             "prices_as_of": self.prices_as_of.isoformat(),
+            "newest_price": self.newest_price.isoformat(),
             "price_sources": list(self.price_sources),
             "endpoint_hours": self.endpoint_hours,
             "seconds": {"waiting": round(self.wait_seconds), "running": round(self.run_seconds)},

@@ -124,6 +124,7 @@ def plan(rehearse: Rehearsal, *, features: Features, backbone: Backbone, dataset
         steps=steps,
         region=region,
         prices_as_of=min(price.as_of for price in prices.used),
+        newest_price=max(price.as_of for price in prices.used),
         price_sources=tuple(sorted({SOURCES.get(price.source, price.source) for price in prices.used})),
         endpoint_hours=asked.endpoint_hours,
         dataset=size,

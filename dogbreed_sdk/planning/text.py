@@ -77,11 +77,14 @@ def _comparisons(plan: PlanContent) -> Iterator[str]:
     least, most = plan.usd_range
     without = plan.usd_without_shared_features - plan.usd
     yield f"Likely between {usd(least)} and {usd(most)} USD: the backbone's speed is from {plan.speed}."
-    if without > 0:
-        yield (
-            f"Without shared features {usd(plan.usd_without_shared_features)} USD, {usd(without)} more: each job would "
-            f"compute them itself. With the backbone in every epoch {usd(plan.usd_without_features)} USD."
-        )
+    if usd(plan.usd_without_shared_features) == usd(plan.usd):
+        more = "the same"
+    else:
+        more = f"{usd(abs(without))} {'more' if without > 0 else 'less'}: each job would compute them itself"
+    yield (
+        f"Without shared features {usd(plan.usd_without_shared_features)} USD, {more}. With the backbone in every "
+        f"epoch {usd(plan.usd_without_features)} USD."
+    )
     discount = plan.usd - plan.usd_with_spot_at_best
     if discount > 0:
         yield (
@@ -105,9 +108,15 @@ def _remarks(plan: PlanContent) -> Iterator[str]:
         )
     yield from plan.notes
     yield (
-        f"On-demand prices as of {plan.prices_as_of.isoformat()} ({', '.join(plan.price_sources)}). Not considered: "
+        f"On-demand prices as of {_days(plan)} ({', '.join(plan.price_sources)}). Not considered: "
         "quotas, the free tier, savings plans, taxes, logs, S3 requests and data transfer."
     )
+
+
+def _days(plan: PlanContent) -> str:
+    """The days on which the prices were read."""
+    first, last = plan.prices_as_of.isoformat(), plan.newest_price.isoformat()
+    return first if first == last else f"{first} to {last}"
 
 
 def _minutes(seconds: float) -> str:

@@ -11,6 +11,8 @@ import pytest
 
 from dogbreed_sdk import Session, defaults, deploy
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.server import REGION, ROLE_ARN, AwsServer
@@ -58,8 +60,16 @@ def endpoint(aws_server: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made.delete()
 
 
+def _nothing(place: list[str]) -> str:
+    jobs, cleanup = (command_line(parse(["ls", *place]), *words) for words in (["jobs"], ["cleanup", "--objects"]))
+    return (
+        f"no endpoints, models or running jobs are left; jobs that have ended ('{jobs}') and files ('{cleanup}') are "
+        "not listed here"
+    )
+
+
 def test_where_there_is_no_local_sagemaker_nothing_is_left(dogbreed: Run, tmp_path: Path) -> None:
-    assert dogbreed("ls") == (0, "nothing is left\n", "")
+    assert dogbreed("ls") == (0, f"{_nothing(['--root', str(tmp_path / 'root')])}\n", "")
     assert dogbreed("cleanup") == (0, "nothing to delete\n", "")
     assert json.loads(dogbreed("ls", "--json")[1])["resources"] == []
     assert not (tmp_path / "root").exists()
@@ -76,7 +86,8 @@ def test_on_aws_it_costs_what_it_costs_until_it_is_cleaned_up(dogbreed: Run, end
     assert (listed["usd_per_hour"], listed["unpriced"], listed["notes"]) == (0.23, 0, [])
 
     table = dogbreed("ls", "--aws")[1]
-    assert "in total 0.230 USD per hour, by the price list of 2026-" in table
+    assert "in total 0.230 USD per hour, by the packaged prices, the newest of 2026-" in table
+    assert "0.000" not in table  # models and configurations never have a price
     assert f"cleanup --aws --region {REGION}\n" in table
 
     assert dogbreed("cleanup", "--aws", "--expired", "--yes")[1].startswith("nothing to delete\n")
@@ -88,7 +99,7 @@ def test_on_aws_it_costs_what_it_costs_until_it_is_cleaned_up(dogbreed: Run, end
     assert status == 0
     assert [entry["kind"] for entry in json.loads(out)["deleted"]] == ["endpoint", "endpoint-config", "model"]
     assert err.splitlines()[0] == "deleted endpoint dogs"
-    assert dogbreed("ls", "--aws") == (0, "nothing is left\n", "")
+    assert dogbreed("ls", "--aws") == (0, f"{_nothing(['--aws', '--region', REGION])}\n", "")
 
 
 def test_without_a_terminal_nothing_is_deleted_without_yes(dogbreed: Run, tmp_path: Path) -> None:
@@ -99,10 +110,14 @@ def test_without_a_terminal_nothing_is_deleted_without_yes(dogbreed: Run, tmp_pa
     assert out.splitlines()[1].startswith("dogs")
     assert "Delete 1 resource? To answer yes, add --yes." in err
     assert json.loads(dogbreed("ls", "--json")[1])["resources"][0]["name"] == "dogs"
-    assert json.loads(dogbreed("cleanup", "--json")[1])["kind"] == "ConfigurationError"
+    status, out, _ = dogbreed("cleanup", "--json")
+    document = json.loads(out)
+    assert (status, document["kind"]) == (2, "ConfigurationError")
+    assert document["would_delete"] == [{"kind": "model", "name": "dogs"}]
+    listing = command_line(parse(["ls", "--root", str(tmp_path / "root")]), "ls")
     assert dogbreed("cleanup", "--older-than", "1d", "--yes") == (
         0,
-        "nothing to delete\nkept 1 resource; 'dogbreed ls' lists them\n",
+        f"nothing to delete\nkept 1 resource; '{listing}' lists them\n",
         "",
     )
     assert dogbreed("cleanup", "--yes")[:2] == (0, "deleted 1 resource, stopped 0 jobs\n")
@@ -116,8 +131,12 @@ def test_files_are_summed_up_by_folder(dogbreed: Run, tmp_path: Path) -> None:
     assert status == 2
     assert "/bucket/data  1 file, 2.0 MB\n" in out
     assert "Delete 1 resource, delete 1 file?" in err
+    dogbreed("cleanup", "--yes")
+    table = dogbreed("cleanup", "--objects")[1]
+    assert "/bucket/data  1 file, 2.0 MB\n" in table
+    assert "USD/hour" not in table  # without resources there is no head of a table
     status, out, _ = dogbreed("cleanup", "--objects", "--yes")
-    assert out.startswith("deleted 1 resource and 1 file below file://")
+    assert out.startswith("deleted 0 resources and 1 file below file://")
     assert out.endswith("/bucket, stopped 0 jobs\n")
 
 
