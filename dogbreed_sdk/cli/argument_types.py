@@ -29,6 +29,14 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def percentage(text: str) -> int:
+    """A whole percentage from 1 to 100."""
+    value = at_least_one(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f"{text} is above 100")
+    return value
+
+
 def non_negative(text: str) -> int:
     """A count from 0 on."""
     value = _whole(text)

@@ -49,6 +49,14 @@ def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
     message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
     message = re.sub(r"Session\.aws\((\w+)=…\)", lambda match: f"--{match[1].replace('_', '-')}", message)
     message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
+    message = re.sub(
+        r"Endpoint (\S+) captures no data: call deployment\.update\([^()]*\(\)\)",
+        lambda match: (
+            f"Endpoint {match[1]} captures no data: run "
+            f"'{command_line(options, 'update', match[1], 'JOB', '--capture', 100)}'"
+        ),
+        message,
+    )
     message = as_command(message)
     message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)
     return message + elsewhere

@@ -10,10 +10,9 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
-from dogbreed_sdk.cli.shared_options import add_serving
+from dogbreed_sdk.cli.shared_options import add_capture, add_serving, data_capture, refuse_stray
 from dogbreed_sdk.endpoints import left_behind
-from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.endpoints.kinds import Asynchronous, Serverless
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 
@@ -50,11 +49,7 @@ def add(command: argparse.ArgumentParser) -> None:
     _add_serverless(command.add_argument_group("serverless, which costs nothing while it is idle"))
     _add_asynchronous(command.add_argument_group("asynchronous, with requests and responses on S3"))
     _add_autoscaling(command.add_argument_group("autoscaling, by one of four targets"))
-    capture = command.add_argument_group("data capture, for a look at requests later")
-    capture.add_argument(
-        "--capture", type=at_least_one, metavar="PERCENT", help="store this share of requests and responses"
-    )
-    capture.add_argument("--capture-uri", metavar="URI", help="folder for them (default: in the session's bucket)")
+    add_capture(command.add_argument_group("data capture, for a look at requests later"))
 
 
 def _add_instances(group: argparse._ArgumentGroup) -> None:
@@ -108,7 +103,7 @@ def _add_asynchronous(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Deploys a job's model."""
-    serverless, asynchronous, capture = _serverless(options), _asynchronous(options), _capture(options)
+    serverless, asynchronous, capture = _serverless(options), _asynchronous(options), data_capture(options)
     with read.sagemaker(options) as session, job_progress("endpoint") as progress:
         job = BreedTrainer.attach(options.job, session)
         model = job.best.job if isinstance(job, TuningJob) else job
@@ -173,7 +168,7 @@ def _expiry(options: argparse.Namespace, expires_at: str, is_scheduled: bool) ->
 
 def _serverless(options: argparse.Namespace) -> Serverless | None:
     if options.serverless_memory_mb is None:
-        _refuse_stray(options, _SERVERLESS, "--serverless-memory-mb")
+        refuse_stray(options, _SERVERLESS, "--serverless-memory-mb")
         return None
     return Serverless(
         options.serverless_memory_mb,
@@ -184,28 +179,14 @@ def _serverless(options: argparse.Namespace) -> Serverless | None:
 
 def _asynchronous(options: argparse.Namespace) -> Asynchronous | None:
     if not options.asynchronous:
-        _refuse_stray(options, _ASYNCHRONOUS, "--asynchronous")
+        refuse_stray(options, _ASYNCHRONOUS, "--asynchronous")
         return None
     return Asynchronous(**{name: getattr(options, name) for name in _ASYNCHRONOUS})
 
 
-def _capture(options: argparse.Namespace) -> DataCapture | None:
-    if options.capture is None:
-        _refuse_stray(options, ("capture_uri",), "--capture")
-        return None
-    return DataCapture(options.capture, uri=options.capture_uri)
-
-
 def _autoscaling(options: argparse.Namespace) -> Autoscaling | None:
     if options.max_instances is None:
-        _refuse_stray(options, ("min_instances", *_TARGETS), "--max-instances")
+        refuse_stray(options, ("min_instances", *_TARGETS), "--max-instances")
         return None
     least = 1 if options.min_instances is None else options.min_instances
     return Autoscaling(least, options.max_instances, **{name: getattr(options, name) for name in _TARGETS})
-
-
-def _refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: str) -> None:
-    """Refuses options that would be ignored without another one."""
-    stray = next((name for name in names if getattr(options, name) is not None), None)
-    if stray is not None:
-        raise ConfigurationError(f"--{stray.replace('_', '-')} needs {needed}.")

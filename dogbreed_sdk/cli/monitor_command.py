@@ -66,13 +66,21 @@ def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
 
 
 def _lines(report: MonitorReport) -> list[str]:
-    from dogbreed_sdk.monitoring.page import headline  # noqa: PLC0415 - as above
+    from dogbreed_sdk.monitoring.page import WHY_LEFT_OUT, direction, headline  # noqa: PLC0415 - as above
 
-    lines = [headline(report), f"{report.answers:,} answers, compared with {len(report.baseline.answers):,}"]
+    left_out = {name: count for name, count in report.captured.left_out().items() if count}
+    requests = report.answers + sum(left_out.values())
+    before = len(report.baseline.answers)
+    lines = [
+        headline(report),
+        f"{report.answers:,} of {requests:,} captured requests count, compared with {before:,} baseline pictures",
+        *(f"  not counted: {count:,} ({WHY_LEFT_OUT[name]})" for name, count in left_out.items()),
+    ]
     for test in report.tests:
+        moved = direction(test)
         lines.append(
             f"{test.question}: moved by {test.effect:.1%}, by chance rarely more than {test.by_chance:.1%} "
-            f"(p = {test.p_value:.2g})"
+            f"(p = {test.p_value:.2g})" + (f"; {moved}" if moved else "")
         )
     if report.verdict == "shift":
         lines += [

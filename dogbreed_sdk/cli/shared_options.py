@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk.cli.argument_types import assignment, tag
+from dogbreed_sdk.cli.argument_types import assignment, percentage, tag
+from dogbreed_sdk.endpoints.kinds import DataCapture
+from dogbreed_sdk.errors import ConfigurationError
 
 
 def add_environment(command: argparse._ActionsContainer, program: str) -> None:
@@ -44,3 +46,26 @@ def add_serving(command: argparse._ActionsContainer) -> None:
     add_environment(command, "the model server")
     add_tags(command)
     command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
+
+
+def add_capture(command: argparse._ActionsContainer) -> None:
+    """Adds ``--capture`` and ``--capture-uri``, which `data_capture` reads."""
+    command.add_argument(
+        "--capture", type=percentage, metavar="PERCENT", help="store this share of requests and responses"
+    )
+    command.add_argument("--capture-uri", metavar="URI", help="folder for them (default: in the session's bucket)")
+
+
+def data_capture(options: argparse.Namespace) -> DataCapture | None:
+    """What is to be captured; None if nothing was said about it."""
+    if options.capture is None:
+        refuse_stray(options, ("capture_uri",), "--capture")
+        return None
+    return DataCapture(options.capture, uri=options.capture_uri)
+
+
+def refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: str) -> None:
+    """Refuses options that would be ignored without another one."""
+    stray = next((name for name in names if getattr(options, name) is not None), None)
+    if stray is not None:
+        raise ConfigurationError(f"--{stray.replace('_', '-')} needs {needed}.")

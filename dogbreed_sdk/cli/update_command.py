@@ -7,6 +7,7 @@ import argparse
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.cli.shared_options import add_capture, data_capture
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -34,10 +35,12 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="an environment variable of the model server to add or replace; can be repeated",
     )
+    add_capture(command.add_argument_group("data capture, for a look at requests later"))
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Replaces an endpoint's model."""
+    capture = data_capture(options)
     with read.sagemaker(options) as session, job_progress("endpoint") as progress:
         model_uri = options.job if "://" in options.job else _job(options.job, session).model_uri
         Deployment(options.endpoint, session).update(
@@ -46,6 +49,7 @@ def run(options: argparse.Namespace) -> Outcome:
             instance_count=options.instance_count,
             image_uri=options.image_uri,
             environment=dict(options.environment),
+            data_capture=capture,
             progress=progress,
         )
     document = {"name": options.endpoint, "endpoint": options.endpoint, "model_uri": model_uri}

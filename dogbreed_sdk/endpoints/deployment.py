@@ -151,10 +151,15 @@ class Deployment:
         """
         from dogbreed_sdk.endpoints.captured import read_captured  # noqa: PLC0415
 
-        config = self._describe().get("DataCaptureConfig")
+        described = self._describe()
+        config = described.get("DataCaptureConfig")
         if config is None:
+            variants = described.get("ProductionVariants", ())
             raise EndpointError(
-                f"Endpoint {self.endpoint_name} captures no data: deploy with data_capture=DataCapture(), or update it."
+                f"Endpoint {self.endpoint_name} is serverless, and such endpoints capture no data: deploy on instances."
+                if any("CurrentServerlessConfig" in each for each in variants)
+                else f"Endpoint {self.endpoint_name} captures no data: call "
+                "deployment.update(model, data_capture=DataCapture())."
             )
         start = None if since is None else beginning(since, end=until or datetime.now(timezone.utc))
         return read_captured(

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,12 +134,16 @@ class Seen:
         variant: The production variant.
         answer: Its answer.
         picture: The picture, if requests are captured.
+        uri: The capture file.
+        event_id: Id of the record in that file.
     """
 
     time: datetime
     variant: str
     answer: Answer
     picture: bytes | None = field(default=None, repr=False)
+    uri: str = ""
+    event_id: str = ""
 
 
 @dataclass
@@ -159,6 +163,15 @@ class Captured:
     validation: int = 0
     other_models: int = 0
     unreadable: int = 0
+
+    def left_out(self) -> dict[str, int]:
+        """How many requests do not count, by the reason."""
+        return {
+            "repeated": self.repeated,
+            "validation": self.validation,
+            "other_models": self.other_models,
+            "unreadable": self.unreadable,
+        }
 
 
 def sort_captured(requests: Iterable[CapturedRequest], baseline: Baseline, *, kept_pictures: int) -> Captured:
@@ -193,7 +206,8 @@ def sort_captured(requests: Iterable[CapturedRequest], baseline: Baseline, *, ke
         else:
             if name is not None:
                 before.add(name)
-            found.seen.append(Seen(request.time, request.variant, Answer.of(prediction), picture))
+            answer = Answer.of(prediction)
+            found.seen.append(Seen(request.time, request.variant, answer, picture, request.uri, request.event_id))
             if len(found.seen) % 1000 == 0:
                 _forget_pictures(found.seen, kept_pictures)
     _forget_pictures(found.seen, kept_pictures)
@@ -205,7 +219,7 @@ def _forget_pictures(seen: list[Seen], kept: int) -> None:
     strange = sorted(range(len(seen)), key=lambda index: -seen[index].answer.strangeness)
     for index in strange[kept:]:
         if seen[index].picture is not None:
-            seen[index] = Seen(seen[index].time, seen[index].variant, seen[index].answer)
+            seen[index] = replace(seen[index], picture=None)
 
 
 def counts(answers: Iterable[Answer], classes: Iterable[str]) -> list[int]:

@@ -39,6 +39,13 @@ _EFFECTS: dict[Question, str] = {
     "confidence": "is the largest difference of the cumulative distributions",
     "rejections": "is the difference of the rates",
 }
+# Why captured requests do not count.
+WHY_LEFT_OUT = {
+    "repeated": "the same picture again: it counts once",
+    "validation": "pictures of the validation split itself",
+    "other_models": "answers before an update, or of a canary",
+    "unreadable": "no response was captured, or it is not a prediction",
+}
 _MAX_CLASSES = 60
 _BINS = 20
 _PICTURE_PIXELS = 240
@@ -99,9 +106,8 @@ def _about(report: MonitorReport) -> Markup:
 
 def headline(report: MonitorReport) -> str:
     """The verdict in one sentence."""
-    if report.verdict == "too few answers":
-        few = min(report.answers, len(report.baseline.answers))
-        return f"Too few answers to tell a shift from chance: {few}, and {LEAST_ANSWERS} are needed."
+    if report.verdict.startswith("too few"):
+        return f"Too few to tell a shift from chance: {_too_few(report)}, and {LEAST_ANSWERS} are needed."
     moved = [_TITLES[test.question] for test in report.tests if test.is_shift]
     if not moved:
         return "The answers have not moved by more than chance."
@@ -109,9 +115,34 @@ def headline(report: MonitorReport) -> str:
     return f"{words} {'has' if len(moved) == 1 else 'have'} moved by more than chance."
 
 
+def _too_few(report: MonitorReport) -> str:
+    """The numbers that are too small."""
+    baseline = len(report.baseline.answers)
+    numbers = {"captured answers count": report.answers, "pictures are in the baseline": baseline}
+    return " and ".join(f"{number} {what}" for what, number in numbers.items() if number < LEAST_ANSWERS)
+
+
+def direction(test: ShiftTest) -> str:
+    """Where the answers have moved, such as "the average confidence fell by 12.0 points"; empty for the mix."""
+    names: dict[Question, str] = {"confidence": "the average confidence", "rejections": "the rejection rate"}
+    if not test.change:
+        return ""
+    return f"{names[test.question]} {'rose' if test.change > 0 else 'fell'} by {100 * abs(test.change):.1f} points"
+
+
+def _advice(report: MonitorReport) -> str:
+    """What to do after a shift."""
+    if any(seen.picture is not None for seen in report.unusual):
+        return "Look at the unusual pictures below: they show what has changed."
+    return (
+        'The pictures were not captured: capture requests, too (DataCapture(captured=["input", "output"])), '
+        "to see what has changed."
+    )
+
+
 def _verdict(report: MonitorReport) -> Verdict:
     first = next((test for test in report.tests if test.is_shift), None)
-    levels = {"shift": "hint", "no shift": "well", "too few answers": "unknown"}
+    levels = {"shift": "hint", "no shift": "well"}
     numbers = [
         ("answers", f"{report.answers:,}", "captured, and counted"),
         ("baseline", f"{len(report.baseline.answers):,}", "on the validation split"),
@@ -120,37 +151,42 @@ def _verdict(report: MonitorReport) -> Verdict:
     if rates is not None:
         numbers.append(("rejected", percent(rates[1]), f"{percent(rates[0])} on the validation split"))
     return Verdict(
-        level=levels[report.verdict],
+        level=levels.get(report.verdict, "unknown"),
         headline=headline(report),
-        points=tuple(_point(test, test is first) for test in report.tests),
+        points=tuple(_point(test, _advice(report) if test is first else "") for test in report.tests),
         numbers=tuple(numbers),
     )
 
 
-def _point(test: ShiftTest, advised: bool) -> Point:
+def _point(test: ShiftTest, advice: str) -> Point:
     shown = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
     return Point(
         title=f"{_TITLES[test.question]} {'has moved' if test.is_shift else 'has not moved by more than chance'}",
         where=shown,
-        message=f"{percent(test.effect)} {_EFFECTS[test.question]}; with this many answers, chance alone rarely "
-        f"exceeds {percent(test.by_chance)}.",
-        advice="Look at the unusual pictures below: they show what has changed." if advised else "",
+        message=f"{_sentence_of(test)}{percent(test.effect)} {_EFFECTS[test.question]}; with this many answers, "
+        f"chance alone rarely exceeds {percent(test.by_chance)}.",
+        advice=advice,
     )
+
+
+def _sentence_of(test: ShiftTest) -> str:
+    """The direction as a sentence in front of others."""
+    moved = direction(test)
+    return f"{moved[0].upper()}{moved[1:]}. " if moved else ""
 
 
 def _mix_section(report: MonitorReport) -> Markup:
     shown = report.classes[:_MAX_CLASSES]
     if not report.answers:
         return section("mix", "Answers", empty("No captured answers count."))
-    highest = max(max(each.before, each.now) for each in shown) or 1.0
     rows: list[list[Child]] = [
         [
             each.label,
             percent(each.before),
             percent(each.now),
             ("+" if each.change > 0 else "") + points(each.change),
-            bar(each.before / highest, label=f"before: {percent(each.before)}"),
-            bar(each.now / highest, label=f"now: {percent(each.now)}", look=1),
+            bar(each.before, label=f"before: {percent(each.before)}"),
+            bar(each.now, label=f"now: {percent(each.now)}", look=1),
         ]
         for each in shown
     ]
@@ -161,7 +197,7 @@ def _mix_section(report: MonitorReport) -> Markup:
         "Answers",
         table(head, rows, numeric=(1, 2, 3), class_="shares"),
         element("p", f"{more} classes with smaller changes are not shown.", class_="quiet") if more else None,
-        lead="How often each class was the answer; the largest changes first.",
+        lead="How often each class was the answer; the largest changes first. A full bar is 100 % of the answers.",
     )
 
 
@@ -227,13 +263,12 @@ def _thumbnail(picture: bytes | None) -> str | None:
 
 
 def _counted_section(report: MonitorReport) -> Markup:
-    captured = report.captured
+    left_out: list[list[Child]] = [
+        [name.replace("_", " "), f"{count:,}", WHY_LEFT_OUT[name]] for name, count in report.captured.left_out().items()
+    ]
     rows: list[list[Child]] = [
         ["counted", f"{report.answers:,}", "answers of the baseline's model to different pictures"],
-        ["repeated", f"{captured.repeated:,}", "the same picture again: it counts once"],
-        ["validation", f"{captured.validation:,}", "pictures of the validation split itself"],
-        ["other models", f"{captured.other_models:,}", "answers before an update, or of a canary"],
-        ["unreadable", f"{captured.unreadable:,}", "no response was captured, or it is not a prediction"],
+        *left_out,
     ]
     lead = "Which captured requests were compared. The tests assume that pictures do not depend on each other."
     return section(

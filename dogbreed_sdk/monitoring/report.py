@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ALPHA = 0.01
 SHOWN_PICTURES = 12
 
-Verdict = Literal["shift", "no shift", "too few answers"]
+Verdict = Literal["shift", "no shift", "too few answers", "too few baseline pictures"]
 Question = Literal["mix", "confidence", "rejections"]
 
 
@@ -35,6 +35,8 @@ class ShiftTest:
             cumulative distributions of confidence; the difference of the rejection rates.
         by_chance: The size that chance alone rarely exceeds: smaller shifts stay unseen with this many answers.
         is_shift: Whether p_value is below the report's alpha.
+        change: How much the average confidence or the rejection rate rose; negative if it fell; None for the mix, whose
+            changes are those of its classes.
     """
 
     question: Question
@@ -42,6 +44,7 @@ class ShiftTest:
     effect: float
     by_chance: float
     is_shift: bool
+    change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,11 @@ class MonitorReport:
         since: Beginning of the captured time, in UTC.
         until: Its end.
         alpha: The share of checks without any shift that may report one.
-        verdict: "shift", "no shift" or "too few answers".
+        verdict: "shift" or "no shift"; "too few answers" if fewer than 30 captured answers count, else "too few
+            baseline pictures" if the baseline has fewer than 30.
         baseline: The answers on the validation split.
         captured: The captured requests, sorted.
-        tests: One per question; none with too few answers, no "rejections" if the model has no rejection rule.
+        tests: One per question; none with too few of either, no "rejections" if the model has no rejection rule.
         classes: The shares of the classes, the largest change first.
     """
 
@@ -122,17 +126,19 @@ class MonitorReport:
             "model_id": self.baseline.model_id,
             "baseline_answers": len(self.baseline.answers),
             "answers": self.answers,
-            "left_out": {
-                "repeated": self.captured.repeated,
-                "validation": self.captured.validation,
-                "other_models": self.captured.other_models,
-                "unreadable": self.captured.unreadable,
-            },
+            "left_out": self.captured.left_out(),
             "tests": [asdict(each) for each in self.tests],
             "rejection_rates": None if rates is None else {"before": rates[0], "now": rates[1]},
             "classes": [{**asdict(each), "change": each.change} for each in self.classes],
             "unusual": [
-                {"time": seen.time.isoformat(), "variant": seen.variant, **asdict(seen.answer)} for seen in self.unusual
+                {
+                    "time": seen.time.isoformat(),
+                    "variant": seen.variant,
+                    **asdict(seen.answer),
+                    "capture_uri": seen.uri,
+                    "event_id": seen.event_id,
+                }
+                for seen in self.unusual
             ],
         }
 
@@ -183,15 +189,21 @@ def judge(
     from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS  # noqa: PLC0415 - needs numpy
 
     answers = _answers(captured)
-    enough = min(len(answers), len(baseline.answers)) >= LEAST_ANSWERS
-    tests = _tests(baseline.answers, answers, baseline.classes, alpha) if enough else ()
-    verdict: Verdict = "shift" if any(each.is_shift for each in tests) else "no shift"
+    verdict: Verdict
+    tests: tuple[ShiftTest, ...] = ()
+    if len(answers) < LEAST_ANSWERS:
+        verdict = "too few answers"
+    elif len(baseline.answers) < LEAST_ANSWERS:
+        verdict = "too few baseline pictures"
+    else:
+        tests = _tests(baseline.answers, answers, baseline.classes, alpha)
+        verdict = "shift" if any(each.is_shift for each in tests) else "no shift"
     return MonitorReport(
         endpoint_name,
         since,
         until,
         alpha,
-        verdict if enough else "too few answers",
+        verdict,
         baseline,
         captured,
         tests,
@@ -217,14 +229,21 @@ def _tests(
         "mix": compare_mix(counts(before, classes), counts(now, classes), alpha=alpha),
         "confidence": compare_values([a.probability for a in before], [a.probability for a in now], alpha=alpha),
     }
+    changes = {"confidence": _confidence(now) - _confidence(before)}
     rejections = _rejections(before), _rejections(now)
     if rejections[0] is not None and rejections[1] is not None:
         found["rejections"] = compare_rates(rejections[0], rejections[1], alpha=alpha)
+        changes["rejections"] = rejections[1][0] / rejections[1][1] - rejections[0][0] / rejections[0][1]
     corrected = holm([each.p_value for each in found.values()])
     return tuple(
-        ShiftTest(question, p_value, each.effect, each.by_chance, p_value < alpha)
+        ShiftTest(question, p_value, each.effect, each.by_chance, p_value < alpha, changes.get(question))
         for (question, each), p_value in zip(found.items(), corrected, strict=True)
     )
+
+
+def _confidence(answers: Sequence[Answer]) -> float:
+    """The average confidence of at least one answer."""
+    return sum(answer.probability for answer in answers) / len(answers)
 
 
 def _rejections(answers: Sequence[Answer]) -> tuple[int, int] | None:

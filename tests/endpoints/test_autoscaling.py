@@ -211,3 +211,5 @@ def test_serverless_endpoints_scale_provisioned_concurrency(session: Session, tm
             deployment.autoscale(BY_REQUESTS)
         with pytest.raises(ConfigurationError, match="no provisioned concurrency to scale"):
             deployment.autoscale(Autoscaling(1, 2, provisioned_utilization=0.7))
+        with pytest.raises(EndpointError, match="is serverless, and such endpoints capture no data"):
+            deployment.captured()

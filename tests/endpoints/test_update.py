@@ -23,6 +23,7 @@ from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.kinds import DataCapture
+from dogbreed_sdk.monitoring.answers import Baseline
 from tests.endpoints.small_models import LABELS, PICTURE, model
 from tests.waiting import wait_for
 
@@ -238,9 +239,17 @@ def test_the_command_replaces_the_model(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri, root = model(tmp_path, PUG), str(tmp_path / "root")
-    assert main(["update", "dogs", uri, "--json", "--root", root]) == 0
+    baseline = tmp_path / "baseline.json"
+    Baseline(LABELS, ()).save(baseline)
+    monitor = ["monitor", "dogs", "--baseline", str(baseline), "--root", root]
+    assert main(monitor) == 1
+    assert f"dogbreed update dogs JOB --capture 100 --root {root}'" in capsys.readouterr().err
+    assert main(["update", "dogs", uri, "--json", "--root", root, "--capture", "50"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "dogs", "endpoint": "dogs", "model_uri": uri}
     assert answer(deployment).class_folder == PUG
+    assert main(monitor) == 0
+    assert main(["update", "dogs", uri, "--root", root, "--capture", "150"]) == 2
+    assert "argument --capture: 150 is above 100" in capsys.readouterr().err
 
 
 UPDATING = """

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -129,10 +130,32 @@ def test_rejections_are_compared_where_the_model_rejects() -> None:
 def test_few_answers_are_said_to_be_few() -> None:
     few = report(traffic(29, boxers=1.0))
     assert (few.verdict, few.tests) == ("too few answers", ())
-    assert page.headline(few) == "Too few answers to tell a shift from chance: 29, and 30 are needed."
+    assert page.headline(few) == "Too few to tell a shift from chance: 29 captured answers count, and 30 are needed."
+    small = report(traffic(60, boxers=1.0), baseline(12))
+    assert (small.verdict, small.tests) == ("too few baseline pictures", ())
+    assert "12 pictures are in the baseline, and 30 are needed." in page.headline(small)
+    assert "12 pictures are in the baseline, and 30 are needed." in page.document(small).decode()
     none = report([])
     assert none.verdict == "too few answers"
     assert b"No captured answers count." in page.document(none)
+
+
+def test_a_shift_has_a_direction_a_scale_and_advice_that_can_be_followed() -> None:
+    requests = traffic(200, boxers=0.5, sure=(0.5, 0.6))
+    found = report(requests)
+    confidence = next(test for test in found.tests if test.question == "confidence")
+    assert confidence.change == pytest.approx(-0.25, abs=0.03)
+    assert page.direction(confidence).startswith("the average confidence fell by 2")
+    written = page.document(found).decode()
+    assert "The average confidence fell by" in written
+    assert "Look at the unusual pictures below" in written
+    assert "A full bar is 100" in written
+    unusual = found.to_dict()["unusual"]
+    assert isinstance(unusual, list)
+    assert unusual[0]["capture_uri"] == "file:///x.jsonl"
+    without = report([replace(each, request=None) for each in requests])
+    assert "Look at the unusual pictures below" not in page.document(without).decode()
+    assert "The pictures were not captured" in page.document(without).decode()
 
 
 def test_a_baseline_is_kept_in_a_file(tmp_path: Path) -> None:
@@ -238,7 +261,10 @@ def test_from_captured_requests_to_the_verdict(
         assert document["classes"][0]["now"] in (0.0, 1.0)
         assert b"The mix of answers" in output.read_bytes()
         assert main(["monitor", "dogs", *root, "--baseline", str(kept)]) == 0
-        assert "moved by more than chance" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "captured requests count, compared with 32 baseline pictures" in said
+        assert "(pictures of the validation split itself)" in said
+        assert "moved by more than chance" in said
 
 
 @pytest.mark.parametrize("arguments", [[], ["--dataset", ".", "--baseline", "b.json"]])
