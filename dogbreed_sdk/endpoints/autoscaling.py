@@ -6,14 +6,16 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import autoscaling as requests
 from dogbreed_sdk.aws.requests.tags import AUTOSCALED, tag_list
 from dogbreed_sdk.endpoints.deletion import attempt_all, undone_after_an_error
+from dogbreed_sdk.endpoints.kinds import Serverless
 from dogbreed_sdk.endpoints.status import describe
 from dogbreed_sdk.endpoints.tags import inherited_tags, resource_tags
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DogBreedError, EndpointError
@@ -71,18 +73,47 @@ def apply(session: Session, endpoint_name: str, autoscaling: Autoscaling, *, var
     ):
         # First of all: from the tag, `remove` knows that there is something to remove.
         arn = described["EndpointArn"]
-        noted = {**_scaled_variants(_tags(session, arn)), variant: scaled.removeprefix(_PREFIX)}
-        session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(noted)))
-        undo.append(partial(deregister, session, endpoint_name, variant, scaled))
-        is_new = _register(session, target)
+        before = _scaled_variants(_tags(session, arn))
+        _remember(session, arn, {**before, variant: scaled.removeprefix(_PREFIX)})
+        undo.append(partial(_remember, session, arn, before))
+        try:
+            is_new = _register(session, target)
+        except (ClientError, EndpointConnectionError, ConnectTimeoutError) as error:
+            if not _is_refusal(error):
+                undo.append(partial(_deregister, session, endpoint_name, variant, scaled))
+            raise
+        undo.append(partial(_deregister, session, endpoint_name, variant, scaled))
         if not is_new:
             undo.clear()  # what was set up before stays if the change fails
         policy = requests.scaling_policy(autoscaling, endpoint=endpoint_name, variant=variant)
         session.client("application-autoscaling").put_scaling_policy(**policy)
         if autoscaling.min_instances == 0:
+            if is_new:
+                undo.append(partial(_delete_wake_alarm, session, endpoint_name, variant))
             _set_up_waking(session, endpoint_name, variant, autoscaling, target.get("Tags", {}))
         elif not is_new:
             _delete_wake_alarm(session, endpoint_name, variant)  # an earlier one
+
+
+def _is_refusal(error: ClientError | EndpointConnectionError | ConnectTimeoutError) -> bool:
+    """Whether a request has certainly changed nothing: it was refused, or did not get there."""
+    if not isinstance(error, ClientError):
+        return True
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _remember(session: Session, arn: str, scaled: Mapping[str, str]) -> None:
+    """Writes the endpoint's tag about its scaled variants.
+
+    Raises:
+        EndpointError: AWS refused.
+        AccessError: A permission is missing.
+    """
+    with translated("change the tags of an endpoint", otherwise=EndpointError):
+        if scaled:
+            session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(scaled)))
+        else:
+            session.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[AUTOSCALED])
 
 
 def _register(session: Session, target: RegisterScalableTargetRequestTypeDef) -> bool:
@@ -158,11 +189,7 @@ def stop(session: Session, endpoint_name: str, *, variant: str | None = None) ->
     if errors:
         raise errors[0]
     staying = {name: what for name, what in scaled.items() if name not in ending}
-    with translated(f"change the tags of endpoint {endpoint_name}", otherwise=EndpointError):
-        if staying:
-            session.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(_as_tag(staying)))
-        else:
-            session.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[AUTOSCALED])
+    _remember(session, arn, staying)
 
 
 def _set_up_waking(
@@ -182,6 +209,12 @@ def deregister(session: Session, endpoint_name: str, variant: str, scaled: Scala
         EndpointError: AWS refused.
         AccessError: A permission is missing.
     """
+    _deregister(session, endpoint_name, variant, scaled)
+    _delete_wake_alarm(session, endpoint_name, variant)
+
+
+def _deregister(session: Session, endpoint_name: str, variant: str, scaled: ScalableDimensionType) -> None:
+    """Deregisters a variant with its policies."""
     with translated(f"remove the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError):
         try:
             session.client("application-autoscaling").deregister_scalable_target(
@@ -190,25 +223,56 @@ def deregister(session: Session, endpoint_name: str, variant: str, scaled: Scala
         except ClientError as error:
             if "No scalable target found" not in str(error):
                 raise
-        _delete_wake_alarm(session, endpoint_name, variant)
 
 
 def _delete_wake_alarm(session: Session, endpoint_name: str, variant: str) -> None:
     """Deletes the alarm; one that does not exist is not an error (API reference, DeleteAlarms)."""
-    session.client("cloudwatch").delete_alarms(AlarmNames=[requests.wake_alarm_name(endpoint_name, variant)])
+    with translated(f"remove the autoscaling of endpoint {endpoint_name}", otherwise=EndpointError):
+        session.client("cloudwatch").delete_alarms(AlarmNames=[requests.wake_alarm_name(endpoint_name, variant)])
 
 
 def _check_kind(described: DescribeEndpointOutputTypeDef, variant: str, autoscaling: Autoscaling) -> None:
     [summary] = [each for each in described.get("ProductionVariants", ()) if each["VariantName"] == variant]
-    serverless, name = summary.get("CurrentServerlessConfig"), described["EndpointName"]
+    found = summary.get("CurrentServerlessConfig")
+    serverless = None
+    if found is not None:
+        serverless = Serverless(
+            found["MemorySizeInMB"],
+            max_concurrency=found["MaxConcurrency"],
+            provisioned_concurrency=found.get("ProvisionedConcurrency"),
+        )
+    check(
+        autoscaling,
+        described["EndpointName"],
+        serverless=serverless,
+        is_asynchronous=bool(described.get("AsyncInferenceConfig")),
+    )
+
+
+def check(
+    autoscaling: Autoscaling, endpoint_name: str, *, serverless: Serverless | None, is_asynchronous: bool
+) -> None:
+    """Refuses limits and targets that are not for this kind of endpoint, which need not exist yet.
+
+    Raises:
+        ConfigurationError: They do not fit.
+    """
+    name = endpoint_name
     if serverless is None and autoscaling.provisioned_utilization is not None:
         raise ConfigurationError(f"Endpoint {name} is not serverless, so provisioned_utilization is not its target.")
-    if serverless is not None and autoscaling.provisioned_utilization is None:
+    if autoscaling.backlog_per_instance is not None and not is_asynchronous:
+        raise ConfigurationError(f"Endpoint {name} is not asynchronous and has no backlog: choose another target.")
+    if serverless is None:
+        return
+    if autoscaling.provisioned_utilization is None:
         raise ConfigurationError(f"Endpoint {name} is serverless, so its target must be provisioned_utilization.")
-    if serverless is not None and not serverless.get("ProvisionedConcurrency"):
+    if not serverless.provisioned_concurrency:
         raise ConfigurationError(
             f"Endpoint {name} has no provisioned concurrency to scale: deploy with "
             "Serverless(provisioned_concurrency=…). Without it, SageMaker scales a serverless endpoint by itself."
         )
-    if autoscaling.backlog_per_instance is not None and not described.get("AsyncInferenceConfig"):
-        raise ConfigurationError(f"Endpoint {name} is not asynchronous and has no backlog: choose another target.")
+    if autoscaling.max_instances > serverless.max_concurrency:
+        raise ConfigurationError(
+            f"Endpoint {name} processes {serverless.max_concurrency} requests at a time (max_concurrency), so its "
+            f"provisioned concurrency cannot grow to max_instances={autoscaling.max_instances}."
+        )

@@ -10,6 +10,7 @@ from dogbreed_sdk._util.interruptions import EndsByException
 from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
+from dogbreed_sdk.endpoints import autoscaling as scaling
 from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints import settings as endpoint_settings
 from dogbreed_sdk.endpoints.deletion import (
@@ -147,6 +148,8 @@ def deploy(
     if autoscaling is not None and not wait:
         raise ConfigurationError("Autoscaling can be set up only once the endpoint is in service: omit wait=False.")
     endpoint_settings.check(settings, session)
+    if autoscaling is not None:
+        scaling.check(autoscaling, name, serverless=settings.serverless, is_asynchronous=asynchronous is not None)
     requests = endpoint_settings.requests(name, model_uri, settings, session)
     if endpoint_name is not None:
         _refuse_taken(name, session)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
-from dogbreed_sdk import Autoscaling, ConfigurationError, EndpointError, Session
+from dogbreed_sdk import AccessError, Autoscaling, ConfigurationError, EndpointError, Session
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.tags import AUTOSCALED, CREATED_BY
 from dogbreed_sdk.endpoints.creation import deploy
@@ -181,6 +182,43 @@ def test_what_was_set_up_before_an_error_is_removed(
     with pytest.raises(EndpointError, match="too many policies"):
         deployment.autoscale(BY_REQUESTS)
     assert targets(aws) == []
+
+
+def test_what_was_never_set_up_is_not_said_to_remain(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployment.stop_autoscaling()
+    client = deployment.session.client("application-autoscaling")
+    refused = client.exceptions.ClientError(
+        {"Error": {"Code": "AccessDeniedException", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}},  # type: ignore[typeddict-item]
+        "RegisterScalableTarget",
+    )
+    for error in (refused, EndpointConnectionError(endpoint_url="https://autoscaling")):
+
+        def refuse(error: Exception = error, **_: Any) -> None:
+            raise error
+
+        for operation in ("register_scalable_target", "deregister_scalable_target"):
+            monkeypatch.setattr(client, operation, refuse)
+        with pytest.raises((AccessError, EndpointError)):
+            deployment.autoscale(BY_REQUESTS)
+        assert AUTOSCALED not in deployment._tags()
+    assert "may remain" not in caplog.text
+
+
+def test_targets_that_do_not_fit_are_refused_before_anything_is_created(session: Session) -> None:
+    def refused(message: str, scaling: Autoscaling, **kind: Any) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            deploy("s3://m/m.tar.gz", session=session, autoscaling=scaling, **kind)
+
+    by_use = Autoscaling(1, 20, provisioned_utilization=0.7)
+    refused("not asynchronous", Autoscaling(0, 2, backlog_per_instance=5))
+    refused("not serverless", by_use)
+    refused("must be provisioned_utilization", BY_REQUESTS, serverless=Serverless(2048))
+    refused("no provisioned concurrency", by_use, serverless=Serverless(2048))
+    kind = Serverless(2048, max_concurrency=10, provisioned_concurrency=2)
+    refused("cannot grow to max_instances=20", by_use, serverless=kind)
+    assert session.client("sagemaker").list_models()["Models"] == []
 
 
 def test_targets_that_do_not_fit_the_endpoint(deployment: Deployment) -> None:
