@@ -46,7 +46,7 @@ def _existing(store: Store) -> Iterator[Any]:
     for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL):
         yield from store.list(kind)
     for kind in _JOBS:
-        yield from (record for record in store.list(kind) if record.state["status"] in ("InProgress", "Stopping"))
+        yield from (record for record in store.list(kind) if record.state.get("status") in ("InProgress", "Stopping"))
 
 
 @contextmanager

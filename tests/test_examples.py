@@ -67,7 +67,7 @@ def test_plain_boto3(workshop: Workshop) -> None:
 
 
 @pytest.mark.extras
-@pytest.mark.parametrize(("name", "code"), found(r"```python\n(.*?)```"))
+@pytest.mark.parametrize(("name", "code"), found(r"(?<!-->\n)```python\n(.*?)```"))
 def test_snippets_of_the_documentation_run(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_registered_rules: None
 ) -> None:

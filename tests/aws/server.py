@@ -65,7 +65,9 @@ def running_moto() -> Iterator[str]:
 
 def opened(url: str, monkeypatch: pytest.MonkeyPatch, sagemaker: LocalSageMaker | None = None) -> AwsServer:
     """An empty account with a role at the servers, for the processes that this test starts, too."""
-    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
+    # urlopen keeps the proxies of its first call, and a test may have set some that answer nothing.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    direct.open(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

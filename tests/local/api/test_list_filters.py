@@ -74,8 +74,8 @@ ORDERS: dict[str, Callable[[Record], Any]] = {
     "CreationTime": lambda record: record.created,
     "Status": lambda record: (record.state["status"], record.created),
 }
-# What the tests of pages cover.
-ELSEWHERE = {"NextToken", "MaxResults", "SortBy", "SortOrder"}
+# What the tests of pages cover, and a filter that nothing passes here, which has a test of its own.
+ELSEWHERE = {"NextToken", "MaxResults", "SortBy", "SortOrder", "WarmPoolStatusEquals"}
 
 
 def rows(listing: Listing) -> dict[str, Row]:
@@ -142,3 +142,9 @@ def test_no_list_operation_with_filters_is_left_out() -> None:
     tables: Any = TABLES["sagemaker"]
     filtered = {name for name, table in tables.items() if name.startswith("List") and "NameContains" in table}
     assert {listing.operation for listing in LISTINGS} == filtered
+
+
+def test_no_instances_are_kept_warm_here(sagemaker: Any, filled: Any) -> None:
+    filled(LISTINGS[0])
+    assert sagemaker.list_training_jobs()["TrainingJobSummaries"] != []
+    assert sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
