@@ -11,7 +11,7 @@ from dogbreed_sdk._util.progress import ProgressCallback, print_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.endpoints import autoscaling as scaling
-from dogbreed_sdk.endpoints import left_behind
+from dogbreed_sdk.endpoints import left_behind, parts
 from dogbreed_sdk.endpoints import settings as endpoint_settings
 from dogbreed_sdk.endpoints.deletion import (
     Deletion,
@@ -94,7 +94,8 @@ def deploy(
     Args:
         model_uri: URI of a ``model.tar.gz``, such as a bundle.
         session: The session that the endpoint belongs to.
-        endpoint_name: Default: a new unique name.
+        endpoint_name: Default: a new unique name. A configuration and a model that this project created under this
+            name, for an endpoint that is gone, are deleted first.
         instance_type: For example ``ml.m5.large``, which is the default.
         instance_count: Number of instances.
         serverless_memory_mb: The same as ``serverless=Serverless(memory_mb)``.
@@ -152,7 +153,7 @@ def deploy(
         scaling.check(autoscaling, name, serverless=settings.serverless, is_asynchronous=asynchronous is not None)
     requests = endpoint_settings.requests(name, model_uri, settings, session)
     if endpoint_name is not None:
-        _refuse_taken(name, session)
+        _take_name(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
         _create(session, undo, requests, is_unique=not endpoint_name)
         left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
@@ -181,9 +182,11 @@ def _create(session: Session, undo: list[Deletion], requests: EndpointRequests, 
             once_visible(lambda: client.create_endpoint(**requests.endpoint))
 
 
-def _refuse_taken(name: str, session: Session) -> None:
+def _take_name(name: str, session: Session) -> None:
+    """Deletes what an endpoint of this name that is gone has left; refuses a name that is taken."""
     try:
         status = Deployment(name, session).status
     except EndpointNotFoundError:
+        parts.make_way(session, name)
         return
     raise EndpointError(f"The endpoint {name} already exists ({status}). Delete it, or choose another name.")

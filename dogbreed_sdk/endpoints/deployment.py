@@ -23,8 +23,6 @@ from dogbreed_sdk.endpoints.deletion import (
     attempt_all,
     cleaning_up,
     delete_endpoint,
-    delete_endpoint_config,
-    delete_model,
     missing_ignored,
     warn_of_something_left,
 )
@@ -413,6 +411,8 @@ class Deployment:
     def delete(self) -> None:
         """Deletes endpoint, endpoint configuration, models and autoscaling. It is not an error if one does not exist.
 
+        Configuration and models that do not carry this project's tag are kept, and logged: others may use them. If
+        their tags cannot be read, those are deleted that have the endpoint's name.
         What interrupted updates have left of it is found by its tags, if the caller may list models and
         configurations. All deletions are attempted, also after an error: call it again to delete what remains.
 
@@ -421,19 +421,17 @@ class Deployment:
             AccessError: Credentials or a permission are missing.
         """
         from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
+        from dogbreed_sdk.endpoints import parts  # noqa: PLC0415 - as above
 
         errors: list[DogBreedError] = []
         config_name = self._config_name(errors)
         models = self._model_names(config_name, errors)
         tags = self._tags()
         errors += scaling.remove(self.session, self.endpoint_name, tags)
-        errors += attempt_all(
-            [
-                partial(self._delete_endpoint, tags),
-                partial(delete_endpoint_config, self.session, config_name),
-                *(partial(delete_model, self.session, model) for model in models),
-            ]
-        )
+        found = parts.existing(self.session, config_name, models)
+        scheduled = SCHEDULED in tags or parts.are_scheduled(found)
+        deletions = parts.own_deletions(found, self.endpoint_name)
+        errors += attempt_all([partial(self._delete_endpoint, scheduled=scheduled), *deletions])
         errors += attempt_all(self._left_over())
         if errors:
             raise errors[0]
@@ -482,10 +480,10 @@ class Deployment:
     def _describe(self) -> DescribeEndpointOutputTypeDef:
         return describe(self.session, self.endpoint_name)
 
-    def _delete_endpoint(self, tags: Mapping[str, str]) -> None:
+    def _delete_endpoint(self, *, scheduled: bool) -> None:
         """Deletes the endpoint, and then the schedule that would do so later, or delete another one of its name."""
         delete_endpoint(self.session, self.endpoint_name)
-        if SCHEDULED not in tags:
+        if not scheduled:
             return
         try:
             delete_schedule(self.session, self.endpoint_name)

@@ -26,6 +26,11 @@ EMPTY_LISTS = {
 }
 
 
+# In ARNs, and in the names of operations.
+KINDS = {"endpoint": "Endpoint", "endpoint-config": "EndpointConfig", "model": "Model"}
+PARTS = {"DescribeEndpointConfig": "EndpointConfig", "DescribeModel": "Model"}
+
+
 class RecordedSageMaker:
     """The requests that clients of a session sent to SageMaker, each valid by botocore's model to the letter."""
 
@@ -48,9 +53,21 @@ class RecordedSageMaker:
             return response(400), self.refusals[model.name]
         if model.name == "DescribeEndpoint" and not self.sent("CreateEndpoint"):
             return response(400), refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:…".')
+        if model.name in PARTS and self._created(PARTS[model.name], next(iter(body.values()))) is None:
+            return response(400), refusal("ValidationException", 'Could not find "arn:aws:sagemaker:…".')
         if model.name == "DescribeHyperParameterTuningJob" and not self._knows_tuning_job(body):
             return response(400), refusal("ResourceNotFound", "Requested resource not found.")
         return response(200), {**self._content(model.name, body), "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def _created(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The request that created an endpoint, a configuration or a model; None if there is none, or it is deleted."""
+        made, gone = f"Create{kind}", f"Delete{kind}"
+        changes = [
+            (operation, body)
+            for operation, body in self.requests
+            if operation in (made, gone) and operation not in self.refusals and body.get(f"{kind}Name") == name
+        ]
+        return changes[-1][1] if changes and changes[-1][0] == made else None
 
     def _knows_tuning_job(self, body: dict[str, Any]) -> bool:
         name = body["HyperParameterTuningJobName"]
@@ -77,15 +94,14 @@ class RecordedSageMaker:
         if operation == "DescribeEndpoint":
             return {
                 "EndpointName": name,
-                "EndpointArn": f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name}",
-                "EndpointConfigName": name,
+                "EndpointArn": arn("endpoint", name),
+                "EndpointConfigName": (self._created("Endpoint", name) or {}).get("EndpointConfigName", name),
                 "EndpointStatus": "InService",
                 "CreationTime": now,
                 "LastModifiedTime": now,
             }
         if operation == "DescribeEndpointConfig":
-            created = [sent for sent in self.sent("CreateEndpointConfig") if sent["EndpointConfigName"] == name]
-            return created[-1] if created else {"ProductionVariants": [{"VariantName": "v", "ModelName": name}]}
+            return {**(self._created("EndpointConfig", name) or {}), "EndpointConfigArn": arn("endpoint-config", name)}
         if operation == "DescribeHyperParameterTuningJob":
             if name in self.ended_tuning_jobs:
                 return {
@@ -98,10 +114,19 @@ class RecordedSageMaker:
         if operation in EMPTY_LISTS:
             return {EMPTY_LISTS[operation]: []}
         if operation == "DescribeModel":
-            return {"ModelName": name, "CreationTime": now}
-        if operation in ("ListEndpointConfigs", "ListModels", "ListTags"):
+            return {**(self._created("Model", name) or {}), "ModelArn": arn("model", name), "CreationTime": now}
+        if operation == "ListTags":
+            kind, _, name = body["ResourceArn"].rpartition(":")[2].partition("/")
+            created = self._created(KINDS[kind], name) if kind in KINDS else None
+            return {"Tags": (created or {}).get("Tags", [])}
+        if operation in ("ListEndpointConfigs", "ListModels"):
             return {operation.removeprefix("List"): []}
         return {}
+
+
+def arn(kind: str, name: str) -> str:
+    """The ARN of a resource in the account."""
+    return f"arn:aws:sagemaker:{REGION}:123456789012:{kind}/{name}"
 
 
 def refusal(code: str, message: str) -> dict[str, Any]:

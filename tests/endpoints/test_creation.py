@@ -171,3 +171,26 @@ def test_so_it_is_with_the_model_of_a_transform_job(account: Account, name: str 
     with pytest.raises(JobError, match="already existing"):
         transform(MODEL, f"s3://{BUCKET}/new", session=session, name=name)
     assert bool(aws.sent("DeleteModel")) == deleted
+
+
+@pytest.mark.parametrize("kind", ["model", "endpoint configuration"])
+def test_what_somebody_else_has_under_the_name_of_an_endpoint_is_not_touched(account: Account, kind: str) -> None:
+    session, aws = account
+    deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
+    [model], [config] = aws.sent("CreateModel"), aws.sent("CreateEndpointConfig")
+    (model if kind == "model" else config)["Tags"] = []
+    aws.requests[:] = [("CreateModel", model), ("CreateEndpointConfig", config)]
+    with pytest.raises(EndpointError, match=f"The {kind} dogs already exists, and does not carry this project's tag"):
+        deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
+    assert [name for name, _ in aws.requests if name.startswith("Delete")] == []
+
+
+def test_whoever_may_not_read_tags_can_deploy_under_a_given_name(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, aws = account
+    for operation in ("DescribeEndpointConfig", "DescribeModel", "ListTags"):
+        aws.refusals[operation] = refusal("AccessDeniedException", "no")
+    deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
+    assert aws.sent("CreateEndpoint")
+    assert caplog.messages == []

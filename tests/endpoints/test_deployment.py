@@ -10,12 +10,14 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.aws.requests.tags import project_tags, tag_list
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.endpoints.deployment import Deployment
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal, response
 
 Account = tuple[Session, RecordedSageMaker]
 MODEL = f"s3://{BUCKET}/model.tar.gz"
+OURS = tag_list(project_tags())
 DELETIONS = ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
 
 
@@ -41,37 +43,92 @@ def no_endpoint(account: Account) -> Account:
     return account
 
 
+def create(session: Session, *, config_tags: Any = OURS, model_tags: Any = OURS, name: str = "dogs") -> None:
+    """Creates an endpoint called dogs; its configuration and its model have a name of their own."""
+    client = session.client("sagemaker")
+    client.create_model(
+        ModelName=name, PrimaryContainer={"Image": "i"}, ExecutionRoleArn=session.role_arn, Tags=model_tags
+    )
+    client.create_endpoint_config(
+        EndpointConfigName=name,
+        ProductionVariants=[
+            {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+        ],
+        Tags=config_tags,
+    )
+    client.create_endpoint(EndpointName="dogs", EndpointConfigName=name)
+
+
+@pytest.fixture
+def made(account: Account) -> Account:
+    """An account with an endpoint called dogs."""
+    create(account[0])
+    return account
+
+
+@pytest.fixture
+def gone(made: Account, no_endpoint: Account) -> Account:
+    """One with the configuration and the model of an endpoint that is gone."""
+    return no_endpoint
+
+
 class TestDelete:
-    def test_configuration_and_model_go_although_the_endpoint_is_gone(self, no_endpoint: Account) -> None:
-        session, aws = no_endpoint
+    def test_configuration_and_model_go_although_the_endpoint_is_gone(self, gone: Account) -> None:
+        session, aws = gone
         aws.refusals["DeleteEndpoint"] = refusal("ValidationException", 'Could not find endpoint "dogs".')
         Deployment("dogs", session).delete()
         assert deletions(aws) == WHOLE
 
-    def test_the_model_goes_although_its_configuration_is_gone(self, account: Account) -> None:
-        session, aws = account
+    def test_the_model_goes_although_its_configuration_is_gone(self, made: Account) -> None:
+        session, aws = made
         for operation in ("DescribeEndpointConfig", "DeleteEndpointConfig"):
             aws.refusals[operation] = refusal("ValidationException", "Could not find endpoint configuration dogs")
         Deployment("dogs", session).delete()
-        assert deletions(aws) == WHOLE
+        assert deletions(aws) == [WHOLE[0], WHOLE[2]]
 
-    def test_nothing_left_is_no_error(self, no_endpoint: Account) -> None:
-        session, aws = no_endpoint
-        for operation in ("DescribeEndpointConfig", *DELETIONS):
+    def test_nothing_left_is_no_error(self, gone: Account) -> None:
+        session, aws = gone
+        for operation in ("DescribeEndpointConfig", "DescribeModel", *DELETIONS):
             aws.refusals[operation] = refusal("ValidationException", "Could not find it")
         Deployment("dogs", session).delete()
-        assert deletions(aws) == WHOLE
+        assert deletions(aws) == [WHOLE[0]]
+
+    @pytest.mark.parametrize(("tagged", "kept"), [("config_tags", "model"), ("model_tags", "endpoint configuration")])
+    def test_what_this_project_did_not_create_is_kept_and_named(
+        self, account: Account, tagged: str, kept: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session, aws = account
+        create(session, **{"config_tags": [], "model_tags": [], tagged: OURS})
+        Deployment("dogs", session).delete()
+        left = WHOLE[2] if kept == "model" else WHOLE[1]
+        assert deletions(aws) == [each for each in WHOLE if each != left]
+        assert caplog.messages == [
+            f"The {kept} dogs was kept: it does not carry the tag dogbreed:created-by, so others may use it."
+        ]
+
+    @pytest.mark.parametrize("refused", ["ListTags", "DescribeModel"])
+    @pytest.mark.parametrize(("name", "deleted"), [("dogs", True), ("shared", False)])
+    def test_what_cannot_be_looked_up_is_deleted_if_it_has_the_endpoints_name(
+        self, account: Account, refused: str, name: str, deleted: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session, aws = account
+        create(session, name=name)
+        aws.refusals[refused] = refusal("AccessDeniedException", "no")
+        Deployment("dogs", session).delete()
+        assert aws.sent("DeleteEndpoint")
+        assert bool(aws.sent("DeleteModel")) == deleted
+        assert ("The model shared was kept: its tags could not be read" in caplog.text) == (not deleted)
 
     @pytest.mark.parametrize("refused", ["DescribeEndpoint", "DescribeEndpointConfig", *DELETIONS])
-    def test_every_deletion_is_tried_before_the_first_error_is_raised(self, account: Account, refused: str) -> None:
-        session, aws = account
+    def test_every_deletion_is_tried_before_the_first_error_is_raised(self, made: Account, refused: str) -> None:
+        session, aws = made
         aws.refusals[refused] = refusal("AccessDeniedException", f"{refused} is not allowed")
         with pytest.raises(AccessError, match=f"dogs: {refused} is not allowed"):
             Deployment("dogs", session).delete()
         assert deletions(aws) == WHOLE
 
-    def test_it_does_not_hide_the_error_of_the_block(self, account: Account, caplog: pytest.LogCaptureFixture) -> None:
-        session, aws = account
+    def test_it_does_not_hide_the_error_of_the_block(self, made: Account, caplog: pytest.LogCaptureFixture) -> None:
+        session, aws = made
         aws.refusals["DeleteModel"] = refusal("AccessDeniedException", "no")
         with pytest.raises(KeyError, match="mine"), Deployment("dogs", session):
             raise KeyError("mine")

@@ -51,6 +51,11 @@ def answer_tags(aws: RecordedSageMaker, monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+def without_endpoint(aws: RecordedSageMaker) -> None:
+    """Forgets the endpoint, which somebody else has deleted, and what was sent since its parts were created."""
+    aws.requests[:] = [(name, body) for name, body in aws.requests if name in ("CreateModel", "CreateEndpointConfig")]
+
+
 class TestOnAws:
     def test_all_that_expires_says_so(self, account: Account) -> None:
         session, aws = account
@@ -148,6 +153,36 @@ class TestOnAws:
         session.client("scheduler").meta.events.register_first("before-call.scheduler", fail)
         deploy_dogs(session, ttl="2h").delete()
         assert aws.sent("DeleteEndpoint")
+
+    @pytest.mark.parametrize("role", [ROLE, None])
+    def test_a_name_can_be_used_again_after_the_schedule_has_deleted_its_endpoint(
+        self, account: Account, role: str | None
+    ) -> None:
+        session, aws = account
+        deploy_dogs(session, ttl="2h", scheduler_role=role)
+        without_endpoint(aws)
+        calls: list[str] = []
+        events = session.client("scheduler").meta.events
+        events.register_first("before-call.scheduler", lambda model, **_: calls.append(model.name))
+        deploy_dogs(session)
+        assert [name for name, _ in aws.requests if name.startswith(("Create", "Delete"))] == [
+            *("CreateModel", "CreateEndpointConfig"),
+            "DeleteEndpointConfig",
+            "DeleteModel",
+            "CreateModel",
+            "CreateEndpointConfig",
+            "CreateEndpoint",
+        ]
+        assert calls == ([] if role is None else ["DeleteSchedule"])
+        if role is not None:
+            assert schedules(session) == []  # or it would delete the new endpoint
+
+    def test_deleting_what_is_left_of_an_endpoint_deletes_its_schedule(self, account: Account) -> None:
+        session, aws = account
+        deploy_dogs(session, ttl="2h", scheduler_role=ROLE)
+        without_endpoint(aws)
+        Deployment("dogs", session).delete()
+        assert schedules(session) == []
 
     def test_a_schedule_that_may_not_be_deleted_is_a_warning(
         self, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
