@@ -180,8 +180,17 @@ class SessionBucket:
                 logger.warning("The new bucket %s has S3's defaults: %s is not allowed.", self.name, permission)
 
 
-def check_bucket(client: Clients, name: str, *, region: str) -> None:
+_ANOTHER_BUCKET = "Pass a bucket that exists, for example as Session.aws(bucket=…) or in DOGBREED_BUCKET."
+
+
+def check_bucket(client: Clients, name: str, *, region: str | None, remedy: str = _ANOTHER_BUCKET) -> None:
     """Checks that a bucket exists and can be used by jobs of a region.
+
+    Args:
+        client: Makes the clients.
+        name: Name of the bucket.
+        region: The region; None if the bucket may be in any.
+        remedy: What to do if it does not exist.
 
     Raises:
         ConfigurationError: The bucket does not exist, or is in another region.
@@ -194,15 +203,13 @@ def check_bucket(client: Clients, name: str, *, region: str) -> None:
         except ClientError as error:
             facts = error.response["ResponseMetadata"]
             if facts["HTTPStatusCode"] == 404:
-                raise ConfigurationError(
-                    f"The bucket {name} does not exist. Pass a bucket that exists, for example as "
-                    "Session.aws(bucket=…) or in DOGBREED_BUCKET."
-                ) from error
+                raise ConfigurationError(f"The bucket {name} does not exist. {remedy}") from error
             if facts["HTTPStatusCode"] != 403:
                 raise
             # Who may write objects may lack s3:ListBucket; the refusal names the region all the same.
             found = facts.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    _refuse_other_region(name, found, region)
+    if region is not None:
+        _refuse_other_region(name, found, region)
 
 
 def _refuse_other_region(name: str, found: str | None, region: str) -> None:

@@ -43,6 +43,8 @@ from training_scripts._util.safe_text import safe_lines, without_secrets
 def tune(options: argparse.Namespace) -> Outcome:
     """Searches for hyperparameters and lists the trials."""
     with read.new_sagemaker(options) as session:
+        note("Checking the data set …")
+        read.check_data(options.data)
         trainer, shared = read.trainer(options, session)
         with job_progress() as progress:
             job = start_search(options, trainer, shared, progress=progress)
@@ -161,6 +163,8 @@ def _failure_line(options: argparse.Namespace, trials: list[Trial]) -> list[str]
 def train(options: argparse.Namespace) -> Outcome:
     """Trains one model and prints its metrics."""
     with read.new_sagemaker(options) as session, job_progress() as progress:
+        note("Checking the data set …")
+        read.check_data(options.data)
         trainer, given = read.trainer(options, session, _earlier(options, session))
         job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
         if options.no_wait:

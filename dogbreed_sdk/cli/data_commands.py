@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import as_command, command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -15,6 +16,7 @@ from training_scripts.data.split_folders import SPLITS
 
 if TYPE_CHECKING:
     from dogbreed_sdk.datasets.report import DatasetReport
+    from dogbreed_sdk.session import Session
 
 # Longer lines are hard to read.
 MAX_WIDTH = 100
@@ -55,8 +57,16 @@ def download(options: argparse.Namespace) -> Outcome:
 def check(options: argparse.Namespace) -> Outcome:
     """Checks a data set; the exit status is 1 if it has an error."""
     with counter("pictures checked") as progress:
-        report = BreedDataset.open(options.folder).check(progress=progress)
+        report = BreedDataset.open(options.folder, session=_session(options)).check(progress=progress)
     return Outcome(report.to_dict(), say(*_shown(report)), exit_code=0 if report.ok else 1)
+
+
+def _session(options: argparse.Namespace) -> Session | None:
+    """The session with ``--aws``; None for the default one, which only a folder on S3 needs."""
+    if options.aws:
+        return read.aws_session(options)
+    read.refuse_aws(options, "reads S3 with your default credentials")
+    return None
 
 
 def _shown(report: DatasetReport) -> list[str]:
@@ -73,7 +83,7 @@ def _shown(report: DatasetReport) -> list[str]:
 
 def split(options: argparse.Namespace) -> Outcome:
     """Splits a folder of classes, or makes the missing splits of a data set."""
-    dataset = BreedDataset.open(options.folder)
+    dataset = BreedDataset.open(options.folder, session=_session(options))
     method = dataset.split_from_train if options.from_train else dataset.split
     with counter("pictures read") as progress:
         result = method(options.dest, valid=options.valid, test=options.test, seed=options.seed, progress=progress)

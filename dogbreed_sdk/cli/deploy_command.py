@@ -9,7 +9,7 @@ from dogbreed_sdk.aws.requests.autoscaling import Autoscaling
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, job_progress, say
+from dogbreed_sdk.cli.output import Outcome, job_progress, note, say
 from dogbreed_sdk.cli.shared_options import add_capture, add_serving, data_capture, refuse_stray
 from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.kinds import Asynchronous, Serverless
@@ -104,6 +104,7 @@ def _add_asynchronous(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Deploys a job's model."""
     serverless, asynchronous, capture = _serverless(options), _asynchronous(options), data_capture(options)
+    note(f"Deploying the model of {options.job} …")
     with read.sagemaker(options) as session, job_progress("endpoint") as progress:
         job = BreedTrainer.attach(options.job, session)
         model = job.best.job if isinstance(job, TuningJob) else job

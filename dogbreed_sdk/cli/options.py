@@ -11,6 +11,7 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.cli import training_options
+from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -131,6 +132,16 @@ def sagemaker(options: argparse.Namespace) -> Session:
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
     return Path(options.root).expanduser().absolute() if options.root else default_root()
+
+
+def check_data(data: Path | str) -> None:
+    """Looks whether a data set is in a folder of this machine, before slow imports and calls.
+
+    Raises:
+        DatasetError: There is none. A URI is not looked up.
+    """
+    if isinstance(data, Path):
+        BreedDataset.from_folder(data)
 
 
 def labels(path: Path | None) -> LabelMap | None:

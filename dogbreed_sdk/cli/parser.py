@@ -433,14 +433,18 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
                 "download", "download a data set from the web", data_commands.download, _download_arguments, where=()
             ),
             Command(
-                "check", "look for problems that would spoil training", data_commands.check, _check_arguments, where=()
+                "check",
+                "look for problems that would spoil training",
+                data_commands.check,
+                _check_arguments,
+                where=("aws",),
             ),
             Command(
                 "split",
                 "split a folder of classes into train, valid and test",
                 data_commands.split,
                 _split_arguments,
-                where=(),
+                where=("aws",),
             ),
             Command(
                 "convert",

@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Plans; creates and sends nothing."""
     if training_options.warm_start(options) is not None:
         raise ConfigurationError("A plan does not look up earlier searches, which do not change the price: omit them.")
+    note("Planning …")
     session = read.aws_session(options)
     if options.earlier_jobs and not options.aws:
         session = Session.existing(read.root(options))

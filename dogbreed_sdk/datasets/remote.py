@@ -32,12 +32,12 @@ def open_folder(uri: str, session: Session) -> S3Folder:
     """Lists a folder on S3 and checks that a data set is in it; see `BreedDataset.from_s3`."""
     bucket, key = split_s3_uri(uri)
     uri = join(f"s3://{bucket}", key).rstrip("/")
+    from dogbreed_sdk.aws.buckets import check_bucket  # noqa: PLC0415 - needs botocore
+
     # Local sessions have no S3 of their own; their jobs read it with the default credentials.
     reader = Session.aws() if session.is_local else session
-    if not session.is_local:
-        from dogbreed_sdk.aws.buckets import check_bucket  # noqa: PLC0415 - needs botocore
-
-        check_bucket(reader.client, bucket, region=reader.region)
+    region = None if session.is_local else session.region
+    check_bucket(reader.client, bucket, region=region, remedy=f"Correct the URI {uri}.")
     files = list(reader.storage.files(uri))
     pictures = [file for file in files if _is_picture(file.name)]
     if not pictures:

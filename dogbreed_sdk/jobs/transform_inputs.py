@@ -65,6 +65,11 @@ def stored_input(
 
 
 def _existing(uri: str, session: Session) -> TransformInput:
+    if session.is_local and uri.startswith("s3://"):
+        raise ConfigurationError(
+            f"{uri} is on S3, and batch transform on local SageMaker takes pictures of this machine: download them and "
+            "pass their folder, or transform on AWS."
+        )
     uri = uri.rstrip("/") + "/"
     sizes = session.storage.sizes(uri)
     if not sizes:

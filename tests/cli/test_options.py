@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +168,14 @@ def test_the_key_and_the_network_of_a_session_are_options_of_all_its_commands() 
 def test_half_a_network_or_one_without_aws_is_refused(arguments: list[str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         read.session(parse(["jobs", *arguments]))
+
+
+def test_a_data_set_that_does_not_exist_fails_before_slow_imports(tmp_path: Path) -> None:
+    program = (
+        "import sys; from dogbreed_sdk.cli.program import main;"
+        f"status = main(['tune', 'nothere', '--root', {str(tmp_path / 'root')!r}]);"
+        "sys.exit('sagemaker was loaded' if 'sagemaker' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr.splitlines()[0] == "Checking the data set …"
+    assert (done.returncode, "nothere does not exist" in done.stderr) == (1, True)

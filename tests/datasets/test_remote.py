@@ -14,6 +14,7 @@ import pytest
 
 from dogbreed_sdk import AccessError, BreedDataset, BreedTrainer, ConfigurationError, DatasetError, Session
 from dogbreed_sdk.cli import main
+from dogbreed_sdk.jobs.transform_inputs import stored_input
 from tests.aws.account import BUCKET, RecordedSageMaker
 from tests.aws.server import AwsServer
 from tests.aws.test_roles import forbid
@@ -193,6 +194,10 @@ def test_a_local_session_reads_s3_with_the_default_credentials(session: Session,
     with Session.local(tmp_path / "root") as local:
         dataset = BreedDataset.from_s3("s3://dogs/data", session=local)
         assert dataset.upload(local) == "s3://dogs/data/"
+        with pytest.raises(ConfigurationError, match=r"no-such-bucket does not exist\. Correct the URI s3:"):
+            BreedDataset.from_s3("s3://no-such-bucket/data", session=local)
+        with pytest.raises(ConfigurationError, match="takes pictures of this machine"):
+            stored_input("s3://dogs/data/", None, folder=local.base_uri, session=local)
 
 
 def test_a_missing_permission_is_an_error_of_access(session: Session) -> None:
