@@ -17,6 +17,20 @@ _OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS add -
 # How the library writes remedies about data sets: a Python method, or a command in backquotes.
 _METHOD_OR_COMMAND = re.compile(r"BreedDataset\.\w+\(\)(?: or|, or on the command line with) `dogbreed ([^`]*)`")
 
+# Python's arguments that are not called like their options.
+_OTHER_OPTIONS = {
+    "endpoint_name": "--name",
+    "data_capture": "--capture",
+    "percentage": "--capture",
+    "serverless": "--serverless-memory-mb",
+    "DataCapture.uri": "--capture-uri",
+    "wait=False": "--no-wait",
+}
+# Names of arguments in messages; not within a path, a URI, a quoted value or a longer name.
+_ARGUMENT = re.compile(r"(?<![\w./'\"-])(\w+(?==…)|wait=False)(?:=…)?")
+_VALUED = re.compile(r"(?<![\w./'\"-])(\w+)=(?=['\d])")
+_UNDERSCORED = re.compile(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w/'\"=(-]|\.\w)")
+
 
 def command_line(options: argparse.Namespace | None, *words: object) -> str:
     """A command to run next: the program as it was called, the words, and the options that name the place.
@@ -47,7 +61,6 @@ def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
     message = message.replace(here, f"local SageMaker in {root}")
     message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
     message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
-    message = re.sub(r"Session\.aws\((\w+)=…\)", lambda match: f"--{match[1].replace('_', '-')}", message)
     message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
     message = re.sub(
         r"Endpoint (\S+) captures no data: call deployment\.update\([^()]*\(\)\)",
@@ -57,9 +70,26 @@ def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
         ),
         message,
     )
-    message = as_command(message)
+    message = _with_options(as_command(message), options)
     message = re.sub(r"'dogbreed (jobs|endpoints)'", lambda match: f"'{command_line(options, match[1])}'", message)
     return message + elsewhere
+
+
+def _with_options(message: str, options: argparse.Namespace) -> str:
+    """Names of Python's arguments, alone or as ``name=…``, become the current command's options."""
+    actions = getattr(options, "parser", argparse.ArgumentParser())._actions
+    known = {action.dest: action.option_strings[-1] for action in actions if action.option_strings}
+    flags = set(known.values())
+    known |= {name: flag for name, flag in _OTHER_OPTIONS.items() if flag in flags}
+    # Within a constructor: DataCapture(uri=…) is --capture-uri, Session.aws(role=…) is --role.
+    message = re.sub(
+        r"\b([A-Z]\w*(?:\.aws)?)\((\w+)=…\)",
+        lambda match: known.get(f"{match[1]}.{match[2]}") or known.get(match[2]) or match[0],
+        message,
+    )
+    message = _ARGUMENT.sub(lambda match: known.get(match[1]) or match[0], message)
+    message = _VALUED.sub(lambda match: f"{known[match[1]]} " if match[1] in known else match[0], message)
+    return _UNDERSCORED.sub(lambda match: known.get(match[0]) or match[0], message)
 
 
 def _quoted(command: str) -> str:

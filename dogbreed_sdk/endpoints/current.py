@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util.progress import ProgressCallback
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback
 from dogbreed_sdk.aws.errors import is_missing, translated
 from dogbreed_sdk.aws.requests.tags import ENDPOINT
 from dogbreed_sdk.endpoints.status import describe, wait_in_service
@@ -82,7 +82,12 @@ def read(session: Session, name: str, progress: ProgressCallback) -> Current:
         EndpointNotFoundError: The endpoint does not exist.
         EndpointError: It has failed, or its configuration was deleted.
     """
-    wait_in_service(session, name, timeout=defaults.ENDPOINT_READY_TIMEOUT_SECONDS, progress=progress)
+
+    def unless_in_service(step: JobProgress) -> None:
+        if step.status != "InService":  # it would look as if the change that follows was done
+            progress(step)
+
+    wait_in_service(session, name, timeout=defaults.ENDPOINT_READY_TIMEOUT_SECONDS, progress=unless_in_service)
     described = describe(session, name)
     config_name = described["EndpointConfigName"]
     with needed(f"endpoint configuration {config_name}", name):

@@ -234,8 +234,8 @@ def _check_serverless(settings: EndpointSettings, session: Session) -> None:
     stray = [name for name, given in excluded.items() if given]
     if stray:
         raise ConfigurationError(
-            f"A serverless endpoint has no {', no '.join(stray)}: omit {'them' if len(stray) > 1 else 'it'}, or omit "
-            "serverless to deploy on instances."
+            f"serverless=… excludes {' and '.join(f'{name}=…' for name in stray)}: omit "
+            f"{'them' if len(stray) > 1 else 'it'}, or omit serverless=… to deploy on instances."
         )
 
 

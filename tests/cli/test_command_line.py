@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.cli import training_options
-from dogbreed_sdk.cli.command_line import command_line
+from dogbreed_sdk.cli.command_line import command_line, in_terms_of_commands
 from dogbreed_sdk.cli.parser import parse
 
 _VPC = ("--subnet", "s1", "--subnet", "s2", "--security-group", "g")
@@ -74,3 +74,27 @@ def test_as_a_module_it_is_called_through_python(monkeypatch: pytest.MonkeyPatch
 def test_the_training_after_a_search_uses_the_same_instances(given: list[str]) -> None:
     again = training_options.of_instances(parse(["tune", "data", *given]))
     assert sorted(again) == sorted(given)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "Pass scheduler_role=… or set DOGBREED_SCHEDULER_ROLE.",
+            "Pass --scheduler-role or set DOGBREED_SCHEDULER_ROLE.",
+        ),
+        ("your own image with image_uri=…", "your own image with --image-uri"),
+        ("Pass region=… or set AWS_DEFAULT_REGION", "Pass --region or set AWS_DEFAULT_REGION"),
+        ("Pass Session.aws(role=…) or set X", "Pass --role or set X"),
+        ("Use framework_version='2.5' or '2.6'", "Use --framework-version '2.5' or '2.6'"),
+        ("Pass name=… of it", "Pass --name of it"),
+        ("in service: omit wait=False.", "in service: omit --no-wait."),
+        ("DataCapture(uri=…) must be", "--capture-uri must be"),
+        ("volume_size_gb must be at most 512", "--volume-size-gb must be at most 512"),
+        ("serverless=… excludes data_capture=…: omit it", "--serverless-memory-mb excludes --capture: omit it"),
+        ("s3://b/image_uri/x and 'image_uri' and my.image_uri", "s3://b/image_uri/x and 'image_uri' and my.image_uri"),
+        ("learning_rate=… and unknown_word", "learning_rate=… and unknown_word"),
+    ],
+)
+def test_messages_name_options_instead_of_arguments(message: str, shown: str) -> None:
+    assert in_terms_of_commands(message, parse(["deploy", "job", "--aws"])) == shown

@@ -81,11 +81,14 @@ SERVERLESS = Serverless()
     ("options", "message"),
     [
         ({"serverless": SERVERLESS, "serverless_memory_mb": 1024}, "either serverless=.* or serverless_memory_mb"),
-        ({"serverless": SERVERLESS, "data_capture": DataCapture()}, "serverless endpoint has no data_capture: omit it"),
-        ({"serverless": SERVERLESS, "instance_type": "ml.g5.xlarge"}, "serverless endpoint has no instance_type"),
+        (
+            {"serverless": SERVERLESS, "data_capture": DataCapture()},
+            "excludes data_capture=…: omit it, or",
+        ),
+        ({"serverless": SERVERLESS, "instance_type": "ml.g5.xlarge"}, "serverless=… excludes instance_type=…"),
         (
             {"serverless": SERVERLESS, "network_isolation": True, "asynchronous": Asynchronous()},
-            "no asynchronous, no network_isolation: omit them",
+            "asynchronous=… and network_isolation=…: omit them",
         ),
         ({"instance_type": "m5.large"}, "did you mean ml.m5.large"),
         ({"instance_type": "ml.m5.larg"}, "did you mean ml.m5.large"),

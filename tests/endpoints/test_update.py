@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session, plan_cleanup
-from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, ENDPOINT
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.endpoints.creation import deploy
@@ -224,7 +224,10 @@ def test_what_has_a_model_is_accepted_and_nothing_else(deployment: Deployment, t
         answer(deployment, target_variant="nope")
     deployment.shift({"canary": 0}, progress=no_progress)  # the other one has 50
     assert {each.name: each.share for each in deployment.variants()} == {"AllTraffic": 1.0, "canary": 0.0}
-    deployment.promote(progress=no_progress)
+    steps: list[JobProgress] = []
+    deployment.promote(progress=steps.append)
+    assert steps[0].status == "Updating"  # "InService" first would look as if it was done
+    assert steps[-1].status == "InService"
     assert answer(deployment).class_folder == PUG
     for refused in (deployment.update, deployment.canary):
         with pytest.raises(ConfigurationError, match=r"'nosuch' is not the URI of a model.*pass a training job"):
