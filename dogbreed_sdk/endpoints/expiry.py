@@ -109,8 +109,8 @@ class Expiry:
 
     def _say_not_scheduled(self, name: str, why: str) -> None:
         logger.warning(
-            "Endpoint %s expires at %s, but no schedule deletes it: %s 'dogbreed cleanup --expired' deletes what has "
-            "expired.",
+            "Endpoint %s expires at %s, but no schedule deletes it: %s 'dogbreed cleanup --expired --aws' deletes "
+            "what has expired.",
             name,
             self.text,
             sentence(why),

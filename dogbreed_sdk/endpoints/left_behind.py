@@ -117,7 +117,7 @@ def _mention() -> None:
         if not region or endpoint.is_scheduled or endpoint.process != os.getpid():
             continue
         place = f"--aws --region {region}" + (f" --profile {profile}" if profile else "")
-        expiry = f" It expires at {endpoint.expiry}, but 'dogbreed cleanup --expired' has to delete it."
+        expiry = f" It expires at {endpoint.expiry}, but 'dogbreed cleanup --expired {place}' has to delete it."
         logger.warning(
             "Endpoint %s is left behind%s.%s To delete it: dogbreed delete %s %s",
             name,

@@ -102,7 +102,7 @@ class TestOnAws:
         [warning] = caplog.messages
         assert "no schedule deletes it: no role was given" in warning
         assert "DOGBREED_SCHEDULER_ROLE" in warning
-        assert "'dogbreed cleanup --expired'" in warning
+        assert "'dogbreed cleanup --expired --aws'" in warning
         assert EXPIRES_AT in str(aws.sent("CreateEndpoint"))
 
     def test_without_permission_the_endpoint_is_deployed_and_the_permission_named(

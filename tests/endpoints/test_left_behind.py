@@ -73,7 +73,7 @@ def test_a_serverless_endpoint_costs_nothing_while_idle(account: Account, mentio
 def test_an_expiry_that_nothing_acts_on_is_mentioned(account: Account, mentioned: Any) -> None:
     deploy_dogs(account[0], ttl="2h")
     [line] = mentioned()
-    assert "Z, but 'dogbreed cleanup --expired' has to delete it." in line
+    assert "Z, but 'dogbreed cleanup --expired --aws --region us-east-1' has to delete it." in line
 
 
 def test_what_a_schedule_deletes_needs_no_mention(account: Account, mentioned: Any) -> None:
