@@ -62,7 +62,9 @@ def test_classify_shows_which_picture_without_what_opens_it() -> None:
 
 @pytest.mark.extras
 def test_weights_behind_a_url_are_refused_by_command_and_script(tmp_path: Path) -> None:
-    done = dogbreed("train", tmp_path, "--weights", SECRET, "--root", tmp_path / "root", expect=2)
+    dogs = tmp_path / "dogs"
+    (dogs / "train" / "pug").mkdir(parents=True)
+    done = dogbreed("train", dogs, "--weights", SECRET, "--root", tmp_path / "root", expect=2)
     assert f"weights is the URL {SHOWN}; download it" in done.stderr
     with pytest.raises(ConfigurationError, match="weights is the URL"):
         BreedTrainer(session=Session.local(tmp_path / "root"), weights=SECRET)

@@ -246,7 +246,7 @@ def test_the_command_replaces_the_model(
     Baseline(LABELS, ()).save(baseline)
     monitor = ["monitor", "dogs", "--baseline", str(baseline), "--root", root]
     assert main(monitor) == 1
-    assert f"dogbreed update dogs JOB --capture 100 --root {root}'" in capsys.readouterr().err
+    assert f" update dogs JOB --capture 100 --root {root}'" in capsys.readouterr().err
     assert main(["update", "dogs", uri, "--json", "--root", root, "--capture", "50"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "dogs", "endpoint": "dogs", "model_uri": uri}
     assert answer(deployment).class_folder == PUG

@@ -150,7 +150,8 @@ def test_a_feature_job_that_is_killed_resumes_by_itself(
     thread = threading.Thread(target=lambda: found.append(trainer(session, views="plain").extract_features(dataset)))
     thread.start()
     name = wait_for(lambda: [one for one in cloud.running() if "features" in one])[0]
-    cloud.interrupt(name, lambda lines: any(line.startswith("features: ") for line in lines), within=2.0)
+    # On an idle machine the whole pass takes less than two seconds.
+    cloud.interrupt(name, lambda lines: any(line.startswith("features: ") for line in lines), within=0.2)
     thread.join()
     assert sum(line.startswith("features: 144 pictures, views plain") for line in cloud.lines(name)) == 2
     stored = FeatureStore.open(uri_to_path(found[0]))
