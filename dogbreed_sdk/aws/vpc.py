@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.type_defs import VpcConfigTypeDef
 
 # API reference, VpcConfig: at most 16 subnets and 5 security groups, of at most 32 characters each.
 _MOST_SUBNETS = 16
@@ -41,6 +45,10 @@ class Vpc:
         object.__setattr__(self, "subnets", _checked("subnets", self.subnets, "subnet", _MOST_SUBNETS))
         groups = _checked("security_groups", self.security_groups, "sg", _MOST_SECURITY_GROUPS)
         object.__setattr__(self, "security_groups", groups)
+
+    def as_request(self) -> VpcConfigTypeDef:
+        """The member VpcConfig of SageMaker's requests."""
+        return {"SecurityGroupIds": list(self.security_groups), "Subnets": list(self.subnets)}
 
 
 def _checked(name: str, given: Sequence[str], prefix: str, most: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypedDict
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
@@ -146,6 +147,33 @@ def job_options(options: argparse.Namespace) -> JobOptions:
         retries=options.retries,
         network_isolation=options.network_isolation,
         encrypt_traffic=options.encrypt_traffic,
+    )
+
+
+class SearchArguments(TypedDict):
+    """The arguments that `BreedTrainer.tune` and `BreedTrainer.plan` share, beside the ranges."""
+
+    max_jobs: int | None
+    max_parallel_jobs: int
+    max_runtime: float | None
+    strategy: str
+    hyperband: Hyperband | None
+    objective: str
+    early_stopping: bool
+    completion: CompletionCriteria | None
+
+
+def search_arguments(options: argparse.Namespace) -> SearchArguments:
+    """How the options of ``tune`` and ``plan`` limit and direct a search, so that a plan is of the same search."""
+    return SearchArguments(
+        max_jobs=options.max_jobs,
+        max_parallel_jobs=options.max_parallel_jobs,
+        max_runtime=options.max_search_time,
+        strategy=options.strategy,
+        hyperband=hyperband(options),
+        objective=options.objective,
+        early_stopping=options.early_stopping,
+        completion=completion(options),
     )
 
 

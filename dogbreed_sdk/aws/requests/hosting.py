@@ -80,7 +80,7 @@ def model(
         "Tags": tag_list(tags),
     }
     if vpc is not None:
-        request["VpcConfig"] = {"Subnets": list(vpc.subnets), "SecurityGroupIds": list(vpc.security_groups)}
+        request["VpcConfig"] = vpc.as_request()
     if network_isolation:
         request["EnableNetworkIsolation"] = True
     return request

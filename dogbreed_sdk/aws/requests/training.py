@@ -244,10 +244,7 @@ def _limits(settings: JobSettings) -> StoppingConditionTypeDef:
 
 def _add_network(made: Definition, settings: JobSettings) -> None:
     if settings.vpc is not None:
-        made["VpcConfig"] = {
-            "SecurityGroupIds": list(settings.vpc.security_groups),
-            "Subnets": list(settings.vpc.subnets),
-        }
+        made["VpcConfig"] = settings.vpc.as_request()
     if settings.network_isolation:
         made["EnableNetworkIsolation"] = True
     if settings.encrypt_traffic:
