@@ -170,6 +170,7 @@ def test_half_a_network_or_one_without_aws_is_refused(arguments: list[str], says
         read.session(parse(["jobs", *arguments]))
 
 
+@pytest.mark.extras
 def test_a_data_set_that_does_not_exist_fails_before_slow_imports(tmp_path: Path) -> None:
     program = (
         "import sys; from dogbreed_sdk.cli.program import main;"
