@@ -58,7 +58,7 @@ LAYERS = (
     ("endpoints", "testing"),
     ("client", "datasets"),
     ("session",),
-    ("aws", "labels", "local", "model_server"),
+    ("aws", "labels", "local", "model_server", "pages"),
     ("_util",),
     ("_version", "container", "defaults", "errors", "predictions"),
 )

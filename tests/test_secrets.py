@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import BreedTrainer, ConfigurationError, Session, TrainingJob
+from dogbreed_sdk._util.formatting import plain
 from dogbreed_sdk._util.progress import JobProgress, no_progress
-from dogbreed_sdk.debugging.formatting import plain
 from dogbreed_sdk.errors import JobFailedError
 from tests.cli.test_terminal import model_server
 from tests.script_job import start_script

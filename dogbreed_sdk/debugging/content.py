@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from dogbreed_sdk.debugging.formatting import clipped
+from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
 from dogbreed_sdk.errors import ConfigurationError, RecordingError
 

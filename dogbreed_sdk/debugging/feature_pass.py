@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dogbreed_sdk.debugging.formatting import clipped, number, percent, plain, seconds
+from dogbreed_sdk._util.formatting import clipped, number, percent, plain, seconds
 from training_scripts.recording.profile.profile import Operator
 
 MOST_OPERATORS = 20

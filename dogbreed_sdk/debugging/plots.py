@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util import optional
-from dogbreed_sdk.debugging.formatting import whole
+from dogbreed_sdk._util.formatting import whole
 from dogbreed_sdk.errors import RecordingError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk._util.formatting import plain, whole
 from dogbreed_sdk.debugging.content import ReportContent
-from dogbreed_sdk.debugging.formatting import plain, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

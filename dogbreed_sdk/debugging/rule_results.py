@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dogbreed_sdk.debugging.formatting import clipped, plain
+from dogbreed_sdk._util.formatting import clipped, plain
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts import rules
 from training_scripts.recording.profile.profile import Profile

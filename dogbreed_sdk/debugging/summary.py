@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.debugging.formatting import clipped, joined
+from dogbreed_sdk._util.formatting import clipped, joined
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
     STATUS_WORDS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import joined, number, percent, plural, seconds, step_list
+from dogbreed_sdk._util.formatting import joined, number, percent, plural, seconds, step_list
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.evidence.learning_curves import Curve

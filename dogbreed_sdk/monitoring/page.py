@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dogbreed_sdk._version import __version__
-from dogbreed_sdk.debugging.formatting import clipped, joined, percent, points
-from dogbreed_sdk.debugging.html.document import filled_page
-from dogbreed_sdk.debugging.html.drawings import bar, histogram
-from dogbreed_sdk.debugging.html.markup import Child, Markup, element, inner, table
-from dogbreed_sdk.debugging.html.sections import empty, section, verdict_section
+from dogbreed_sdk._util.formatting import clipped, joined, percent, points
+from dogbreed_sdk.debugging.html.sections import verdict_section
 from dogbreed_sdk.debugging.verdict import Point, Verdict
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
+from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.drawings import bar, histogram
+from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
+from dogbreed_sdk.pages.sections import empty, section
 from training_scripts._util.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -83,14 +82,12 @@ def document(report: MonitorReport) -> bytes:
             _counted_section(report),
         ]
     )
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     return filled_page(
         brand="Monitor",
         title=f"{verdict.headline} · {report.endpoint_name}",
-        navigation=inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS]),
+        sections=_SECTIONS,
         body=body,
-        footer=inner([f"dogbreed-sdk {__version__}, {made}."]),
-        extra_style=_STYLE,
+        style=_STYLE,
     )
 
 

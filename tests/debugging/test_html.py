@@ -20,8 +20,8 @@ import pytest
 from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
-from dogbreed_sdk.debugging.html.series import broken_stretches, chart, line, thinned
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
+from dogbreed_sdk.pages.series import broken_stretches, chart, line, thinned
 from tests.browser import Page, installed
 from tests.debugging import made_up
 from training_scripts.recording.profile.profile import Profile

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.debugging import formatting
+from dogbreed_sdk._util import formatting
 from dogbreed_sdk.debugging.insights import Insight, insights
 from dogbreed_sdk.debugging.insights.resolve import resolve
 from tests.debugging.insights_made_up import HEALTHY, made_up_profile, made_up_run

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import clipped, number, percent
-from dogbreed_sdk.debugging.html.markup import Child, Markup, element
-from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
-from dogbreed_sdk.debugging.html.series import Chart, Charts, Mark, broken_stretches, chart, line, mark
+from dogbreed_sdk._util.formatting import clipped, number, percent
+from dogbreed_sdk.debugging.html.sections import NO_TENSORS
+from dogbreed_sdk.pages.markup import Child, Markup, element
+from dogbreed_sdk.pages.sections import empty, figure, section
+from dogbreed_sdk.pages.series import Chart, Charts, Mark, broken_stretches, chart, line, mark
 from training_scripts.recording.trial.trial import Trial
 from training_scripts.rules.evidence.learning_curves import Curve, train_position
 from training_scripts.rules.findings import RuleResult
@@ -41,17 +42,6 @@ def curves_section(
         reason = "Neither a loss nor an accuracy was recorded; they belong to the collections losses and metrics."
         return section("curves", title, empty(reason))
     return section("curves", title, element("div", found, class_="pair"), lead=" ".join(leads))
-
-
-def figure(name: str, caption: str, *, note: str = "") -> Markup:
-    """The place where the page's script draws a chart."""
-    return element(
-        "figure",
-        element("figcaption", caption, element("span", note, class_="quiet") if note else None),
-        element("noscript", element("p", "The chart needs JavaScript; tables and text do not.", class_="empty")),
-        data_chart=name,
-        class_="chart",
-    )
 
 
 def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> Chart:

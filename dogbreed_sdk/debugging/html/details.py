@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dogbreed_sdk.debugging.formatting import clipped, number, seconds
-from dogbreed_sdk.debugging.html.drawings import box_plot, histogram
-from dogbreed_sdk.debugging.html.markup import Child, Markup, element
+from dogbreed_sdk._util.formatting import clipped, number, seconds
+from dogbreed_sdk.pages.drawings import box_plot, histogram
+from dogbreed_sdk.pages.markup import Child, Markup, element
 
 _MAX_NUMBERS = 40
 _MAX_DRAWINGS = 16

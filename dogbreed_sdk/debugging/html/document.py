@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import shlex
-import time
 from functools import partial
-from importlib import resources
-from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
-from dogbreed_sdk._version import __version__
-from dogbreed_sdk.debugging.formatting import clipped
+from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.debugging.html.curves import curves_section
 from dogbreed_sdk.debugging.html.feature_pass import feature_pass_section
 from dogbreed_sdk.debugging.html.machine import timeline_section, usage_section
-from dogbreed_sdk.debugging.html.markup import Markup, element, inner
 from dogbreed_sdk.debugging.html.sections import (
     insights_section,
     not_evaluated_section,
@@ -26,10 +18,12 @@ from dogbreed_sdk.debugging.html.sections import (
     run_section,
     verdict_section,
 )
-from dogbreed_sdk.debugging.html.series import Charts
 from dogbreed_sdk.debugging.html.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.html.tensors import tensors_section
 from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
+from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.markup import Markup, element, inner
+from dogbreed_sdk.pages.series import Charts
 from training_scripts.recording.trial.trial import despite_damage
 
 if TYPE_CHECKING:
@@ -87,51 +81,11 @@ def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
     return filled_page(
         brand="Debug report",
         title=f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}",
-        navigation=_navigation(),
+        sections=_SECTIONS,
         body=body,
-        footer=_footer(report),
-        script=_asset("charts.js") + _asset("report.js"),
-        data=_embedded(charts),
+        footer=["Regenerate: ", element("code", _again(report))],
+        charts=charts,
     )
-
-
-def filled_page(
-    *,
-    brand: str,
-    title: str,
-    navigation: Markup,
-    body: Markup,
-    footer: Markup,
-    script: str = "",
-    data: str = "{}",
-    extra_style: str = "",
-) -> bytes:
-    """A page in the reports' style, encoded as UTF-8. It loads nothing, and shows pictures only from data: URLs.
-
-    Args:
-        brand: What kind of report it is.
-        title: The document's title.
-        navigation: Links to the sections.
-        body: The sections.
-        footer: The last lines.
-        script: The page's script; its hash allows it.
-        data: JSON for the script.
-        extra_style: Style sheet beside that of all reports.
-    """
-    style = _asset("report.css") + extra_style
-    filled = Template(_asset("report.html")).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'",
-        brand=brand,
-        title=element("title", title),
-        style=style,
-        navigation=navigation,
-        body=body,
-        data=data,
-        script=script,
-        footer=footer,
-    )
-    return filled.encode("utf-8")
 
 
 def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail) -> Markup:
@@ -170,29 +124,5 @@ def _about(report: ReportContent) -> Markup:
     return inner(parts)
 
 
-def _navigation() -> Markup:
-    return inner([element("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS])
-
-
-def _footer(report: ReportContent) -> Markup:
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return inner([f"dogbreed-sdk {__version__}, {made}. ", "Regenerate: ", element("code", _again(report))])
-
-
 def _again(report: ReportContent) -> str:
     return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
-
-
-def _embedded(charts: Charts) -> str:
-    """Encodes JSON so that it cannot end its script element."""
-    text = json.dumps(charts, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(content: str) -> str:
-    """The hash by which the page's content security policy allows this content."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
-
-
-def _asset(name: str) -> str:
-    return resources.files("dogbreed_sdk.debugging.html").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dogbreed_sdk._util.formatting import percent, seconds
 from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
-from dogbreed_sdk.debugging.formatting import percent, seconds
-from dogbreed_sdk.debugging.html.drawings import bar
-from dogbreed_sdk.debugging.html.markup import Child, Markup, element, table
-from dogbreed_sdk.debugging.html.sections import empty, section
 from dogbreed_sdk.debugging.html.steps import operator_table
+from dogbreed_sdk.pages.drawings import bar
+from dogbreed_sdk.pages.markup import Child, Markup, element, table
+from dogbreed_sdk.pages.sections import empty, section
 
 TITLE = "Feature pass"
 

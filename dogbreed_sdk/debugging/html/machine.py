@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import amount, clipped, date, number, percent, seconds
-from dogbreed_sdk.debugging.html.curves import figure
-from dogbreed_sdk.debugging.html.drawings import phases
-from dogbreed_sdk.debugging.html.markup import Child, Markup, element, table
-from dogbreed_sdk.debugging.html.sections import NO_PROFILE, empty, section
-from dogbreed_sdk.debugging.html.series import Charts, chart, line, mark
+from dogbreed_sdk._util.formatting import amount, clipped, date, number, percent, seconds
+from dogbreed_sdk.debugging.html.sections import NO_PROFILE
+from dogbreed_sdk.pages.drawings import phases
+from dogbreed_sdk.pages.markup import Child, Markup, element, table
+from dogbreed_sdk.pages.sections import empty, figure, section
+from dogbreed_sdk.pages.series import Charts, chart, line, mark
 from training_scripts.recording.profile.profile import (
     CPU,
     DISK,

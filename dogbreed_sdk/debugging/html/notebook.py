@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import clipped, number
-from dogbreed_sdk.debugging.html.markup import Markup, element, inner
-from dogbreed_sdk.debugging.html.series import thinned
+from dogbreed_sdk._util.formatting import clipped, number
 from dogbreed_sdk.debugging.verdict import ended_by, verdict
+from dogbreed_sdk.pages.markup import Markup, element, inner
+from dogbreed_sdk.pages.series import thinned
 from training_scripts.rules.evidence.learning_curves import Curve
 
 if TYPE_CHECKING:

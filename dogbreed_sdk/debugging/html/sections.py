@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk.debugging.formatting import clipped, date, number, plain
+from dogbreed_sdk._util.formatting import clipped, date, number, plain
 from dogbreed_sdk.debugging.html.details import details
-from dogbreed_sdk.debugging.html.markup import Child, Markup, Reason, element, table
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from dogbreed_sdk.jobs.managed_results import managed_rules
+from dogbreed_sdk.pages.markup import Child, Markup, element, table
+from dogbreed_sdk.pages.sections import empty, section
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -45,20 +46,6 @@ _COUNTED = {
     "Error": "failed themselves",
 }
 _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info": ("●", "Good to know")}
-
-
-def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
-    """A section with a heading and an introductory sentence."""
-    bare = len(content) == 1 and isinstance(content[0], Reason)
-    heading = element("h2", title, id=f"{anchor}-title")
-    said = element("p", lead, class_="lead") if lead else None
-    look = "bare" if bare else None
-    return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
-
-
-def empty(reason: str) -> Reason:
-    """The reason why a section is empty."""
-    return Reason(element("p", reason, class_="empty"))
 
 
 def verdict_section(verdict: Verdict, stopped: str) -> Markup:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import clipped, number, percent, seconds
-from dogbreed_sdk.debugging.html.curves import figure
-from dogbreed_sdk.debugging.html.drawings import bar, histogram
-from dogbreed_sdk.debugging.html.markup import Child, Markup, breakable, element, table
-from dogbreed_sdk.debugging.html.sections import NO_PROFILE, empty, section
-from dogbreed_sdk.debugging.html.series import Chart, Charts, chart, line
+from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
+from dogbreed_sdk.debugging.html.sections import NO_PROFILE
+from dogbreed_sdk.pages.drawings import bar, histogram
+from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, table
+from dogbreed_sdk.pages.sections import empty, figure, section
+from dogbreed_sdk.pages.series import Chart, Charts, chart, line
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import Operator, Profile, Spans, Statistics
 

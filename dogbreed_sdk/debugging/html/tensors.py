@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import clipped, number, percent
-from dogbreed_sdk.debugging.html.curves import figure
-from dogbreed_sdk.debugging.html.drawings import sparkline
-from dogbreed_sdk.debugging.html.markup import Markup, breakable, element, table
-from dogbreed_sdk.debugging.html.sections import NO_TENSORS, empty, section
-from dogbreed_sdk.debugging.html.series import Charts, chart, line
+from dogbreed_sdk._util.formatting import clipped, number, percent
+from dogbreed_sdk.debugging.html.sections import NO_TENSORS
+from dogbreed_sdk.pages.drawings import sparkline
+from dogbreed_sdk.pages.markup import Markup, breakable, element, table
+from dogbreed_sdk.pages.sections import empty, figure, section
+from dogbreed_sdk.pages.series import Charts, chart, line
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.evidence import selection

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import change, interval, number, percent, plural, seconds
+from dogbreed_sdk._util.formatting import change, interval, number, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence

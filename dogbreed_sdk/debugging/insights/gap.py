@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dogbreed_sdk.debugging.formatting import change, number, percent, points
+from dogbreed_sdk._util.formatting import change, number, percent, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from training_scripts.rules.evidence import statistics

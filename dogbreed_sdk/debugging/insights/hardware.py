@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dogbreed_sdk.debugging.formatting import percent, plural
+from dogbreed_sdk._util.formatting import percent, plural
 from dogbreed_sdk.debugging.insights import timing
 from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight

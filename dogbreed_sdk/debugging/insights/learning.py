@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dogbreed_sdk.debugging.formatting import change, number, percent
+from dogbreed_sdk._util.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up, first_update

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk.debugging.formatting import change, interval, number, percent, plural, seconds
+from dogbreed_sdk._util.formatting import change, interval, number, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned

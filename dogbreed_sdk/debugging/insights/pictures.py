@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import joined, number, percent, plural
+from dogbreed_sdk._util.formatting import joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk.debugging.formatting import number
+from dogbreed_sdk._util.formatting import number
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.evidence.learning_rate import (
     FIRST_UPDATE,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import percent, plural, points
+from dogbreed_sdk._util.formatting import percent, plural, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import AS_GOOD, Run

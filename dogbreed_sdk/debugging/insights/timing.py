@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.debugging.formatting import joined, percent, plural, seconds
+from dogbreed_sdk._util.formatting import joined, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact, ours
 from training_scripts.recording.profile.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans

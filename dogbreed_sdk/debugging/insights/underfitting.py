@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk.debugging.formatting import change, number, percent
+from dogbreed_sdk._util.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dogbreed_sdk.debugging.formatting import amount, number, percent, seconds
+from dogbreed_sdk._util.formatting import amount, number, percent, seconds
 from training_scripts._util.number_text import number_text
 from training_scripts.training import hyperparameters
 

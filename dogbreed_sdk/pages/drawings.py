@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogbreed_sdk.debugging.formatting import number, percent
-from dogbreed_sdk.debugging.html.markup import Markup, element
-from dogbreed_sdk.debugging.html.series import thinned
+from dogbreed_sdk._util.formatting import number, percent
+from dogbreed_sdk.pages.markup import Markup, element
+from dogbreed_sdk.pages.series import thinned
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 26
 _HISTOGRAM_WIDTH, _HISTOGRAM_HEIGHT = 240, 60

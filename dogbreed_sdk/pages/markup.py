@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable
 
-from dogbreed_sdk.debugging.formatting import whole
+from dogbreed_sdk._util.formatting import whole
 
 _VOID = frozenset({"br", "hr", "input", "meta", "link"})
 
