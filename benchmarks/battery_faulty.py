@@ -29,12 +29,43 @@ class Fault:
         make: Trains it.
         rules: One of these should find it.
         begins: The TRAIN step from which it is there; None where it builds up slowly.
+        causes: Ids of the causes of which the report should name one (`training_scripts.rules.causes.catalog`).
     """
 
     name: str
     make: Callable[[], MemoryTrial]
     rules: tuple[str, ...]
     begins: int | None = 0
+    causes: tuple[str, ...] = ()
+
+
+CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("vanishing", ("vanishing-gradients",)),
+    ("exploding: a NaN", ("nan-input",)),
+    ("exploding", ("learning-rate-too-high",)),
+    ("learning rate zero", ("learning-rate-too-low", "weights-not-updated")),
+    ("learning rate", ("learning-rate-too-high",)),
+    ("all-zero", ("bad-initialization",)),
+    ("dead", ("dead-relus",)),
+    ("saturated", ("saturated-activations",)),
+    ("overfitting", ("overfitting",)),
+    ("rising loss: uphill", ("wrong-sign",)),
+    ("rising loss: shuffled", ("shuffled-labels",)),
+    ("rising loss: rate", ("learning-rate-too-high",)),
+    ("a class starved: relabelled", ("class-imbalance", "confused-classes")),
+    ("a class starved", ("class-imbalance",)),
+    ("one layer x 100", ("bad-initialization",)),
+    ("equal weights", ("bad-initialization",)),
+    ("a convolution not in", ("layers-not-updated",)),
+    ("first step", ("learning-rate-too-high",)),
+    ("a pair by coin", ("confused-classes",)),
+)
+"""Beginning of a fault's name, and ids of the causes that the report should name; the first that fits."""
+
+
+def causes_of(name: str) -> tuple[str, ...]:
+    """Ids of the causes of a fault."""
+    return next((causes for begin, causes in CAUSES if name.startswith(begin)), ())
 
 
 Maker = Callable[[int, torch.Generator], MemoryTrial]
@@ -54,7 +85,7 @@ def faults(seed: int) -> Iterator[Fault]:
             torch.manual_seed(number)
             return make(number, torch.Generator().manual_seed(number))
 
-        yield Fault(name, made, rules, begins)
+        yield Fault(name, made, rules, begins, causes_of(name))
 
 
 def _add(name: str, rules: tuple[str, ...], begins: int | None = 0) -> Callable[[Maker], Maker]:

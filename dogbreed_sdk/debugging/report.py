@@ -78,7 +78,8 @@ class DebugReport(ReportContent):
         """The report as plain values for JSON.
 
         Returns:
-            source; status (the job's, else Running, Ended or Unknown); verdict (level, headline); rules, whose lists
+            source; status (the job's, else Running, Ended or Unknown); verdict (level, headline, and cause and
+            alternatives: the id of the cause, empty if unknown, and those of other possible causes); rules, whose lists
             of steps are shortened to the first ones and the last, `steps_in_all` being their number; managed_rules
             (name, kind, status, details of SageMaker Debugger's own); insights;
             profile; feature_pass (what computing the features cost, or None); notes (how it was recorded); problems.
@@ -90,7 +91,12 @@ class DebugReport(ReportContent):
         return {
             "source": whole(self.source),
             "status": self.status,
-            "verdict": {"level": judged.level, "headline": whole(judged.headline)},
+            "verdict": {
+                "level": judged.level,
+                "headline": whole(judged.headline),
+                "cause": judged.cause,
+                "alternatives": list(judged.alternatives),
+            },
             "rules": [rule_document(result) for result in self.rules],
             "managed_rules": [plain(rule.to_dict()) for rule in self.managed_rules],
             "insights": [plain(insight.to_dict()) for insight in self.insights()],

@@ -113,6 +113,7 @@ def _result(entry: Any) -> RuleResult | None:
         findings=tuple(_finding(each) for each in (findings if isinstance(findings, list) else ())),
         kind="profiling" if entry.get("kind") == "profiling" else "debugging",
         details=details if isinstance(details, dict) else {},
+        cause=clipped(entry.get("cause", ""), 100),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dogbreed_sdk._util.formatting import joined, number, percent, plural, seconds, step_list
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
+from training_scripts.rules.causes.find import of_rule
 from training_scripts.rules.evidence.learning_curves import Curve
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -58,12 +59,18 @@ class Verdict:
         headline: The verdict in a sentence.
         points: What is wrong, most important first; if nothing is wrong, what is worth a try.
         numbers: Name, value and remark of each important number.
+        cause: The id of the cause of what is wrong, as in the documentation's table of causes; empty if nothing is
+            wrong with training, or if the recording does not show the cause.
+        alternatives: Ids of other causes that leave the same trace; the first point's advice says what tells them
+            apart.
     """
 
     level: str
     headline: str
     points: tuple[Point, ...]
     numbers: tuple[tuple[str, str, str], ...]
+    cause: str = ""
+    alternatives: tuple[str, ...] = ()
 
 
 def verdict(report: ReportContent) -> Verdict:
@@ -78,7 +85,16 @@ def verdict(report: ReportContent) -> Verdict:
     points = points or [Point(each.title, "", each.next_step) for each in hints if each.next_step][:MAX_HINTS]
     remarks = list(_remarks(report))
     level = "hint" if remarks and level == "well" else level
-    return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)))
+    cause, alternatives = _named_cause([*serious, *hints], issues)
+    return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)), cause, alternatives)
+
+
+def _named_cause(insights: Sequence[Insight], issues: Sequence[RuleResult]) -> tuple[str, tuple[str, ...]]:
+    """The id of the cause, and those of other possible causes: the first insight's that has one, else a rule's."""
+    for insight in insights:
+        if insight.cause:
+            return insight.cause, insight.alternatives
+    return of_rule(issues), ()
 
 
 def first_steps(result: RuleResult) -> str:

@@ -81,6 +81,7 @@ def test_insights_are_plain_values_for_json() -> None:
     assert [one["topic"] for one in written] == ["cpu-use", "result"]
     assert set(written[0]) == {
         "topic", "title", "explanation", "evidence", "confidence", "next_step", "severity", "hyperparameters", "steps",
+        "cause", "alternatives",
     }  # fmt: skip
 
 

@@ -61,7 +61,13 @@ class TestWhatItHolds:
             "problems",
         }
         assert document["status"] == "Ended"
-        assert document["verdict"] == {"level": "problem", "headline": verdict(report).headline}
+        judged = verdict(report)
+        assert document["verdict"] == {
+            "level": "problem",
+            "headline": judged.headline,
+            "cause": judged.cause,
+            "alternatives": list(judged.alternatives),
+        }
         assert {"name", "status", "steps", "message", "advice", "parameters"} <= set(document["rules"][0])
         assert {"usage", "steps", "operators", "timeline", "phases", "facts", "nodes"} <= set(document["profile"])
         assert document["profile"]["usage"][0]["max"] >= document["profile"]["usage"][0]["min"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from training_scripts.recording.trial.trial import RecordingError, Trial, despite_damage
 from training_scripts.rules import registry
+from training_scripts.rules.causes.find import explained, find
 from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import (
@@ -62,7 +63,8 @@ def evaluate(
         now: Seconds since 1970, for rules that need the time since the last step (StalledTraining). Default: now.
 
     Returns:
-        One result per rule, in the order of `names`. Among results with findings, causes precede consequences.
+        One result per rule, in the order of `names`. Among results with findings, causes precede consequences. If one
+        cause explains findings, they carry its id and its advice.
 
     Raises:
         RuleError: A rule, parameter or parameter set does not exist; the message lists the valid names.
@@ -89,7 +91,8 @@ def evaluate(
         judge = made.judge_aws if parameters == "aws" and made.judge_aws is not None else made.judge
         result, answers[made.name] = _evaluated(made, judge, recorded[made.kind], values)
         results.append(result)
-    return causes_first(results, known, answers)
+    ordered = causes_first(results, known, answers)
+    return ordered if evidence is None else explained(ordered, find(evidence, ordered))
 
 
 def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:

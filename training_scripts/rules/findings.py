@@ -57,6 +57,7 @@ class RuleResult:
         findings: The evidence.
         kind: debugging or profiling.
         details: Numbers to show as a table.
+        cause: The id of the cause that explains the findings (`training_scripts.rules.causes.catalog`); empty if none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RuleResult:
     findings: tuple[Finding, ...] = ()
     kind: str = "debugging"
     details: Mapping[str, Any] = field(default_factory=dict)
+    cause: str = ""
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -74,7 +76,7 @@ class RuleResult:
         return tuple(sorted({step for finding in self.findings for step in finding.steps}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: name, status, steps, message, advice, parameters, findings, details, kind."""
+        """Plain values for JSON: name, status, steps, message, advice, parameters, findings, details, kind, cause."""
         return {
             "name": self.name,
             "status": self.status,
@@ -94,4 +96,5 @@ class RuleResult:
                 for finding in self.findings
             ],
             "details": dict(self.details),
+            "cause": self.cause,
         }

@@ -25,6 +25,8 @@ class Insight:
         severity: problem (it harms the model or wastes money), hint (worth a try) or info.
         hyperparameters: Values to set in the next run, by `train_model`'s names.
         steps: TRAIN steps at which it can be seen, ascending.
+        cause: The id of the cause that it reports, as in the documentation's table of causes; empty if it reports none.
+        alternatives: Ids of other causes that leave the same trace.
     """
 
     topic: str
@@ -36,6 +38,8 @@ class Insight:
     severity: Severity = "info"
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     steps: tuple[int, ...] = ()
+    cause: str = ""
+    alternatives: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with the names of the attributes as keys."""
@@ -49,4 +53,6 @@ class Insight:
             "severity": self.severity,
             "hyperparameters": dict(self.hyperparameters),
             "steps": list(self.steps),
+            "cause": self.cause,
+            "alternatives": list(self.alternatives),
         }

@@ -61,6 +61,7 @@ def _diverged(run: Run) -> Insight | None:
         severity="problem",
         hyperparameters=new,
         steps=(step,),
+        cause="learning-rate-too-high",
     )
 
 
@@ -99,6 +100,7 @@ def _overshot(run: Run) -> Insight | None:
         severity="problem",
         hyperparameters=new,
         steps=steps,
+        cause="learning-rate-too-high",
     )
 
 
