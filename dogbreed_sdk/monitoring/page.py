@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from dogbreed_sdk._util.formatting import clipped, joined, percent, points
 from dogbreed_sdk.debugging.html.sections import verdict_section
@@ -22,6 +19,7 @@ from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.drawings import bar, histogram
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.thumbnails import small_picture
 from training_scripts._util.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -48,8 +46,6 @@ WHY_LEFT_OUT = {
 _MAX_CLASSES = 60
 _BINS = 20
 _PICTURE_PIXELS = 240
-# Larger captured pictures are not decoded: a page should not take minutes, or all memory.
-_MAX_PIXELS = 40_000_000
 _STYLE = """
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
 .pictures figure { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; overflow: hidden; }
@@ -223,7 +219,7 @@ def _unusual_section(report: MonitorReport) -> Markup:
 
 def _figure(seen: Seen) -> Markup:
     answer = seen.answer
-    source = _thumbnail(seen.picture)
+    source = None if seen.picture is None else small_picture(seen.picture, size=_PICTURE_PIXELS)
     shown = (
         element("div", "not captured" if seen.picture is None else "cannot be shown", class_="none")
         if source is None
@@ -239,24 +235,6 @@ def _figure(seen: Seen) -> Markup:
             element("small", f"{seen.time:%Y-%m-%d %H:%M} UTC, {clipped(seen.variant, 63)}"),
         ),
     )
-
-
-def _thumbnail(picture: bytes | None) -> str | None:
-    """A picture as a data: URL of a small JPEG that is drawn anew: the page has no byte of what clients sent."""
-    if picture is None:
-        return None
-    try:
-        with Image.open(io.BytesIO(picture)) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                return None
-            image.draft("RGB", (2 * _PICTURE_PIXELS, 2 * _PICTURE_PIXELS))
-            small = image.convert("RGB")
-            small.thumbnail((_PICTURE_PIXELS, _PICTURE_PIXELS))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
-        return None
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
 
 
 def _counted_section(report: MonitorReport) -> Markup:
