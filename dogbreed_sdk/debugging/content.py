@@ -169,10 +169,13 @@ class ReportContent:
     def notes(self) -> list[str]:
         """Sentences on how the run was recorded, where its settings suggest otherwise."""
         from training_scripts.recording.trial import run_facts  # noqa: PLC0415 - needs NumPy
+        from training_scripts.rules.evidence import epochs  # noqa: PLC0415 - needs NumPy
 
         if self.trial is None:
             return []
         found: list[str] = run_facts.notes(self.trial.run)
+        if self.curves and self.evidence is not None:  # the curves were computed, and with them what they leave out
+            found += epochs.notes(self.evidence)
         if self.trial.run.get("inputs") == "features" and self.feature_pass is None:
             found.append(
                 "The features were computed earlier; the cost is unknown, because the feature pass was not recorded."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 
 from tests.training_scripts.rules.made_up import full, level, trial
+from training_scripts.recording.trial.layout import STEP_SIZE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.evidence.chance_level import chance_loss, learning
-from training_scripts.rules.evidence.epochs import epoch_losses, epochs
+from training_scripts.rules.evidence.epochs import epoch_losses, epochs, notes
+from training_scripts.rules.evidence.learning_curves import curves
 
 
 def test_an_evaluation_ends_an_epoch() -> None:
@@ -45,7 +49,9 @@ def test_without_a_hint_everything_is_one_epoch_and_nothing_is_none() -> None:
 
 
 def test_means_and_their_standard_errors() -> None:
-    found = epoch_losses(trial([1, 3, 2, 2], [0.5, 0.7, 0.4, 0.4], steps_per_epoch=2, batches=2))
+    made = trial([1, 3, 2, 2], [0.5, 0.7, 0.4, 0.4], steps_per_epoch=2, batches=2)
+    made.add_numbers(STEP_SIZE, range(4), [8.0] * 4, EVAL)
+    found = epoch_losses(made)
     assert found.train.tolist() == [2.0, 2.0]
     assert found.train_error.tolist() == [1.0, 0.0]  # standard deviation 1.41 over the root of 2
     assert found.valid == pytest.approx([0.6, 0.4])
@@ -59,6 +65,78 @@ def test_a_smaller_last_batch_counts_less() -> None:
     found = epoch_losses(trial([1.0, 1.0, 4.0], [1.0, 4.0], steps_per_epoch=3, batches=2, **run))
     assert found.train[0] == pytest.approx((4 * 1 + 4 * 1 + 2 * 4) / 10)
     assert found.valid[0] == pytest.approx((4 * 1 + 2 * 4) / 6)
+
+
+LAST_WRONG = {"train": [1.0, 1.0] * 3, "valid": [0.08, 4.045] * 3}
+"""65 pictures in batches of 64 and 1, of which the single one is wrong; its loss counts as much as any other's."""
+
+
+def last_wrong() -> MemoryTrial:
+    made = trial(LAST_WRONG["train"], LAST_WRONG["valid"], steps_per_epoch=2, batches=2)
+    for step, right in enumerate([1.0, 0.0] * 3):
+        made.add_reduction("accuracy", "mean", step, EVAL, right, collection="metrics")
+    return made
+
+
+def whole_evaluations(made: MemoryTrial, *, losses: bool) -> MemoryTrial:
+    """The same trial with what older recordings have at the end of each evaluation."""
+    labels = np.zeros(65, dtype=np.int32)
+    predictions = np.r_[labels[:-1], 1].astype(np.int32)
+    for step in (1, 3, 5):
+        full(made, "labels", {step: labels}, collection="labels", mode=EVAL)
+        full(made, "predictions", {step: predictions}, collection="predictions", mode=EVAL)
+        if losses:
+            single = np.r_[np.full(64, 0.08), 4.045].astype(np.float32)
+            full(made, "valid_losses", {step: single}, collection="valid_losses", mode=EVAL)
+    return made
+
+
+def recorded_sizes(made: MemoryTrial) -> MemoryTrial:
+    made.add_numbers(STEP_SIZE, range(6), [64.0, 1.0] * 3, EVAL, collection="scalars")
+    return made
+
+
+def labels_of_each_batch(made: MemoryTrial) -> MemoryTrial:
+    for step in range(6):
+        full(made, "labels", {step: np.zeros((64, 1)[step % 2])}, collection="labels", mode=EVAL)
+    return made
+
+
+def sizes_of_batch_and_split(made: MemoryTrial) -> MemoryTrial:
+    made.run |= {"batch_size": 64, "sizes": {"valid": 65}}
+    return made
+
+
+@pytest.mark.parametrize(
+    "sized",
+    [
+        recorded_sizes,
+        labels_of_each_batch,
+        sizes_of_batch_and_split,
+        partial(whole_evaluations, losses=True),
+        partial(whole_evaluations, losses=False),
+    ],
+)
+def test_a_last_batch_of_one_counts_as_one_however_its_size_is_known(
+    sized: Callable[[MemoryTrial], MemoryTrial],
+) -> None:
+    made = sized(last_wrong())
+    assert epoch_losses(made).valid == pytest.approx([0.141] * 3, abs=1e-3)
+    assert curves(made)["accuracy"].valid == pytest.approx([64 / 65] * 3)
+    assert notes(made) == []
+
+
+def test_a_last_batch_of_unknown_size_is_left_out_and_that_is_said() -> None:
+    made = last_wrong()
+    assert epoch_losses(made).valid == pytest.approx([0.08] * 3)
+    assert curves(made)["accuracy"].valid.tolist() == [1.0] * 3
+    assert "leave it out" in notes(made)[0]
+
+
+def test_the_size_of_a_last_batch_like_the_others_hardly_matters() -> None:
+    made = trial([1.0] * 4, [0.30, 0.31] * 2, steps_per_epoch=2, batches=2)
+    assert epoch_losses(made).valid == pytest.approx([0.305] * 2)
+    assert notes(made) == []
 
 
 def test_single_pictures_losses_give_the_validation_error() -> None:

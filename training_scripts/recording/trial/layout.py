@@ -23,6 +23,7 @@ MAX_JSON_BYTES = 64 << 20
 
 # The tensors of a run as our recorder names them; parameters and activations have smdebug's names.
 LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
+LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
 CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
 

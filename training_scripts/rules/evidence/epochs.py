@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence import selection
+from training_scripts.rules.evidence import selection, step_sizes
 from training_scripts.rules.evidence.evidence import Evidence
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+LAST_LEFT_OUT = (
+    "The sizes of the validation batches were not recorded, and the last batch of each evaluation may be smaller than"
+    " the others. Validation means leave it out; record the size of each step, or labels and predictions, to have it"
+    " counted."
+)
 LONGEST_EPOCH = 2**62
 """Steps. A larger number would not fit 64 bits, and such a run has only one epoch anyway."""
 
@@ -88,7 +93,8 @@ def epochs(trial: Trial) -> list[Epoch]:
 def epoch_losses(trial: Trial) -> EpochLosses:
     """The mean losses of every epoch with their standard errors; empty arrays if no loss was recorded.
 
-    A smaller last batch is weighted by its size if batch_size and the sizes of the splits are known.
+    Each batch is weighted by its size. If the sizes are unknown and the last batch of evaluations differs from the
+    others by enough to matter, the means leave it out, because it may be a single sample: see `notes`.
     """
     run = evidences.of(trial)
     if "epoch losses" not in run.kept:
@@ -96,6 +102,15 @@ def epoch_losses(trial: Trial) -> EpochLosses:
             run.kept["epoch losses"] = _epoch_losses(run)
     kept: EpochLosses = run.kept["epoch losses"]
     return kept
+
+
+def notes(trial: Trial) -> list[str]:
+    """Sentences on what the means of epochs leave out."""
+    run = evidences.of(trial)
+    epoch_losses(run)
+    if "last batch left out" not in run.kept:
+        return []
+    return [LAST_LEFT_OUT]
 
 
 def loss_names(trial: Trial) -> list[str]:
@@ -178,28 +193,20 @@ def _grouped(
     begins = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
     counts = np.diff(np.r_[begins, len(numbers)])
     last = begins + counts - 1
-    share = np.ones(len(values))
-    share[last] = _last_share(run, mode, counts, steps[last])
+    share = step_sizes.weights_of(run, mode, steps)
+    if share is None:
+        share = np.ones(len(values))
+        if mode == EVAL and step_sizes.last_loss_matters(values, begins, counts):
+            run.kept["last batch left out"] = True
+            share[last[counts > 1]] = 0.0
     weight = np.add.reduceat(share, begins)
     mean = np.add.reduceat(values * share, begins) / weight
-    spread = np.add.reduceat(np.square(values - np.repeat(mean, counts)), begins)
-    several = counts > 1
+    counted = np.add.reduceat((share > 0).astype(np.int64), begins)
+    spread = np.add.reduceat(share * np.square(values - np.repeat(mean, counts)), begins) / weight
+    several = counted > 1
     error = np.full(len(mean), np.nan)
-    error[several] = np.sqrt(spread[several] / (counts[several] - 1) / counts[several])
-    return numbers[begins], mean, error, counts, steps[last]
-
-
-def _last_share(run: Evidence, mode: str, counts: Integers, last: Integers) -> Floats:
-    """The size of each epoch's last batch relative to the other batches; 1 if unknown."""
-    share = np.ones(len(counts))
-    sizes: Any = run.run.get("sizes")
-    batch = run.run.get("batch_size")
-    size = sizes.get("train" if mode == TRAIN else "valid") if isinstance(sizes, dict) else None
-    if isinstance(batch, int) and isinstance(size, int) and batch > 0 and size % batch:
-        whole = min(-(-size // batch), LONGEST_EPOCH)
-        ends = (last + 1) % whole == 0 if mode == TRAIN else counts == whole
-        share[ends & (counts == whole)] = size % batch / batch
-    return share
+    error[several] = np.sqrt(spread[several] / (counted[several] - 1))
+    return numbers[begins], mean, error, counted, steps[last]
 
 
 def _of_pictures(run: Evidence, ends: Integers, error: Floats, batches: Integers) -> tuple[Floats, Integers]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence import evidence
+from training_scripts.rules.evidence import evidence, step_sizes
 from training_scripts.rules.evidence.curves import window_sums
 from training_scripts.rules.evidence.epochs import Epoch, epoch_losses, epochs, loss_series, training_loss
+from training_scripts.rules.evidence.evidence import Evidence
 
 Floats = NDArray[np.float64]
 
@@ -140,30 +141,39 @@ def _curve(name: str, train: Series, epochs: _Epochs) -> Curve:
 
 def _by_epoch(trial: Trial, valid: Series) -> _Epochs:
     """The mean value of each epoch."""
+    run = evidence.of(trial)
     rows = []
-    for epoch in epochs(trial):
-        values = valid.values[np.isin(valid.steps, epoch.eval_steps)]
-        if len(values):
-            rows.append((epoch.number, _end(epoch), *_mean(trial.run, values)))
+    groups = [(epoch, np.isin(valid.steps, epoch.eval_steps)) for epoch in epochs(run)]
+    groups = [(epoch, chosen) for epoch, chosen in groups if chosen.any()]
+    sizes = _weights(run, valid, [chosen for _, chosen in groups])
+    for epoch, chosen in groups:
+        weights = sizes[chosen]
+        mean = float(np.average(valid.values[chosen], weights=weights))
+        total = float(weights.sum()) if step_sizes.batch_sizes(run, EVAL) is not None else float("nan")
+        error = float(np.sqrt(mean * (1 - mean) / total)) if 0 <= mean <= 1 else float("nan")
+        rows.append((epoch.number, _end(epoch), mean, error))
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
     return _Epochs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
 
 
+def _weights(run: Evidence, valid: Series, groups: Sequence[NDArray[np.bool_]]) -> Floats:
+    """The weight of each value in the mean of its evaluation: the batch's size, if it is known."""
+    there = np.isin(valid.steps, run.steps(EVAL).steps)
+    if there.all() and (known := step_sizes.weights_of(run, EVAL, valid.steps)) is not None:
+        return known
+    weights = np.ones(len(valid.steps))
+    places = [np.flatnonzero(chosen) for chosen in groups]
+    if not places:
+        return weights
+    begins, counts = np.array([one[0] for one in places]), np.array([len(one) for one in places])
+    if step_sizes.last_accuracy_matters(valid.values, begins, counts):
+        run.kept["last batch left out"] = True
+        weights[[one[-1] for one in places if len(one) > 1]] = 0.0
+    return weights
+
+
 def _end(epoch: Epoch) -> float:
     return float(epoch.train_steps[-1]) if len(epoch.train_steps) else float("nan")
-
-
-def _mean(run: Mapping[str, object], values: Floats) -> tuple[float, float]:
-    """Mean and standard error over an evaluation's batches. The last is weighted by its size if sizes are known."""
-    sizes, batch = run.get("sizes"), run.get("batch_size")
-    size = sizes.get("valid") if isinstance(sizes, Mapping) else None
-    if not isinstance(size, int) or not isinstance(batch, int) or batch < 1 or len(values) != -(-size // batch):
-        return float(values.mean()), float("nan")
-    weights = np.full(len(values), float(batch))
-    weights[-1] = size - batch * (len(values) - 1)
-    mean = float(np.average(values, weights=weights))
-    error = float(np.sqrt(mean * (1 - mean) / size)) if 0 <= mean <= 1 else float("nan")
-    return mean, error
 
 
 def _series(trial: Trial, name: str, mode: str) -> Series:

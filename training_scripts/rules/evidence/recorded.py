@@ -38,28 +38,20 @@ def _shares(values: Values) -> Values:
     return np.where((values >= 0) & (values <= 1), values, math.nan)
 
 
-def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], last: tuple[int, float]) -> Values:
+def epoch_means(series: Series, groups: Sequence[NDArray[np.int64]], sizes: Values | None) -> Values:
     """The mean over each epoch's steps, float64 [epochs]; NaN if there are none, or if one of them is NaN.
 
     Args:
-        series: One number per step.
+        series: One number per step [n].
         groups: Each epoch's steps.
-        last: Steps of a whole epoch, and the weight of its last step, as `last_share` returns them.
+        sizes: Samples in each step of the series [n]; None if unknown.
     """
     means = np.full(len(groups), math.nan)
     for place, steps in enumerate(groups):
         first, end = np.searchsorted(series.steps, [steps[0], steps[-1] + 1]) if len(steps) else (0, 0)
         if end > first:
-            weights = np.ones(end - first)
-            weights[-1] = last[1] if end - first == last[0] else 1.0
-            means[place] = np.average(series.values[first:end], weights=weights)
+            means[place] = np.average(series.values[first:end], weights=None if sizes is None else sizes[first:end])
     return means
-
-
-def last_share(run: Mapping[str, Any]) -> tuple[int, float]:
-    """Steps of a whole epoch, and the size of its last batch relative to the others; 0 and 1 if unknown."""
-    size, batch = count(mapping(run, "sizes").get("train")), count(run.get("batch_size"))
-    return (math.ceil(size / batch), (size % batch or batch) / batch) if size and batch else (0, 1.0)
 
 
 def mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence import curves, statistics
+from training_scripts.rules.evidence import curves, statistics, step_sizes
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, epochs, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
@@ -21,7 +21,6 @@ from training_scripts.rules.evidence.recorded import (
     accuracy_of,
     count,
     epoch_means,
-    last_share,
     mapping,
     numbers,
     whole_numbers,
@@ -125,7 +124,7 @@ class Run:
             accuracies=accuracies,
             train=Curve(
                 means.train[order],
-                epoch_means(accuracies, train_steps, last_share(trial.run)),
+                epoch_means(accuracies, train_steps, _sizes(trial, accuracies)),
                 means.train_error[order],
             ),
             valid=Curve(
@@ -163,12 +162,25 @@ class Run:
 
     @cached_property
     def batch_size(self) -> int | None:
-        """Pictures per step."""
-        return count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
+        """Samples per training step."""
+        recorded = step_sizes.usual_batch(self.trial)
+        return recorded or count(self.trial.run.get("batch_size")) or self.settings.get("batch-size")
 
     def size(self, split: str) -> int | None:
-        """Number of pictures in a split; None if unknown."""
-        return count(mapping(self.trial.run, "sizes").get(split))
+        """Number of samples in a split: as the run says, or as its steps add up over an epoch; None if unknown."""
+        told = count(mapping(self.trial.run, "sizes").get(split))
+        mode = {"train": TRAIN, "valid": EVAL}.get(split)
+        return told if told or mode is None else self._samples(mode)
+
+    def _samples(self, mode: str) -> int | None:
+        """Samples in an epoch's steps of a mode; in most epochs, if they differ. None if unknown."""
+        sizes = step_sizes.batch_sizes(self.trial, mode)
+        if sizes is None:
+            return None
+        table = self.trial.steps(mode).steps
+        parts = self.train_steps if mode == TRAIN else self.eval_steps
+        totals = [float(sizes[np.searchsorted(table, steps)].sum()) for steps in parts if len(steps)]
+        return count(float(np.median(totals))) if totals else None
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -320,3 +332,10 @@ class Run:
             return np.asarray(tensor.value(there[-1], EVAL)) if there else None
         except RecordingError:  # recorded only as reductions
             return None
+
+
+def _sizes(trial: Evidence, series: Series) -> Values | None:
+    """Samples in the training steps of a series; None if unknown."""
+    if not np.isin(series.steps, trial.steps(TRAIN).steps).all():
+        return None
+    return step_sizes.weights_of(trial, TRAIN, series.steps)
