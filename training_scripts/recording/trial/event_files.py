@@ -190,16 +190,17 @@ def listed(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
             yield entry.path, worker, entry.stat(follow_symlinks=False)
 
 
-def indexed_steps(folder: Path) -> dict[int, str]:
-    """Step -> path of its index file; empty without an index."""
-    steps = {}
+def indexed(folder: Path) -> dict[tuple[str, int], str]:
+    """Worker and step -> path of its index file; empty without an index."""
+    found = {}
     for part in _entries(folder / layout.INDEX):
         if part.is_dir(follow_symlinks=False):
             for entry in _entries(part.path):
                 named = layout.step_and_worker(entry.name)
                 if named and entry.name.endswith(".json"):
-                    steps[named[0]] = entry.path
-    return steps
+                    step, worker = named
+                    found[worker, step] = entry.path
+    return found
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.recording.trial import event_files, events, layout, run_facts
-from training_scripts.recording.trial.event_files import EventFile, Found, Place
+from training_scripts.recording.trial import event_files, layout, merging, run_facts
+from training_scripts.recording.trial.event_files import EventFile
 from training_scripts.recording.trial.patterns import Patterns
 from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import (
+    GLOBAL,
     MODES,
+    TRAIN,
     DamagedError,
     RecordingError,
     Series,
@@ -22,27 +24,29 @@ from training_scripts.recording.trial.trial import (
     Trial,
     of_one_element,
 )
+from training_scripts.recording.trial.worker_trial import WorkerTrial
 
 MAX_PROBLEMS = 20
-
-_Series = dict[int, tuple[str, "bytes | Place"]]
+MAX_WORKERS = 4096
 
 
 class FileTrial(Trial):
     """A trial in smdebug's layout; it is read on first use.
 
-    If there are several workers, the tensors of the first one (by name) are returned, as in smdebug. Parts that cannot
-    be read are left out and listed in `problems`.
+    If several workers recorded it, numbers are their means, weighted by the sizes of their steps, and rows of samples
+    are joined; `of_worker` returns what one of them recorded. Parts that cannot be read are left out and listed in
+    `problems`.
 
     Attributes:
         folder: The trial's folder.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, worker: str | None = None) -> None:
         """Checks that there is a recording; reads nothing yet.
 
         Args:
             folder: A folder with `events/`, `index/` and `collections/`.
+            worker: Read this worker's files only; other workers may be writing theirs.
 
         Raises:
             RecordingError: The folder holds no recording.
@@ -50,7 +54,9 @@ class FileTrial(Trial):
         self.folder = Path(folder)
         self.name = self.folder.name
         _check(self.folder)
+        self._only = worker
         self._was_read = False
+        self._parts: dict[str, WorkerTrial] = {}
         self._forget()
 
     @property
@@ -75,8 +81,27 @@ class FileTrial(Trial):
         """One sentence for each part that could not be read."""
         self._need()
         damaged = [f"{self._short(file.path)}: {problem}" for file in self._files.values() for problem in file.problems]
-        found = [*self._problems, *self._lost_values, *self._damaged_values, *damaged]
+        found = [*self._problems, *self._values_left_out(), *damaged]
         return found[:MAX_PROBLEMS] + ([f"... and {len(found) - MAX_PROBLEMS} more"] if found[MAX_PROBLEMS:] else [])
+
+    def _values_left_out(self) -> list[str]:
+        return [
+            sentence if len(self._parts) == 1 else f"{layout.worker_label(part.worker)}: {sentence}"
+            for lost in ("lost_values", "damaged_values")
+            for part in self._parts.values()
+            for sentence in getattr(part, lost)
+        ]
+
+    @property
+    def workers(self) -> Sequence[str]:  # type: ignore[override]
+        """The workers that recorded tensors, in order; `worker_0` if there are no tensors."""
+        self._need()
+        return tuple(self._parts) or (layout.WORKER,)
+
+    def of_worker(self, worker: str | int) -> Trial:
+        """What one of `workers` recorded."""
+        name = self._known_worker(worker)
+        return self._parts.get(name, self)
 
     def refresh(self) -> bool:
         """Reads what was added since the last read; returns whether there was anything."""
@@ -86,14 +111,23 @@ class FileTrial(Trial):
         return self._read()
 
     def steps(self, mode: str) -> StepTable:
-        """The recorded steps of a mode; empty arrays if there are none."""
+        """The recorded steps of a mode; empty arrays if there are none. The first worker's times and global steps."""
         self._need()
-        rows = sorted((step, *rest) for step, rest in self._steps[mode].items())
-        columns = list(zip(*rows, strict=True)) or [(), (), ()]
+        tables = [part.steps(mode) for part in self._parts.values()]
+        if len(tables) == 1:
+            return tables[0]
+        joined = {
+            step: (place, time)
+            for table in reversed(tables)
+            for step, place, time in zip(
+                table.steps.tolist(), table.global_steps.tolist(), table.times.tolist(), strict=True
+            )
+        }
+        rows = sorted((step, *rest) for step, rest in joined.items())
         return StepTable(
-            np.array(columns[0], dtype=np.int64),
-            np.array(columns[1], dtype=np.int64),
-            np.array(columns[2], dtype=np.float64),
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.int64),
+            np.array([row[2] for row in rows], dtype=np.float64),
         )
 
     def _need(self) -> None:
@@ -102,13 +136,8 @@ class FileTrial(Trial):
 
     def _forget(self) -> None:
         self._files: dict[str, EventFile] = {}
-        self._full: dict[tuple[str, str], _Series] = {}
-        self._reduced: dict[tuple[str, str], dict[str, _Series]] = {}
-        self._steps: dict[str, dict[int, tuple[int, float]]] = {mode: {} for mode in MODES}
+        self._parts = {}
         self._cached: dict[tuple[str, str], Mapping[str, Series]] = {}
-        self._recorded_at: set[int] = set()
-        self._damaged_values: list[str] = []
-        self._lost_values: list[str] = []
         self._collections: dict[str, list[str]] = {}
         self._run: RunFacts = {}
         self._problems: list[str] = []
@@ -122,11 +151,17 @@ class FileTrial(Trial):
         self._problems = []
         self._run = self._read_run()
         self._check_index()
-        self._collections = self._read_collections()
+        described, workers = self._read_collections()
+        self._collections = described
+        self._check_workers(workers)
         return changed
 
     def _read_events(self) -> bool:
-        there = {path: (worker, status) for path, worker, status in event_files.listed(self.folder)}
+        there = {
+            path: (worker, status)
+            for path, worker, status in event_files.listed(self.folder)
+            if self._only in {None, worker}
+        }
         gone = self._files.keys() - there.keys()
         if gone or any(path in there and file.was_replaced(there[path][1]) for path, file in self._files.items()):
             self._forget()  # a restarted job has removed steps
@@ -135,25 +170,15 @@ class FileTrial(Trial):
             file = self._files.setdefault(path, EventFile(path, worker))
             if file.is_new(status):
                 changed = True
+                part = self._parts.setdefault(worker, WorkerTrial(self, worker))
                 for found in file.read(status):
-                    self._add(found)
+                    part.add(found)
         if changed:
-            self._cached, self._damaged_values = {}, []
+            self._parts = {worker: self._parts[worker] for worker in sorted(self._parts, key=layout.worker_order)}
+            self._cached = {}
+            for part in self._parts.values():
+                part.grew()
         return changed
-
-    def _add(self, found: Found) -> None:
-        record = found.record
-        self._recorded_at.add(record.step)
-        self._steps[record.mode][record.mode_step] = (record.step, record.time)
-        reduced = layout.split_reduction_name(record.name)
-        if reduced is None:
-            series = self._full.setdefault((record.name, record.mode), {})
-        else:
-            kind, name = reduced
-            series = self._reduced.setdefault((name, record.mode), {}).setdefault(kind, {})
-        known = series.get(record.mode_step)
-        if known is None or found.worker <= known[0]:
-            series[record.mode_step] = (found.worker, found.content)
 
     def _read_run(self) -> RunFacts:
         path = self.folder / layout.RUN_FILE
@@ -179,32 +204,76 @@ class FileTrial(Trial):
 
     def _check_index(self) -> None:
         """Compares the index with the steps that were found: nothing else reveals a lost event file."""
-        indexed = event_files.indexed_steps(self.folder)
-        lost = sorted(indexed.keys() - self._recorded_at)
+        indexed: dict[str, set[int]] = {}
+        for worker, step in event_files.indexed(self.folder):
+            if self._only in {None, worker}:
+                indexed.setdefault(worker, set()).add(step)
+        for worker in sorted({*indexed, *self._parts}, key=layout.worker_order):
+            self._check_index_of(worker, indexed.get(worker, set()), several=len({*indexed, *self._parts}) > 1)
+
+    def _check_index_of(self, worker: str, indexed: set[int], *, several: bool) -> None:
+        recorded = self._parts[worker].recorded_at if worker in self._parts else set()
+        whose = f" of {layout.worker_label(worker)}" if several else ""
+        lost = sorted(indexed - recorded)
         if lost:
-            self._problems.append(f"the event files of {_steps(lost)} are missing or damaged: their tensors are lost")
-        unindexed = sorted(self._recorded_at - indexed.keys())
-        ours_unfinished = self._run.get("recorder") == "builtin" and not self.ended  # it writes them last
+            self._problems.append(
+                f"the event files of {_steps(lost)}{whose} are missing or damaged: their tensors are lost"
+            )
+        unindexed = sorted(recorded - indexed)
+        ours_unfinished = self._run.get("recorder") in ("builtin", "loop") and not self.ended  # it writes them last
         if unindexed and not ours_unfinished and (self.ended or len(unindexed) > 1):
             self._problems.append(
-                f"the index files of {_steps(unindexed)} are missing: their tensors were read from the event files"
+                f"the index files of {_steps(unindexed)}{whose} are missing: their tensors were read from the event "
+                "files"
             )
 
-    def _read_collections(self) -> dict[str, list[str]]:
-        paths = sorted((self.folder / layout.COLLECTIONS).glob("*/*collections.json"))
+    def _read_collections(self) -> tuple[dict[str, list[str]], int]:
+        """The members of the collections, and how many workers the run had."""
+        paths = sorted((self.folder / layout.COLLECTIONS).glob(f"*/{self._only or '*'}_collections.json"))
         if not paths:
             self._problems.append("collections/ is empty: it is unknown which tensors are losses, weights, ...")
         members: dict[str, set[str]] = {}
         patterns = Patterns(self.recorded_names())
+        workers = int(self._run.get("workers") or 1)
         for path in paths:
-            described = self._json(path).get("collections")
-            for name, content in (described if isinstance(described, dict) else {}).items():
-                if isinstance(content, dict):
-                    members.setdefault(name, set()).update(_members(content, patterns))
+            content = self._json(path)
+            workers = max(workers, _workers(content))
+            described = content.get("collections")
+            for name, collection in (described if isinstance(described, dict) else {}).items():
+                if isinstance(collection, dict):
+                    members.setdefault(name, set()).update(_members(collection, patterns))
         if patterns.refused:
             refused = f"{patterns.refused} patterns are invalid, or take too long to match"
             self._problems.append(f"collections/: {refused}")
-        return {name: sorted(tensors) for name, tensors in members.items()}
+        return {name: sorted(tensors) for name, tensors in members.items()}, workers
+
+    def _check_workers(self, workers: int) -> None:
+        """Names workers whose files are missing, or end before the others'."""
+        if self._only is not None or workers < 2:
+            return
+        expected = {layout.worker_name(rank) for rank in range(min(workers, MAX_WORKERS))}
+        # A run that has only just begun may not have all of its files yet.
+        if self._parts and len(self._parts) < workers and (self.ended or len(self._files) > len(self._parts)):
+            missing = sorted(expected - self._parts.keys(), key=layout.worker_order)
+            named = ", ".join(map(layout.worker_label, missing[:5])) + (", ..." if missing[5:] else "")
+            whose = named if expected.issuperset(self._parts) else "the others"
+            self._problems.append(
+                f"{len(self._parts)} of {workers} workers have event files; those of {whose} are missing, so the "
+                "curves are without them"
+            )
+        if self.ended:
+            self._check_ends()
+
+    def _check_ends(self) -> None:
+        for mode in (TRAIN, GLOBAL):
+            ends = {worker: int(part.steps(mode).steps.max(initial=-1)) for worker, part in self._parts.items()}
+            last = max(ends.values(), default=-1)
+            for worker, end in ends.items():
+                if end < last:
+                    until = f"ends with {mode} step {end}" if end >= 0 else f"has no {mode} steps"
+                    self._problems.append(
+                        f"the recording of {layout.worker_label(worker)} {until}; that of others with step {last}"
+                    )
 
     def _short(self, path: Path | str) -> str:
         return str(Path(path).relative_to(self.folder))
@@ -212,85 +281,80 @@ class FileTrial(Trial):
     def recorded_names(self) -> set[str]:
         """Names of all recorded tensors."""
         self._need()
-        return {name for name, _ in (*self._full, *self._reduced)}
+        return set().union(*(part.recorded_names() for part in self._parts.values()))
 
     def modes(self, name: str) -> tuple[str, ...]:
         """Modes in which a tensor was recorded."""
         self._need()
-        return tuple(mode for mode in MODES if (name, mode) in self._full or (name, mode) in self._reduced)
+        found = {mode for part in self._parts.values() for mode in part.modes(name)}
+        return tuple(mode for mode in MODES if mode in found)
 
     def steps_in_full(self, name: str, mode: str) -> NDArray[np.int64]:
-        """Steps at which all elements of a tensor were recorded, int64 [n], ascending."""
+        """Steps at which any worker recorded all elements of a tensor, int64 [n], ascending."""
         self._need()
-        return np.array(sorted(self._full.get((name, mode), ())), dtype=np.int64)
+        found = [part.steps_in_full(name, mode) for part in self._parts.values()]
+        return found[0] if len(found) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
     def value(self, name: str, step: int, mode: str) -> Array:
-        """All elements of a tensor at one of `steps_in_full`."""
-        found = self._full.get((name, mode), {}).get(step)
-        if found is None:
+        """All elements of a tensor at one of `steps_in_full`: of several workers, merged as `merging.values` says."""
+        self._need()
+        holders = [part for part in self._parts.values() if part.has_in_full(name, step, mode)]
+        if not holders:
             raise RecordingError(f"{name} at {mode} step {step} is not in the recording.")
         try:
-            content = event_files.content_of(found[1])
-            return events.tensor(content, 0, len(content))
-        except (OSError, events.EventError) as error:
-            sentence = f"{name} at {mode} step {step} cannot be read and was left out: {error}"
-            self._lost_values.append(sentence)
-            del self._full[name, mode][step]  # reading again returns the rest
+            first = holders[0].value(name, step, mode)
+            if len(holders) == 1:
+                return first
+            return merging.values(
+                name,
+                first,
+                lambda: [part.value(name, step, mode) for part in holders[1:]],
+                lambda: _sizes_at(holders, step, mode),
+            )
+        except DamagedError:
             self._cached.pop((name, mode), None)
-            raise DamagedError(sentence) from error
+            raise
 
     def recorded_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        """The reductions that were recorded for a tensor, by kind."""
+        """The reductions that were recorded for a tensor, by kind; those of several workers are merged."""
         self._need()
+        holders = [part for part in self._parts.values() if mode in part.modes(name)]
+        if len(holders) == 1:
+            return holders[0].recorded_reductions(name, mode)
         if (name, mode) not in self._cached:
-            self._cached[name, mode] = self._read_reductions(name, mode)
+            self._cached[name, mode] = _merged_reductions(holders, name, mode)
         return self._cached[name, mode]
 
-    def _read_reductions(self, name: str, mode: str) -> Mapping[str, Series]:
-        kinds = self._reduced.get((name, mode), {})
-        found = {kind: self._numbers(f"{kind} of {name}", mode, series) for kind, series in kinds.items()}
-        if "variance" in found and "std" not in found:
-            with np.errstate(invalid="ignore"):
-                found["std"] = Series(found["variance"].steps, np.sqrt(found["variance"].values))
-        whole = self._full.get((name, mode), {})
-        if whole and all(isinstance(content, bytes) for _, content in whole.values()):
-            numbers = self._numbers(name, mode, whole, only_if_all=True)
-            found = (of_one_element(numbers) if len(numbers) else {}) | found
-        return found
 
-    def _numbers(self, what: str, mode: str, series: _Series, *, only_if_all: bool = False) -> Series:
-        """The one-element tensors as a series; with `only_if_all`, empty unless every tensor has one element."""
-        steps = sorted(series)
-        contents = [series[step][1] for step in steps]
-        quick = b"".join(
-            content[6:]
-            for content in contents
-            if isinstance(content, bytes) and len(content) == 10 and content[:6] == events.FLOAT32_SCALAR
-        )
-        if len(quick) == 4 * len(steps):
-            return Series(np.array(steps, dtype=np.int64), np.frombuffer(quick, dtype="<f4").astype(np.float64))
-        values = [_number(content) for content in contents]
-        kept = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
-        if only_if_all and len(kept) < len(steps):
-            kept = []
-        elif len(kept) < len(steps):
-            self._damaged_values.append(
-                f"{len(steps) - len(kept)} values of {what} ({mode}) are damaged and were left out"
-            )
-        return Series(
-            np.array([step for step, _ in kept], dtype=np.int64), np.array([value for _, value in kept], np.float64)
-        )
+def _merged_reductions(holders: Sequence[WorkerTrial], name: str, mode: str) -> Mapping[str, Series]:
+    numbers = [part.numbers(name, mode) for part in holders]
+    if holders and all(len(series) for series in numbers):
+        return of_one_element(merging.numbers(name, numbers, [_sizes(part, mode) for part in holders]))
+    found: dict[str, list[Series]] = {}
+    for part in holders:
+        for kind, series in part.recorded_reductions(name, mode).items():
+            found.setdefault(kind, []).append(series)
+    return {kind: merging.reductions(kind, series) for kind, series in found.items()}
 
 
-def _number(content: bytes | Place) -> float | None:
-    """The value of a tensor of one element; None for any other."""
-    if isinstance(content, Place):
-        return None
-    try:
-        array = events.tensor(content, 0, len(content))
-    except events.EventError:
-        return None
-    return float(array.reshape(())) if array.size == 1 and array.dtype.kind in "biuf" else None
+def _sizes(part: WorkerTrial, mode: str) -> Series | None:
+    """The sizes of a worker's steps; None if it recorded none."""
+    found = part.numbers(layout.STEP_SIZE, mode)
+    return found if len(found) else None
+
+
+def _sizes_at(parts: Sequence[WorkerTrial], step: int, mode: str) -> list[float]:
+    """The sizes of the workers' step; empty if one is unknown."""
+    if not all(part.has_in_full(layout.STEP_SIZE, step, mode) for part in parts):
+        return []
+    return [float(part.value(layout.STEP_SIZE, step, mode).sum()) for part in parts]
+
+
+def _workers(content: Mapping[str, object]) -> int:
+    """How many workers a collections file says that the run had."""
+    meta = content.get("_meta")
+    number = meta.get("num_workers") if isinstance(meta, dict) else None
+    return number if isinstance(number, int) else 1
 
 
 def _check(folder: Path) -> None:

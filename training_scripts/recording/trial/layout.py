@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,11 +27,16 @@ LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
 LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
 CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
+# Numbers that describe a step rather than its result: the learning rate of a TRAIN step (of the first parameter group;
+# of the others `learning_rate/1`, ...), and the number of samples in a TRAIN or EVAL step. smdebug has this collection.
+SCALARS = "scalars"
+LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 
 PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, CLASS_COUNTS, INPUT_IMAGE})
 """Tensors that are always recorded in full: they are small, and a reduction could not replace them."""
 
-_FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json)$", re.DOTALL)
+_FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json|crc32)$", re.DOTALL)
+_NUMBERED = re.compile(r"^worker_(\d{1,9})$")
 
 
 def event_path(step: int, worker: str = WORKER) -> str:
@@ -70,6 +76,34 @@ def step_and_worker(file_name: str) -> tuple[int, str] | None:
     return (int(found[1]), found[2]) if found else None
 
 
+def worker_name(rank: int) -> str:
+    """The name of a worker in file names.
+
+    >>> worker_name(1)
+    'worker_1'
+    """
+    return f"worker_{rank}"
+
+
+def worker_label(worker: str) -> str:
+    """A worker's name as people read it.
+
+    >>> worker_label("worker_1")
+    'worker 1'
+    """
+    return worker.replace("_", " ") if _NUMBERED.match(worker) else worker
+
+
+def worker_order(worker: str) -> tuple[int, str]:
+    """A key that sorts workers by their numbers; those without one come last.
+
+    >>> sorted(["worker_10", "worker_2"], key=worker_order)
+    ['worker_2', 'worker_10']
+    """
+    numbered = _NUMBERED.match(worker)
+    return (int(numbered[1]) if numbered else sys.maxsize, worker)
+
+
 def reduction_name(kind: str, tensor: str) -> str:
     """The name under which smdebug records a reduction of a tensor.
 
@@ -100,12 +134,15 @@ class _SaveConfig(TypedDict):
     end_step: int | None
 
 
-def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> str:
-    """The content of the collections file of a trial with one worker.
+def collections_json(
+    collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int], *, workers: int = 1
+) -> str:
+    """The content of a worker's collections file.
 
     Args:
         collections: Collection -> its tensors' names.
         intervals: Mode -> save interval in steps.
+        workers: How many workers record the trial.
     """
     saving: dict[str, _SaveConfig | None] = {
         mode: {"save_interval": interval, "save_steps": [], "start_step": 0, "end_step": None}
@@ -122,7 +159,7 @@ def collections_json(collections: Mapping[str, Sequence[str]], intervals: Mappin
         }
         for name, tensors in collections.items()
     }
-    return json_of_collections(described)
+    return json_of_collections(described, workers=workers)
 
 
 def json_of_collections(described: Mapping[str, Mapping[str, object]], *, workers: int = 1) -> str:

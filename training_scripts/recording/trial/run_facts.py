@@ -20,6 +20,7 @@ class RunFacts(TypedDict, total=False):
         started: When the run started, seconds since 1970.
         job: The training job's name.
         hyperparameters: By name, as the script received them.
+        workers: Number of processes that train together.
         sizes: Pictures by split.
         steps_per_epoch: TRAIN steps.
         eval_steps_per_epoch: EVAL steps of one evaluation.
@@ -42,6 +43,7 @@ class RunFacts(TypedDict, total=False):
     started: float
     job: str | None
     hyperparameters: Mapping[str, object]
+    workers: int | None
     sizes: Mapping[str, int]
     steps_per_epoch: int | None
     eval_steps_per_epoch: int | None
@@ -84,6 +86,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "fingerprint": ("a text", _text),
     "started": ("a number", _number),
     "hyperparameters": ("an object", lambda value: isinstance(value, dict)),
+    "workers": ("a count", _count),
     "sizes": ("an object of counts", _counts),
     "steps_per_epoch": ("a count", _count),
     "eval_steps_per_epoch": ("a count", _count),

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean
+from training_scripts.recording.trial.layout import WORKER, worker_name
 from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce, reduce_numbers
 from training_scripts.recording.trial.run_facts import RunFacts
@@ -77,6 +78,7 @@ class Trial(ABC):
         run: Facts that our recorder wrote about the run: hyperparameters, sizes of splits, steps per epoch, ...;
             empty for recordings made by other tools.
         problems: One sentence for each part that could not be read.
+        workers: Names of the workers that recorded it. Of several, numbers are averaged, see `FileTrial`.
     """
 
     name: str = ""
@@ -84,6 +86,22 @@ class Trial(ABC):
     collections: Mapping[str, Sequence[str]]
     run: RunFacts
     problems: Sequence[str] = ()
+    workers: Sequence[str] = (WORKER,)
+
+    def of_worker(self, worker: str | int) -> Trial:
+        """What one of `workers` recorded, by its name or number.
+
+        Raises:
+            RecordingError: This worker recorded nothing.
+        """
+        self._known_worker(worker)
+        return self
+
+    def _known_worker(self, worker: str | int) -> str:
+        name = worker_name(worker) if isinstance(worker, int) else worker
+        if name not in self.workers:
+            raise RecordingError(f"{self.name} has no tensors of {name!r}. Workers: {', '.join(self.workers)}.")
+        return name
 
     def tensor_names(self, *, regex: str | None = None, collection: str | None = None) -> list[str]:
         """Names of the recorded tensors, sorted.
@@ -158,7 +176,11 @@ class Trial(ABC):
 
 
 class Tensor:
-    """A recorded tensor of a trial."""
+    """A recorded tensor of a trial.
+
+    If several workers recorded it, its numbers are means over them; `worker="worker_1"`, or `worker=1`, returns what
+    one of them recorded.
+    """
 
     def __init__(self, trial: Trial, name: str) -> None:
         self.trial = trial
@@ -169,24 +191,36 @@ class Tensor:
         """Modes in which it was recorded."""
         return self.trial.modes(self.name)
 
-    def steps(self, mode: str = TRAIN) -> list[int]:
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Workers that recorded it."""
+        return tuple(worker for worker in self.trial.workers if self.trial.of_worker(worker).has(self.name))
+
+    def _of(self, worker: str | int) -> Tensor:
+        return self.trial.of_worker(worker).tensor(self.name)
+
+    def steps(self, mode: str = TRAIN, *, worker: str | int | None = None) -> list[int]:
         """Steps at which it was recorded, in full or as reductions, ascending.
 
         Raises:
-            RecordingError: The mode does not exist.
+            RecordingError: The mode does not exist, or the worker did not record it.
         """
+        if worker is not None:
+            return self._of(worker).steps(mode)
         _known(mode)
         found = set(self.trial.steps_in_full(self.name, mode).tolist())
         for series in self.trial.recorded_reductions(self.name, mode).values():
             found.update(series.steps.tolist())
         return sorted(found)
 
-    def value(self, step: int, mode: str = TRAIN) -> Array:
+    def value(self, step: int, mode: str = TRAIN, *, worker: str | int | None = None) -> Array:
         """All elements of the tensor at a step.
 
         Raises:
-            RecordingError: The tensor was not recorded at this step, or only as reductions.
+            RecordingError: The tensor was not recorded at this step, or only as reductions, or not by this worker.
         """
+        if worker is not None:
+            return self._of(worker).value(step, mode)
         steps = self.trial.steps_in_full(self.name, _known(mode))
         if step not in steps:
             kinds = ", ".join(sorted(self.trial.recorded_reductions(self.name, mode)))
@@ -194,8 +228,10 @@ class Tensor:
             raise RecordingError(f"{self.name} has no value at {mode} step {step}: it was recorded {why}.")
         return self.trial.value(self.name, step, mode)
 
-    def values(self, mode: str = TRAIN) -> list[tuple[int, Array]]:
+    def values(self, mode: str = TRAIN, *, worker: str | int | None = None) -> list[tuple[int, Array]]:
         """Step and value, for each step at which the tensor was recorded in full."""
+        if worker is not None:
+            return self._of(worker).values(mode)
         return despite_damage(
             lambda: [
                 (step, self.trial.value(self.name, step, mode))
@@ -203,9 +239,9 @@ class Tensor:
             ]
         )
 
-    def series(self, mode: str = TRAIN) -> Series:
+    def series(self, mode: str = TRAIN, *, worker: str | int | None = None) -> Series:
         """The values of a tensor of one element; the means of a larger one."""
-        return self.reduction("mean", mode)
+        return self.reduction("mean", mode, worker=worker)
 
     def reductions(self, mode: str = TRAIN) -> tuple[str, ...]:
         """The available kinds of reduction: recorded, or computable because the tensor was recorded in full."""
@@ -213,16 +249,19 @@ class Tensor:
         computable = REDUCTIONS if len(self.trial.steps_in_full(self.name, mode)) else ()
         return tuple(dict.fromkeys((*recorded, *computable)))
 
-    def reduction(self, kind: str, mode: str = TRAIN) -> Series:
+    def reduction(self, kind: str, mode: str = TRAIN, *, worker: str | int | None = None) -> Series:
         """One number per step: as recorded, or computed from the full tensor.
 
         Args:
             kind: min, max, mean, std, l2, abs_mean, zero_fraction, nonfinite_fraction, or another recorded kind.
             mode: TRAIN, EVAL, PREDICT or GLOBAL.
+            worker: A worker's name or number; default: all workers together.
 
         Raises:
-            RecordingError: The reduction was not recorded and cannot be computed.
+            RecordingError: The reduction was not recorded and cannot be computed, or not by this worker.
         """
+        if worker is not None:
+            return self._of(worker).reduction(kind, mode)
         recorded = self.trial.recorded_reductions(self.name, _known(mode)).get(kind)
         if recorded is not None and len(recorded):
             return recorded

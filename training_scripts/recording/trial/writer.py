@@ -6,6 +6,7 @@ written immediately only if steps are slow; otherwise when the run ends. Our rea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ from training_scripts.recording.trial.run_facts import RunFacts
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
 _FEW_FILES = 100
 
+
+_PARTS = (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS)
+_COLLECTIONS = "_collections.json"
 
 _Location = tuple[str, int, int]
 
@@ -46,29 +50,41 @@ class _Entry(NamedTuple):
 
 
 class TrialWriter:
-    """Writes one worker's trial; every method may raise OSError, and leaves only complete files."""
+    """Writes one worker's part of a trial; every method may raise OSError, and leaves only complete files.
 
-    def __init__(self, folder: Path, *, worker: str = layout.WORKER) -> None:
+    Several workers may write into one folder: each writes and removes its own files alone. The first one also writes
+    what there is once per trial, and removes what earlier trials with more workers have left.
+    """
+
+    def __init__(self, folder: Path, *, worker: str = layout.WORKER, workers: int = 1) -> None:
         """Writes nothing yet.
 
         Args:
             folder: The trial's folder; `events/`, `index/` and `collections/` are created in it.
             worker: The worker's name in file names.
+            workers: How many workers write the trial.
         """
         self.folder = folder
-        self._worker = worker
+        self.worker = worker
+        self._workers = workers
         self._unindexed: deque[_Entry] = deque()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it writes what there is once per trial."""
+        return self.worker == layout.WORKER
 
     def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
         """Writes `run.json` and the collections."""
-        self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
-        self.write_collections(layout.collections_json(collections, intervals))
+        if self.is_first:
+            self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
+        self.write_collections(layout.collections_json(collections, intervals, workers=self._workers))
 
     def write_collections(self, content: str) -> None:
         """Writes the collections in smdebug's form, as `layout.json_of_collections` gives it."""
         # smdebug rejects unknown keys beside _meta, but accepts any inside it.
         sealed = layout.sealed(content, depth=2)
-        self._write(f"{layout.COLLECTIONS}/{0:09}/{self._worker}_collections.json", sealed)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{self.worker}_collections.json", sealed)
 
     def write(self, steps: Sequence[Step], *, seconds: float) -> None:
         """Writes steps, in order, as one event file.
@@ -77,7 +93,7 @@ class TrialWriter:
             steps: At least one.
             seconds: How long the steps took; decides whether their index is written now.
         """
-        path = layout.event_path(steps[0].global_step, self._worker)
+        path = layout.event_path(steps[0].global_step, self.worker)
         content = bytearray()
         entries = []
         for group in scalar_frames.alike(steps):
@@ -101,7 +117,7 @@ class TrialWriter:
         made: set[str] = set()
         while self._unindexed:
             entry = self._unindexed[0]
-            path = layout.index_path(entry.global_step, self._worker)
+            path = layout.index_path(entry.global_step, self.worker)
             parent = os.path.dirname(path)  # noqa: PTH120 - a thousand of these must be quick
             if parent not in made:
                 (self.folder / parent).mkdir(parents=True, exist_ok=True)
@@ -112,17 +128,36 @@ class TrialWriter:
     def end(self) -> None:
         """Completes the index and marks the trial as ended."""
         self.write_index()
-        self._write(layout.END_FILE, b"")
+        if self.is_first:
+            self._write(layout.END_FILE, b"")
 
     def clear(self) -> None:
-        """Removes a trial from the folder."""
-        for part in (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS):
-            if (self.folder / part).is_symlink():
-                (self.folder / part).unlink()
-            elif (self.folder / part).exists():
-                shutil.rmtree(self.folder / part)
-        for name in (layout.RUN_FILE, layout.END_FILE):
-            (self.folder / name).unlink(missing_ok=True)
+        """Removes this worker's part of a trial from the folder; the first worker also removes what nobody writes."""
+        if self._workers == 1:
+            for part in _PARTS:
+                _remove(self.folder / part)
+        else:
+            for path in self._own_files():
+                path.unlink(missing_ok=True)
+        if self.is_first:
+            for name in (layout.RUN_FILE, layout.END_FILE):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _own_files(self) -> list[Path]:
+        """The files that this worker may remove."""
+        return [
+            path
+            for part in _PARTS
+            if not (self.folder / part).is_symlink()
+            for path in (self.folder / part).rglob("*")
+            if self._may_remove(_worker_of(path))
+        ]
+
+    def _may_remove(self, worker: str | None) -> bool:
+        """Whether a file of a worker is this worker's; those of no worker of this run are the first one's."""
+        if not self.is_first or worker is None:
+            return worker == self.worker
+        return worker not in {layout.worker_name(rank) for rank in range(1, self._workers)}
 
     def drop_from(self, global_step: int) -> None:
         """Removes a step and all later ones, which a restarted run repeats, and repairs the index of earlier steps.
@@ -131,22 +166,22 @@ class TrialWriter:
         """
         from training_scripts.recording.trial import event_files  # noqa: PLC0415 - for restarted jobs only
 
-        (self.folder / layout.END_FILE).unlink(missing_ok=True)
+        if self.is_first:
+            (self.folder / layout.END_FILE).unlink(missing_ok=True)
         self._unindexed.clear()
-        kept = [
-            entry
-            for path, _, _ in list(event_files.listed(self.folder))
-            for entry in self._drop_events(Path(path), global_step)
-        ]
-        entries = {entry.global_step: entry for entry in kept}
-        indexed = event_files.indexed_steps(self.folder)
+        entries: dict[tuple[str, int], _Entry] = {}
+        for path, worker, _ in list(event_files.listed(self.folder)):
+            if self._may_remove(worker):
+                entries |= {(worker, entry.global_step): entry for entry in self._drop_events(Path(path), global_step)}
         whole = set()
-        for step, path in indexed.items():
-            if step in entries and _holds(path, entries[step].content()):
-                whole.add(step)
-            else:
-                Path(path).unlink()
-        self._unindexed.extend(entry for step, entry in entries.items() if step not in whole)
+        for place, index in event_files.indexed(self.folder).items():
+            if place in entries and _holds(index, entries[place].content()):
+                whole.add(place)
+            elif self._may_remove(place[0]):
+                Path(index).unlink()
+        self._unindexed.extend(
+            entry for place, entry in entries.items() if place[0] == self.worker and place not in whole
+        )
 
     def _drop_events(self, path: Path, global_step: int) -> list[_Entry]:
         """Truncates an event file before a step; returns the index entries of the rest."""
@@ -170,7 +205,9 @@ class TrialWriter:
         if end < len(content):
             self._shorten_checksums(layout.checksums_path(path.name), end)
         if not end:
-            shutil.rmtree(path.parent)
+            path.unlink()
+            with contextlib.suppress(OSError):  # another worker's file is in it
+                path.parent.rmdir()
         elif end < len(content):
             self._write(relative, content[:end])
         return list(kept.values())
@@ -190,6 +227,21 @@ class TrialWriter:
         path = f"{self.folder}/{name}"
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - several times as quick as pathlib
         _put(path, content)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def _worker_of(path: Path) -> str | None:
+    """The worker whose file this is; None for folders and foreign files."""
+    if path.name.endswith(_COLLECTIONS):
+        return path.name.removesuffix(_COLLECTIONS)
+    named = layout.step_and_worker(path.name)
+    return named[1] if named else None
 
 
 def _put(path: str, content: bytes | bytearray) -> None:

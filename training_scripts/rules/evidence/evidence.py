@@ -29,7 +29,7 @@ class Evidence(Trial):
         self.others = others
         self.now = now
         self.kept: dict[Any, Any] = {}
-        self.name, self.ended = trial.name, trial.ended
+        self.name, self.ended, self.workers = trial.name, trial.ended, trial.workers
         self.collections, self.run, self.problems = trial.collections, trial.run, trial.problems
         self._all_names = trial.recorded_names()
         self._tables: dict[str, StepTable] = {}
@@ -48,6 +48,17 @@ class Evidence(Trial):
         if name == "trial":  # not set yet, because a copy is being made
             raise AttributeError(name)
         return getattr(self.trial, name)
+
+    def of_worker(self, worker: str | int) -> Trial:
+        """What one of `workers` recorded, cached likewise."""
+        name = self._known_worker(worker)
+        if len(self.workers) == 1:
+            return self
+        key = ("worker", name)
+        if key not in self.kept:
+            self.kept[key] = Evidence(self.trial.of_worker(name), now=self.now)
+        found: Trial = self.kept[key]
+        return found
 
     def steps(self, mode: str) -> StepTable:
         """The recorded steps of a mode; empty arrays if there are none."""
@@ -128,7 +139,9 @@ class Evidence(Trial):
 class _Remembered(Tensor):
     trial: Evidence
 
-    def reduction(self, kind: str, mode: str = "TRAIN") -> Series:
+    def reduction(self, kind: str, mode: str = "TRAIN", *, worker: str | int | None = None) -> Series:
+        if worker is not None:
+            return super().reduction(kind, mode, worker=worker)
         found = self.trial.reduction(self.name, kind, mode)
         return found if found is not None else super().reduction(kind, mode)
 

@@ -278,17 +278,6 @@ def test_steps_that_a_restarted_job_took_back_are_forgotten(tmp_path: Path) -> N
     assert trial.tensor("loss").steps() == [0, 1]
 
 
-def test_of_several_workers_the_first_counts(tmp_path: Path) -> None:
-    write(tmp_path)
-    path = event_file(tmp_path, 0)
-    other = TrialWriter(tmp_path / "other")
-    other.write([Step("TRAIN", 0, 0, 0.0, [("loss", 99.0), ("its own", 1.0)])], seconds=0.0)
-    shutil.copy(event_file(tmp_path / "other", 0), path.with_name("000000000000_worker_1.tfevents"))
-    trial = FileTrial(tmp_path)
-    assert trial.tensor("loss").value(0) == 0.0
-    assert trial.has("its own")
-
-
 def test_links_and_pipes_are_no_event_files(tmp_path: Path) -> None:
     write(tmp_path / "trial")
     folder = event_file(tmp_path / "trial", 0).parent
