@@ -151,5 +151,6 @@ def _reported_waits(profile: Profile, rule: str) -> Waits | None:
         if result.name == rule:
             found, idle = result.details.get("bottlenecks"), result.details.get("low_gpu_utilization")
             if isinstance(found, Mapping) and isinstance(idle, (int, float)) and idle > 0:
-                return Waits(min(len(found), int(idle)), int(idle), None)
+                in_all = result.details.get("bottlenecks_in_all", len(found))
+                return Waits(min(count(in_all) or len(found), int(idle)), int(idle), None)
     return None

@@ -83,7 +83,7 @@ def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
         int(number(report.get(key)) or 0) for key in ("RuleTriggered", "Violations", "Datapoints")
     )
     parameters = _parameters(report.get("RuleParameters"))
-    shown = _mapping(_bounded(details))
+    shown = {**_mapping(_bounded(details)), **_numbers_in_all(details)}
     status, message = NO_ISSUES_FOUND, f"AWS's report: no issue in {points} data points."
     findings: tuple[Finding, ...] = ()
     if rule in SUMMARIES:
@@ -240,6 +240,15 @@ def _bounded(value: object, depth: int = 0) -> object:
     if isinstance(value, list):
         return [_bounded(one, depth + 1) for one in value[:MOST_ENTRIES]]
     return short(value) if isinstance(value, str) else value
+
+
+def _numbers_in_all(details: _Report) -> dict[str, object]:
+    """The number of entries of each part of the details that `_bounded` shortens, by name: `bottlenecks_in_all`."""
+    return {
+        f"{short(name)}_in_all": len(part)
+        for name, part in details.items()
+        if isinstance(part, (Mapping, list)) and len(part) > MOST_ENTRIES
+    }
 
 
 def _mapping(value: object) -> _Report:

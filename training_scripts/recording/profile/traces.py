@@ -18,6 +18,9 @@ MOST_OPERATORS = 2000
 ENDINGS = ("_pythontimeline.json", "_model_timeline.json")
 # A file that smdebug's hook is still writing: an array that is not closed yet.
 UNFINISHED = ("_pythontimeline.json.tmp",)
+# What workers that train together exchange: each process of the trace is a tensor, each event a phase of its exchange.
+EXCHANGES = {"horovod_timeline.json": "Horovod", "smdataparallel_timeline.json": "SMDataParallel"}
+TENSORFLOW = ".trace.json.gz"
 _Event = Mapping[str, object]
 _Span = tuple[int, float, float, int]
 
@@ -61,7 +64,13 @@ def read_traces(folder: Path, reader: Reader) -> Traces:
         reader: Reads the files and collects problems.
     """
     traces = Traces()
-    for path in reader.files(folder, *ENDINGS, *UNFINISHED):
+    tensorflow = reader.files(folder, TENSORFLOW)
+    if tensorflow:
+        reader.problems.add(
+            f"TensorFlow's traces are not read ({len(tensorflow)}, the first is {tensorflow[0]}): "
+            "open them in TensorBoard."
+        )
+    for path in reader.files(folder, *ENDINGS, *UNFINISHED, *EXCHANGES):
         text = reader.text(path)
         if text is None:
             continue
@@ -73,7 +82,8 @@ def read_traces(folder: Path, reader: Reader) -> Traces:
         node = _node(path.name)
         if node not in traces.nodes:
             traces.nodes.append(node)
-        _File(traces, traces.nodes.index(node)).take(events)
+        exchange = next((system for ending, system in EXCHANGES.items() if path.name.endswith(ending)), "")
+        _File(traces, traces.nodes.index(node), exchange).take(events)
     return traces
 
 
@@ -84,11 +94,18 @@ def _node(name: str) -> str:
 
 
 class _File:
-    """Reads one trace file, with its process names and time base."""
+    """Reads one trace file, with its process names and time base.
 
-    def __init__(self, traces: Traces, node: int) -> None:
+    Args:
+        traces: What is read is added to it.
+        node: Index of the file's node.
+        exchange: The system whose exchanges between workers the file contains; empty for a file with steps.
+    """
+
+    def __init__(self, traces: Traces, node: int, exchange: str = "") -> None:
         self._traces = traces
         self._node = node
+        self._exchange = exchange
         self._names: dict[object, str] = {}
         self._base = 0.0
         self._open: dict[int | str, list[tuple[float, str]]] = defaultdict(list)
@@ -133,11 +150,11 @@ class _File:
     def _keep(self, event: _Event, arguments: _Event, name: str, begin: float, seconds: float) -> None:
         phase = self._names.get(event.get("pid"), name)
         traces = self._traces
+        if self._exchange:
+            self._count(f"{self._exchange} {name}", seconds, gpu=False)
+            return
         if phase == "cpu_functions" or phase.startswith("gpu_functions"):
-            if name in traces.operators or len(traces.operators) < MOST_OPERATORS:
-                operator = traces.operators.setdefault(name, [0.0, 0.0, 0.0])
-                operator[0] += phase == "cpu_functions"
-                operator[1 if phase == "cpu_functions" else 2] += seconds
+            self._count(name, seconds, gpu=phase != "cpu_functions")
             return
         if phase == "DataLoaderIterInitialize":
             for ours, theirs in (("workers", "num_workers"), ("pin_memory", "pin_memory")):
@@ -147,3 +164,11 @@ class _File:
             step = number(arguments.get("step_num"))
             known = step is not None and 0 <= step < 1 << 53
             traces.phases[phase].append((int(step) if known and step is not None else -1, begin, seconds, self._node))
+
+    def _count(self, name: str, seconds: float, *, gpu: bool) -> None:
+        """Adds a call to an operator's; its call is counted where it was made, on the CPU."""
+        operators = self._traces.operators
+        if name in operators or len(operators) < MOST_OPERATORS:
+            operator = operators.setdefault(name, [0.0, 0.0, 0.0])
+            operator[0] += not gpu
+            operator[2 if gpu else 1] += seconds

@@ -94,8 +94,7 @@ class Profiler(Callback):
         found = {
             "batch_size": _count(settings.get("batch_size", settings.get("batch-size"))),
             "epochs": epochs,
-            # 0 means one per core; stored features are loaded without workers.
-            "workers": None if inputs == "features" else _count(settings.get("workers")) or available_cores(),
+            "workers": _workers(settings.get("workers"), inputs),
             "steps_per_epoch": facts.get("steps_per_epoch"),
             "inputs": inputs,
         }
@@ -242,6 +241,14 @@ class Profiler(Callback):
             }
             self._writer.facts = {**self._writer.facts, **extra}
         return found
+
+
+def _workers(setting: object, inputs: object) -> int | None:
+    """The number of processes that load pictures; None where nothing loads any, or the loop is not ours."""
+    if inputs == "features":
+        return None
+    # 0 means one per core in our scripts.
+    return _count(setting) or (available_cores() if inputs == "pictures" else None)
 
 
 def _count(value: object) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dogbreed_sdk.debugging.insights.machine import use_of
 from training_scripts import rules
 from training_scripts.recording.profile import files
 from training_scripts.recording.profile import system as profile_system
@@ -288,3 +289,56 @@ def _trace(folder: Path, name: str, steps: list[tuple[int, int]], *more: dict[st
         events.append({**event, "args": {"step_num": str(number)}})
     path.write_text("[\n" + ",\n".join(json.dumps(event) for event in events) + "\n]")
     return path
+
+
+def test_exchanges_between_workers_are_operators(tmp_path: Path) -> None:
+    trace = [
+        {"name": "process_name", "ph": "M", "pid": 1, "args": {"name": "DistributedOptimizer.conv1"}},
+        {"name": "NEGOTIATE_ALLREDUCE", "ph": "B", "pid": 1, "ts": 100},
+        {"ph": "E", "pid": 1, "ts": 350},
+        {"name": "ALLREDUCE", "ph": "B", "pid": 1, "ts": 400},
+        {"ph": "E", "pid": 1, "ts": 1_400},
+        {"name": "ALLREDUCE", "ph": "X", "pid": 1, "ts": 2_000, "dur": 500},
+    ]
+    folder = tmp_path / "framework" / "pevents" / "2026113009"
+    folder.mkdir(parents=True)
+    (folder / "1733636921000000_27-algo-1_horovod_timeline.json").write_text(json.dumps(trace))
+    read = read_profile(tmp_path)
+    assert [(one.name, one.calls, round(one.cpu_seconds, 6)) for one in read.operators] == [
+        ("Horovod ALLREDUCE", 2, 0.0015),
+        ("Horovod NEGOTIATE_ALLREDUCE", 1, 0.00025),
+    ]
+    assert read.problems == ()
+    assert read.phases == {}
+
+
+def test_tensorflows_traces_are_named_and_not_silently_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "framework" / "tensorflow" / "detailed_profiling" / "2026113009" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "algo-1.trace.json.gz").write_bytes(b"\x1f\x8b")
+    [problem] = read_profile(tmp_path).problems
+    assert problem.startswith("TensorFlow's traces are not read (1, the first is ")
+    assert problem.endswith("open them in TensorBoard.")
+
+
+def test_bottlenecks_beyond_the_shown_ones_count(tmp_path: Path) -> None:
+    details = {
+        "low_gpu_utilization": 3000,
+        "bottlenecks": {str(number): {"GPUs": 1, "CPUs": 2} for number in range(2245)},
+    }
+    report = {"RuleTriggered": 1, "Violations": 2245, "Datapoints": 4000, "RuleParameters": "", "Details": details}
+    (tmp_path / "CPUBottleneck.json").write_text(json.dumps(report))
+    usage = {"Details": {"CPU": {"algo-1": _statistics(60)}, "GPU": {"algo-1": _statistics(20)}}}
+    (tmp_path / "OverallSystemUsage.json").write_text(json.dumps(usage))
+    profile = read_profile(tmp_path)
+    [result] = [one for one in profile.results if one.name == "CPUBottleneck"]
+    assert len(result.details["bottlenecks"]) == 1000
+    assert result.details["bottlenecks_in_all"] == 2245
+    used = use_of(profile)
+    assert used is not None
+    assert used.cpu_waits is not None
+    assert (used.cpu_waits.both, used.cpu_waits.idle) == (2245, 3000)
+
+
+def _statistics(value: float) -> dict[str, float]:
+    return dict.fromkeys(("max", "p99", "p95", "p50", "min"), value)
