@@ -15,8 +15,9 @@ from dogbreed_sdk.debugging.verdict import Point, Verdict
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
+from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.document import filled_page
-from dogbreed_sdk.pages.drawings import bar, histogram
+from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import small_picture

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from dogbreed_sdk._util.formatting import whole
 
-_VOID = frozenset({"br", "hr", "input", "meta", "link"})
+_VOID = frozenset({"br", "hr", "img", "input", "meta", "link"})
 
 # A child: an element, a text, a number, nothing, or several of these.
 Child = object

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dogbreed_sdk._util.formatting import percent, seconds
 from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
 from dogbreed_sdk.debugging.html.steps import operator_table
-from dogbreed_sdk.pages.drawings import bar
+from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import empty, section
 

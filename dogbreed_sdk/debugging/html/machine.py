@@ -9,7 +9,7 @@ import numpy as np
 
 from dogbreed_sdk._util.formatting import amount, clipped, date, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
-from dogbreed_sdk.pages.drawings import phases
+from dogbreed_sdk.pages.bars import phases
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Charts, chart, line, mark

@@ -9,7 +9,8 @@ import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
-from dogbreed_sdk.pages.drawings import bar, histogram
+from dogbreed_sdk.pages.bars import bar
+from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, table
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Chart, Charts, chart, line
