@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ class Finding:
         mode: The mode in which the steps are counted.
         steps: The steps at which it was seen, ascending. It began at the first one.
         numbers: The values behind the finding, by name.
+        workers: Of a distributed run, the workers in which it was seen first, such as "worker 1"; empty if they do not
+            differ.
     """
 
     message: str
@@ -42,6 +44,7 @@ class Finding:
     mode: str = ""
     steps: tuple[int, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,22 @@ class RuleResult:
                     "mode": finding.mode,
                     "steps": list(finding.steps),
                     "numbers": dict(finding.numbers),
+                    "workers": list(finding.workers),
                 }
                 for finding in self.findings
             ],
             "details": dict(self.details),
             "cause": self.cause,
         }
+
+
+def in_workers(workers: Sequence[str]) -> str:
+    """A finding's workers as the end of a clause; empty for none.
+
+    >>> in_workers(("worker 1", "worker 3"))
+    ' in worker 1 and worker 3'
+    """
+    if not workers:
+        return ""
+    *others, last = workers if len(workers) <= 4 else (*workers[:3], f"{len(workers) - 3} more")
+    return f" in {', '.join(others)} and {last}" if others else f" in {last}"

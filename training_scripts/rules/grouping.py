@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from training_scripts.recording.trial.trial import TRAIN
-from training_scripts.rules.findings import Finding
+from training_scripts.rules.findings import Finding, in_workers
 
 
 def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
@@ -28,9 +28,18 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     names = ", ".join(tensors[:3])
     if len(tensors) > 3:
         names += f" and {len(tensors) - 3} more"
-    message = sentence.format(count=len(tensors), begin=steps[0] if steps else "?", names=names)
-    first = Finding(message, mode=mode, steps=tuple(steps), numbers={"tensors": len(tensors)})
-    return [first, *findings]
+    workers = first_workers([finding for finding in findings if finding.mode == mode])
+    begin = f"{steps[0]}{in_workers(workers)}" if steps else "?"
+    message = sentence.format(count=len(tensors), begin=begin, names=names)
+    numbers = {"tensors": len(tensors)}
+    return [Finding(message, mode=mode, steps=tuple(steps), numbers=numbers, workers=workers), *findings]
+
+
+def first_workers(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """The workers of the findings that began first; empty if one of these concerns all workers."""
+    began = min((finding.steps[0] for finding in findings if finding.steps), default=None)
+    named = [finding.workers for finding in findings if finding.steps[:1] == (began,)]
+    return tuple(dict.fromkeys(worker for workers in named for worker in workers)) if all(named) else ()
 
 
 def long_list(steps: Iterable[int], most: int = 50) -> tuple[int, ...]:

@@ -9,13 +9,13 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, PERCENTAGE
 from training_scripts.rules.declaration import Answer, Parameters, Rule
-from training_scripts.rules.evidence import curves, learning_rate, selection
+from training_scripts.rules.evidence import curves, learning_rate, selection, workers
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.epochs import loss_names, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
-from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.grouping import long_list, together
+from training_scripts.rules.findings import Finding, NotEvaluated, in_workers
+from training_scripts.rules.grouping import first_workers, long_list, together
 
 CHOOSE = {"collection_names": None, "tensor_regex": None}
 
@@ -66,18 +66,26 @@ def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         for mode in run.modes(name):
             steps = _bad_steps(run, name, mode, only_nan=parameters["only_nan"])
             if len(steps):
-                findings.append(_exploded(name, mode, steps))
+                where = _origin(run, name, mode, int(steps[0]), only_nan=parameters["only_nan"])
+                findings.append(_exploded(name, mode, steps, where))
     findings.sort(key=lambda finding: finding.steps[0])
     return together(findings, EXPLODED)
 
 
-def _exploded(name: str, mode: str, steps: NDArray[np.int64]) -> Finding:
+def _origin(run: Evidence, name: str, mode: str, step: int, *, only_nan: bool) -> tuple[str, ...]:
+    """The workers whose own part of a tensor is not finite at a step: their next gradients make all weights NaN."""
+    return workers.concerned(run, name, lambda part: step in _bad_steps(part, name, mode, only_nan=only_nan))
+
+
+def _exploded(name: str, mode: str, steps: NDArray[np.int64], where: tuple[str, ...]) -> Finding:
+    first = f", first{in_workers(where)}" if where else ""
     return Finding(
-        f"{name} ({mode}) contains NaN or infinity from step {int(steps[0])} on ({len(steps)} recorded steps).",
+        f"{name} ({mode}) contains NaN or infinity from step {int(steps[0])} on{first} ({len(steps)} recorded steps).",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
         numbers={"steps": len(steps)},
+        workers=where,
     )
 
 
@@ -98,6 +106,7 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
     """Advice if the losses before the explosion were normal; empty if they grew, or if too few are known."""
     loss = training_loss(run)
     begin = min(finding.steps[0] for finding in findings)
+    where = in_workers(first_workers(findings))
     if loss is None or findings[0].mode != TRAIN:
         return ""
     before = loss.values[loss.steps < begin]
@@ -106,8 +115,8 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
     if before[-3:].max() > 2 * float(np.median(before[-4 * USUAL :])):
         return ""
     return (
-        f"It appeared suddenly, with no growth of the loss before: check the batch of step {begin} for inputs that are "
-        "NaN, infinite or far too large. If the batch is fine, divide lr by 10 or clip gradients."
+        f"It appeared suddenly, with no growth of the loss before: check the batch of step {begin}{where} for inputs "
+        "that are NaN, infinite or far too large. If the batch is fine, divide lr by 10 or clip gradients."
     )
 
 
