@@ -25,7 +25,7 @@ class Callback:
             network: The network that is trained.
             facts: hyperparameters, sizes (pictures of each split), steps_per_epoch, classes, class_counts (of the
                 train split), epoch (epochs already done), fingerprint (of the run), valid_names (pictures of the valid
-                split), inputs (features or pictures), backbone.
+                split), inputs (features or pictures), backbone, optimizer.
         """
 
     def pass_begins(self, batches: int, facts: Mapping[str, object]) -> None:

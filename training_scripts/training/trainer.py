@@ -391,6 +391,7 @@ class Trainer:
             "steps_per_epoch": self._steps,
             "epoch": self._state.epoch,
             "fingerprint": self._checkpoint.run.fingerprint,
+            "optimizer": self._optimizer,
             **self._facts,
         }
 

@@ -44,16 +44,17 @@ def train(
         facts: More of what the callback is told as the run begins.
     """
     valid = judged or blobs(99, rows=ROWS * 2)
+    optimizer = light(torch.optim.SGD)(network.parameters(), lr=0.0625)
     told = {
-        "hyperparameters": {"epochs": str(epochs), "batch-size": str(ROWS), "lr": "0.05"},
+        "hyperparameters": {"epochs": str(epochs), "batch-size": str(ROWS), "lr": "0.0625"},
         "steps_per_epoch": STEPS,
         "sizes": {"train": ROWS * STEPS, "valid": len(valid[1])},
         "class_counts": torch.bincount(blobs()[1]).tolist(),
         "classes": ["a", "b", "c"],
         "epoch": first,
         "fingerprint": "f",
+        "optimizer": optimizer,
     }
-    optimizer = light(torch.optim.SGD)(network.parameters(), lr=0.05)
     losses: list[float] = []
     callback.run_begins(network, told | facts)
     for epoch in range(first, epochs if last is None else last):

@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.resume import continue_trial
 from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import StepBuffer
 from training_scripts.recording.recorder.thinning import ThinnedLosses
 from training_scripts.recording.trial import run_facts
-from training_scripts.recording.trial.layout import CLASS_COUNTS, INPUT_IMAGE, LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.trial.layout import (
+    CLASS_COUNTS,
+    INPUT_IMAGE,
+    LABELS,
+    PREDICTIONS,
+    VALID_LOSSES,
+)
 from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
@@ -42,7 +49,7 @@ class Recorder(Callback):
     It works with any module and any training loop: call its hooks in the order that `Callback` describes::
 
         recorder = Recorder(None, memory=MemoryTrial())   # or a folder, or both
-        recorder.run_begins(network, {"steps_per_epoch": 10})
+        recorder.run_begins(network, {"steps_per_epoch": 10, "optimizer": optimizer})
         for inputs, labels in batches:
             recorder.batch_ready("TRAIN", inputs, labels)
             logits = network(inputs)
@@ -51,6 +58,7 @@ class Recorder(Callback):
             recorder.backward_done("TRAIN")
             optimizer.step()
             recorder.step_ends("TRAIN", loss.detach(), (logits.argmax(1) == labels).sum(), len(labels))
+            scheduler.step()
         recorder.epoch_ends(1, {})                        # the trial now has all steps so far
         recorder.run_ends()
 
@@ -96,6 +104,7 @@ class Recorder(Callback):
         self._every = 1
         self._eval_losses = ThinnedLosses()
         self._epochs = self._epoch = 0
+        self._rates: LearningRates | None = None
         self._class_counts: Array | None = None
         self._labels: Tensor | None = None
 
@@ -107,6 +116,7 @@ class Recorder(Callback):
         intervals = {TRAIN: self._saving.interval, EVAL: 1}
         self._buffer = StepBuffer(self.folder, self.memory, run, intervals, report=self._report)
         self._buffer.remark(self._saving.note())
+        self._rates = LearningRates(facts["optimizer"], self._buffer) if facts.get("optimizer") else None
         self._epoch = int(facts.get("epoch", 0) or 0)
         self._steps = continue_trial(self._buffer, run, facts, every=self._every)
         if facts.get("class_counts") and not self._steps[TRAIN]:
@@ -155,10 +165,12 @@ class Recorder(Callback):
         assert self._buffer is not None
         step = self._steps[mode]
         self._steps[mode] = step + 1
-        if self._snapshot is not None and mode == TRAIN:
-            self._buffer.keep(mode, step, loss, correct, size, snapshot=self._finished(self._snapshot))
-            self._snapshot = None
-        elif mode == TRAIN and step % self._every:
+        if mode == TRAIN and (self._snapshot is not None or not step % self._every):
+            rates = self._rates.now() if self._rates is not None else {}
+            snapshot, self._snapshot = self._snapshot, None
+            finished = None if snapshot is None else self._finished(snapshot)
+            self._buffer.keep(mode, step, loss, correct, size, others=rates, snapshot=finished)
+        elif mode == TRAIN:
             self._buffer.skip()
         elif mode == EVAL and not self._eval_losses.is_all:
             self._keep_some(step, loss, correct, size)
@@ -228,6 +240,7 @@ class Recorder(Callback):
 
     def run_ends(self) -> None:
         """Writes the rest and marks the trial as ended."""
+        self._rates = None
         if self._layers is not None:
             self._layers.ignore_activations()
         if self._buffer is not None:
@@ -251,6 +264,8 @@ def _run_json(facts: Mapping[str, Any]) -> RunFacts:
     return {
         "format": 1,
         "recorder": "builtin",
+        "framework": "torch",
+        "task": run_facts.CLASSIFICATION,
         "fingerprint": facts.get("fingerprint", ""),
         "started": time.time(),
         "job": os.environ.get("TRAINING_JOB_NAME"),

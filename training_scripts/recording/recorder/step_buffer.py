@@ -6,13 +6,22 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from training_scripts.recording.recorder.snapshots import Snapshot, as_array
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 from training_scripts.recording.trial.background_writer import BackgroundWriter
-from training_scripts.recording.trial.layout import ACCURACY, LOSS, PER_RUN, reduction_name
+from training_scripts.recording.trial.layout import (
+    ACCURACY,
+    LEARNING_RATE,
+    LOSS,
+    PER_RUN,
+    SCALARS,
+    STEP_SIZE,
+    reduction_name,
+)
 from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import MemoryTrial
@@ -25,6 +34,24 @@ _WAIT_SECONDS, _WAIT_SHARE, _WAIT_ONCE = 0.05, 0.01, 1.0
 _FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 64 << 20
 # Above this backlog, full tensors are left out: the disk is slower than training.
 _BACKLOG_BYTES = 512 << 20
+_NO_NUMBERS: Mapping[str, Number] = {}
+
+
+# For the numbers of one name: which of the buffered steps have it, and its values.
+_Column: TypeAlias = "tuple[Sequence[int], Sequence[float]]"
+
+
+class _Kept(NamedTuple):
+    """A buffered step; its loss and its other numbers may still be on a GPU."""
+
+    mode: str
+    mode_step: int
+    global_step: int
+    time: float
+    loss: Number
+    correct: Number | None
+    size: int
+    others: Mapping[str, Number]
 
 
 class StepBuffer:
@@ -44,19 +71,24 @@ class StepBuffer:
         run: RunFacts,
         intervals: Mapping[str, int],
         *,
+        loss_name: str = LOSS,
         report: Callable[[str], object],
     ) -> None:
         """Writes nothing yet."""
         self.writer = TrialWriter(folder) if folder is not None else None
         self.memory = memory
-        self.collections: dict[str, list[str]] = {"losses": [LOSS], "metrics": [ACCURACY]}
+        self.collections: dict[str, list[str]] = {
+            "losses": [loss_name],
+            "metrics": [ACCURACY],
+            SCALARS: [LEARNING_RATE, STEP_SIZE],
+        }
         self.global_step = 0
+        self._loss_name = loss_name
         self._run = run
         self._intervals = intervals
         self._report = report
         self._background = BackgroundWriter(self.stop)
-        # Mode, step, global step, time, loss, number of correct predictions (both may still be on a GPU), size.
-        self._kept: list[tuple[str, int, int, float, Number, Number, int]] = []
+        self._kept: list[_Kept] = []
         self._snapshots: dict[int, Snapshot] = {}
         self._flushed = time.time()
         self._pending_bytes = 0
@@ -65,12 +97,31 @@ class StepBuffer:
         self._given_bytes = self._written_bytes = 0
 
     def keep(
-        self, mode: str, step: int, loss: Number, correct: Number, size: int, *, snapshot: Snapshot | None = None
+        self,
+        mode: str,
+        step: int,
+        loss: Number,
+        correct: Number | None,
+        size: int,
+        *,
+        others: Mapping[str, Number] = _NO_NUMBERS,
+        snapshot: Snapshot | None = None,
     ) -> None:
-        """Buffers a step; loss and correct are numbers or tensors of one element."""
+        """Buffers a step.
+
+        Args:
+            mode: TRAIN or EVAL.
+            step: Counted within the mode.
+            loss: Mean over the samples.
+            correct: Number of correct predictions; None where there are no classes.
+            size: Number of samples.
+            others: Further numbers by name, such as learning rates, each of a collection named to `declare`.
+            snapshot: The step's tensors and reductions.
+        """
         # Plain numbers, because small tensors kept from every step fragment the heap: memory for later batches would
         # then come from new pages, which cost page faults.
-        loss, correct = number_if_ready(loss), number_if_ready(correct)
+        loss = number_if_ready(loss)
+        correct = None if correct is None else number_if_ready(correct)
         now = time.time()
         # Flush before this step is added: `add_to_last` may still change the last buffered step.
         if not 0 <= now - self._flushed < _FLUSH_SECONDS or self._pending_bytes > _FLUSH_BYTES:
@@ -78,8 +129,15 @@ class StepBuffer:
         if snapshot is not None:
             self._snapshots[self.global_step] = snapshot
             self._pending_bytes += snapshot.nbytes()
-        self._kept.append((mode, step, self.global_step, now, loss, correct, size))
+        self._kept.append(_Kept(mode, step, self.global_step, now, loss, correct, size, others))
         self.global_step += 1
+
+    def declare(self, collection: str, name: str) -> None:
+        """Adds a tensor's name to a collection; the next flush writes it."""
+        members = self.collections.setdefault(collection, [])
+        if name not in members:
+            members.append(name)
+            self._noted = True
 
     def learn(self, facts: RunFacts) -> None:
         """Updates the facts of `run.json`; the next `describe` writes them."""
@@ -94,7 +152,7 @@ class StepBuffer:
     def add_to_last(self, snapshot: Snapshot) -> None:
         """Adds a snapshot to the last step that was buffered."""
         if self._kept:
-            self._snapshots[self._kept[-1][2]] = snapshot
+            self._snapshots[self._kept[-1].global_step] = snapshot
             self._pending_bytes += snapshot.nbytes()
 
     def describe(self) -> None:
@@ -133,18 +191,18 @@ class StepBuffer:
         seconds, self._flushed = max(0.0, now - self._flushed), now
         if not kept:
             return
-        modes, numbers, places, times, kept_losses, kept_correct, sizes = zip(*kept, strict=True)
-        losses, correct = _numbers(kept_losses), _numbers(kept_correct)
-        accuracies = [right / size for right, size in zip(correct, sizes, strict=True)]
-        steps = [Step(*parts) for parts in zip(modes, numbers, places, times, strict=True)]
+        steps = [Step(row.mode, row.mode_step, row.global_step, row.time) for row in kept]
+        columns = self._columns(kept)
+        for name, (rows, values) in columns.items():
+            for row, value in zip(rows, values, strict=True):
+                steps[row].numbers.append((name, value))
         fresh = False
-        for step, loss, accuracy in zip(steps, losses, accuracies, strict=True):
-            step.numbers = [(LOSS, loss), (ACCURACY, accuracy)]
+        for step in steps:
             if step.global_step in snapshots:
                 fresh |= self._join(snapshots[step.global_step])
                 self._settle(step, snapshots[step.global_step])
         if self.memory is not None:
-            self._remember(self.memory, steps, losses, accuracies)
+            self._remember(self.memory, steps, columns)
         writer = self.writer
         if writer is not None:
             written = self._without_backlog(steps)
@@ -232,16 +290,39 @@ class StepBuffer:
                 collection = snapshot.collections[name]
                 self.memory.add(name, step.mode_step, step.mode, array, collection=collection)
 
-    def _remember(
-        self, memory: MemoryTrial, steps: Sequence[Step], losses: Sequence[float], accuracies: Sequence[float]
-    ) -> None:
+    def _columns(self, kept: Sequence[_Kept]) -> dict[str, _Column]:
+        """The numbers of all steps by name."""
+        sizes = [float(row.size) for row in kept]
+        columns: dict[str, _Column] = {
+            self._loss_name: (range(len(kept)), _numbers([row.loss for row in kept])),
+            STEP_SIZE: (range(len(kept)), sizes),
+        }
+        answered = [number for number, row in enumerate(kept) if row.correct is not None]
+        if answered:
+            correct = _numbers([row.correct for row in kept if row.correct is not None])
+            shares = [right / sizes[number] for number, right in zip(answered, correct, strict=True)]
+            columns[ACCURACY] = answered, shares
+        others: dict[str, tuple[list[int], list[Number]]] = {}
+        for number, row in enumerate(kept):
+            for name, value in row.others.items():
+                rows, values = others.setdefault(name, ([], []))
+                rows.append(number)
+                values.append(value)
+        return columns | {name: (rows, _numbers(values)) for name, (rows, values) in others.items()}
+
+    def _remember(self, memory: MemoryTrial, steps: Sequence[Step], columns: Mapping[str, _Column]) -> None:
         for step in steps:
             memory.add_step(step.mode_step, step.mode, global_step=step.global_step, time=step.time)
-        for mode in {step.mode for step in steps}:
-            rows = [row for row, step in enumerate(steps) if step.mode == mode]
-            numbers = [steps[row].mode_step for row in rows]
-            memory.add_numbers(LOSS, numbers, [losses[row] for row in rows], mode, collection="losses")
-            memory.add_numbers(ACCURACY, numbers, [accuracies[row] for row in rows], mode, collection="metrics")
+        collection_of = {name: collection for collection, names in self.collections.items() for name in names}
+        for name, (rows, values) in columns.items():
+            for mode in {steps[row].mode for row in rows}:
+                chosen = [
+                    (steps[row].mode_step, value)
+                    for row, value in zip(rows, values, strict=True)
+                    if steps[row].mode == mode
+                ]
+                numbers, there = zip(*chosen, strict=True)
+                memory.add_numbers(name, numbers, there, mode, collection=collection_of.get(name))
 
 
 def _bytes_of(steps: Sequence[Step]) -> int:

@@ -28,6 +28,11 @@ def number_if_ready(value: Number) -> Number:
     return value if isinstance(value, (int, float)) or not value.is_cpu else value.item()
 
 
+def copied_number(value: Number) -> Number:
+    """Like `number_if_ready`; copies a GPU tensor, such as a learning rate, that its owner changes in place."""
+    return value if isinstance(value, (int, float)) else number_if_ready(value.detach().clone())
+
+
 def reduce_all(tensor: Tensor) -> list[float] | Tensor:
     """Computes all of `REDUCTIONS`, in their order: numbers on the CPU; on a GPU a tensor, without waiting for it.
 

@@ -31,6 +31,8 @@ CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
 # of the others `learning_rate/1`, ...), and the number of samples in a TRAIN or EVAL step. smdebug has this collection.
 SCALARS = "scalars"
 LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
+# The total loss of a loop that is not ours, whose loss function is unknown; and the losses that add up to it, by name.
+LOOP_LOSS, LOSS_PARTS = "loss_output_0", "loss_parts"
 
 PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, CLASS_COUNTS, INPUT_IMAGE})
 """Tensors that are always recorded in full: they are small, and a reduction could not replace them."""
@@ -111,6 +113,15 @@ def reduction_name(kind: str, tensor: str) -> str:
     'smdebug/reductions/abs_mean/gradient/Network_head.0.weight'
     """
     return f"{REDUCTIONS_PREFIX}{kind}/{tensor}"
+
+
+def learning_rate_name(group: int) -> str:
+    """The name of a parameter group's learning rate.
+
+    >>> learning_rate_name(0), learning_rate_name(1)
+    ('learning_rate', 'learning_rate/1')
+    """
+    return f"{LEARNING_RATE}/{group}" if group else LEARNING_RATE
 
 
 def split_reduction_name(name: str) -> tuple[str, str] | None:

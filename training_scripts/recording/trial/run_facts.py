@@ -7,6 +7,7 @@ from typing import Any, TypedDict, cast
 
 _Check = Callable[[object], bool]
 _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 500
+TASKS = CLASSIFICATION, REGRESSION = "classification", "regression"
 _MOST_CLASSES, _LARGEST = 1_000_000, 1 << 53
 
 
@@ -15,16 +16,20 @@ class RunFacts(TypedDict, total=False):
 
     Attributes:
         format: Version of the file's format.
-        recorder: builtin for ours.
+        recorder: builtin for train_model's, loop for `dogbreed_sdk.Recorder`.
+        framework: What drives the loop: torch, lightning, transformers, timm or keras.
+        task: classification, or regression for anything without classes; None if unknown.
         fingerprint: Equal for all processes of one run.
         started: When the run started, seconds since 1970.
         job: The training job's name.
-        hyperparameters: By name, as the script received them.
+        hyperparameters: Those of train_model by name, as the script received them.
+        parameters: The hyperparameters of a loop that is not ours, by its own names.
         workers: Number of processes that train together.
-        sizes: Pictures by split.
+        accumulation: TRAIN steps (micro-batches) per optimizer step.
+        sizes: Pictures, or other samples, by split.
         steps_per_epoch: TRAIN steps.
         eval_steps_per_epoch: EVAL steps of one evaluation.
-        batch_size: Pictures per batch.
+        batch_size: Samples per step.
         epochs: Planned epochs.
         learning_rate: The initial one.
         classes: Class folders in index order.
@@ -39,11 +44,15 @@ class RunFacts(TypedDict, total=False):
 
     format: int
     recorder: str
+    framework: str | None
+    task: str | None
     fingerprint: str
     started: float
     job: str | None
     hyperparameters: Mapping[str, object]
+    parameters: Mapping[str, object]
     workers: int | None
+    accumulation: int | None
     sizes: Mapping[str, int]
     steps_per_epoch: int | None
     eval_steps_per_epoch: int | None
@@ -83,10 +92,14 @@ def _listed(check: _Check) -> _Check:
 _KINDS: Mapping[str, tuple[str, _Check]] = {
     "format": ("a count", _count),
     "recorder": ("a text", _text),
+    "framework": ("a text", _text),
+    "task": ("classification or regression", lambda value: value in TASKS),
     "fingerprint": ("a text", _text),
     "started": ("a number", _number),
     "hyperparameters": ("an object", lambda value: isinstance(value, dict)),
+    "parameters": ("an object", lambda value: isinstance(value, dict)),
     "workers": ("a count", _count),
+    "accumulation": ("a count", _count),
     "sizes": ("an object of counts", _counts),
     "steps_per_epoch": ("a count", _count),
     "eval_steps_per_epoch": ("a count", _count),

@@ -10,6 +10,9 @@ import numpy as np
 from training_scripts.recording.trial import events, tfrecord
 from training_scripts.recording.trial.records import Step
 
+# Loss, accuracy, size, a few learning rates and losses; a step with more has tensors' reductions.
+_MOST_ALIKE = 16
+
 
 def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:
     """Groups neighbors whose records have the same length: same mode, names and number of digits."""
@@ -18,7 +21,7 @@ def alike(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _shape(step: Step) -> tuple[object, ...]:
-    if step.arrays or len(step.numbers) > 4:
+    if step.arrays or len(step.numbers) > _MOST_ALIKE:
         return (step.global_step,)  # its numbers have different names, so it forms a separate group
     names = tuple(name for name, _ in step.numbers)
     return step.mode, names, len(str(step.mode_step)), len(events.varint(step.global_step)) if step.global_step else 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from training_scripts.recording.trial.layout import SCALARS
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN
 from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence.evidence import Evidence
@@ -45,6 +46,11 @@ def weight_gradients(evidence: Evidence) -> list[str]:
     """
     names = gradients(evidence)
     return [name for name in names if not name.endswith("bias")] or names
+
+
+def tensors(evidence: Evidence) -> set[str]:
+    """Names of all recorded tensors except numbers that only describe a step, such as its learning rate."""
+    return evidence.recorded_names() - members(evidence, SCALARS)
 
 
 def members(evidence: Evidence, collection: str) -> set[str]:

@@ -29,7 +29,7 @@ def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
     findings, compared = [], 0
     for other in map(evidences.of, others):
         names = selection.chosen(
-            run, parameters, loss_names(run) if parameters["losses_only"] else run.recorded_names()
+            run, parameters, loss_names(run) if parameters["losses_only"] else selection.tensors(run)
         )
         found = []
         for name in names:

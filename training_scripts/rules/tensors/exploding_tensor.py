@@ -58,7 +58,7 @@ def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArra
 def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: any tensor contains NaN or infinity at any step."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run.recorded_names())
+    names = selection.chosen(run, parameters, selection.tensors(run))
     if not names:
         raise NotEvaluated("No tensor was recorded.")
     findings = []
@@ -153,7 +153,7 @@ def _growth(run: Evidence, parameters: Parameters) -> list[Finding]:
 def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: the share of zeros in a tensor reaches the threshold at any step."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run.recorded_names())
+    names = selection.chosen(run, parameters, selection.tensors(run))
     findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):
@@ -268,7 +268,7 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
             ".min_threshold or both."
         )
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, selection.members(run, "weights") or run.recorded_names())
+    names = selection.chosen(run, parameters, selection.members(run, "weights") or selection.tensors(run))
     findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):

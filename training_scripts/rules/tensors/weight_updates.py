@@ -200,7 +200,7 @@ def _ratio_finding(name: str, series: Series, hit: NDArray[np.bool_], ratio: flo
 def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answer:
     """AWS: numpy.allclose holds over num_steps available steps in a row; for reductions, for all of them."""
     run = evidences.of(trial)
-    names = selection.chosen(run, parameters, run.recorded_names())
+    names = selection.chosen(run, parameters, selection.tensors(run))
     findings, evaluated = [], False
     for name in names:
         for mode in run.modes(name):

@@ -19,6 +19,7 @@ from torch import nn
 from tests.training_scripts.recording.loops import STEPS, train
 from tests.training_scripts.small_datasets import REPOSITORY
 from tests.waiting import wait_for
+from training_scripts import rules
 from training_scripts.recording.recorder import recorder as recorder_module
 from training_scripts.recording.recorder import step_buffer, torch_reductions
 from training_scripts.recording.recorder.recorder import Recorder
@@ -77,6 +78,36 @@ def test_losses_and_accuracies_of_every_step_in_both_modes(tmp_path: Path) -> No
     assert list(trial.problems) == []
 
 
+def test_the_learning_rate_of_every_training_step_and_the_size_of_every_step(tmp_path: Path) -> None:
+    one, two = nn.Linear(8, 3), nn.Linear(8, 3)
+    groups = [{"params": one.parameters(), "lr": 0.4}, {"params": two.parameters(), "lr": torch.tensor(0.2)}]
+    optimizer = torch.optim.SGD(groups)
+    memory = MemoryTrial()
+    recorder = Recorder(tmp_path, memory=memory)
+    recorder.run_begins(nn.ModuleList([one, two]), {"optimizer": optimizer})
+    for step, size in enumerate((16, 16, 5)):
+        optimizer.param_groups[0]["lr"] = 0.4 / (step + 1)
+        recorder.batch_ready("TRAIN", torch.zeros(size, 8), torch.zeros(size, dtype=torch.int64))
+        recorder.step_ends("TRAIN", torch.tensor(1.0), torch.tensor(size), size)
+        optimizer.param_groups[1]["lr"].mul_(0.5)  # changed in place, as schedulers do to a tensor
+    recorder.step_ends("EVAL", torch.tensor(1.0), torch.tensor(7), 7)
+    recorder.run_ends()
+    for trial in (memory, FileTrial(tmp_path)):
+        assert trial.tensor("learning_rate").series().values == pytest.approx([0.4, 0.2, 0.4 / 3])
+        assert trial.tensor("learning_rate/1").series().values == pytest.approx([0.2, 0.1, 0.05])
+        assert trial.tensor("step_size").series().values.tolist() == [16, 16, 5]
+        assert trial.tensor("step_size").series("EVAL").values.tolist() == [7]
+        assert trial.tensor("learning_rate").modes == ("TRAIN",)
+        assert sorted(trial.collections["scalars"]) == ["learning_rate", "learning_rate/1", "step_size"]
+
+
+def test_the_numbers_that_describe_a_step_are_not_judged_as_tensors() -> None:
+    memory, _ = recorded(None)
+    results = rules.evaluate(trial=memory, parameters="aws", only=["UnchangedTensor", "AllZero"])
+    tensors = {finding.tensor for result in results for finding in result.findings}
+    assert not any(name in finding for finding in tensors for name in ("learning_rate", "step_size"))
+
+
 def test_tensors_are_recorded_as_numbers_at_the_save_interval(tmp_path: Path) -> None:
     train(network(), Recorder(tmp_path, train_interval=5), epochs=3, hyperparameters={"epochs": 100})
     trial = FileTrial(tmp_path)
@@ -91,7 +122,7 @@ def test_tensors_are_recorded_as_numbers_at_the_save_interval(tmp_path: Path) ->
     assert weight.reduction("zero_fraction").values.tolist() == [0.0] * 5
     ratio, gradient = weight.reduction("update_ratio").values, trial.tensor("gradient/Sequential_0.weight")
     # Plain gradient descent moves the weights by rate times gradient.
-    assert ratio[0] == pytest.approx(0.05 * gradient.reduction("l2").values[0] / np.linalg.norm(first), rel=1e-4)
+    assert ratio[0] == pytest.approx(0.0625 * gradient.reduction("l2").values[0] / np.linalg.norm(first), rel=1e-4)
     assert 0 <= trial.tensor("1_relu_output_0").reduction("inactive_fraction").values[0] <= 1
     assert trial.tensor_names(collection="sigmoid_output") == ["3_sigmoid_output_0"]
     assert trial.tensor("3_sigmoid_output_0").reduction("saturated_fraction").values.tolist() == [0.0] * 5
@@ -182,7 +213,7 @@ def test_what_the_run_was_is_written_down(tmp_path: Path) -> None:
     recorded(tmp_path)
     run = FileTrial(tmp_path).run
     assert (run["format"], run["recorder"], run["fingerprint"]) == (1, "builtin", "f")
-    assert (run["batch_size"], run["epochs"], run["learning_rate"]) == (16, 3, 0.05)
+    assert (run["batch_size"], run["epochs"], run["learning_rate"]) == (16, 3, 0.0625)
     assert (run["steps_per_epoch"], run["sizes"], run["classes"]) == (STEPS, {"train": 128, "valid": 32}, list("abc"))
 
 
