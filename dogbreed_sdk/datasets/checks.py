@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dogbreed_sdk.datasets import layouts
@@ -15,7 +15,8 @@ from dogbreed_sdk.datasets.findings import Finding, Level
 from dogbreed_sdk.datasets.report import DatasetReport
 from training_scripts.data import faults as data_faults
 from training_scripts.data.faults import Fault, some
-from training_scripts.data.listing import UNSPLIT, Listing, Unreadable, list_data_set
+from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
+from training_scripts.data.listing import UNSPLIT, LeftOut, Listing, Unreadable, list_data_set
 
 # A head on pretrained features learns a breed from about ten pictures; with fewer, its accuracy is random.
 MIN_PICTURES_PER_CLASS = 10
@@ -26,8 +27,21 @@ IMBALANCE_NOTE_RATIO = 3.0
 TINY_PIXELS = 56
 
 
-def check(root: Path, *, progress: Progress | None = None, workers: int | None = None) -> DatasetReport:
-    """Lists, decodes and compares all pictures of a data set; see BreedDataset.check."""
+def check(
+    root: Path,
+    *,
+    ignored_nothing: Sequence[str] = (),
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> DatasetReport:
+    """Lists, decodes and compares all pictures of a data set; see BreedDataset.check.
+
+    Args:
+        root: Its folder.
+        ignored_nothing: Paths in an ignore list elsewhere, beside the originals on S3, that name no picture.
+        progress: Called with (examined pictures, all pictures).
+        workers: Number of threads.
+    """
     listing = list_data_set(root)
     facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
@@ -39,6 +53,7 @@ def check(root: Path, *, progress: Progress | None = None, workers: int | None =
         *find_faults(root, listing),
         *find_layout(root, listing),
         *find_left_out(listing),
+        *find_ignored_nothing(root, [*listing.ignored_nothing, *ignored_nothing]),
         *find_broken(listing, facts),
         *find_copies(listing, facts),
         *find_balance(listing),
@@ -104,8 +119,15 @@ def find_left_out(listing: Listing) -> Iterator[Finding]:
         if left_out.kind == "outside-splits" and not path.is_dir():
             continue
         level, code, remedy = _LEFT_OUT[left_out.kind]
-        detail = left_out.reason.removeprefix("is ").partition(",")[0] if left_out.kind in _PARTICULAR else ""
+        detail = _detail(left_out)
         yield Finding(level, code, f"{path} {left_out.reason}.", (path,), remedy, detail)
+
+
+def _detail(left_out: LeftOut) -> str:
+    """What differs between paths that are left out for the same reason."""
+    if left_out.kind == "ignored":
+        return left_out.reason.partition(": ")[2]
+    return left_out.reason.removeprefix("is ").partition(",")[0] if left_out.kind in _PARTICULAR else ""
 
 
 # Kinds whose reasons differ from path to path.
@@ -123,7 +145,15 @@ _LEFT_OUT: Mapping[str, tuple[Level, str, str]] = {
         "It is ignored; if it is a split, name it train, valid or test.",
     ),
     "listed-already": ("note", "listed-already", "It is ignored; no action needed."),
+    "ignored": ("note", "ignored", "Remove its line to use it again."),
 }
+
+
+def find_ignored_nothing(root: Path, paths: Iterable[str]) -> Iterator[Finding]:
+    """Paths in the data set's ignore list that name no picture, such as misspelled ones."""
+    for path in paths:
+        message = f"{path} in {IGNORE_LIST} is not a picture of this data set."
+        yield Finding("warning", "ignored-nothing", message, (root / path,), "Correct the path, or remove its line.")
 
 
 def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:

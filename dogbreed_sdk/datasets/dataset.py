@@ -42,6 +42,7 @@ class BreedDataset:
     """Pictures on disk or on S3, as train/<class>/<picture>, and likewise for valid and test.
 
     Create one with `from_folder`, `from_s3`, `sample`, `download` or `split`. Only file names are kept in memory.
+    Pictures that its folder's dogbreed-ignore.txt lists are not part of it; `dogbreed_sdk.review` proposes such a list.
 
     Example:
         >>> import tempfile
@@ -392,7 +393,8 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets import checks  # noqa: PLC0415 - only needed here
 
-        return checks.check(self.root, progress=progress, workers=workers)
+        ignored_nothing = self._remote.ignored_nothing if self._remote else ()
+        return checks.check(self.root, ignored_nothing=ignored_nothing, progress=progress, workers=workers)
 
     def split(
         self,

@@ -17,7 +17,7 @@ from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.session import Session
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import file_lock
-from training_scripts.data import split_folders
+from training_scripts.data import ignore_list, split_folders
 from training_scripts.data.listing import PICTURE_SUFFIXES, UNSPLIT, Listing
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def open_folder(uri: str, session: Session) -> S3Folder:
     pictures = [file for file in files if _is_picture(file.name)]
     if not pictures:
         raise DatasetError(_why_no_pictures(uri, files, reader))
-    folder = S3Folder(uri, reader, pictures)
+    listed = ignore_list.FILE_NAME in {file.name for file in files}
+    content = reader.storage.read_bytes(join(uri, ignore_list.FILE_NAME)) if listed else None
+    folder = S3Folder(uri, reader, pictures, ignore_list.parse(content or b""))
     inner = _inner_data_set(pictures)
     if inner and not folder.split_folders:
         raise DatasetError(f"{uri} is not a data set, but {join(uri, inner)} looks like one; pass that folder")
@@ -58,12 +60,28 @@ class S3Folder:
         uri: The folder, without a slash at the end.
         session: Whose storage reads it.
         pictures: The pictures, with names relative to the folder.
+        ignored: The data set's ignore list: path -> reason. Its pictures are not listed, and not downloaded.
+
+    Attributes:
+        ignored_nothing: The paths in the ignore list that name no picture.
     """
 
-    def __init__(self, uri: str, session: Session, pictures: Sequence[StoredFile]) -> None:
+    def __init__(
+        self, uri: str, session: Session, pictures: Sequence[StoredFile], ignored: Mapping[str, str] | None = None
+    ) -> None:
         self.uri = uri
         self._session = session
         self._pictures = {file.name: file for file in pictures}
+        places = {name: self._place(name) for name in self._pictures}
+        found, self.ignored_nothing = ignore_list.matching(ignored or {}, iter(places.values()))
+        self._pictures = {
+            name: file for name, file in self._pictures.items() if "/".join(filter(None, places[name])) not in found
+        }
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """The split of a picture, empty without splits, and its path below the split's folder."""
+        folder, _, below = name.partition("/")
+        return next(((split, below) for split, names in self.split_folders.items() if folder in names), ("", name))
 
     @property
     def channel_uri(self) -> str:

@@ -24,6 +24,8 @@ _TOGETHER = {
     "outside-splits": (
         "{} folders are not inside train, valid or test. They are ignored; rename those that are splits."
     ),
+    "ignored": "{} pictures are listed in dogbreed-ignore.txt. They are ignored; remove their lines to use them again.",
+    "ignored-nothing": "{} paths in dogbreed-ignore.txt are not pictures of this data set. Correct or remove them.",
     "duplicate": "{} pictures are duplicated. Keep one copy of each.",
     "duplicate-across-splits": "{} pictures are in more than one split. Keep one copy of each, or all in one split.",
     "duplicate-across-classes": "{} pictures are in more than one class. Keep each in the correct class only.",

@@ -54,6 +54,26 @@ def findings(root: Path, code: str) -> list[Finding]:
     return [finding for finding in report.findings if finding.code == code]
 
 
+class TestIgnoreList:
+    def test_its_pictures_are_not_part_of_the_data_set(self, good: Path) -> None:
+        before = BreedDataset.from_folder(good).fingerprint
+        (good / "dogbreed-ignore.txt").write_text("train/001.Boxer/03.png  # likely 002.Pug\nvalid/002.Pug/9.png\n")
+        dataset = BreedDataset.from_folder(good)
+        assert dataset.splits == {"train": 23, "valid": 6, "test": 6}
+        assert good / "train/001.Boxer/03.png" not in [picture.path for picture in dataset.pictures("train")]
+        assert dataset.fingerprint != before
+        (only,) = findings(good, "ignored")
+        assert (only.level, only.paths, only.detail) == ("note", (good / "train/001.Boxer/03.png",), "likely 002.Pug")
+        (missing,) = findings(good, "ignored-nothing")
+        assert missing.message == "valid/002.Pug/9.png in dogbreed-ignore.txt is not a picture of this data set."
+        assert dataset.check().ok
+
+    def test_it_decides_what_is_divided(self, good: Path, tmp_path: Path) -> None:
+        (good / "train/dogbreed-ignore.txt").write_text("001.Boxer/03.png\n")
+        divided = BreedDataset.from_folder(good / "train").split(tmp_path / "split")
+        assert len(divided) == 23
+
+
 class TestFolder:
     def test_what_a_data_set_knows(self, good: Path) -> None:
         dataset = BreedDataset.from_folder(str(good))

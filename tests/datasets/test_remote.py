@@ -119,6 +119,23 @@ def test_the_fingerprint_changes_with_any_object(session: Session) -> None:
     assert len({before, changed, fingerprint()}) == 3
 
 
+def test_an_ignore_list_beside_the_splits_counts(session: Session, shapes: BreedDataset) -> None:
+    uri = shapes.upload(session)
+    whole = BreedDataset.from_s3(uri, session=session)
+    ignored = shapes.pictures("train")[0].path.relative_to(shapes.root).as_posix()
+    text = f"{ignored}  # likely a circle\ntrain/no/such.jpg\n"
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    session.client("s3").put_object(Bucket=bucket, Key=f"{key}/dogbreed-ignore.txt", Body=text.encode())
+    dataset = BreedDataset.from_s3(uri, session=session)
+    assert dataset.splits == {**whole.splits, "train": whole.splits["train"] - 1}
+    assert dataset.fingerprint != whole.fingerprint
+    assert not (dataset.root / ignored).exists()
+    findings = [finding for finding in dataset.check().findings if finding.code.startswith("ignored")]
+    assert [finding.message for finding in findings] == [
+        "train/no/such.jpg in dogbreed-ignore.txt is not a picture of this data set."
+    ]
+
+
 def test_a_folder_of_classes_can_be_divided(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:
     files = {path.relative_to(shapes.root / "train").as_posix(): path for path in shapes.root.glob("train/*/*")}
     session.storage.upload_files(files, "s3://dogs/data")

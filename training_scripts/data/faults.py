@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training_scripts.data import split_folders
+from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
 from training_scripts.data.listing import UNSPLIT, Listing, Unreadable
 
 # A split may lose this share of its pictures, or two pictures if that is more: a stray file should not break a small
@@ -128,6 +129,16 @@ def one_class(classes: Sequence[str], folders: Sequence[Path] = (), *, split: st
     """The fault of a data set with a single class."""
     message = f"{_the(split).capitalize()} has a single class, {some(classes)}: a classifier needs at least two."
     return Fault("one-class", message, tuple(folders), "Add a folder with pictures of something else.")
+
+
+def ignored(listing: Listing) -> Iterator[str]:
+    """Lines about a data set's ignore list; none without one. Nothing in it is a fault."""
+    count = sum(left_out.kind == "ignored" for left_out in listing.left_out)
+    if count:
+        yield f"{IGNORE_LIST}: {count} picture{' is' if count == 1 else 's are'} ignored"
+    if listing.ignored_nothing:
+        lines = "1 path names" if len(listing.ignored_nothing) == 1 else f"{len(listing.ignored_nothing)} paths name"
+        yield f"{IGNORE_LIST}: {lines} no picture of this data set: {some(listing.ignored_nothing, limit=3)}"
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:

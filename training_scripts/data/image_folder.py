@@ -33,10 +33,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Classes in index order, and the samples of each split ("train", and "valid" and "test" if present)."""
+    """Classes in index order, and the samples of each split ("train", and "valid" and "test" if present).
+
+    Attributes:
+        classes: The class folders.
+        splits: Split -> its samples.
+        ignored: What the data set's ignore list has left out, as lines for people; empty without a list.
+    """
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
+    ignored: tuple[str, ...] = ()
 
 
 def split_folders(environ: Mapping[str, str]) -> dict[str, Path]:
@@ -202,7 +209,7 @@ def of_listing(listed: listing.Listing) -> DataSet:
     }
     if listing.UNSPLIT in splits:
         splits["train"] = splits.pop(listing.UNSPLIT)
-    return DataSet(classes=tuple(index), splits=splits)
+    return DataSet(classes=tuple(index), splits=splits, ignored=tuple(data_faults.ignored(listed)))
 
 
 def check_several_classes(classes: Sequence[str]) -> None:

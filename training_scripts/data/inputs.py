@@ -119,7 +119,7 @@ def read_inputs(
         ScriptError: The data, the features or the backbone are not usable.
     """
     if trains_on_pictures(settings):
-        return _from_pictures(settings, environ, processes or Processes())
+        return _from_pictures(settings, environ, processes or Processes(), report)
     if has_features(settings, environ):
         store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
         image_folder.check_several_classes(store.classes)
@@ -210,8 +210,12 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
     )
 
 
-def _from_pictures(settings: Hyperparameters, environ: Mapping[str, str], processes: Processes) -> TrainingInputs:
+def _from_pictures(
+    settings: Hyperparameters, environ: Mapping[str, str], processes: Processes, report: Callable[[str], object]
+) -> TrainingInputs:
     dataset = _dataset(environ, processes)
+    for line in dataset.ignored:
+        report(line)
     division = Division(dataset, processes)
     check_shared(division, settings, processes)
     spec = backbones.spec(settings.model)

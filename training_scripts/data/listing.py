@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from training_scripts.data import formats, signatures, split_folders
+from training_scripts.data import formats, ignore_list, signatures, split_folders
 
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
@@ -22,12 +22,23 @@ _RAW_SUFFIXES = frozenset(
 )
 
 Kind = Literal[
-    "hidden", "system-folder", "not-a-picture", "unread-format", "outside-class", "outside-splits", "listed-already"
+    "hidden",
+    "system-folder",
+    "not-a-picture",
+    "unread-format",
+    "outside-class",
+    "outside-splits",
+    "listed-already",
+    "ignored",
 ]
 
 
-# Split -> class folder -> paths of pictures below it.
-Names = Mapping[str, Mapping[str, Sequence[str]]]
+class Names(NamedTuple):
+    """What one process of a job lists: split -> class folder -> paths of pictures below it, and its ignore list."""
+
+    splits: Mapping[str, Mapping[str, Sequence[str]]]
+    ignore_list: Mapping[str, str]
+    ignored_nothing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,16 @@ class Listing:
         splits: Split -> class folder -> its pictures, all in a fixed order.
         left_out: Every other path, with the reason.
         unreadable: What could not be listed or read.
+        ignore_list: The data set's ignore list: path -> reason. `splits` has none of its pictures.
+        ignored_nothing: The paths in it that name no picture.
     """
 
     folders: Mapping[str, tuple[Path, ...]]
     splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
     left_out: tuple[LeftOut, ...]
     unreadable: tuple[Unreadable, ...]
+    ignore_list: Mapping[str, str] = field(default_factory=dict)
+    ignored_nothing: tuple[str, ...] = ()
 
     @property
     def taught(self) -> str:
@@ -115,7 +130,7 @@ def list_data_set(root: Path) -> Listing:
     for path in layout.others:
         if split_folders.is_foreign(path.name):
             lister.leave_out_foreign(path)
-        else:
+        elif path.name != ignore_list.FILE_NAME:
             lister.leave_out(path, "outside-splits", "is not below train, valid or test")
     return lister.list_splits(layout.folders)
 
@@ -136,28 +151,62 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
         listed: The pictures of this instance.
         gather: Returns the names of all processes, given those of this one.
     """
-    names: Names = {
-        split: {name: [_inside(listed, split, name, path) for path in paths] for name, paths in classes.items()}
-        for split, classes in listed.splits.items()
-    }
+    names = Names(
+        {
+            split: {name: [_inside(listed, split, name, path) for path in paths] for name, paths in classes.items()}
+            for split, classes in listed.splits.items()
+        },
+        listed.ignore_list,
+        listed.ignored_nothing,
+    )
     everybody = gather(names)
     if all(others == names for others in everybody):
         return listed
     root = next(iter(listed.folders.values()))[0].parent
-    folders = {split: listed.folders.get(split, (root / split,)) for others in everybody for split in others}
+    every = [others.splits for others in everybody]
+    folders = {split: listed.folders.get(split, (root / split,)) for others in every for split in others}
     splits = {
         split: {
             name: tuple(
                 folders[split][0] / name / inside
                 for inside in sorted(
-                    {inside for others in everybody for inside in others.get(split, {}).get(name, ())}, key=_place
+                    {inside for others in every for inside in others.get(split, {}).get(name, ())}, key=_place
                 )
             )
-            for name in sorted({name for others in everybody for name in others.get(split, ())})
+            for name in sorted({name for others in every for name in others.get(split, ())})
         }
         for split in folders
     }
-    return replace(listed, folders=folders, splits=splits)
+    # The list may be on one instance, and its pictures on others.
+    reasons = {path: reason for others in everybody for path, reason in others.ignore_list.items()}
+    merged = without_ignored(replace(listed, folders=folders, splits=splits, ignore_list=reasons))
+    found = {path for others in everybody for path in others.ignore_list if path not in others.ignored_nothing}
+    return replace(merged, ignored_nothing=tuple(path for path in merged.ignored_nothing if path not in found))
+
+
+def without_ignored(listed: Listing) -> Listing:
+    """A listing without the pictures of its ignore list, which it leaves out."""
+    if not listed.ignore_list:
+        return listed
+
+    def place(split: str, path: Path) -> tuple[str, str]:
+        return "" if split == UNSPLIT else split, path.relative_to(listed.folders[split][0]).as_posix()
+
+    names = (place(split, path) for split, _, path in listed.pictures())
+    found, nothing = ignore_list.matching(listed.ignore_list, names)
+    left_out = list(listed.left_out)
+    splits: dict[str, dict[str, tuple[Path, ...]]] = {}
+    for split, classes in listed.splits.items():
+        splits[split] = {}
+        for name, paths in classes.items():
+            reasons = {path: found.get("/".join(filter(None, place(split, path)))) for path in paths}
+            left_out += [
+                LeftOut(path, "ignored", ": ".join(filter(None, (f"is in {ignore_list.FILE_NAME}", reason))))
+                for path, reason in reasons.items()
+                if reason is not None
+            ]
+            splits[split][name] = tuple(path for path, reason in reasons.items() if reason is None)
+    return replace(listed, splits=splits, left_out=tuple(left_out), ignored_nothing=nothing)
 
 
 def _inside(listed: Listing, split: str, name: str, path: Path) -> str:
@@ -177,7 +226,17 @@ class _Lister:
 
     def list_splits(self, folders: Mapping[str, tuple[Path, ...]]) -> Listing:
         splits = {split: self._classes(paths[0]) for split, paths in folders.items()}
-        return self.listing(folders, splits)
+        roots = {paths[0] if split == UNSPLIT else paths[0].parent for split, paths in folders.items()}
+        reasons = {path: reason for root in sorted(roots) for path, reason in self._ignore_list(root).items()}
+        return without_ignored(replace(self.listing(folders, splits), ignore_list=reasons))
+
+    def _ignore_list(self, root: Path) -> dict[str, str]:
+        """The ignore list in a data set's folder. If it cannot be read, nobody knows what to ignore: a fault."""
+        try:
+            return ignore_list.read(root)
+        except OSError as error:
+            self.unreadable.append(Unreadable.of(error, root / ignore_list.FILE_NAME))
+            return {}
 
     def listing(
         self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
@@ -198,7 +257,7 @@ class _Lister:
     def _classes(self, split_folder: Path) -> dict[str, tuple[Path, ...]]:
         folders, files = self._entries(split_folder)
         for entry in files:
-            if self._is_picture(entry):
+            if entry.name != ignore_list.FILE_NAME and self._is_picture(entry):
                 self.leave_out(entry.path, "outside-class", "is not in a class folder")
         return {entry.name: tuple(self._pictures(Path(entry.path), set())) for entry in folders}
 

@@ -224,6 +224,8 @@ def extract(
         BackboneError: The backbone is unknown, or its weights are not available.
     """
     joined = processes or Processes()
+    for line in dataset.ignored:
+        report(line)
     made = backbones.spec(backbone_name)
     backbone = backbones.create(backbone_name, weights=weights)
     division = Division(dataset, joined)
