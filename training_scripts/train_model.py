@@ -75,10 +75,13 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
         environ = runtime.with_trial_checkpoints(environ)
     callbacks = Callbacks()
     # Trials of a search must be quick, and only their metrics count.
-    if entry_point == "train_model" and place.is_first:
-        from training_scripts.recording.recorder.job import callbacks as chosen  # noqa: PLC0415 - NumPy loads
+    if entry_point == "train_model":
+        from training_scripts.recording.recorder import job  # noqa: PLC0415 - NumPy loads
 
-        callbacks = chosen(settings, environ, begin=begin, report=say)
+        if place.is_first:
+            callbacks = job.callbacks(settings, environ, begin=begin, report=say)
+        else:
+            callbacks = job.worker_callbacks(settings, environ, report=say)
     try:
         return train_with_callbacks(settings, Job(environ, stop, callbacks, place))
     finally:

@@ -23,8 +23,8 @@ from training_scripts.rules.findings import (
 
 # Largest number of steps of a rule in JSON: the first ones and the last.
 MAX_STEPS = 100
-# Limits: steps must fit into integer arrays, and numbers into floats.
-_MAX_STEP, _MAX_NUMBER = 2**62, 1e300
+# Limits: steps must fit into integer arrays, numbers into floats, and lists of workers into a line or two.
+_MAX_STEP, _MAX_NUMBER, _MOST_WORKERS = 2**62, 1e300, 100
 _STATUSES = (ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, ERROR)
 
 
@@ -119,7 +119,7 @@ def _result(entry: Any) -> RuleResult | None:
 
 def _finding(entry: Any) -> Finding:
     values: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
-    steps, numbers = values.get("steps"), values.get("numbers")
+    steps, numbers, workers = values.get("steps"), values.get("numbers"), values.get("workers")
     return Finding(
         message=clipped(values.get("message", "")),
         tensor=clipped(values.get("tensor", ""), 300),
@@ -130,6 +130,9 @@ def _finding(entry: Any) -> Finding:
             for name, value in (numbers.items() if isinstance(numbers, dict) else ())
             if isinstance(value, (int, float)) and -_MAX_NUMBER < value < _MAX_NUMBER  # NaN is neither
         },
+        workers=tuple(
+            clipped(worker, 100) for worker in (workers if isinstance(workers, list) else ())[:_MOST_WORKERS]
+        ),
     )
 
 

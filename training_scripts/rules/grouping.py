@@ -36,10 +36,10 @@ def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
 
 
 def first_workers(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """The workers of the findings that began first; empty if one of these concerns all workers."""
+    """The workers of the findings that began first. What all workers have alike, such as gradients, names none."""
     began = min((finding.steps[0] for finding in findings if finding.steps), default=None)
-    named = [finding.workers for finding in findings if finding.steps[:1] == (began,)]
-    return tuple(dict.fromkeys(worker for workers in named for worker in workers)) if all(named) else ()
+    first = [finding for finding in findings if finding.steps[:1] == (began,)]
+    return tuple(dict.fromkeys(worker for finding in first for worker in finding.workers))
 
 
 def long_list(steps: Iterable[int], most: int = 50) -> tuple[int, ...]:

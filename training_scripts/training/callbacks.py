@@ -25,7 +25,8 @@ class Callback:
             network: The network that is trained.
             facts: hyperparameters, sizes (pictures of each split), steps_per_epoch, classes, class_counts (of the
                 train split), epoch (epochs already done), fingerprint (of the run), valid_names (pictures of the valid
-                split), inputs (features or pictures), backbone, optimizer.
+                split), inputs (features or pictures), backbone, optimizer, worker and workers (the number of this
+                process among those that train together, and how many there are).
         """
 
     def pass_begins(self, batches: int, facts: Mapping[str, object]) -> None:
@@ -62,6 +63,16 @@ class Callback:
 
     def backward_done(self, mode: str) -> None:
         """The gradients are computed; the weights have not changed yet."""
+
+    def part_done(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
+        """If several processes train together: this one's part of the batch is done; `step_ends` follows for all.
+
+        Args:
+            mode: TRAIN or EVAL.
+            loss: The mean cross-entropy of the part; 0 of an empty one.
+            correct: Its number of correct predictions.
+            size: Its number of pictures.
+        """
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
         """The step is done; loss is the batch's mean cross-entropy, correct its number of correct predictions."""
@@ -136,6 +147,10 @@ class Callbacks(Callback):
     def backward_done(self, mode: str) -> None:
         """Calls all of them."""
         self._call("backward_done", mode)
+
+    def part_done(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
+        """Calls all of them."""
+        self._call("part_done", mode, loss, correct, size)
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
         """Calls all of them."""

@@ -118,7 +118,7 @@ class Trainer:
             callbacks: Called as the run proceeds, except for `run_ends`, which the caller must call.
             facts: The facts for `Callback.run_begins` that only the caller knows.
             processes: The processes that train together; each has a trainer with the same arguments, except that only
-                the first one has a report and callbacks. Default: a single one.
+                the first one has a report, and that each has its own callbacks. Default: a single one.
         """
         backbones.exact_arithmetic()
         self.device = device()
@@ -199,7 +199,7 @@ class Trainer:
                 callbacks.forward_done(EVAL, scored)
                 if callbacks or self._processes.place.count > 1:
                     loss = functional.cross_entropy(scored, truth, reduction="sum").double()
-                    sums = self._sums(loss, scored, truth)
+                    sums = self._sums(EVAL, loss, scored, truth, callbacks)
                     callbacks.step_ends(EVAL, sums[0] / size, sums[1], size)
                 logits.append(scored.cpu())
                 targets.append(truth.cpu())
@@ -280,14 +280,16 @@ class Trainer:
         callbacks.backward_done(TRAIN)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        sums = self._sums(plain.detach().double() * len(targets), logits.detach(), targets)
+        sums = self._sums(TRAIN, plain.detach().double() * len(targets), logits.detach(), targets, callbacks)
         if callbacks:
             callbacks.step_ends(TRAIN, sums[0] / size, sums[1], size)
         return sums
 
-    def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    def _sums(self, mode: str, loss: Tensor, logits: Tensor, targets: Tensor, callbacks: Callbacks) -> Tensor:
         """Sums of cross-entropy and correct predictions over all processes, [2]; loss is this process's sum."""
         correct = (logits.argmax(1) == targets).sum()
+        if self._processes.place.count > 1:
+            callbacks.part_done(mode, loss / max(1, len(targets)), correct, len(targets))
         return self._processes.sum(torch.stack([loss, correct.double()]))
 
     def _fetched(
@@ -327,9 +329,11 @@ class Trainer:
             state.best_loss = math.inf if loss is None or math.isnan(loss) else loss
 
     def _call_callbacks(self, values: Mapping[str, float]) -> None:
-        """Reports an epoch to the callbacks; any of them may end the run."""
+        """Reports an epoch to the callbacks; any of the first process's may end the run."""
         state = self._state
         state.ended = self._processes.from_first(lambda: self._callbacks.epoch_ends(state.epoch, values) or "")
+        if not self._processes.place.is_first:
+            self._callbacks.epoch_ends(state.epoch, values)
         if state.ended:
             self._report(f"stopping after epoch {state.epoch}: {state.ended}")
 
@@ -389,6 +393,8 @@ class Trainer:
             "hyperparameters": self._settings.to_dict(),
             "sizes": {split: self._batches.size(split) for split in SPLITS if self.has(split)},
             "steps_per_epoch": self._steps,
+            "worker": self._processes.place.rank,
+            "workers": self._processes.place.count,
             "epoch": self._state.epoch,
             "fingerprint": self._checkpoint.run.fingerprint,
             "optimizer": self._optimizer,

@@ -94,7 +94,18 @@ def kill_after_part() -> None:
     parts.write = killing
 
 
+def spoil_inputs() -> None:
+    """Makes the inputs of this process's second epoch's first step NaN."""
+    step, steps = trainer.Trainer._step, iter(range(1, 1_000))
+
+    def spoiling(self: Any, inputs: Any, *rest: Any) -> Any:
+        return step(self, inputs * float("nan") if next(steps) == 4 else inputs, *rest)
+
+    trainer.Trainer._step = spoiling  # type: ignore[method-assign]
+
+
 FAULTS = {
+    "nan": spoil_inputs,
     "kill-after-part": kill_after_part,
     "stop": lambda: in_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     "fail": lambda: in_step(2, fail),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.training_scripts.small_datasets import REPOSITORY
+from training_scripts import rules
 from training_scripts.data import image_folder, inputs
 from training_scripts.data.sharing import Division
 from training_scripts.recording.trial.file_trial import FileTrial
@@ -98,6 +99,7 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         planned(root / "stopped", pictures, 2, fault="stop"),
         planned(root / "stopped", pictures, 3) | {"folder": str(root / "continued")},
         planned(root / "failed", pictures, 2, fault="fail"),
+        planned(root / "nan", pictures, 2, fault="nan"),
     ]
     (root / "continued").mkdir()
     execute(root, plans)
@@ -127,15 +129,43 @@ def test_the_first_process_reports_for_all(runs: dict[str, Run]) -> None:
     assert runs["stopped"].out(1) == ""
 
 
-def test_the_recording_has_the_losses_of_all_pictures(runs: dict[str, Run]) -> None:
-    alone, together = (
-        FileTrial(runs[name].folder / "checkpoints/debug-output").tensor("CrossEntropyLoss_output_0")
-        for name in ("one", "stopped")
-    )
-    steps = [0, 1, 2, 3, 4, 5]
-    assert alone.steps("TRAIN") == together.steps("TRAIN") == steps
-    losses = [[trial.value(step, mode="TRAIN") for step in steps] for trial in (alone, together)]
-    assert np.allclose(*losses, rtol=1e-3)
+def recording(run: Run) -> FileTrial:
+    return FileTrial(run.folder / "checkpoints/debug-output")
+
+
+def test_every_process_records_its_part_and_together_they_are_the_run_of_one(runs: dict[str, Run]) -> None:
+    alone = recording(runs["one"])
+    together = FileTrial(runs["stopped"].folder / "checkpoints/debug-output")  # three processes continued it
+    assert (alone.workers, together.workers) == (("worker_0",), ("worker_0", "worker_1", "worker_2"))
+    assert (together.ended, list(together.problems)) == (True, [])
+    for name in ("CrossEntropyLoss_output_0", "accuracy", "step_size"):
+        one, several = (trial.tensor(name).series("TRAIN") for trial in (alone, together))
+        assert one.steps.tolist() == several.steps.tolist() == [0, 1, 2, 3, 4, 5]
+        assert np.allclose(one.values, several.values, rtol=1e-3), name
+    # The pictures of a split are not batched alike.
+    evaluated = [trial.tensor(name) for trial in (alone, together) for name in ("step_size", "accuracy")]
+    sizes_alone, right_alone, sizes_together, right_together = (tensor.series("EVAL").values for tensor in evaluated)
+    assert sizes_alone.tolist() == [5, 1, 5, 1]
+    assert sizes_together.tolist() == [6, 6]
+    assert sum(sizes_alone * right_alone) == pytest.approx(sum(sizes_together * right_together))
+    # The third process took part in the second epoch, and got nothing of its last batch.
+    sizes = together.tensor("step_size").series(worker=2)
+    assert (sizes.steps.tolist(), sizes.values[-1]) == ([3, 4, 5], 0)
+    assert together.tensor("CrossEntropyLoss_output_0").steps(worker=2) == sizes.steps[sizes.values > 0].tolist()
+    assert together.tensor("Network_head.0.weight").workers == ("worker_0",)
+    assert together.tensor("input_image").workers == together.workers
+    labels = [trial.tensor("labels").values("EVAL")[-1][1].tolist() for trial in (alone, together)]
+    assert labels[0] == labels[1]
+    assert len(labels[0]) == 6
+
+
+def test_a_nan_of_one_process_is_named_with_it(runs: dict[str, Run]) -> None:
+    trial = recording(runs["nan"])
+    (result,) = rules.evaluate(trial=trial, only=["ExplodingTensor"])
+    assert result.findings[0].workers == ("worker 1",)
+    assert "in worker 1" in result.message
+    assert np.isnan(trial.tensor("CrossEntropyLoss_output_0").value(3, worker=1))
+    assert np.isfinite(trial.tensor("CrossEntropyLoss_output_0").value(3, worker=0))
 
 
 def test_a_process_that_fails_ends_all_and_its_reason_is_the_jobs(runs: dict[str, Run]) -> None:

@@ -65,11 +65,25 @@ def pass_callbacks(
     return Callbacks(_profiler(settings, configuration, root, begin, report) if profiled else [], report=report)
 
 
+def worker_callbacks(
+    settings: Hyperparameters, environ: Mapping[str, str], *, report: Callable[[str], object]
+) -> Callbacks:
+    """The callbacks of a job's other processes: a recorder of their part of each batch, beside the first process's.
+
+    The rules and the profiler are the first process's; smdebug's hook records that one alone.
+    """
+    if settings.recorder != "builtin":
+        return Callbacks()
+    configuration = _Configuration(environ, lambda _: None)  # the first process reports what it ignored
+    root = runtime.checkpoint_folder(environ)
+    return Callbacks(_recorders(settings, configuration, root, None, report), report=report)
+
+
 def _recorders(
     settings: Hyperparameters,
     configuration: _Configuration,
     root: Path,
-    memory: MemoryTrial,
+    memory: MemoryTrial | None,
     report: Callable[[str], object],
 ) -> list[Callback]:
     if settings.recorder == "off":

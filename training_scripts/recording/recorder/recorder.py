@@ -15,8 +15,10 @@ from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.resume import continue_trial
 from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
-from training_scripts.recording.recorder.step_buffer import StepBuffer
+from training_scripts.recording.recorder.step_buffer import Part, StepBuffer
 from training_scripts.recording.recorder.thinning import ThinnedLosses
+from training_scripts.recording.recorder.torch_reductions import number_if_ready
+from training_scripts.recording.recorder.worker import Worker, told
 from training_scripts.recording.trial import run_facts
 from training_scripts.recording.trial.layout import (
     CLASS_COUNTS,
@@ -105,21 +107,26 @@ class Recorder(Callback):
         self._eval_losses = ThinnedLosses()
         self._epochs = self._epoch = 0
         self._rates: LearningRates | None = None
+        self._worker = Worker()
+        self._part: Part | None = None
+        self._eval_parts = ThinnedLosses()
         self._class_counts: Array | None = None
         self._labels: Tensor | None = None
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Opens the trial: a new one, or after a restart the one of the same run."""
-        self._layers = Layers(network)
+        self._worker = told(facts)
+        # Weights and gradients are the same in all workers.
+        self._layers = Layers(network) if self._worker.is_first else None
         self._plan(facts)
         run = _run_json(facts)
         intervals = {TRAIN: self._saving.interval, EVAL: 1}
-        self._buffer = StepBuffer(self.folder, self.memory, run, intervals, report=self._report)
+        self._buffer = StepBuffer(self.folder, self.memory, run, intervals, worker=self._worker, report=self._report)
         self._buffer.remark(self._saving.note())
         self._rates = LearningRates(facts["optimizer"], self._buffer) if facts.get("optimizer") else None
         self._epoch = int(facts.get("epoch", 0) or 0)
         self._steps = continue_trial(self._buffer, run, facts, every=self._every)
-        if facts.get("class_counts") and not self._steps[TRAIN]:
+        if facts.get("class_counts") and self._worker.is_first and not self._steps[TRAIN]:
             self._class_counts = np.asarray(facts["class_counts"], dtype=np.int64)
 
     def _plan(self, facts: Mapping[str, Any]) -> None:
@@ -135,11 +142,11 @@ class Recorder(Callback):
             if mode == EVAL and self._evaluated_from < 0:
                 self._evaluated_from = self._steps[EVAL]
             return
-        assert self._layers is not None
         self._snapshot = snapshot = Snapshot(full=self._full_tensors and self._saving.full_at(self._steps[TRAIN]))
         self._labels = labels
-        self._layers.take_weights(snapshot)
-        self._layers.watch_activations(snapshot)
+        if self._layers is not None:
+            self._layers.take_weights(snapshot)
+            self._layers.watch_activations(snapshot)
         if inputs.dim() == 4 and inputs.shape[1] == 3:
             snapshot.keep_full(INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
 
@@ -147,47 +154,53 @@ class Recorder(Callback):
         """Copies the predictions of a step that is saved."""
         if self._snapshot is None or mode != TRAIN:
             return
-        assert self._layers is not None
-        self._layers.ignore_activations()
-        self._layers.check()
+        if self._layers is not None:
+            self._layers.ignore_activations()
+            self._layers.check()
         self._snapshot.keep_full(LABELS, self._labels.int(), LABELS)  # type: ignore[union-attr]
         self._snapshot.keep_full(PREDICTIONS, logits.detach().argmax(1).int(), PREDICTIONS)
         self._labels = None
 
     def backward_done(self, mode: str) -> None:
         """Reads the gradients of a step that is saved."""
-        if self._snapshot is not None and mode == TRAIN:
-            assert self._layers is not None
+        if self._snapshot is not None and mode == TRAIN and self._layers is not None:
             self._layers.take_gradients(self._snapshot)
+
+    def part_done(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
+        """Keeps this worker's part of the step, which is what it writes to disk."""
+        self._part = number_if_ready(loss), number_if_ready(correct), size
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
         """Buffers the step's loss and number of correct predictions, without waiting for a GPU."""
         assert self._buffer is not None
+        part, self._part = self._part, None
         step = self._steps[mode]
         self._steps[mode] = step + 1
         if mode == TRAIN and (self._snapshot is not None or not step % self._every):
             rates = self._rates.now() if self._rates is not None else {}
             snapshot, self._snapshot = self._snapshot, None
             finished = None if snapshot is None else self._finished(snapshot)
-            self._buffer.keep(mode, step, loss, correct, size, others=rates, snapshot=finished)
+            self._buffer.keep(mode, step, loss, correct, size, others=rates, part=part, snapshot=finished)
         elif mode == TRAIN:
             self._buffer.skip()
         elif mode == EVAL and not self._eval_losses.is_all:
-            self._keep_some(step, loss, correct, size)
+            self._keep_some(step, loss, correct, size, part)
         else:
-            self._buffer.keep(mode, step, loss, correct, size)
+            self._buffer.keep(mode, step, loss, correct, size, part=part)
 
-    def _keep_some(self, step: int, loss: Tensor, correct: Tensor, size: int) -> None:
+    def _keep_some(self, step: int, loss: Tensor, correct: Tensor, size: int, part: Part | None) -> None:
         assert self._buffer is not None
-        kept = self._eval_losses.add(loss, correct, size, number=step - max(self._evaluated_from, 0))
+        number = step - max(self._evaluated_from, 0)
+        kept = self._eval_losses.add(loss, correct, size, number=number)
+        kept_part = None if part is None else self._eval_parts.add(*part, number=number)
         if kept is None:
             self._buffer.skip()
         else:
-            self._buffer.keep(EVAL, step, *kept)
+            self._buffer.keep(EVAL, step, *kept, part=kept_part)
 
     def _finished(self, snapshot: Snapshot) -> Snapshot:
-        assert self._layers is not None
-        self._layers.take_updates(snapshot)
+        if self._layers is not None:
+            self._layers.take_updates(snapshot)
         if self._class_counts is not None:
             snapshot.keep_full(CLASS_COUNTS, self._class_counts, CLASS_COUNTS)
             self._class_counts = None
@@ -199,8 +212,8 @@ class Recorder(Callback):
         if split != "valid" or not self._steps[EVAL] or self._buffer is None:
             return
         self._plan_evaluations(self._steps[EVAL] - max(first, 0))
-        if not self._records_predictions(max(first, 0), len(labels)):
-            return
+        if not self._worker.is_first or not self._records_predictions(max(first, 0), len(labels)):
+            return  # the first worker records the predictions of all
         from torch.nn import functional  # noqa: PLC0415
 
         snapshot = Snapshot()
@@ -215,7 +228,7 @@ class Recorder(Callback):
         assert self._buffer is not None
         if self._eval_losses.steps != steps:
             every = math.ceil(steps * self._epochs / LOSSES_OF_A_RUN)
-            self._eval_losses = ThinnedLosses(steps, max(1, min(steps, every)))
+            self._eval_losses, self._eval_parts = (ThinnedLosses(steps, max(1, min(steps, every))) for _ in range(2))
             self._buffer.learn({"eval_steps_per_epoch": steps})
 
     def _records_predictions(self, first: int, pictures: int) -> bool:
@@ -266,6 +279,7 @@ def _run_json(facts: Mapping[str, Any]) -> RunFacts:
         "recorder": "builtin",
         "framework": "torch",
         "task": run_facts.CLASSIFICATION,
+        "workers": told(facts).count,
         "fingerprint": facts.get("fingerprint", ""),
         "started": time.time(),
         "job": os.environ.get("TRAINING_JOB_NAME"),

@@ -58,7 +58,7 @@ def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapp
     """Removes the steps after the checkpoint; returns the next EVAL step."""
     from training_scripts.recording.trial.file_trial import FileTrial  # noqa: PLC0415 - for restarted jobs only
 
-    recorded = FileTrial(writer.folder)
+    recorded = FileTrial(writer.folder, worker=writer.worker)
     earlier = recorded.run
     a_pass, done = int(earlier.get("eval_steps_per_epoch") or 0), buffer.global_step
     judged = int(facts["epoch"]) * a_pass
@@ -67,7 +67,7 @@ def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapp
     last = max((int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL)), default=-1)
     buffer.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
     writer.drop_from(buffer.global_step)
-    kept = FileTrial(writer.folder)
+    kept = FileTrial(writer.folder, worker=writer.worker)
     run["started"] = earlier.get("started") or run["started"]
     buffer.learn({"eval_steps_per_epoch": a_pass or None})
     _note_problems(buffer, earlier, int(kept.steps(TRAIN).steps.max(initial=-1)) + 1, done, every)

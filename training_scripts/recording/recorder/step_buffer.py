@@ -12,6 +12,7 @@ import numpy as np
 
 from training_scripts.recording.recorder.snapshots import Snapshot, as_array
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
+from training_scripts.recording.recorder.worker import Worker
 from training_scripts.recording.trial.background_writer import BackgroundWriter
 from training_scripts.recording.trial.layout import (
     ACCURACY,
@@ -41,8 +42,16 @@ _NO_NUMBERS: Mapping[str, Number] = {}
 _Column: TypeAlias = "tuple[Sequence[int], Sequence[float]]"
 
 
+Part: TypeAlias = "tuple[Number, Number, int]"
+"""One worker's part of a step: its mean loss, number of correct predictions, and number of samples."""
+
+
 class _Kept(NamedTuple):
-    """A buffered step; its loss and its other numbers may still be on a GPU."""
+    """A buffered step; its loss and its other numbers may still be on a GPU.
+
+    Attributes:
+        part: Of several workers that train together: this one's loss, correct predictions and size; otherwise None.
+    """
 
     mode: str
     mode_step: int
@@ -52,6 +61,14 @@ class _Kept(NamedTuple):
     correct: Number | None
     size: int
     others: Mapping[str, Number]
+    part: Part | None = None
+
+    def written(self) -> _Kept:
+        """The step as this worker writes it to disk, beside the other workers' parts."""
+        if self.part is None:
+            return self
+        loss, correct, size = self.part
+        return self._replace(loss=loss, correct=correct, size=size)
 
 
 class StepBuffer:
@@ -62,6 +79,7 @@ class StepBuffer:
         memory: The trial in memory, if any.
         collections: Collection -> tensors' names.
         global_step: The next step's number, counted over all modes.
+        worker: Which of the workers that train together this process is.
     """
 
     def __init__(
@@ -72,10 +90,12 @@ class StepBuffer:
         intervals: Mapping[str, int],
         *,
         loss_name: str = LOSS,
+        worker: Worker = Worker(),  # noqa: B008 - it is immutable
         report: Callable[[str], object],
     ) -> None:
         """Writes nothing yet."""
-        self.writer = TrialWriter(folder) if folder is not None else None
+        self.worker = worker
+        self.writer = None if folder is None else TrialWriter(folder, worker=worker.name, workers=worker.count)
         self.memory = memory
         self.collections: dict[str, list[str]] = {
             "losses": [loss_name],
@@ -105,6 +125,7 @@ class StepBuffer:
         size: int,
         *,
         others: Mapping[str, Number] = _NO_NUMBERS,
+        part: Part | None = None,
         snapshot: Snapshot | None = None,
     ) -> None:
         """Buffers a step.
@@ -116,6 +137,7 @@ class StepBuffer:
             correct: Number of correct predictions; None where there are no classes.
             size: Number of samples.
             others: Further numbers by name, such as learning rates, each of a collection named to `declare`.
+            part: If the other numbers are of all workers, what this one writes to disk.
             snapshot: The step's tensors and reductions.
         """
         # Plain numbers, because small tensors kept from every step fragment the heap: memory for later batches would
@@ -129,7 +151,7 @@ class StepBuffer:
         if snapshot is not None:
             self._snapshots[self.global_step] = snapshot
             self._pending_bytes += snapshot.nbytes()
-        self._kept.append(_Kept(mode, step, self.global_step, now, loss, correct, size, others))
+        self._kept.append(_Kept(mode, step, self.global_step, now, loss, correct, size, others, part))
         self.global_step += 1
 
     def declare(self, collection: str, name: str) -> None:
@@ -192,8 +214,7 @@ class StepBuffer:
         if not kept:
             return
         steps = [Step(row.mode, row.mode_step, row.global_step, row.time) for row in kept]
-        columns = self._columns(kept)
-        for name, (rows, values) in columns.items():
+        for name, (rows, values) in self._columns([row.written() for row in kept]).items():
             for row, value in zip(rows, values, strict=True):
                 steps[row].numbers.append((name, value))
         fresh = False
@@ -202,7 +223,7 @@ class StepBuffer:
                 fresh |= self._join(snapshots[step.global_step])
                 self._settle(step, snapshots[step.global_step])
         if self.memory is not None:
-            self._remember(self.memory, steps, columns)
+            self._remember(self.memory, steps, self._columns(kept))
         writer = self.writer
         if writer is not None:
             written = self._without_backlog(steps)
@@ -291,15 +312,16 @@ class StepBuffer:
                 self.memory.add(name, step.mode_step, step.mode, array, collection=collection)
 
     def _columns(self, kept: Sequence[_Kept]) -> dict[str, _Column]:
-        """The numbers of all steps by name."""
+        """The numbers of all steps by name; a step without samples has no loss."""
         sizes = [float(row.size) for row in kept]
-        columns: dict[str, _Column] = {
-            self._loss_name: (range(len(kept)), _numbers([row.loss for row in kept])),
-            STEP_SIZE: (range(len(kept)), sizes),
-        }
-        answered = [number for number, row in enumerate(kept) if row.correct is not None]
+        filled = [number for number, row in enumerate(kept) if row.size]
+        columns: dict[str, _Column] = {}
+        if filled:
+            columns[self._loss_name] = filled, _numbers([kept[number].loss for number in filled])
+        columns[STEP_SIZE] = range(len(kept)), sizes
+        answered = [number for number in filled if kept[number].correct is not None]
         if answered:
-            correct = _numbers([row.correct for row in kept if row.correct is not None])
+            correct = _numbers([right for number in answered if (right := kept[number].correct) is not None])
             shares = [right / sizes[number] for number, right in zip(answered, correct, strict=True)]
             columns[ACCURACY] = answered, shares
         others: dict[str, tuple[list[int], list[Number]]] = {}

@@ -45,7 +45,7 @@ class ThinnedLosses:
         self._size += size
         if (self.steps - 1 - number) % self._every:
             return None
-        kept = self._loss / self._size, self._correct, self._size
+        kept = self._loss / max(1, self._size), self._correct, self._size
         self._forget()
         return kept
 
