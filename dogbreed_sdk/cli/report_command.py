@@ -14,7 +14,7 @@ from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
-from dogbreed_sdk.cli.argument_types import one_of
+from dogbreed_sdk.cli.argument_types import one_of, port
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.debugging.report import DebugReport
@@ -32,7 +32,15 @@ def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed report``."""
     command.add_argument("source", metavar="JOB_OR_PATH", help="a training job, a folder, or an s3:// or file:// URI")
     command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one HTML page")
-    command.add_argument("--watch", action="store_true", help="keep the report up to date until the job ends")
+    command.add_argument(
+        "--numbers", type=Path, metavar="FILE", help="write every recorded number to this file, .csv or .json"
+    )
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="keep the report up to date until the job ends, here and as a page on 127.0.0.1",
+    )
+    command.add_argument("--port", type=port, default=0, help="port of the page of --watch (default: a free one)")
     command.add_argument(
         "--parameters",
         type=one_of(["default", "aws"]),
@@ -95,18 +103,28 @@ def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
         written = report.to_html(options.html)
         document["html"] = str(written)
         page = f"report: {written}"
-    return Outcome(document, say(*shown.split("\n"), page))
+    if options.numbers is not None:
+        document["numbers"] = str(report.save_numbers(options.numbers))
+        page = f"numbers: {document['numbers']}\n{page}"
+    return Outcome(document, say(*shown.split("\n"), *page.split("\n")))
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:
     """Shows the report until the run has ended, and returns the last one."""
-    with _display(options) as show:
+    report = _loaded(load, options, session)
+    if report is not None and not report.is_running:
+        return report
+    from dogbreed_sdk.debugging.live import LivePage  # noqa: PLC0415 - needs NumPy
+
+    with LivePage(options.source, port=options.port) as page, _display(options) as show:
+        note(f"live page: {page.url}")
         while True:
-            report = _loaded(load, options, session)
+            page.show(report)
             if report is not None and not report.is_running:
                 return report
             show(report)
             time.sleep(WATCH_SECONDS)
+            report = _loaded(load, options, session)
 
 
 def _loaded(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport | None:

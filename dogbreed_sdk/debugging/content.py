@@ -202,6 +202,13 @@ class ReportContent:
         return "Ended" if self.trial.ended else "Running" if self.is_running else "Unknown"
 
     @property
+    def recorded_steps(self) -> int:
+        """Number of steps recorded so far, of all modes."""
+        if self.trial is None:
+            return 0
+        return sum(len(self.trial.steps(mode).steps) for mode in ("TRAIN", "EVAL", "PREDICT", "GLOBAL"))
+
+    @property
     def recorded_by(self) -> str:
         """The job that made the recording, if it is a different one; else empty."""
         name = self.trial.run.get("job") if self.trial is not None and self.job else None

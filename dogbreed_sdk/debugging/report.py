@@ -123,6 +123,26 @@ class DebugReport(ReportContent):
         write_atomically(target, document(self))
         return target
 
+    def save_numbers(self, path: str | Path) -> Path:
+        """Writes every recorded number to a file: losses, learning rates, statistics of weights and gradients, ...
+
+        CSV has the columns tensor, statistic, mode, step and value, one row per number. JSON is a list with an object
+        per tensor, statistic and mode, which has the lists ``steps`` and ``values``.
+
+        Args:
+            path: A file that ends in .csv or .json.
+
+        Returns:
+            The path of the file written.
+
+        Raises:
+            ConfigurationError: The file's name ends otherwise.
+            RecordingError: The recording contains no tensors.
+        """
+        from dogbreed_sdk.debugging.numbers import write  # noqa: PLC0415 - needs NumPy
+
+        return write(self, Path(path).expanduser())
+
     def summary(self, *, width: int = 100) -> str:
         """The report as text for a terminal.
 

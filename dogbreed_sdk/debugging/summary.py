@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -40,7 +39,8 @@ def summary(report: ReportContent, *, width: int) -> str:
     """The report in lines of at most `width` characters."""
     width = max(MIN_WIDTH, width)
     found = verdict(report)
-    lines = _hanging(f"{_SIGNS[found.level]} ", found.headline, width)
+    lines = [_cut(_stated(*found.numbers[0]), width)] if found.numbers else []
+    lines += _hanging(f"{_SIGNS[found.level]} ", found.headline, width)
     failed = report.job.get("TrainingJobStatus") == "Failed"
     if found.level == "problem" and not failed and (advice := _first_advice(found)):
         lines += _hanging("  -> ", clipped(advice, 400), width)
@@ -49,7 +49,7 @@ def summary(report: ReportContent, *, width: int) -> str:
     lines.append(_cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
     if ended := ended_by(report):
         lines += _hanging("  ", clipped(ended, 600), width)
-    lines += ["", *_numbers(found.numbers, width)]
+    lines += ["", *_numbers(found.numbers[1:], width)]
     lines += _feature_pass(report.feature_pass, width)
     lines += _rules(report.rules, width)
     lines += _managed_rules(report.managed_rules, width)
@@ -80,6 +80,11 @@ def headline(report: ReportContent) -> str:
 def _first_advice(found: Verdict) -> str:
     """The first advice of the verdict."""
     return next((point.advice for point in found.points if point.advice), "")
+
+
+def _stated(name: str, value: str, remark: str) -> str:
+    """A number as a line by itself."""
+    return f"{name}: {value}" + (f" ({remark})" if remark else "")
 
 
 def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
@@ -135,15 +140,11 @@ def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
 
 
 def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
-    """Rules that were not evaluated, grouped by the beginning of the reason."""
-    reasons: dict[str, list[str]] = {}
-    for result in group:
-        reasons.setdefault(result.message, []).append(result.name)
-    begin = f"  {STATUS_WORDS[NOT_EVALUATED]:<14}"
-    for reason, names in reasons.items():
-        said = re.split(r"[.:;] ", reason, maxsplit=1)[0].rstrip(".")
-        yield from _hanging(begin, f"{joined(names, most=99)}: {clipped(said, 120)}.", width, hang=18)
-        begin = " " * 16
+    """One line with the number of rules that were not evaluated; the page and --json say why."""
+    if group:
+        names = ", ".join(result.name for result in group)
+        said = f"{len(group)} rule{'s' if len(group) > 1 else ''}, for the reasons in --html and --json: {names}"
+        yield _cut(f"  {STATUS_WORDS[NOT_EVALUATED]:<14}{said}", width)
 
 
 def _insights(insights: list[Insight], width: int) -> Iterator[str]:

@@ -58,7 +58,7 @@ class Verdict:
         level: problem (with training), slow (only the machine is used badly), hint, well or unknown.
         headline: The verdict in a sentence.
         points: What is wrong, most important first; if nothing is wrong, what is worth a try.
-        numbers: Name, value and remark of each important number.
+        numbers: Name, value and remark of each important number, the most important first.
         cause: The id of the cause of what is wrong, as in the documentation's table of causes; empty if nothing is
             wrong with training, or if the recording does not show the cause.
         alternatives: Ids of other causes that leave the same trace; the first point's advice says what tells them
@@ -212,13 +212,13 @@ def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
     trial, found = report.evidence, []
     if trial is not None:
         loss, accuracy = report.curves.get("loss"), report.curves.get("accuracy")
-        if loss is not None:
-            found += _of_loss(loss)
         if accuracy is not None and accuracy.best is not None:
             best = accuracy.best
             found.append(
                 ("Highest validation accuracy", percent(float(accuracy.valid[best])), f"epoch {accuracy.numbers[best]}")
             )
+        if loss is not None:
+            found += _of_loss(loss)
         steps = trial.steps(TRAIN)
         if len(steps.steps):
             has_epochs = loss is not None and len(loss.numbers) > 0
@@ -233,12 +233,6 @@ def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
 
 def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
     found = []
-    finite = loss.smooth[np.isfinite(loss.smooth)]
-    broken = len(loss.train.values) - int(np.isfinite(loss.train.values).sum())
-    if len(finite):
-        step, begin = loss.begin or (0, float("nan"))
-        remark = f"{broken} steps not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
-        found.append(("Training loss", number(float(finite[-1])), remark))
     if loss.best is not None:
         last = float(loss.valid[-1])
         found.append(
@@ -248,6 +242,12 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
                 f"epoch {loss.numbers[loss.best]}; last {number(last)}",
             )
         )
+    finite = loss.smooth[np.isfinite(loss.smooth)]
+    broken = len(loss.train.values) - int(np.isfinite(loss.train.values).sum())
+    if len(finite):
+        step, begin = loss.begin or (0, float("nan"))
+        remark = f"{broken} steps not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
+        found.append(("Training loss", number(float(finite[-1])), remark))
     return found
 
 

@@ -25,6 +25,7 @@ def filled_page(
     script: str = "",
     data: object = None,
     style: str = "",
+    version: str | None = None,
 ) -> bytes:
     """A page in the style of all pages, encoded as UTF-8. It loads nothing, and shows pictures only from data: URLs.
 
@@ -39,16 +40,22 @@ def filled_page(
         script: The page's own JavaScript; its hash allows it, and nothing else runs.
         data: What the page's own script reads from the element with the id `data`, as JSON.
         style: Style sheet beside that of all pages.
+        version: Of a page that a server on loopback keeps up to date: the page asks it for `version`, and loads itself
+            again when that has changed. None for a page that is a file.
     """
     whole_style = _asset("page.css") + style
     whole_script = ("" if charts is None else _asset("charts.js") + _asset("page.js")) + script
+    if version is not None:
+        whole_script += _asset("live.js")
     filled = Template(_asset("page.html")).substitute(
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(whole_style)}'; "
-        f"script-src '{_hash(whole_script)}'; base-uri 'none'; form-action 'none'",
+        f"script-src '{_hash(whole_script)}'; base-uri 'none'; form-action 'none'"
+        + ("" if version is None else "; connect-src 'self'"),
         brand=brand,
         title=element("title", title),
         style=whole_style,
         navigation=inner([element("a", name, href=f"#{anchor}") for anchor, name in sections]),
+        state="" if version is None else element("p", "live", class_="live", role="status", data_version=version),
         body=body,
         data=_embedded("charts", charts) + _embedded("data", data),
         script=whole_script,

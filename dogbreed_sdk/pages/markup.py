@@ -84,7 +84,7 @@ def table(
     ]
     body = [element("tr", [cell(index, value) for index, value in enumerate(row)]) for row in rows]
     made = element("table", element("thead", element("tr", headings)), element("tbody", body), **attributes)
-    return element("div", made, class_="scroller", tabindex="0", role="region", aria_label="table")
+    return element("div", made, class_="scroller", tabindex="0", role="group", aria_label="table")
 
 
 def breakable(name: str) -> Markup:

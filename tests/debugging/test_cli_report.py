@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_the_summary_and_a_good_exit_status_though_rules_found_something(
 ) -> None:
     assert main(["report", folder]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("! ")
+    assert out.partition("\n")[2].startswith("! ")
     assert "VanishingGradient" in out
 
 
@@ -116,7 +117,8 @@ def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: p
     finally:
         timer.join()
     captured = capsys.readouterr()
-    [line] = captured.err.splitlines()
+    page, line = captured.err.splitlines()
+    assert re.fullmatch(r"live page: http://127\.0\.0\.1:\d+/", page)
     assert "VanishingGradient" in line
     assert "training steps 150" in line
     assert "8 epochs" in captured.out

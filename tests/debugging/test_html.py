@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import math
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +22,8 @@ from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.pages.series import broken_stretches, chart, line, thinned
-from tests.browser import Page, installed
+from tests import axe
+from tests.browser import Page
 from tests.debugging import made_up
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
@@ -322,14 +323,6 @@ def test_real_recordings_of_every_kind(fixtures_folder: Path, tmp_path: Path, so
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    if installed() is None:
-        pytest.skip("no Chromium on this machine: the page is only parsed, not looked at")
-    with Page(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return rich().to_html(tmp_path_factory.mktemp("page") / "report.html").as_uri()
 
@@ -338,6 +331,23 @@ PLOT = '[data-chart="loss"] .plot'
 
 
 class TestInABrowser:
+    @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+    def test_it_violates_no_rule_of_accessibility(self, browser: Page, url: str, width: int, dark: bool) -> None:
+        browser.open(url, width=width, dark=dark)
+        assert axe.violations(browser) == []
+
+    def test_the_numbers_of_its_charts_can_be_saved(self, browser: Page, url: str, tmp_path: Path) -> None:
+        browser.open(url)
+        browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        browser.click("[data-download=csv]")
+        browser.wait(lambda: list(tmp_path.glob("*.csv")))
+        [path] = tmp_path.glob("*.csv")
+        rows = list(csv.reader(path.read_text("utf-8").splitlines()))
+        assert rows[0] == ["chart", "curve", "x", "y"]
+        assert {row[0] for row in rows[1:]} >= {"loss", "accuracy"}
+        first = next(row for row in rows if row[1] == "train, each step")
+        assert float(first[3]) == pytest.approx(rich().curves["loss"].train.values[0], rel=1e-5)
+
     @pytest.mark.parametrize("width", [1280, 390])
     def test_it_loads_without_complaint_network_or_sideways_scrolling(
         self, browser: Page, url: str, width: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,13 +11,16 @@ from dogbreed_sdk._util.formatting import clipped, number, percent
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS
 from dogbreed_sdk.pages.markup import Child, Markup, element
 from dogbreed_sdk.pages.sections import empty, figure, section
-from dogbreed_sdk.pages.series import Chart, Charts, Mark, broken_stretches, chart, line, mark
-from training_scripts.recording.trial.trial import Trial
+from dogbreed_sdk.pages.series import Chart, Charts, Line, Mark, broken_stretches, chart, line, mark
+from training_scripts.recording.trial.layout import LEARNING_RATE
+from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.evidence.learning_curves import Curve, train_position
 from training_scripts.rules.findings import RuleResult
 
 MAX_MARKS = 40
 MAX_EPOCH_MARKS = 400
+# Number of curves that are distinguishable in one chart.
+LOOKS = 8
 
 
 def curves_section(
@@ -26,8 +30,9 @@ def curves_section(
     charts: Charts,
     *,
     points: int,
+    downloads: Markup,
 ) -> Markup:
-    """Loss and accuracy; their charts are added to `charts`."""
+    """Loss, accuracy and learning rate; their charts are added to `charts`."""
     title = "Learning curves"
     if trial is None:
         return section("curves", title, empty(NO_TENSORS))
@@ -38,10 +43,46 @@ def curves_section(
         note = "vertical bars: 95 % intervals" if np.isfinite(curve.errors).any() else ""
         found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
+    rates = _learning_rates(trial, points)
+    if rates is not None:
+        charts["learning rate"] = rates
+        found.append(figure("learning rate", "Learning rate"))
     if not found:
         reason = "Neither a loss nor an accuracy was recorded; they belong to the collections losses and metrics."
         return section("curves", title, empty(reason))
-    return section("curves", title, element("div", found, class_="pair"), lead=" ".join(leads))
+    return section("curves", title, element("div", found, class_="pair"), downloads, lead=" ".join(leads))
+
+
+def downloads(name: str, *, live: bool) -> Markup:
+    """Ways to save the numbers: all recorded ones from the server of a live page, else those of the page's charts.
+
+    Args:
+        name: Of the files.
+        live: Whether a server keeps the page up to date.
+    """
+    said = "Download all numbers:" if live else "Download the numbers of all charts:"
+    forms = ("csv", "json")
+    if live:
+        ways = [element("a", form.upper(), href=f"numbers.{form}", download=f"{name}.{form}") for form in forms]
+    else:
+        ways = [
+            element("button", form.upper(), type="button", data_download=form, data_name=name, hidden=True)
+            for form in forms
+        ]
+    return element("p", said, *ways, class_="downloads")
+
+
+def _learning_rates(trial: Trial, points: int) -> Chart | None:
+    """The learning rate of each step, by parameter group; None if it was not recorded."""
+    series: list[Line] = []
+    for name in trial.tensor_names(regex=rf"^{re.escape(LEARNING_RATE)}(/\d+)?$"):
+        rates = trial.tensor(name).series(TRAIN)
+        group = name.partition("/")[2] or "0"
+        look, off = len(series) % LOOKS, len(series) >= LOOKS
+        series.append(line(f"group {group}", rates.steps, rates.values, look=look, points=points, off=off))
+    if not series:
+        return None
+    return chart(series, x="training step", y="learning rate", low=0.0, link="training")
 
 
 def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> Chart:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dogbreed_sdk._util.formatting import clipped
-from dogbreed_sdk.debugging.html.curves import curves_section
+from dogbreed_sdk.debugging.html.curves import curves_section, downloads
 from dogbreed_sdk.debugging.html.feature_pass import feature_pass_section
 from dogbreed_sdk.debugging.html.machine import timeline_section, usage_section
 from dogbreed_sdk.debugging.html.sections import (
@@ -64,37 +64,68 @@ _SECTIONS = (
 )
 
 
-def document(report: ReportContent) -> bytes:
-    """The HTML page, encoded as UTF-8."""
+def document(report: ReportContent, *, version: str | None = None) -> bytes:
+    """The HTML page, encoded as UTF-8.
+
+    Args:
+        report: What it shows.
+        version: Of a page that is kept up to date by `debugging.live`; None for a file.
+    """
     judged = verdict(report)
     page = b""
     for detail in DETAILS:
-        page = despite_damage(partial(_page, report, judged, detail))
+        page = despite_damage(partial(_page, report, judged, detail, version))
         if len(page) < MAX_BYTES:
             break
     return page
 
 
-def _page(report: ReportContent, judged: Verdict, detail: Detail) -> bytes:
+def waiting_page(source: str, version: str) -> bytes:
+    """The page of a run of which nothing has been recorded yet."""
+    subject = clipped(source, 120)
+    waiting = element(
+        "section",
+        element("h1", "Nothing has been recorded yet", id="verdict-title"),
+        element("p", f"This page shows {subject} as soon as its first steps are recorded."),
+        class_="verdict",
+        aria_labelledby="verdict-title",
+    )
+    return filled_page(brand="Debug report", title=subject, sections=(), body=waiting, version=version)
+
+
+def _page(report: ReportContent, judged: Verdict, detail: Detail, version: str | None) -> bytes:
     charts: Charts = {}
-    body = _body(report, judged, charts, detail)
+    body = _body(report, judged, charts, detail, live=version is not None)
     return filled_page(
         brand="Debug report",
         title=f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}",
         sections=_SECTIONS,
         body=body,
-        footer=["Regenerate: ", element("code", _again(report))],
+        footer=[
+            "Regenerate: ",
+            element("code", _again(report, "--html", "report.html")),
+            ". All numbers: ",
+            element("code", _again(report, "--numbers", "numbers.csv")),
+        ],
         charts=charts,
+        version=version,
     )
 
 
-def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail) -> Markup:
+def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail, *, live: bool) -> Markup:
     trial, profile, results = report.evidence, report.profile, report.rules
     return inner(
         [
             element("p", _about(report), class_="about"),
             verdict_section(judged, ended_by(report)),
-            curves_section(trial, report.curves, results, charts, points=detail.points),
+            curves_section(
+                trial,
+                report.curves,
+                results,
+                charts,
+                points=detail.points,
+                downloads=downloads(clipped(report.source, 60), live=live),
+            ),
             insights_section(report.insights()),
             rules_section(results, report.job),
             tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
@@ -124,5 +155,5 @@ def _about(report: ReportContent) -> Markup:
     return inner(parts)
 
 
-def _again(report: ReportContent) -> str:
-    return f"dogbreed report {shlex.quote(clipped(report.source, 300))} --html report.html"
+def _again(report: ReportContent, *arguments: str) -> str:
+    return shlex.join(["dogbreed", "report", clipped(report.source, 300), *arguments])

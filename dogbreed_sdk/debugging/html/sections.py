@@ -55,7 +55,7 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
     points = [
         element(
             "li",
-            element("h3", point.title, element("span", point.where, class_="where") if point.where else None)
+            element("h2", point.title, element("span", point.where, class_="where") if point.where else None)
             if point.title
             else None,
             element("p", clipped(point.message, 600)) if point.message else None,

@@ -29,6 +29,7 @@
   connectPrinting();
   connectColors();
   connectNavigation();
+  connectDownloads();
 
   // A row's tick shows or hides its curve; the legend is then no more than a legend.
   function connectRows(group) {
@@ -71,6 +72,36 @@
   function connectColors() {
     const redraw = () => [...drawn.values()].forEach((chart) => chart.draw());
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  }
+
+  // The numbers behind the charts, as a file: one row per point as CSV, the charts themselves as JSON.
+  function connectDownloads() {
+    const makers = { csv: () => ["text/csv", table()], json: () => ["application/json", JSON.stringify(charts)] };
+    for (const button of document.querySelectorAll("[data-download]")) {
+      const form = button.dataset.download;
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        const [type, text] = makers[form]();
+        const link = document.createElement("a");
+        link.href = URL.createObjectURL(new Blob([text], { type }));
+        link.download = `${button.dataset.name}.${form}`;
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      });
+    }
+  }
+
+  function table() {
+    // A spreadsheet would take a text that begins with = for a formula.
+    const quoted = (text) => `"${String(text).replace(/^[=+\-@\t]/, "'$&").replaceAll('"', '""')}"`;
+    const rows = ["chart,curve,x,y"];
+    for (const [name, chart] of Object.entries(charts)) {
+      for (const series of chart.series || []) {
+        const begin = `${quoted(name)},${quoted(series.name)},`;
+        series.x.forEach((x, index) => rows.push(`${begin}${x ?? ""},${series.y[index] ?? ""}`));
+      }
+    }
+    return rows.join("\n") + "\n";
   }
 
   // The section under the reader's eyes is marked in the navigation.

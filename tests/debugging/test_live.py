@@ -1,0 +1,83 @@
+"""The live page: it shows the newest report, only to this machine, and says when it has ended."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+import requests
+
+from dogbreed_sdk import DebugReport
+from dogbreed_sdk.debugging import live
+from dogbreed_sdk.debugging.live import LivePage
+from tests.browser import Page
+from tests.debugging import made_up
+
+pytestmark = pytest.mark.extras
+
+
+def report(*, epochs: int) -> DebugReport:
+    return DebugReport("a run", trial=made_up.trial(epochs=epochs, layers=1))
+
+
+def test_the_page_loads_itself_again_when_there_is_more(browser: Page) -> None:
+    page = LivePage("a run")
+    page.start()
+    try:
+        browser.open(page.url)
+        assert browser.value("document.querySelector('h1').textContent") == "Nothing has been recorded yet"
+        page.show(report(epochs=3))
+        browser.wait(lambda: browser.value("Boolean(document.querySelector('#curves .plot'))"))
+        assert browser.value("document.querySelector('[data-version]').textContent") == "live"
+    finally:
+        page.stop()
+    browser.wait(lambda: browser.value("document.querySelector('[data-version]').textContent") == "no longer live")
+    assert not [each for each in browser.complaints if "ERR_CONNECTION" not in each]
+
+
+def test_all_numbers_can_be_downloaded() -> None:
+    with LivePage("a run") as page:
+        assert requests.get(f"{page.url}numbers.csv", timeout=10).status_code == 404
+        page.show(report(epochs=3))
+        rows = list(csv.DictReader(io.StringIO(requests.get(f"{page.url}numbers.csv", timeout=10).text)))
+        columns = requests.get(f"{page.url}numbers.json", timeout=10).json()
+    losses = [row for row in rows if (row["tensor"], row["mode"]) == (made_up.LOSS, "TRAIN")]
+    assert [int(row["step"]) for row in losses] == list(range(75))
+    assert {row["statistic"] for row in losses} == {"value"}
+    [column] = [one for one in columns if (one["tensor"], one["mode"]) == (made_up.LOSS, "TRAIN")]
+    assert column["values"] == [float(row["value"]) for row in losses]
+    gradients = {row["statistic"] for row in rows if row["tensor"] == "gradient/Sequential_0.weight"}
+    assert gradients == {"abs_mean", "std"}
+
+
+def test_the_version_changes_only_with_what_is_recorded() -> None:
+    with LivePage("a run") as page:
+        page.show(None)
+        versions = [page.version]
+        for epochs in (2, 2, 3):
+            page.show(report(epochs=epochs))
+            versions.append(page.version)
+    assert versions == ["0", "1", "1", "2"]
+
+
+def test_a_page_of_another_site_learns_nothing() -> None:
+    with LivePage("a run") as page:
+        answer = requests.get(page.url, headers={"Host": "evil.example:80"}, timeout=10)
+        assert (answer.status_code, "run" in answer.text) == (403, False)
+        assert requests.get(f"{page.url}../../etc/passwd", timeout=10).status_code == 404
+
+
+def test_the_last_report_reaches_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LAST_LOOK_SECONDS", 30.0)
+    page = LivePage("a run")
+    page.start()
+    page.show(report(epochs=2))
+    first = requests.get(page.url, timeout=10).content
+    page.show(report(epochs=3))
+    stopping = live.threading.Thread(target=page.stop)
+    stopping.start()
+    last = requests.get(page.url, timeout=10).content
+    stopping.join(20)
+    assert not stopping.is_alive()
+    assert first != last
