@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
+    from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.debugging.report import DebugReport
     from dogbreed_sdk.endpoints.creation import deploy
@@ -93,6 +94,7 @@ _HOMES = {
     "EndpointNotReadyError": "errors",
     "EndpointTimeoutError": "errors",
     "Evaluation": "endpoints.evaluation",
+    "Explanation": "client.explanation",
     "Hyperband": "aws.requests.tuning",
     "ImageDownloadError": "errors",
     "ImageError": "errors",
@@ -159,6 +161,7 @@ __all__ = [
     "EndpointNotReadyError",
     "EndpointTimeoutError",
     "Evaluation",
+    "Explanation",
     "Hyperband",
     "ImageDownloadError",
     "ImageError",

@@ -12,6 +12,8 @@
     Accept application/vnd.dogbreed+json         model_id, and every class with its label, logit and probability
     Accept application/vnd.dogbreed.scores+json  model_id, and the probabilities in class order: a short response for
                                                  clients that know the classes of that model_id
+    Accept application/vnd.dogbreed.explanation+json  as vnd.dogbreed+json, and where in the picture the evidence for
+                                                 its most probable class is; ";class=INDEX" chooses another class
 
 If the bundle has a rejection rule, the last two also report whether the picture looks like none of the classes.
 Servers that support prepare_fn and predict_batch_fn, such as this SDK's, answer several requests with one model call.
@@ -21,6 +23,7 @@ An invalid request raises a `RequestError` with the HTTP status for the response
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ from torch import Tensor
 from training_scripts._util.number_text import number_text
 from training_scripts.data import arrays, formats, limits, preprocessing, safe_fetch
 from training_scripts.data.accept import preferred
-from training_scripts.models import backbones
+from training_scripts.models import backbones, explanation
 from training_scripts.models.description import display_name
 from training_scripts.models.model import Model, load
 from training_scripts.models.onnx import OnnxModel, chosen_backend
@@ -42,7 +45,8 @@ from training_scripts.models.onnx import OnnxModel, chosen_backend
 JSON = formats.JSON
 RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
-RESPONSE_TYPES = (JSON, RANKED_JSON, SCORES_JSON, arrays.NPY, arrays.CSV)
+EXPLANATION_JSON = "application/vnd.dogbreed.explanation+json"
+RESPONSE_TYPES = (JSON, RANKED_JSON, SCORES_JSON, arrays.NPY, arrays.CSV, EXPLANATION_JSON)
 # Pictures per model call: the activations of 16 take about half a gigabyte, and larger calls are not faster.
 MAX_AT_ONCE = 16
 # Bicubic resizing overshoots by a few percent; pixels that were not normalized are far outside.
@@ -81,11 +85,13 @@ class Prediction:
         logits: [n, classes], float32 on the CPU.
         model: The model that computed them.
         rejection_scores: [n], how unlike the classes each picture is; None if the model has no rejection rule.
+        pixels: [n, 3, h, w], the model's input, for an explanation.
     """
 
     logits: Tensor
     model: Model
     rejection_scores: Tensor | None = None
+    pixels: Tensor | None = None
 
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
@@ -194,8 +200,8 @@ def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Pre
         features = torch.cat([part.float().cpu() for _, part in parts])
         scores = model.rejection.scores(logits, features) if model.rejection else None
     of_requests = torch.split(scores, list(sizes)) if scores is not None else [None] * len(sizes)
-    rows_of_requests = torch.split(logits, list(sizes))
-    return [Prediction(rows, model, score) for rows, score in zip(rows_of_requests, of_requests, strict=True)]
+    of_each = zip(torch.split(logits, list(sizes)), of_requests, torch.split(pixels, list(sizes)), strict=True)
+    return [Prediction(rows, model, score, inputs) for rows, score, inputs in of_each]
 
 
 def output_fn(prediction: Prediction, accept: str | None) -> tuple[str | bytes, str]:
@@ -216,6 +222,8 @@ def output_fn(prediction: Prediction, accept: str | None) -> tuple[str | bytes, 
         return arrays.write_npy(prediction.logits.numpy()), form
     if form == arrays.CSV:
         return arrays.write_csv(prediction.logits.tolist()), form
+    if form == EXPLANATION_JSON:
+        return json.dumps(_explained(prediction, _wanted_class(accept or "", prediction))), form
     return json.dumps(_ranked(prediction) if form == RANKED_JSON else _scores(prediction)), form
 
 
@@ -309,6 +317,32 @@ def _ranked(prediction: Prediction) -> dict[str, object]:
         best_first = sorted(range(len(row)), key=lambda index: (-row[index], index))
         rows.append({"scores": [_score(index, model.classes[index], logits, row) for index in best_first]})
     return _with_rejection({"model_id": model.model_id, "classes": len(model.classes), "predictions": rows}, prediction)
+
+
+def _explained(prediction: Prediction, index: int) -> dict[str, object]:
+    model, pixels = prediction.model, prediction.pixels
+    if pixels is None or len(pixels) != 1:
+        raise RequestError("only a single picture can be explained, not a tensor of several")
+    try:
+        found = explanation.contributions(model, pixels, index)
+    except explanation.ExplanationError as error:
+        raise RequestError(f"this model cannot be explained: {error}", 406) from error
+    return {
+        **_ranked(prediction),
+        "explanation": {"index": index, "contributions": found.tolist()},
+        "preprocessing": {"resize": model.preprocessing.resize, "crop": model.preprocessing.crop},
+    }
+
+
+def _wanted_class(accept: str, prediction: Prediction) -> int:
+    """The class to explain: that of the Accept header's parameter, else the most probable one."""
+    found = re.search(rf"{re.escape(EXPLANATION_JSON)}\s*;\s*class=(\d{{1,6}})", accept, re.IGNORECASE)
+    if found is None:
+        return int(prediction.logits[0].argmax())
+    index, classes = int(found[1]), len(prediction.model.classes)
+    if index >= classes:
+        raise RequestError(f"class {index} cannot be explained: the model has the classes 0 to {classes - 1}")
+    return index
 
 
 def _scores(prediction: Prediction) -> dict[str, Any]:

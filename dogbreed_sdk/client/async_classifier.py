@@ -18,6 +18,7 @@ from dogbreed_sdk.client.daemon_pool import DaemonPool
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.client.images import Picture
     from dogbreed_sdk.client.options import ClassifierOptions, Options
     from dogbreed_sdk.client.transports import Transport
@@ -120,6 +121,11 @@ class AsyncBreedClassifier:
         """See `BreedClassifier.classify`."""
         argument_checks.check_top_k(top_k)
         return await self._run(partial(self._classifier._classify, picture, top_k))
+
+    async def explain(self, picture: Picture, *, label: str | None = None, top_k: int = 5) -> Explanation:
+        """See `BreedClassifier.explain`."""
+        argument_checks.check_top_k(top_k)
+        return await self._run(partial(self._classifier._explain, picture, label, top_k))
 
     @overload
     def classify_many(

@@ -17,7 +17,7 @@ from dogbreed_sdk.client.images import Payload, is_url, to_payload
 from dogbreed_sdk.client.invoker import Invoker
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.client.options import ClassifierOptions, Fetch, Options, changed
-from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.errors import ConfigurationError, UnsupportedImageError
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.client.images import Picture
     from dogbreed_sdk.client.transports import Response, Transport
     from dogbreed_sdk.errors import DogBreedError
@@ -323,6 +324,32 @@ class BreedClassifier:
             abort=self._transport.abort,
         )
 
+    def explain(self, picture: Picture, *, label: str | None = None, top_k: int = 5) -> Explanation:
+        """Classifies a picture, and shows where in it the evidence for a class is.
+
+        The heat map comes from the network's last feature map (`training_scripts.models.explanation`): it shows what
+        the model used, which may be the background. It is for models of this machine, from `from_bundle`.
+
+        Args:
+            picture: As for `classify`.
+            label: The class to explain, by its label or its class folder. Default: the most probable one.
+            top_k: Number of classes to rank in the prediction, at least 1.
+
+        Raises:
+            ConfigurationError: The network is not on this machine, as for an endpoint; ``top_k`` is not a positive
+                integer, or the classifier was closed.
+            LabelError: The model has no such class.
+            ImageError: The picture cannot be used.
+            EndpointError: The model failed.
+
+        Example:
+            >>> classifier = BreedClassifier.from_bundle("model.tar.gz")  # doctest: +SKIP
+            >>> classifier.explain("rex.jpg").overlay().save("why.png")  # doctest: +SKIP
+        """
+        argument_checks.check_top_k(top_k)
+        self._check_open()
+        return self._explain(picture, label, top_k, None)
+
     def labels(self) -> LabelMap:
         """The labels of the model behind the last prediction; before the first one, a request is sent to learn them.
 
@@ -382,6 +409,25 @@ class BreedClassifier:
             return self._parsed(response, top_k, start)
         except responses.UnknownModelError:
             raise responses.no_labels("probabilities") from None
+
+    def _explain(self, picture: Picture, label: str | None, top_k: int, cancelled: Event | None) -> Explanation:
+        from dogbreed_sdk.client import explanation  # noqa: PLC0415 - few clients explain
+        from training_scripts.data import preprocessing  # noqa: PLC0415
+
+        self._transport.check_explains()
+        payload = to_payload(
+            picture, max_bytes=self._options.max_payload_bytes, allowed_hosts=self._options.allowed_hosts
+        )
+        labels = self._model_labels(cancelled)
+        chosen = "" if label is None else f";class={labels.index(label)}"
+        start = time.monotonic()
+        response, _ = self._invoker.invoke(payload, f"{explanation.CONTENT_TYPE}{chosen}", cancelled, start)
+        prediction = self._parsed(response, top_k, start)
+        try:
+            seen = preprocessing.decode(payload.body)
+        except preprocessing.PictureError as error:  # not expected: the model has read it
+            raise UnsupportedImageError(f"{payload.source}: {error}") from error
+        return explanation.parse(response.body, prediction, seen, labels=labels.class_folders)
 
     def _parsed(self, response: Response, top_k: int, start: float) -> Prediction:
         return responses.parse(

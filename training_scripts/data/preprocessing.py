@@ -323,24 +323,49 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
         box, mirrored = _crop_rectangle(image.size, view.index, key)
         pixels = np.asarray(image.resize((side, side), resampling, box=box))
         return pixels[:, ::-1] if mirrored else pixels
-    image = _without_far_ends(image)
+    kept = _without_far_ends(image.size)
+    if kept != (0, 0, *image.size):
+        image = image.crop(kept)
     size = _resized(image.size, preprocessing.resize)
     if size != image.size:
         image = image.resize(size, resampling)
-    # Rounded half to even, as torchvision's CenterCrop does.
-    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    left, top = _crop_corner(size, side)
     pixels = np.asarray(image)[top : top + side, left : left + side]
     return pixels[:, ::-1] if view.kind == "flip" else pixels
 
 
-def _without_far_ends(image: Image.Image) -> Image.Image:
+def seen_box(size: tuple[int, int], *, resize: int, crop: int) -> tuple[float, float, float, float]:
+    """The part of a picture that its plain view shows.
+
+    Args:
+        size: Width and height of the upright picture, in any unit.
+        resize: As in `Preprocessing`.
+        crop: As in `Preprocessing`.
+
+    Returns:
+        Left, top, right and bottom, in the unit of `size`; fractions of a pixel matter in small pictures.
+
+    >>> seen_box((300, 100), resize=256, crop=224)
+    (106.25, 6.25, 193.75, 93.75)
+    """
+    left, top, right, bottom = _without_far_ends(size)
+    resized = _resized((right - left, bottom - top), resize)
+    across, down = (right - left) / resized[0], (bottom - top) / resized[1]
+    x, y = _crop_corner(resized, crop)
+    return left + x * across, top + y * down, left + (x + crop) * across, top + (y + crop) * down
+
+
+def _without_far_ends(size: tuple[int, int]) -> tuple[int, int, int, int]:
     # Resizing a whole strip of 10 x 100000 pixels would take gigabytes, for ends that the crop cuts off.
-    width, height = image.size
+    width, height = size
     longest = MAX_ASPECT_RATIO * min(width, height)
-    if max(width, height) <= longest:
-        return image
     left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
-    return image.crop((left, top, width - left, height - top))
+    return left, top, width - left, height - top
+
+
+def _crop_corner(size: tuple[int, int], side: int) -> tuple[int, int]:
+    # Rounded half to even, as torchvision's CenterCrop does.
+    return round((size[0] - side) / 2), round((size[1] - side) / 2)
 
 
 def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:

@@ -59,6 +59,7 @@ SERVING_MODULES = (
     "models/bundle_archive",
     "models/description",
     "models/efficientnet_lite",
+    "models/explanation",
     "models/folding",
     "models/heads",
     "models/model",

@@ -78,6 +78,17 @@ class Transport(ABC):
             raise ConfigurationError(f"target_variant is for endpoints, which have variants; {self.name} has none.")
         return self
 
+    def check_explains(self) -> None:
+        """Checks that the model can explain its predictions, for which its network must be at hand.
+
+        Raises:
+            ConfigurationError: It cannot; the message says what to use instead.
+        """
+        raise ConfigurationError(
+            f"{self.name} returns predictions only; an explanation needs the model's network on this machine. Use "
+            "BreedClassifier.from_bundle(job.model_uri), or 'dogbreed explain' with the job or the bundle."
+        )
+
     def wait_until_ready(self, seconds: float) -> None:  # noqa: B027 - optional
         """Waits for a model that is being deployed or updated; by default it returns at once.
 

@@ -120,6 +120,19 @@ class BundleTransport(Transport):
             self._loaded = _loaded_once(self._path)
         return self._loaded
 
+    def check_explains(self) -> None:
+        """Checks that the network runs in torch.
+
+        Raises:
+            ConfigurationError: It runs in ONNX Runtime, which keeps no feature maps.
+        """
+        from training_scripts.models.onnx import BACKEND_VARIABLE, OnnxModel  # noqa: PLC0415 - as above
+
+        if isinstance(self._ready().model, OnnxModel):
+            raise ConfigurationError(
+                f"{self.name} runs in ONNX Runtime, which cannot explain predictions; set {BACKEND_VARIABLE}=torch."
+            )
+
     def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
         """Never: repeating the computation would repeat the error."""
         return False

@@ -1,0 +1,147 @@
+"""A heat map lies on the original picture, explains the class that is asked for, and needs the network."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from dogbreed_sdk import BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
+from dogbreed_sdk.client import explanation
+from dogbreed_sdk.predictions import BreedScore, Prediction
+from dogbreed_sdk.testing import FakeEndpoint
+from tests.conftest import Workshop
+
+pytestmark = pytest.mark.extras
+
+PUG = Prediction.from_scores((BreedScore("Pug", "002.Pug", 1, 0.75), BreedScore("Boxer", "001.Boxer", 0, 0.25)))
+FOLDERS = ["001.Boxer", "002.Pug"]
+
+
+@pytest.fixture(scope="module")
+def classifier(workshop: Workshop) -> BreedClassifier:
+    return BreedClassifier.from_bundle(workshop.job.model_uri)
+
+
+def answer(grid: object, *, resize: int = 224, crop: int = 224, index: int = 1) -> bytes:
+    cut = {"resize": resize, "crop": crop}
+    return json.dumps({"explanation": {"index": index, "contributions": grid}, "preprocessing": cut}).encode()
+
+
+def explained(grid: object, size: tuple[int, int] = (200, 100)) -> Explanation:
+    return explanation.parse(answer(grid), PUG, Image.new("RGB", size, "white"), labels=FOLDERS)
+
+
+def with_a_disc(size: tuple[int, int], center: tuple[int, int], radius: int) -> Image.Image:
+    picture = Image.new("RGB", size, (230, 225, 210))
+    x, y = center
+    ImageDraw.Draw(picture).ellipse((x - radius, y - radius, x + radius, y + radius), fill=(200, 20, 40))
+    return picture
+
+
+def hottest(found: Explanation) -> tuple[float, float]:
+    """The middle of the hot part, as shares of width and height."""
+    rows, columns = np.nonzero(found.heatmap > 0.6)
+    return float(columns.mean() / found.picture.width), float(rows.mean() / found.picture.height)
+
+
+class TestMap:
+    def test_the_strongest_part_is_1_and_what_was_not_seen_is_0(self) -> None:
+        found = explained([[0.0, 0.0], [0.0, 4.0]])
+        assert found.box == (50.0, 0.0, 150.0, 100.0)
+        heat = found.heatmap
+        assert (heat.shape, heat.dtype) == ((100, 200), np.float32)
+        assert heat.max() == heat[99, 149] == 1.0
+        assert heat[:, :50].max() == heat[:, 150:].max() == 0.0
+        assert heat[5, 55] < 0.05
+
+    def test_what_speaks_against_the_class_is_cold(self) -> None:
+        assert explained([[-3.0, 2.0], [-1.0, -2.0]]).heatmap[0, 50] == 0.0
+        nothing = explained([[-3.0, -2.0], [-1.0, -2.0]])
+        assert nothing.heatmap.max() == 0.0
+        assert nothing.layer().getextrema()[3] == (0, 0)
+
+    def test_a_large_picture_is_shown_smaller_with_its_box(self) -> None:
+        found = explained([[1.0]], (4000, 2000))
+        assert found.picture.size == (1600, 800)
+        assert found.box == (400.0, 0.0, 1200.0, 800.0)
+        assert found.heatmap.shape == (800, 1600)
+
+    def test_the_overlay_colors_the_evidence_and_darkens_what_was_cut_off(self) -> None:
+        overlay = explained([[0.0, 0.0], [0.0, 4.0]]).overlay()
+        assert (overlay.mode, overlay.size) == ("RGB", (200, 100))
+        assert overlay.getpixel((20, 50)) == pytest.approx((115, 115, 115), abs=1)
+        red, _, blue = overlay.getpixel((149, 99))
+        assert red - blue > 50
+        assert min(overlay.getpixel((52, 2))) > 240
+
+    def test_its_forms_for_people_and_programs(self) -> None:
+        found = explained([[0.5, -1.0]])
+        values = json.loads(json.dumps(found.to_dict()))
+        assert values["prediction"]["label"] == values["label"] == "Pug"
+        assert (values["class_folder"], values["index"]) == ("002.Pug", 1)
+        assert (values["picture_size"], values["contributions"]) == ([200, 100], [[0.5, -1.0]])
+        assert str(found) == "why Pug: Pug (75%)"
+        assert "data:image/jpeg;base64," in found._repr_html_()
+        assert len(repr(found)) < 500
+
+    @pytest.mark.parametrize("grid", [None, [], [[]], [[1.0], [1.0, 2.0]], [["x"]], [[float("nan")]]])
+    def test_what_is_no_explanation_is_refused(self, grid: object) -> None:
+        with pytest.raises(ModelError, match="contains no explanation"):
+            explained(grid)
+
+
+class TestLocalModel:
+    @pytest.mark.parametrize(("size", "center"), [((640, 360), (420, 120)), ((300, 620), (90, 400))])
+    def test_the_hot_part_is_where_the_object_is(
+        self, classifier: BreedClassifier, size: tuple[int, int], center: tuple[int, int]
+    ) -> None:
+        found = classifier.explain(with_a_disc(size, center, 70))
+        assert found.label == found.prediction.label == "Red disc"
+        assert hottest(found) == pytest.approx((center[0] / size[0], center[1] / size[1]), abs=0.2)
+
+    def test_the_camera_s_orientation_is_honoured(self, classifier: BreedClassifier) -> None:
+        upright = with_a_disc((400, 300), (280, 90), 60)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        turned = io.BytesIO()
+        upright.transpose(Image.Transpose.ROTATE_90).save(turned, "JPEG", quality=95, exif=exif)
+        found = classifier.explain(turned.getvalue())
+        assert found.picture.size == (400, 300)
+        assert hottest(found) == pytest.approx((0.7, 0.3), abs=0.2)
+
+    def test_it_predicts_what_classify_predicts(self, classifier: BreedClassifier, workshop: Workshop) -> None:
+        picture = workshop.dataset.pictures("test")[0].path
+        found = classifier.explain(picture, top_k=2)
+        assert found.prediction.scores == classifier.classify(picture, top_k=2).scores
+
+    def test_another_class_can_be_explained(self, classifier: BreedClassifier, workshop: Workshop) -> None:
+        picture = workshop.dataset.pictures("test")[0].path
+        default, other = classifier.explain(picture), classifier.explain(picture, label="Green stripes")
+        assert (default.label, other.label, other.class_folder) == ("Red disc", "Green stripes", "010.Green_stripes")
+        assert other.prediction.label == "Red disc"
+        assert np.mean(other.contributions) < np.mean(default.contributions)
+        assert classifier.explain(picture, label="001.Red_disc").contributions == default.contributions
+        with pytest.raises(LabelError, match="'Poodle' is not one of the 3 classes"):
+            classifier.explain(picture, label="Poodle")
+
+    def test_the_model_s_backend_must_keep_the_network(
+        self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("onnxruntime")
+        monkeypatch.setenv("DOGBREED_BACKEND", "onnx")
+        with (
+            BreedClassifier.from_bundle(workshop.job.model_uri) as classifier,
+            pytest.raises(ConfigurationError, match="DOGBREED_BACKEND=torch"),
+        ):
+            classifier.explain(workshop.dataset.pictures("test")[0].path)
+
+
+def test_an_endpoint_names_what_to_use_instead(tmp_path: Path) -> None:
+    classifier = FakeEndpoint(["Pug"]).classifier()
+    with pytest.raises(ConfigurationError, match=r"needs the model's network .* BreedClassifier.from_bundle"):
+        classifier.explain(tmp_path / "rex.jpg")

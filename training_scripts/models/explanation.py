@@ -1,0 +1,119 @@
+"""Where in a picture the evidence for a class is: a class activation map, computed on the last feature map.
+
+The map is the feature map times the gradient of the class's logit, summed over the channels (HiResCAM: Draelos and
+Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks", 2020). Where the
+backbone averages the feature map and the head is linear, this is the class activation map of Zhou et al. (CVPR 2016):
+its values are what each position adds to the logit, and their mean is the logit less the bias. Hidden layers, in the
+head or in the backbone behind the feature map, are replaced by their linear approximation at this picture.
+
+No backbone is named here. The last feature map is found by running the network: it is the last value with channels and
+a grid, whatever pools it. A transformer with a class token (ViT) has no grid at its end; for it, the tokens that enter
+the last attention count, the last ones of which the class token sees more than itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from training_scripts import ScriptError
+from training_scripts.models.model import Model
+
+
+class ExplanationError(ScriptError):
+    """A model cannot be explained; the message gives the reason."""
+
+
+def contributions(model: Model, pixels: Tensor, index: int) -> Tensor:
+    """What each part of a picture adds to the logit of a class.
+
+    Args:
+        model: From `training_scripts.models.model.load`.
+        pixels: A preprocessed picture, [1, 3, h, w].
+        index: The class.
+
+    Returns:
+        float32 [rows, columns] on the CPU, in units of the logit: the grid of the last feature map, which lies over
+        the whole picture, such as 7 x 7. Its mean is the logit less the bias, exactly if the backbone averages the map
+        and the head is linear. Negative values speak against the class.
+
+    Raises:
+        ExplanationError: The model runs in ONNX Runtime, or has no feature map with a grid.
+    """
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ExplanationError("an explanation needs the network in torch, but the model runs in ONNX Runtime")
+    pixels = pixels.to(parameter.device)
+    # Two passes, so that only what follows the feature map is kept for the gradient.
+    with torch.no_grad(), _FeatureMaps() as all_maps:
+        model(pixels)
+    if not all_maps.count:
+        raise ExplanationError(f"the backbone {model.description.backbone} has no feature map with a grid")
+    with torch.no_grad(), _FeatureMaps(leaf=all_maps.count - 1) as last:
+        logits = model(pixels)
+    [gradient] = torch.autograd.grad(logits[0, index], last.leaf)
+    products = (gradient * last.leaf.detach()).float().cpu()
+    by_position = products[0].sum(0) if products.ndim == 4 else _grid_of_tokens(products[:, 0].sum(1))
+    return by_position * by_position.numel()
+
+
+def _grid_of_tokens(values: Tensor) -> Tensor:
+    """The values of a picture's tokens, [1 + side * side], as [side, side]; the first is the class token's."""
+    side = math.isqrt(len(values) - 1)
+    return values[1:].reshape(side, side)
+
+
+class _FeatureMaps(TorchFunctionMode):
+    """Counts the values that may be the last feature map; from one of them on, gradients are kept.
+
+    It changes nothing for other threads that run the same model at the same time, as hooks of modules would.
+
+    Args:
+        leaf: The number of the value that becomes a leaf of the gradient.
+
+    Attributes:
+        count: The number of values so far.
+        leaf: The leaf: [1, channels, rows, columns], or tokens [1 + rows * columns, 1, channels].
+    """
+
+    leaf: Tensor
+
+    def __init__(self, leaf: int | None = None) -> None:
+        super().__init__()
+        self.count = 0
+        self._wanted = leaf
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: object,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if function is functional.multi_head_attention_forward and _are_tokens(args[0]) and args[1] is args[0]:
+            tokens = self._taken(args[0])
+            args = (tokens, tokens, tokens, *args[3:])
+        value = function(*args, **(kwargs or {}))
+        return self._taken(value) if _is_map(value) else value
+
+    def _taken(self, value: Tensor) -> Tensor:
+        self.count += 1
+        if self.count - 1 != self._wanted:
+            return value
+        torch.set_grad_enabled(True)  # until the block that disabled it ends
+        self.leaf = value.detach().requires_grad_()
+        return self.leaf
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4 and min(value.shape[2:]) > 1 and value.is_floating_point()
+
+
+def _are_tokens(value: Tensor) -> bool:
+    return value.ndim == 3 and value.shape[0] > 1 and math.isqrt(value.shape[0] - 1) ** 2 == value.shape[0] - 1
