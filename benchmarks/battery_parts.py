@@ -26,7 +26,7 @@ def blobs(
     centers = torch.randn(classes, width, generator=generator) * distance if centers is None else centers
     each = [counts] * classes if isinstance(counts, int) else counts
     labels = torch.repeat_interleave(torch.arange(classes), torch.tensor(each))
-    inputs = centers[labels] + torch.randn(len(labels), width, generator=generator) + offset
+    inputs = centers[labels] + torch.randn(len(labels), centers.shape[1], generator=generator) + offset
     if label_noise:
         wrong = torch.rand(len(labels), generator=generator) < label_noise
         labels = torch.where(wrong, torch.randint(classes, (len(labels),), generator=generator), labels)

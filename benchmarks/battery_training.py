@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training_scripts.recording.trial.layout import (
+    ACCURACY,
+    LABELS,
+    LEARNING_RATE,
+    PREDICTIONS,
+    STEP_SIZE,
+    VALID_LOSSES,
+)
 from training_scripts.recording.trial.reductions import (
     REDUCTIONS,
     SATURATION,
@@ -18,6 +26,9 @@ from training_scripts.recording.trial.reductions import (
     saturated_fraction,
 )
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
+
+# As the recorder of somebody's loop names them.
+LOOP_LOSS, SCALARS = "loss_output_0", "scalars"
 
 Split = tuple[Tensor, Tensor]
 
@@ -33,6 +44,8 @@ class Style:
         activations: Record ReLU, sigmoid and tanh layers.
         answers: Record labels and predictions of every evaluation, and classes.
         tensors: Record weights and gradients at all.
+        loop: As `dogbreed_sdk.Recorder` records somebody's loop: without facts about data and epochs, which it cannot
+            know, but with the size and learning rate of each step, and the loss of each validation sample.
     """
 
     full: bool = False
@@ -41,6 +54,7 @@ class Style:
     activations: bool = True
     answers: bool = True
     tensors: bool = True
+    loop: bool = False
 
 
 @dataclass
@@ -60,6 +74,8 @@ class Run:
         before_step: Called with the step before it is taken: to make something go wrong in mid-run.
         style: How it is recorded.
         seed: Of the order of the batches.
+        jitter: Standard deviation of the noise that is added to the inputs of every step, as augmentation does.
+        parameters: What the author of the loop calls the hyperparameters, and their values.
     """
 
     network: nn.Module
@@ -74,6 +90,8 @@ class Run:
     before_step: Callable[[int, Run], None] | None = None
     style: Style = field(default_factory=Style)
     seed: int = 0
+    jitter: float = 0.0
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 def train(run: Run, *, name: str = "battery") -> MemoryTrial:
@@ -104,12 +122,15 @@ def train(run: Run, *, name: str = "battery") -> MemoryTrial:
 def _step(run: Run, recording: _Recording, rows: Tensor, step: int) -> None:
     recording.begins(step)
     inputs, targets = run.train[0][rows], run.train[1][rows]
-    loss = run.loss(run.network(inputs), targets)
+    if run.jitter:
+        inputs = inputs + run.jitter * torch.randn_like(inputs)
+    outputs = run.network(inputs)
+    loss = run.loss(outputs, targets)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     recording.gradients(step)
     run.optimizer.step()
-    recording.ends(step, loss.item())
+    recording.ends(step, loss.item(), outputs.detach(), targets)
 
 
 @torch.no_grad()
@@ -119,9 +140,9 @@ def _evaluate(run: Run, recording: _Recording) -> None:
     inputs, targets = run.valid
     outputs = [run.network(part) for part in inputs.split(run.batch)]
     for answers, truth in zip(outputs, targets.split(run.batch), strict=True):
-        recording.evaluated(float(run.loss(answers, truth)))
+        recording.evaluated(float(run.loss(answers, truth)), answers, truth)
     if run.style.answers and targets.dtype == torch.int64:
-        recording.answered(targets.numpy(), torch.cat(outputs).argmax(1).numpy())
+        recording.answered(targets, torch.cat(outputs))
 
 
 class _Recording:
@@ -136,7 +157,18 @@ class _Recording:
         self._parameters = {f"{prefix}_{key}": value for key, value in run.network.named_parameters()}
         self._now = -1
         targets = run.train[1]
-        if self._style.answers and targets.dtype == torch.int64:
+        if self._style.loop:
+            classes = targets.dtype == torch.int64
+            self.trial.run = {
+                "recorder": "loop",
+                "framework": "torch",
+                "task": "classification" if classes else "regression",
+                "parameters": dict(run.parameters),
+                "workers": 1,
+                "accumulation": 1,
+            }
+            run.loss_name = LOOP_LOSS
+        elif self._style.answers and targets.dtype == torch.int64:
             counts = torch.bincount(targets).tolist()
             self.trial.run = {"class_counts": counts, "classes": [f"class {place}" for place in range(len(counts))]}
         self._listen()
@@ -179,7 +211,7 @@ class _Recording:
                 if parameter.grad is not None:
                     self._add(f"gradient/{name}", step, parameter.grad.numpy().copy(), "gradients")
 
-    def ends(self, step: int, loss: float) -> None:
+    def ends(self, step: int, loss: float, outputs: Tensor, targets: Tensor) -> None:
         for name, before in self._before.items():
             if not self._style.full:
                 moved = np.linalg.norm(self._parameters[name].detach().numpy() - before)
@@ -190,16 +222,34 @@ class _Recording:
         self._global += 1
         if step % self._style.loss_interval == 0:
             self.trial.add(self._run.loss_name, step, TRAIN, np.float32(loss), collection="losses")
+        if self._style.loop:
+            self.trial.add_reduction(
+                LEARNING_RATE, "mean", step, TRAIN, self._run.optimizer.param_groups[0]["lr"], collection=SCALARS
+            )
+            self._answers(step, TRAIN, outputs, targets)
 
-    def evaluated(self, loss: float) -> None:
+    def _answers(self, step: int, mode: str, outputs: Tensor, targets: Tensor) -> None:
+        """The number of samples of a step of somebody's loop, and how many were right."""
+        self.trial.add_reduction(STEP_SIZE, "mean", step, mode, float(len(targets)), collection=SCALARS)
+        if targets.dtype == torch.int64:
+            right = float((outputs.argmax(1) == targets).float().mean())
+            self.trial.add_reduction(ACCURACY, "mean", step, mode, right, collection="metrics")
+
+    def evaluated(self, loss: float, outputs: Tensor, targets: Tensor) -> None:
         self.trial.add_step(self._eval, EVAL, global_step=self._global, time=1000.0 + self._global)
         self.trial.add(self._run.loss_name, self._eval, EVAL, np.float32(loss), collection="losses")
+        if self._style.loop:
+            self._answers(self._eval, EVAL, outputs, targets)
         self._global += 1
         self._eval += 1
 
-    def answered(self, labels: np.ndarray[Any, Any], predictions: np.ndarray[Any, Any]) -> None:
-        self.trial.add("labels", self._eval - 1, EVAL, labels.astype(np.int32), collection="labels")
-        self.trial.add("predictions", self._eval - 1, EVAL, predictions.astype(np.int32), collection="predictions")
+    def answered(self, labels: Tensor, outputs: Tensor) -> None:
+        step = self._eval - 1
+        self.trial.add(LABELS, step, EVAL, labels.numpy().astype(np.int32), collection=LABELS)
+        self.trial.add(PREDICTIONS, step, EVAL, outputs.argmax(1).numpy().astype(np.int32), collection=PREDICTIONS)
+        if self._style.loop:
+            losses = nn.functional.cross_entropy(outputs, labels, reduction="none")
+            self.trial.add(VALID_LOSSES, step, EVAL, losses.numpy(), collection=VALID_LOSSES)
 
     def _add(self, name: str, step: int, value: np.ndarray[Any, Any], collection: str) -> None:
         if self._style.full:
