@@ -136,6 +136,7 @@ def test_a_last_epoch_without_a_number_is_told_once() -> None:
 
 
 def test_the_likely_cause_of_spikes_is_named_in_the_title() -> None:
-    trial = made_up_run([0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.281, 0.36, 0.28], scheduler="none")
+    valid = [2.2, 1.9, 1.44, 1.24, 1.16, 1.132, 1.52, 1.124, 1.44, 1.12]
+    trial = made_up_run(valid, scheduler="none", valid_accuracy=0.5, train_accuracy=0.5)
     (found,) = [one for one in insights(trial, None, []) if one.topic == "validation-spikes"]
     assert found.title.endswith("; likely cause: learning rate too large late in training.")

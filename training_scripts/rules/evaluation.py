@@ -26,6 +26,7 @@ from training_scripts.rules.findings import (
     RuleError,
     RuleResult,
 )
+from training_scripts.rules.own_words import Words
 from training_scripts.rules.parameters import settle
 from training_scripts.rules.precedence import causes_first
 
@@ -92,7 +93,10 @@ def evaluate(
         result, answers[made.name] = _evaluated(made, judge, recorded[made.kind], values)
         results.append(result)
     ordered = causes_first(results, known, answers)
-    return ordered if evidence is None else explained(ordered, find(evidence, ordered))
+    if evidence is None:
+        return ordered
+    words = Words.of(evidence.run, evidence.recorded_names())
+    return [words.put_result(result) for result in explained(ordered, find(evidence, ordered))]
 
 
 def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,7 @@ from training_scripts.recording.profile.profile import Profile
 from training_scripts.recording.trial.trial import Trial
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import RuleResult
+from training_scripts.rules.own_words import Words
 
 __all__ = ["Insight", "insights"]
 
@@ -54,7 +56,26 @@ def insights(
         problems += guard.problems
     for problem in guard.problems if problems is None else ():
         _LOGGER.warning(problem)
-    return resolve(found, run.settings if run is not None else {})
+    if run is None:
+        return resolve(found)
+    words = run.words
+    return [_in_own_words(insight, words) for insight in resolve(found, run.settings)]
+
+
+def _in_own_words(insight: Insight, words: Words) -> Insight:
+    """An insight in the run's own words. Hyperparameters for which the run has no name are in the text alone."""
+    if words.is_ours:
+        return insight
+    return replace(
+        insight,
+        title=words.put(insight.title),
+        explanation=words.put(insight.explanation),
+        evidence=tuple(words.put(line) for line in insight.evidence),
+        next_step=words.put(insight.next_step),
+        hyperparameters={
+            words.own[name]: value for name, value in insight.hyperparameters.items() if name in words.own
+        },
+    )
 
 
 def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:

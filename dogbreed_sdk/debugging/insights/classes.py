@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dogbreed_sdk._util.formatting import joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.convergence import outlook
-from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.run import Run
@@ -18,6 +18,10 @@ from training_scripts.rules.evidence.run import Run
 # the small classes do worse.
 IMBALANCE = 3.0
 SIGNIFICANT = 0.05
+# Small classes that do worse by less than the first share are usual; by more than the second, they are not learned.
+FELT, SEVERE = 0.1, 0.2
+# Classes differ in difficulty. One with less than this share of the usual accuracy is more than difficult.
+FAR_BELOW = 0.5
 # A pair must be confused at least this many times, and in at least this share of its pictures. A quarter is half of
 # what a coin toss gives; the rule Confusion has the same limit.
 FEWEST, MIXED = 3, 0.25
@@ -77,12 +81,17 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
             ),
         ),
         confidence="high" if score > 3.3 else "medium",
-        next_step=(
-            "Collect pictures of the small classes, or leave out some of the large ones; train_model "
-            "weights all pictures equally."
-        ),
-        severity="problem" if many.mean() - few.mean() > 0.2 and score > 3.3 else "hint",
+        next_step="Collect pictures of the small classes, or leave out some of the large ones"
+        + ("; train_model weights all pictures equally." if run.words.is_ours else ", or weight the loss by class."),
+        severity=_severity(float(many.mean() - few.mean()), score),
     )
+
+
+def _severity(difference: float, score: float) -> Severity:
+    """How serious it is that small classes do worse by this share. A few points are usual: less was seen of them."""
+    if difference > SEVERE and score > 3.3:
+        return "problem"
+    return "hint" if difference > FELT else "info"
 
 
 def _weak_classes(
@@ -125,7 +134,11 @@ def _weak_classes(
             "Look at the training pictures of these classes. Are the labels right? Are there enough pictures, and are "
             "they as varied as those of other classes?"
         ),
-        severity="problem" if len(never) > 0.05 * len(present) and not explained else "hint",
+        severity="problem"
+        if len(never) > 0.05 * len(present) and not explained
+        else "hint"
+        if never or any(hits[c] < FAR_BELOW * overall * totals[c] for c in weak)
+        else "info",
     )
 
 

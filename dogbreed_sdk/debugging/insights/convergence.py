@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk._util.formatting import change, interval, number, percent, plural, seconds
-from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.evidence import statistics
-from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update
+from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update, steps_are_small
 from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
 
 # More epochs are not worthwhile if the loss fell by less than 3 %, or by less than 0.02, over the last third of them.
@@ -24,6 +24,9 @@ ROOM, NOT_FAR_BELOW = 0.95, 0.3
 # A model that classifies nine of ten training pictures correctly has learned well. A fall of the loss by more than the
 # second share is serious.
 LEARNED, SERIOUS = 0.9, 0.2
+# With a loss above the first share of the chance-level loss, a model hardly knows anything. Below the second share, it
+# has learned nearly everything, and what more epochs would add is small, though the loss may halve.
+HARDLY, MOSTLY = 0.8, 0.25
 # If a whole run has fewer optimizer steps than this, and the batch can be made smaller, the batch is too large.
 FEW_STEPS = 300
 SMALLEST_BATCH = 32
@@ -31,6 +34,7 @@ LARGE_BATCH = 128
 # A first update below this share of the usual one means a learning rate that wastes epochs.
 TIMID = 0.4
 WASTE, MOST = 0.3, 2 / 3
+LONG_SECONDS = 600.0
 MARGIN = 1.2
 PATIENCE = 3
 
@@ -192,7 +196,6 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
     what = "validation" if len(run.validated) == run.epochs else "training"
     loss = float(np.min(_watched(run)))
     new, why = _how_to_go_on(run)
-    bad = ahead.share > SERIOUS or loss > 0.5 * (run.chance or math.inf)
     return Insight(
         topic="not-converged",
         title=f"{_main_reason(new)}: the {what} loss was still falling at the last recorded epoch.",
@@ -206,10 +209,17 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
         ),
         confidence="high" if ahead.sure and ahead.share > 2 * WORTH_MORE else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Train for twice as many epochs.",
-        severity="problem" if bad and _known(run) < LEARNED else "hint",
+        severity=_severity(run, loss, ahead),
         hyperparameters=new,
         steps=(run.last_step(run.epochs - 1),),
     )
+
+
+def _severity(run: Run, loss: float, ahead: Outlook) -> Severity:
+    """How much a run misses that ended too early. A loss that falls is no fault of a run that does well."""
+    if loss > HARDLY * run.scale and _known(run) < LEARNED:
+        return "problem"
+    return "hint" if ahead.share > SERIOUS and loss > MOSTLY * run.scale else "info"
 
 
 def _known(run: Run) -> float:
@@ -241,11 +251,11 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
             f"The whole run had only {total} steps of {batch} pictures: a smaller batch gives more steps with the same "
             "pictures."
         )
-    if math.isfinite(ratio) and ratio < TIMID * FIRST_UPDATE and faster:
+    if not run.does_well and ratio < TIMID * FIRST_UPDATE and steps_are_small(run.trial) and faster:
         return faster, "The steps are small for a new layer: a larger learning rate needs no more epochs."
     planned = int(run.settings.get("epochs", run.epochs))
     return (
-        {"epochs": 2 * planned} if run.settings else {}
+        {"epochs": 2 * planned} if "epochs" in run.settings else {}
     ), "The steps have a healthy size, so more of them are needed."
 
 
@@ -265,9 +275,9 @@ def _one_epoch(run: Run) -> Insight:
             f"in {plural(len(losses), 'step')}" + (" and was still falling in the second half." if falling else "."),
         ),
         confidence="high",
-        next_step="Set epochs=10, the default." if run.settings else "Train for several epochs.",
-        severity="hint",
-        hyperparameters={"epochs": 10} if run.settings else {},
+        next_step="Set epochs=10, the default." if run.words.is_ours and run.settings else "Train for several epochs.",
+        severity="info" if run.does_well else "hint",
+        hyperparameters={"epochs": 10} if run.words.is_ours and run.settings else {},
         steps=(run.last_step(0),),
     )
 
@@ -297,10 +307,12 @@ def _idle(run: Run) -> Insight | None:
     if cosine and fewer > (1 - WASTE) * run.epochs:
         return None
     new: dict[str, object] = {"epochs": fewer} if cosine else {"patience": patience}
+    if not run.words.is_ours:
+        new = {"epochs": enough + 1 + PATIENCE} if "epochs" in run.settings else {}
     new = new if run.settings else {}
     most = wasted > MOST * run.epochs and wasted >= 10
     step = f"Set {change(run.settings, new)}" if new else "Stop earlier"
-    if most and cosine and new:
+    if most and cosine and new and run.words.is_ours:
         step += f"; or set patience={patience}, which ends any run that no longer improves"
     return Insight(
         topic="too-many-epochs",
@@ -311,7 +323,8 @@ def _idle(run: Run) -> Insight | None:
         evidence=_evidence_of_idling(run, enough),
         confidence="high" if most or (run.valid_size and run.valid_size >= 100) else "medium",
         next_step=f"{step}.",
-        severity="hint" if most else "info",
+        # Epochs after convergence harm nothing but the time they take.
+        severity="hint" if most and run.epoch_seconds * wasted > LONG_SECONDS else "info",
         hyperparameters=new,
         steps=(run.last_step(enough),),
     )

@@ -92,7 +92,7 @@ def find(run: Run) -> list[Insight]:
     noise, batch = noise_of_steps(run), run.batch_size
     if noise is None:
         return []
-    if noise.excess_low > EXCESS or noise.overshoots:
+    if not run.does_well and (noise.excess_low > EXCESS or noise.overshoots):
         return [_too_much(run, noise)]
     hidden = noise.observed > HIDES_THE_CURVE * noise.fall or noise.relative > HIDES_THE_LEVEL
     if batch and batch < SMALL_BATCH and hidden and noise.observed > FELT:
@@ -163,7 +163,7 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
         next_step=f"Set {change(run.settings, new)}: the scatter is {calmer:.1f} times smaller, and training is "
         "faster; or compare the means of epochs.",
         severity="info",
-        hyperparameters=new if run.settings else {},
+        hyperparameters=new,
     )
 
 

@@ -23,7 +23,8 @@ class Insight:
         confidence: high, medium or low; the explanation or the evidence gives the statistics.
         next_step: Which hyperparameter to set to which value, or what else to do; empty if there is nothing to do.
         severity: problem (it harms the model or wastes money), hint (worth a try) or info.
-        hyperparameters: Values to set in the next run, by `train_model`'s names.
+        hyperparameters: Values to set in the next run, by `train_model`'s names, or by the run's own where its author
+            gave them.
         steps: TRAIN steps at which it can be seen, ascending.
         cause: The id of the cause that it reports, as in the documentation's table of causes; empty if it reports none.
         alternatives: Ids of other causes that leave the same trace.

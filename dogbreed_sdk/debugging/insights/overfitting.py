@@ -14,7 +14,8 @@ from training_scripts.rules.evidence.run import KEEPS_BEST, Run
 
 # A rise below 2 % of the loss is not worth reporting, however certain it is.
 WORTH_A_WORD = 0.02
-SERIOUS = 0.1
+# A rise by this share of the chance-level loss costs accuracy. It is half of the limit in the rule Overfit.
+FELT = 0.05
 SURE = 0.05
 MEMORIZED_WORDS = (
     "From then on the network memorized the training pictures instead of learning the classes: the training "
@@ -59,7 +60,7 @@ def _turned(run: Run) -> Insight | None:
         next_step=(
             f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
         ),
-        severity=_severity(share, keeps_best=run.keeps_best),
+        severity=_severity(run, excess.mean),
         hyperparameters=new,
         steps=(run.last_step(best),),
     )
@@ -72,10 +73,14 @@ def _training_fell(run: Run, best: int, last: int) -> bool:
     return fall > (statistics.Z95 * error if math.isfinite(error) else 0.0)
 
 
-def _severity(share: float, *, keeps_best: bool) -> Severity:
-    if keeps_best:
-        return "hint"
-    return "problem" if share >= SERIOUS else "hint"
+def _severity(run: Run, rise: float) -> Severity:
+    """A problem if the rule Overfit reports it too, and the model is that of the last epoch.
+
+    In healthy runs, a loss near zero rises by a large share of itself, and hardly any prediction changes.
+    """
+    if validation_turned(run):
+        return "hint" if run.keeps_best else "problem"
+    return "hint" if rise >= FELT * run.scale else "info"
 
 
 def _harm(run: Run, wasted: int) -> str:
@@ -90,6 +95,8 @@ def _earlier_end(run: Run, best: int) -> dict[str, object]:
     """Fewer epochs for a cosine schedule, which should run to its end; otherwise patience."""
     if not run.settings:
         return {}
+    if not run.words.is_ours:
+        return {"epochs": best + 1} if "epochs" in run.settings else {}
     if run.settings.get("scheduler", "cosine") == "cosine":
         fewer = max(2, epochs_of_same_way(run, best))  # the small steps at the end reduce the loss further
         if fewer < int(run.settings.get("epochs", run.epochs)):

@@ -8,6 +8,7 @@ from dogbreed_sdk._util.formatting import number
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.evidence.learning_rate import (
     FIRST_UPDATE,
+    LARGEST_STEP,
     TYPICAL_UPDATE,
     first_update,
     round_rate,
@@ -21,12 +22,18 @@ HIGHEST_RATE = 100.0
 
 
 def better_rate(run: Run, *, larger: bool) -> dict[str, object]:
-    """The learning rate to try, as hyperparameters; empty if the current rate is unknown."""
+    """The learning rate to try, as hyperparameters; empty if the current rate is unknown.
+
+    It differs from the current rate by a factor of at most `LARGEST_STEP`, also after rounding.
+    """
     rate = run.settings.get("lr")
     if not rate:
         return {}
-    wanted = rate * too_small_by(run.trial) if larger else rate / too_large_by(run.trial)
-    return {"lr": min(round_rate(wanted), HIGHEST_RATE)}
+    factor = too_small_by(run.trial) if larger else 1 / too_large_by(run.trial)
+    wanted = round_rate(rate * factor)
+    if not 1 / LARGEST_STEP <= wanted / rate <= LARGEST_STEP:
+        wanted = float(f"{rate * factor:.1e}")
+    return {"lr": min(wanted, HIGHEST_RATE)}
 
 
 def update_evidence(run: Run) -> list[str]:

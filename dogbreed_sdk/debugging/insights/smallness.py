@@ -56,7 +56,7 @@ def _small_validation(run: Run) -> Insight | None:
         if (run.size("train") or 0) > 4 * ENOUGH
         else "Compare runs over several seeds, and by the loss. More validation pictures would be better, but do not "
         "take them from training.",
-        severity="hint",
+        severity="info",  # it limits what can be concluded, whatever the run was like
         steps=(run.last_step(run.best),),
     )
 

@@ -19,8 +19,9 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.epochs import loss_series
 from training_scripts.rules.evidence.run import Run
 
-# A jump of 5 % of the loss is visible in a plot.
-VISIBLE = 0.05
+# A jump of 5 % of the loss is visible in a plot. One of less than 3 % of the chance-level loss changes hardly any
+# prediction: in healthy runs, losses near zero jump to several times their value.
+VISIBLE, MATERIAL = 0.05, 0.03
 SMALL_BATCH = 16
 WIDE_LOSS = 0.1
 
@@ -45,13 +46,15 @@ def find(run: Run) -> list[Insight]:
 def _spikes(run: Run) -> list[int]:
     """Epochs (from 0) whose loss is visibly and significantly above that of both neighbors."""
     losses = run.valid.loss
+    scale = run.scale
     found = []
     for epoch in run.validated[1:-1].tolist():
         if epoch - 1 not in run.validated or epoch + 1 not in run.validated:
             continue
         around = (losses[epoch - 1] + losses[epoch + 1]) / 2
         rise = losses[epoch] - max(losses[epoch - 1], losses[epoch + 1])
-        if around > 0 and losses[epoch] - around > VISIBLE * around and rise > 0 and _beyond_error(run, epoch):
+        visible = around > 0 and losses[epoch] - around > VISIBLE * around and rise > MATERIAL * scale
+        if visible and _beyond_error(run, epoch):
             found.append(epoch)
     return found
 
@@ -85,7 +88,7 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
         next_step=first.step
         if first
         else "None of the usual causes applies: look at the rules' findings at these steps.",
-        severity="hint",
+        severity="info" if run.does_well else "hint",
         hyperparameters=first.new if first else {},
         steps=tuple(run.last_step(epoch) for epoch in spiky),
     )
@@ -106,9 +109,12 @@ def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
     new: dict[str, object] = (
         {"scheduler": "cosine"} if scheduler not in (None, "cosine") else better_rate(run, larger=False)
     )
+    new = {} if run.does_well else new
     step = (
         f"Set {change(run.settings, new)}, so that the last steps are small."
         if new
+        else "Keep the best epoch."
+        if run.does_well
         else "Lower the learning rate towards the end."
     )
     return Cause(bool(late) and scheduler != "cosine", words + ".", 4, new, step)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import TRAIN, Trial
-from training_scripts.rules.evidence import curves, selection
+from training_scripts.rules.evidence import curves, selection, task
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.curves import Level
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, training_loss
@@ -18,7 +18,6 @@ from training_scripts.rules.evidence.evidence import Evidence
 
 Floats = NDArray[np.float64]
 
-CROSS_ENTROPY = re.compile(r"cross_?entropy|nll|softmax", re.IGNORECASE)
 BINARY = re.compile(r"bce|binary", re.IGNORECASE)
 
 BELOW_CHANCE = 0.99
@@ -92,9 +91,8 @@ def _learning(run: Evidence) -> Learning | None:
     steps, values = series.steps[finite], series.values[finite]
     if len(values) < 2:
         return None
-    names = loss_names(run)
     chance = chance_loss(run)
-    entropy = chance is not None or any(CROSS_ENTROPY.search(name) for name in names)
+    entropy = chance is not None or task.is_cross_entropy(run)
     initial, final = _ends(values)
     before, after = _halves(values[len(values) // 2 :])
     falling = fell(before, after) or _epochs_fall(run)
@@ -164,7 +162,7 @@ def _chance_loss(run: Evidence) -> float | None:
     names = loss_names(run)
     if any(BINARY.search(name) for name in names):
         return math.log(2)
-    if not any(CROSS_ENTROPY.search(name) for name in names):
+    if not task.is_cross_entropy(run):
         return None
     counts = run.run.get("class_counts")
     if isinstance(counts, (list, tuple)) and len(counts) > 1 and sum(counts) > 0:
@@ -173,6 +171,10 @@ def _chance_loss(run: Evidence) -> float | None:
         return float(-(shares * np.log(shares)).sum()) or None
     classes = run.run.get("classes")
     number = len(classes) if isinstance(classes, (list, tuple)) else classes if isinstance(classes, int) else None
+    shares_of_labels = None if number else task.label_shares(run)
+    if shares_of_labels is not None:
+        shares = shares_of_labels[shares_of_labels > 0]
+        return float(-(shares * np.log(shares)).sum()) or None
     if not number:
         number = _outputs(run)
     return math.log(number) if number and number > 1 else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence import evidence, step_sizes
+from training_scripts.rules.evidence import evidence, step_sizes, task
 from training_scripts.rules.evidence.curves import window_sums
 from training_scripts.rules.evidence.epochs import Epoch, epoch_losses, epochs, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
@@ -112,6 +112,8 @@ def _loss(trial: Trial) -> Curve | None:
 
 
 def _accuracy(trial: Trial) -> Curve | None:
+    if not task.has_classes(evidence.of(trial)):
+        return None
     names = [name for name in trial.collections.get("metrics", ()) if trial.has(name)] or trial.tensor_names()
     name = next((name for name in sorted(names) if "accuracy" in name.lower()), None)
     if name is None:

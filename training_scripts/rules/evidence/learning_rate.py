@@ -1,4 +1,8 @@
-"""Whether the learning rate is too large or too small, and by what factor, from how far steps moved the weights."""
+"""Whether the learning rate is too large or too small, and what to change, from how far steps moved the weights.
+
+Advice moves the rate by at most `LARGEST_STEP`, however wrong it looks: the updates of a few recorded steps show its
+direction better than its size, and a run that follows wrong advice must not be lost.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,17 @@ Three times that rate increases the loss by 0.05, ten times that rate by 0.57.""
 TYPICAL_UPDATE = 1e-3
 """Later steps of healthy runs move a layer by this share of its norm (A. Karpathy, CS231n: ratio of updates)."""
 
-BLIND_FACTOR = 10.0
-"""The factor by which to change the rate if the updates do not show it: the usual step on a logarithmic scale."""
+LARGEST_STEP = 3.0
+"""The largest factor by which advice changes a rate: half of the usual step on a logarithmic scale."""
 
-CLEAR_FACTOR, LARGEST_FACTOR = 2.0, 1000.0
-"""Updates that are wrong by at least the first factor show by how much the rate is wrong.
+CLEAR_FACTOR = 2.0
+"""Updates that are wrong by at least this factor show that the rate is wrong: those of healthy runs vary as much."""
 
-Beyond the second factor, they no longer show how much."""
+BLOW_UP, BLOW_UP_OF_SOUND = 1.25, 5.0
+"""A loss a quarter above chance level has overshot. Sampling alone causes that only with tiny batches.
 
-BLOW_UP = 1.25
-"""A loss a quarter above chance level has overshot. Sampling alone causes that only with tiny batches."""
+A run that ends well may have begun with steps that were slightly too large, as a good learning rate often does; only a
+leap to several times the chance-level loss is worth reporting there."""
 
 EARLY_PICTURES = 128
 """The mean loss of this many pictures is compared with the chance-level loss."""
@@ -50,16 +55,26 @@ def usual_update(trial: Trial) -> float:
 
 
 def too_large_by(trial: Trial) -> float:
-    """The factor by which a rate is too large, estimated from the update of the first step."""
+    """The factor by which to divide a rate that is too large, estimated from the update of the first step."""
     factor = first_update(trial) / FIRST_UPDATE
-    return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR
+    return min(factor, LARGEST_STEP) if factor >= CLEAR_FACTOR else LARGEST_STEP
 
 
 def too_small_by(trial: Trial) -> float:
-    """The factor by which a rate is too small, estimated from the update of the first step."""
+    """The factor by which to multiply a rate that is too small, estimated from the update of the first step."""
     first = first_update(trial)
     factor = FIRST_UPDATE / first if first > 0 else 1.0
-    return min(factor, LARGEST_FACTOR) if factor >= CLEAR_FACTOR else BLIND_FACTOR
+    return min(factor, LARGEST_STEP) if factor >= CLEAR_FACTOR else LARGEST_STEP
+
+
+def steps_are_small(trial: Trial) -> bool:
+    """Whether first and usual updates show that the steps are too small; False if one of them is unknown.
+
+    The first update alone does not: it is that of one batch, and small where a network was trained before, or where
+    the gradient of a single batch of a few samples is.
+    """
+    first, usual = first_update(trial), usual_update(trial)
+    return first < FIRST_UPDATE / CLEAR_FACTOR and usual < TYPICAL_UPDATE / CLEAR_FACTOR
 
 
 def round_rate(value: float) -> float:
@@ -75,7 +90,12 @@ def round_rate(value: float) -> float:
 
 def lower(trial: Trial) -> str:
     """The advice for a rate that is too large, without a period."""
-    return f"Divide lr by about {round_rate(too_large_by(trial)):g}"
+    run = Run.of(trial)
+    if run is not None and run.does_well:
+        return "The run got over it; warm lr up over the first steps, or clip gradients"
+    factor = first_update(trial) / FIRST_UPDATE
+    again = ", and again until the updates have a usual size" if factor > LARGEST_STEP**2 else ""
+    return f"Divide lr by about {math.ceil(too_large_by(trial))}{again}"
 
 
 def training_begins(trial: Trial) -> int:
@@ -100,11 +120,16 @@ def blow_up(run: Run) -> tuple[int, float] | None:
     sums = np.concatenate([[0.0], np.cumsum(finite)])
     windows = (sums[width:] - sums[:-width]) / width
     worst = int(np.argmax(windows))
-    noise = (
-        float(np.median(np.abs(np.diff(finite)))) / 0.954 / math.sqrt(width)
-    )  # 0.954: median distance of two normal values
-    expected = max(run.chance or 0.0, float(finite[:width].mean()) if worst > width else float(finite[0]))
-    if windows[worst] > BLOW_UP * expected and windows[worst] - expected > 2 * Z95 * noise:
+    noise = float(np.median(np.abs(np.diff(finite)))) / 0.954  # median distance of two normal values
+    began = float(finite[:width].mean()) if worst > width else float(finite[0])
+    expected = max(run.chance or 0.0, began)
+    # Chance level has no error, but the loss of the first step is that of a single batch.
+    of_first = (
+        0.0 if run.chance is not None and run.chance >= began else noise / math.sqrt(width if worst > width else 1)
+    )
+    error = math.hypot(noise / math.sqrt(width), of_first)
+    limit = BLOW_UP_OF_SOUND if run.does_well else BLOW_UP
+    if windows[worst] > limit * expected and windows[worst] - expected > 2 * Z95 * error:
         return int(run.losses.steps[worst + int(np.argmax(finite[worst : worst + width]))]), float(windows[worst])
     return None
 

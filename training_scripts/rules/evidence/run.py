@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
-from training_scripts.rules.evidence import curves, statistics, step_sizes
+from training_scripts.rules.evidence import curves, statistics, step_sizes, task
 from training_scripts.rules.evidence import evidence as evidences
+from training_scripts.rules.evidence.chance_level import chance_loss
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, epochs, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.recorded import (
@@ -25,6 +27,7 @@ from training_scripts.rules.evidence.recorded import (
     numbers,
     whole_numbers,
 )
+from training_scripts.rules.own_words import Words
 from training_scripts.training import hyperparameters
 
 Values = NDArray[np.float64]
@@ -33,6 +36,11 @@ Values = NDArray[np.float64]
 AS_GOOD = 0.01
 LEAST_BATCHES = 5
 """With fewer batches, the scatter of their losses is unknown."""
+LOST = 0.25
+"""A run whose validation loss rose by this share of the chance-level loss has lost what it learned."""
+FEW_LEFT, LEARNED, HALVED = 0.25, 0.4, 0.5
+"""A run has learned most of what there is to learn with at most this share of the mistakes of guessing, or a loss below
+this share of the chance-level loss; where that is unknown, below this share of the loss at the start."""
 KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"
 
 
@@ -145,11 +153,25 @@ class Run:
     @property
     def keeps_best(self) -> bool:
         """Whether train_model made the run, which keeps the model of the best epoch, not of the last."""
-        return bool(self.trial.run.get("recorder") == "builtin")
+        return self.words.is_ours
+
+    @cached_property
+    def words(self) -> Words:
+        """What the run calls its hyperparameters and samples."""
+        return Words.of(self.trial.run, self.trial.recorded_names())
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """Hyperparameters of train_model, by dashed name, in Python types; empty if unknown."""
+        """Hyperparameters by train_model's dashed names, in Python types; empty if unknown.
+
+        Of a loop of another author, only the numbers that most loops have: `own_words.NAMES`.
+        """
+        if not self.words.is_ours:
+            return {
+                name: int(value) if name in ("epochs", "batch-size") else value
+                for name, value in {**self._recorded_rate(), **self.words.values}.items()
+                if math.isfinite(value)
+            }
         written = {
             str(name).replace("_", "-"): value for name, value in mapping(self.trial.run, "hyperparameters").items()
         }
@@ -159,6 +181,16 @@ class Run:
         except hyperparameters.HyperparameterError:
             return {}
         return {name: getattr(read, name.replace("-", "_")) for name in written if name in known}
+
+    @cached_property
+    def rates(self) -> Series | None:
+        """The learning rate of each recorded training step, of the first parameter group; None if not recorded."""
+        known = LEARNING_RATE in self.trial.recorded_names()
+        return self.trial.reduction(LEARNING_RATE, "mean", TRAIN) if known else None
+
+    def _recorded_rate(self) -> dict[str, float]:
+        """The highest recorded learning rate: that which a schedule reaches after its warm-up."""
+        return {} if self.rates is None else {"lr": float(self.rates.values.max())}
 
     @cached_property
     def batch_size(self) -> int | None:
@@ -202,14 +234,16 @@ class Run:
 
     @cached_property
     def classes(self) -> int | None:
-        """Number of classes; None if unknown."""
-        return len(self.class_names) or len(self.class_counts) or None
+        """Number of classes; None if unknown, or if the run has none."""
+        if not task.has_classes(self.trial):
+            return None
+        return len(self.class_names) or len(self.class_counts) or task.number_of_classes(self.trial)
 
     @cached_property
     def chance(self) -> float | None:
         """The chance-level validation loss, for guesses by the class shares of the train split; None if unknown."""
-        if not self.classes:
-            return None
+        if not self.classes or not task.is_cross_entropy(self.trial):
+            return chance_loss(self.trial)
         uniform = math.log(self.classes)
         shown = self.answers(self.epochs - 1)
         if shown is None or len(self.class_counts) != self.classes or self.class_counts.min() < 1:
@@ -234,6 +268,28 @@ class Run:
         return int(self.validated[np.argmax(losses <= (1 + AS_GOOD) * losses.min())])
 
     @cached_property
+    def scale(self) -> float:
+        """The loss of a model that knows nothing: at chance level, or if that is unknown at the start of the run."""
+        first = self.losses.values[: max(1, len(self.losses) // 20)]
+        first = first[np.isfinite(first)]
+        return self.chance or (float(np.abs(first).max()) if len(first) else 0.0)
+
+    @cached_property
+    def does_well(self) -> bool:
+        """Whether the run learned most of what there is to learn, and kept it. If so, its hyperparameters are sound."""
+        if self.best is None or not np.isfinite(self.losses.values[-1]):
+            watched, best = self.train.loss, int(np.argmin(np.nan_to_num(self.train.loss, nan=math.inf)))
+        else:
+            watched, best = self.valid.loss, self.best
+        scale = self.scale
+        if not math.isfinite(watched[-1]) or watched[-1] > watched[best] + LOST * scale:
+            return False
+        accuracy = float(self.valid.accuracy[best])
+        if self.classes and math.isfinite(accuracy) and 1 - accuracy <= FEW_LEFT * (1 - 1 / self.classes):
+            return True
+        return bool(watched[best] <= (LEARNED if self.chance else HALVED) * scale)
+
+    @cached_property
     def valid_size(self) -> int | None:
         """Number of validation pictures."""
         shown = self.answers(self.epochs - 1)
@@ -249,6 +305,8 @@ class Run:
 
         None if one of them is not a class index.
         """
+        if not task.has_classes(self.trial):
+            return None
         labels = whole_numbers(self._at("labels", epoch))
         predictions = whole_numbers(self._at("predictions", epoch))
         if labels is None or predictions is None or len(labels) != len(predictions) or not len(labels):

@@ -153,8 +153,8 @@ def _steps_from(course: Course, index: int) -> tuple[int, ...]:
 
 
 MEMORIZED = (
-    "More epochs will help little: the model has already learned what these pictures show. Collect more of them, or "
-    "use more views; with a hidden layer, raise dropout or weight-decay, or make the layer smaller."
+    "More epochs will help little: the model has already learned what these pictures show. Collect more of them, use "
+    "more augmentation (views), raise dropout or weight-decay, or make the network smaller."
 )
 """The advice if the validation loss never turned: there is no earlier epoch to stop at."""
 
@@ -271,8 +271,9 @@ RULES = (
         },
         description="A validation loss that rises, or stays high, while the training loss falls.",
         advice=(
-            "Keep the best epoch (train_model does) and stop there: set patience to 3, or epochs to the best epoch."
-            " Then raise weight-decay or dropout, use a smaller hidden, more views, or more pictures."
+            "Keep the best epoch (train_model does), and end training when the validation loss no longer improves"
+            " (patience). Then raise weight-decay or dropout, use a smaller network (hidden), more augmentation"
+            " (views), or more pictures."
         ),
         bounds={"start_step": POSITION, "patience": COUNT},
         order=60,
@@ -293,7 +294,10 @@ RULES = (
             "rise_of_chance": 0.05,
         },
         description="Training that continued long after the best epoch and made the model worse.",
-        advice="Set patience (5) so that training ends by itself, or epochs to the best epoch; the best epoch is kept.",
+        advice=(
+            "End training when the validation loss no longer improves (patience), and keep the best epoch (train_model"
+            " does)."
+        ),
         bounds={"patience_train": COUNT, "patience_validation": COUNT},
         order=70,
         aws_name="Overtraining",

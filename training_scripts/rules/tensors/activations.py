@@ -33,8 +33,8 @@ NO_SIGMOID = (
 
 
 NO_GRADIENT_ADVICE = (
-    "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr by "
-    "10 and warm it up; initialize biases to 0; use a leaky ReLU or a normalization before the activation. To see "
+    "Units that get no gradient are dead ReLUs, or other activations in the flat part of their range: divide lr by 3 "
+    "and warm it up; initialize biases to 0; use a leaky ReLU or a normalization before the activation. To see "
     "which units these are, record the outputs of the activations (collection relu_output)."
 )
 
@@ -280,7 +280,7 @@ RULES = (
         },
         description="ReLU layers in which almost no unit fires any more.",
         advice=(
-            "Divide lr by 10 and warm it up; initialize biases to 0 or above; use a leaky ReLU or a narrower "
+            "Divide lr by 3 and warm it up; initialize biases to 0 or above; use a leaky ReLU or a narrower "
             "hidden layer (hidden)."
         ),
         bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},

@@ -116,7 +116,7 @@ def _of_one_batch(run: Evidence, findings: list[Finding]) -> str:
         return ""
     return (
         f"It appeared suddenly, with no growth of the loss before: check the batch of step {begin}{where} for inputs "
-        "that are NaN, infinite or far too large. If the batch is fine, divide lr by 10 or clip gradients."
+        "that are NaN, infinite or far too large. If the batch is fine, divide lr by 3 or clip gradients."
     )
 
 
@@ -312,7 +312,7 @@ RULES = (
         },
         description="NaN, infinity, or numbers that are about to overflow.",
         advice=(
-            "Divide lr by 10, warm it up over the first steps, or clip gradients. If it is there from step 0, check the"
+            "Divide lr by 3, warm it up over the first steps, or clip gradients. If it is there from step 0, check the"
             " inputs and the initialization."
         ),
         bounds={},

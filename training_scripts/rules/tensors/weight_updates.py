@@ -339,7 +339,7 @@ RULES = (
             "epsilon": 1e-9,
         },
         description="Updates that are far too large or too small for the weights.",
-        advice="Too large: divide lr by 10. Too small: raise lr; a good ratio is about 0.001 per step.",
+        advice="Too large: divide lr by 3. Too small: raise lr; a good ratio is about 0.001 per step.",
         bounds={"num_steps": COUNT},
         precedes=("SaturatedActivation",),
         order=110,
