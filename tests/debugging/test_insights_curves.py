@@ -291,6 +291,14 @@ def test_pictures_with_a_huge_loss_are_named() -> None:
     assert "huge-losses" not in said(made_up_run(size=60)), "three of sixty hold much of any loss"
 
 
+def test_a_few_pictures_that_cause_most_of_a_loss_near_zero_are_not_worth_a_word() -> None:
+    """The others have none at all: nearly every healthy run ends like that."""
+    shares = np.full(1000, 0.05)
+    shares[[7, 70, 700]] = 950 / 3
+    tiny = [0.9, 0.2, 0.05, *[0.012] * 7]
+    assert "huge-losses" not in said(made_up_run(tiny, losses=shares, valid_accuracy=0.997))
+
+
 def contradicted(*, right: float) -> np.ndarray:
     """Shares of a loss of 1: 150 pictures at 6, 50 at 2, and the 800 right ones (the last) at `right`."""
     shares = np.concatenate([np.full(150, 6.0), np.full(50, 2.0), np.full(800, right)])

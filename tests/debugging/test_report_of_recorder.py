@@ -37,6 +37,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> DebugReport:
 def test_the_managed_debuggers_intervals_change_no_conclusion(plain: DebugReport, tmp_path: Path) -> None:
     managed = report(tmp_path, train_interval=100, eval_interval=10)
     usual, theirs = plain.to_dict(), managed.to_dict()
+    for insight in (*usual["insights"], *theirs["insights"]):
+        insight["evidence"] = [line for line in insight["evidence"] if "took" not in line]  # it depends on the machine
     for key in ("verdict", "rules", "insights"):
         assert theirs[key] == usual[key], key
     assert any(insight["title"].startswith("3 pictures of 96 cause") for insight in theirs["insights"])

@@ -15,10 +15,11 @@ from training_scripts.rules.evidence.run import Run
 
 # The worst 1 % of the pictures, at least three, cause a tenth of the loss in healthy runs. A fifth is unusual.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
-# A label with a probability of less than one in a hundred thousand has a loss above this. In the 80 healthy runs of
-# other people's loops in the battery, of which some have wrong labels, the largest loss of a picture is 8.3. But in
-# half of them, a few pictures cause a large share of the loss: nearly all others have a loss of nearly zero.
-HUGE = -math.log(1e-5)
+# In half of 80 healthy runs of other people's loops in the battery, a few pictures cause a large share of the loss: all
+# others have a loss of nearly zero. So these few must also matter, or contradict the network completely. In those runs,
+# some of which have wrong labels, they raise the loss by at most 0.05 of the chance-level loss, and the largest loss of
+# a picture is 8.3. A label with a probability of less than one in a hundred thousand has a loss of 11.5.
+FELT, HUGE = 0.1, -math.log(1e-5)
 # Share of pictures with a contradiction, and how many times the share expected of a calibrated network.
 CONTRADICTING, FAR_MORE = 0.05, 3.0
 # With fewer classes, or an accuracy below a half, a mistake is not a contradiction.
@@ -128,16 +129,17 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     count = few_of(len(losses))
     order = np.argsort(losses)[::-1]
     share = float(losses[order[:count]].sum() / losses.sum())
-    if losses[order[0]] < HUGE or share < unusual_share(count, len(losses)):
+    raised = float(losses.mean()) - float(losses[order[count:]].mean())
+    matters = losses[order[0]] >= HUGE or raised >= FELT * run.scale
+    if not matters or share < unusual_share(count, len(losses)):
         return None
     names = names_of(run, order[:count])
     rest = float(losses[order[count:]].mean())
     return Insight(
         topic="huge-losses",
         title=f"{plural(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
-        explanation="The network is as good as certain that the label of at least one of them is wrong: it gives the "
-        f"label a probability below {number(math.exp(-HUGE))}. Often it is right, or the picture shows something else; "
-        "then the data is at fault, not the network.",
+        explanation="The network is confident of another class for these pictures. Often the label is wrong, or the "
+        "picture shows something else; then the data is at fault, not the network.",
         evidence=(
             (
                 f"The largest losses are {joined([number(loss) for loss in losses[order[:count]].tolist()])}; the "

@@ -109,8 +109,8 @@ def test_smoothing_takes_means_over_the_values_before() -> None:
         assert np.allclose(curves.trailing_mean(values, width), expected)
 
 
-@pytest.mark.parametrize(("ratio", "factor"), [(12.0, 100), (3104.0, 1000), (1e9, 1000)])
-def test_a_single_enormous_first_step_counts_though_the_weights_stay_large(ratio: float, factor: int) -> None:
+@pytest.mark.parametrize("ratio", [12.0, 3104.0, 1e9])
+def test_a_single_enormous_first_step_counts_though_the_weights_stay_large(ratio: float) -> None:
     made = trial(falling(60), **FOUR)
     lengths = np.r_[5.0, [5.0 * ratio] * 5]
     for tensor, size in (("A.weight", 1200), ("A.bias", 30)):
@@ -120,7 +120,7 @@ def test_a_single_enormous_first_step_counts_though_the_weights_stay_large(ratio
     found = judged("WeightUpdateRatio", made)
     assert found.status == rules.ISSUES_FOUND
     assert found.message == f"A.weight was updated by {ratio:,.0f} times its norm at step 0."
-    assert f"Divide lr by about {factor};" in found.advice
+    assert "warm the learning rate up" in found.advice, "the run does well after it"
 
 
 def test_a_layer_that_begins_as_good_as_from_zero_may_grow_by_any_ratio() -> None:
@@ -191,7 +191,7 @@ def test_where_gradients_end_in_mid_run_the_learning_rate_is_named_first() -> No
     losses = np.r_[falling(60, end=0.8), level(60, value=2.0)]
     results = found(without_gradient(trial(losses, **FOUR), until=6))
     for name in ("AllZero", "VanishingGradient"):
-        assert results[name].advice.startswith("Divide lr by about 10"), name
+        assert results[name].advice.startswith("Divide the learning rate by about 3"), name
         assert results[name].findings[0].steps[0] == 60
 
 
@@ -225,6 +225,6 @@ def test_what_is_learned_by_heart_is_not_told_to_stop_where_there_is_nothing_to_
     by_heart = judged("Overfit", trial(falling(100), [1.3, 1.2, 1.15, *[1.15] * 7]))
     turned = judged("Overfit", trial(falling(100), [1.3, 0.5, *np.linspace(0.5, 1.5, 8)]))
     assert (by_heart.status, turned.status) == (rules.ISSUES_FOUND, rules.ISSUES_FOUND)
-    assert "patience" not in by_heart.advice
-    assert "more views" in by_heart.advice
-    assert "patience" in turned.advice
+    assert "no longer improves" not in by_heart.advice
+    assert "more augmentation" in by_heart.advice
+    assert "no longer improves" in turned.advice
