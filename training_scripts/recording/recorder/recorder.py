@@ -26,6 +26,7 @@ from training_scripts.recording.trial.layout import (
     LABELS,
     PREDICTIONS,
     VALID_LOSSES,
+    VALID_PROBABILITIES,
 )
 from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.run_facts import RunFacts
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 LOSSES_OF_A_RUN = 20_000
 # The predictions of every evaluation are kept: insights about single pictures and confidence intervals are computed
 # from them. Only a run whose predictions would take more than this keeps fewer evaluations.
-PREDICTION_BYTES, PREDICTIONS_OF_A_RUN_BYTES = 12, 64 << 20
+PREDICTION_BYTES, PREDICTIONS_OF_A_RUN_BYTES = 16, 64 << 20
 NAMES_IN_RUN_JSON = 10_000
 _WAIT_AT_END = 60.0
 
@@ -221,6 +222,7 @@ class Recorder(Callback):
         snapshot.keep_full(PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
         losses = functional.cross_entropy(logits, labels, reduction="none")
         snapshot.keep_full(VALID_LOSSES, losses, VALID_LOSSES)
+        snapshot.keep_full(VALID_PROBABILITIES, logits.softmax(1).amax(1), VALID_PROBABILITIES)
         self._buffer.add_to_last(snapshot)
 
     def _plan_evaluations(self, steps: int) -> None:

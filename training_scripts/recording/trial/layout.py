@@ -26,6 +26,8 @@ MAX_JSON_BYTES = 64 << 20
 LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
 LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
+# The probability of the predicted class of each validation picture.
+VALID_PROBABILITIES = "valid_probabilities"
 CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
 # Numbers that describe a step rather than its result: the learning rate of a TRAIN step (of the first parameter group;
 # of the others `learning_rate/1`, ...), and the number of samples in a TRAIN or EVAL step. smdebug has this collection.
@@ -34,7 +36,7 @@ LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 # The total loss of a loop that is not ours, whose loss function is unknown; and the losses that add up to it, by name.
 LOOP_LOSS, LOSS_PARTS = "loss_output_0", "loss_parts"
 
-PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, CLASS_COUNTS, INPUT_IMAGE})
+PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, VALID_PROBABILITIES, CLASS_COUNTS, INPUT_IMAGE})
 """Tensors that are always recorded in full: they are small, and a reduction could not replace them."""
 
 _FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json|crc32)$", re.DOTALL)
