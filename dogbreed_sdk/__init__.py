@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.report import DebugReport
     from dogbreed_sdk.endpoints.creation import deploy
     from dogbreed_sdk.endpoints.deployment import Deployment
-    from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
+    from dogbreed_sdk.endpoints.evaluation import Evaluation, Mistake, evaluate
     from dogbreed_sdk.endpoints.kinds import Asynchronous, DataCapture, Serverless
     from dogbreed_sdk.errors import (
         AccessError,
@@ -105,6 +105,7 @@ _HOMES = {
     "LabelError": "errors",
     "LabelMap": "labels",
     "LocalSageMaker": "local",
+    "Mistake": "endpoints.evaluation",
     "ModelError": "errors",
     "MonitorReport": "monitoring.report",
     "PayloadTooLargeError": "errors",
@@ -172,6 +173,7 @@ __all__ = [
     "LabelError",
     "LabelMap",
     "LocalSageMaker",
+    "Mistake",
     "ModelError",
     "MonitorReport",
     "PayloadTooLargeError",

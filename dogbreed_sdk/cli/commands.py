@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dogbreed_sdk._util.progress import ProgressCallback
-from dogbreed_sdk.cli import models, training_options
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import (
     ENDED,
     Outcome,
     confirm,
-    counter,
     job_progress,
     next_steps,
     note,
@@ -250,19 +249,6 @@ def endpoints(options: argparse.Namespace) -> Outcome:
         for entry in found
     ]
     return _listing(rows, empty="no endpoints")
-
-
-def evaluate(options: argparse.Namespace) -> Outcome:
-    """Measures a model on labeled pictures."""
-    from dogbreed_sdk.endpoints.evaluation import evaluate as measure  # noqa: PLC0415
-
-    with models.classifier(options) as classifier, counter("pictures classified") as progress:
-        dataset = BreedDataset.open(options.folder, session=read.session(options))
-        result = measure(classifier, dataset, progress=progress)
-    failed = [f"{entry.path}: {entry.error}" for entry in result.errors[:10]]
-    if len(result.errors) > len(failed):
-        failed.append(f"and {len(result.errors) - len(failed):,} more; --json prints all of them")
-    return Outcome(result.to_dict(), say(str(result), *failed), exit_code=1 if result.errors else 0)
 
 
 def delete(options: argparse.Namespace) -> Outcome:

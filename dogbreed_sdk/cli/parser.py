@@ -25,6 +25,7 @@ from dogbreed_sdk.cli import (
     data_commands,
     deploy_command,
     doctor_command,
+    evaluate_command,
     interrupt_command,
     local_commands,
     ls_command,
@@ -395,17 +396,6 @@ def _classify_arguments(command: argparse.ArgumentParser) -> None:
     models.add_labels(command)
 
 
-def _evaluate_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help=models.HELP)
-    command.add_argument(
-        "folder",
-        type=data_place,
-        metavar="DIR",
-        help="contains one folder per class; of a data set, its test split is used; a path or an s3:// URI",
-    )
-    models.add_labels(command)
-
-
 def _delete_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="name of the endpoint or job")
     command.add_argument("--job", action="store_true", help="delete the job, even if an endpoint has the same name")
@@ -486,7 +476,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("metrics", "show an endpoint's requests, errors and latencies", metrics_command.run, metrics_command.add),
     Command("monitor", "find out whether an endpoint's answers moved", monitor_command.run, monitor_command.add),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
-    Command("evaluate", "measure a model on labeled pictures", commands.evaluate, _evaluate_arguments),
+    Command("evaluate", "measure a model on labeled pictures", evaluate_command.run, evaluate_command.add),
     Command("serve", "serve a model to apps and people over HTTP", serve_command.run, serve_command.add),
     Command(
         "delete",

@@ -58,7 +58,12 @@ def inner(children: Iterable[Child]) -> Markup:
 
 
 def table(
-    head: Iterable[Child], rows: Iterable[Iterable[Child]], *, numeric: Iterable[int] = (), **attributes: object
+    head: Iterable[Child],
+    rows: Iterable[Iterable[Child]],
+    *,
+    numeric: Iterable[int] = (),
+    label: str = "table",
+    **attributes: object,
 ) -> Markup:
     """Builds a table in a box that scrolls if it is too wide.
 
@@ -66,6 +71,7 @@ def table(
         head: The columns' headings; the first column names the row.
         rows: Cells, or whole ``td`` elements.
         numeric: Columns of numbers, from 0.
+        label: What it shows, for screen readers.
         attributes: Attributes of the table.
     """
     right = set(numeric)
@@ -84,7 +90,7 @@ def table(
     ]
     body = [element("tr", [cell(index, value) for index, value in enumerate(row)]) for row in rows]
     made = element("table", element("thead", element("tr", headings)), element("tbody", body), **attributes)
-    return element("div", made, class_="scroller", tabindex="0", role="group", aria_label="table")
+    return element("div", made, class_="scroller", tabindex="0", role="group", aria_label=label)
 
 
 def breakable(name: str) -> Markup:

@@ -222,8 +222,13 @@ def test_classify_asks_a_bundle_without_any_endpoint(workshop: Workshop, endpoin
     assert "probably none of these classes" in run("classify", bundle, drawn).stdout
 
 
-def test_evaluate_measures(workshop: Workshop, endpoint: str) -> None:
-    result = document("evaluate", endpoint, workshop.dataset.root, "--root", workshop.root)
+def test_evaluate_measures(workshop: Workshop, endpoint: str, tmp_path: Path) -> None:
+    page = tmp_path / "mistakes.html"
+    result = document("evaluate", endpoint, workshop.dataset.root, "--root", workshop.root, "--html", page)
+    assert result.pop("html") == str(page)
+    assert "of 12 pictures are classified correctly." in page.read_text("utf-8")
+    assert result["accuracy"] == 1 - len(result["mistakes"]) / 12
+    assert sum(map(sum, result["confusion"])) == 12
     by_search = document("evaluate", workshop.tuning.name, workshop.dataset.root, "--root", workshop.root)
     assert (by_search["n"], set(by_search)) == (result["n"], set(result))
     assert {"accuracy", "top5", "ece", "n", "per_class"} <= set(result)

@@ -3,52 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.endpoints.evaluation import calibration_error, evaluate, summarize
+from dogbreed_sdk.endpoints.evaluation import (
+    ConfusedPair,
+    Mistake,
+    calibration_error,
+    evaluate,
+    summarize,
+    wilson_interval,
+)
+from dogbreed_sdk.endpoints.evaluation.statistics import calibration_bins, coverage_curve
 from dogbreed_sdk.errors import DatasetError, EndpointNotFoundError, LabelError, UnsupportedImageError
 from dogbreed_sdk.labels import LabelMap
-from dogbreed_sdk.predictions import Prediction
-
-CLASSES = ("001.Boxer", "002.Pug", "003.Beagle")
-
-
-def predicted(probabilities: list[float], classes: tuple[str, ...] = CLASSES) -> Prediction:
-    return Prediction.from_scores(LabelMap(classes).rank(probabilities, top_k=5))
-
-
-class FolderClassifier:
-    """Answers with the class of the folder a picture lies in, except for the files it is told about."""
-
-    def __init__(self, classes: tuple[str, ...] = CLASSES, **answers: str | Exception) -> None:
-        self.classes = classes
-        self.answers = answers
-        self.threads: set[int] = set()
-
-    def classify(self, picture: Path, /, *, top_k: int = 5) -> Prediction:
-        self.threads.add(threading.get_ident())
-        answer = self.answers.get(picture.stem, picture.parent.name)
-        if isinstance(answer, Exception):
-            raise answer
-        others = 0.2 / max(1, len(self.classes) - 1)
-        return predicted([0.8 if name == answer else others for name in self.classes], self.classes)
+from dogbreed_sdk.predictions import Prediction, Rejection
+from tests.endpoints.folder_classifier import CLASSES, FolderClassifier, draw, predicted
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three classes, four pictures each in test, named a0..a3, b0.., c0..; one in train."""
-    for split, count in (("train", 1), ("test", 4)):
-        for letter, name in zip("abc", CLASSES, strict=True):
-            target = tmp_path / split / name
-            target.mkdir(parents=True)
-            for number in range(count):
-                Image.new("RGB", (8, 8), (number, ord(letter), count)).save(target / f"{letter}{number}.png")
-    return tmp_path
+    return draw(tmp_path, splits={"train": 1, "test": 4})
 
 
 def test_accuracy_top_five_and_confusion() -> None:
@@ -202,3 +182,123 @@ def test_accuracy_is_over_the_classes_that_the_model_has() -> None:
 def test_a_model_without_any_of_the_pictures_classes_is_an_error() -> None:
     with pytest.raises(LabelError, match="trained on"):
         summarize(["003.Beagle"], [predicted([0.9, 0.1], CLASSES[:2])], classes=CLASSES, model_classes=CLASSES[:2])
+
+
+def test_mistakes_are_kept_worst_first(folder: Path) -> None:
+    """Worst is what gives the true class the least probability, not what is surest of its answer."""
+    classifier = FolderClassifier(a0=[0.3, 0.7, 0.0], a1=[0.05, 0.55, 0.4], b2=[0.6, 0.39, 0.01], c3=[1.0, 0.0, 0.0])
+    result = evaluate(classifier, folder)
+    assert [mistake.path.stem for mistake in result.mistakes] == ["c3", "a1", "a0", "b2"]
+    assert len(result.mistakes) == result.n - result.correct == 4
+    worst, second = result.mistakes[:2]
+    assert (worst.loss, worst.probability) == (math.inf, 1.0)
+    assert second == Mistake(
+        folder / "test" / CLASSES[0] / "a1.png", CLASSES[0], CLASSES[1], 0.55, pytest.approx(-math.log(0.05)), None
+    )
+    assert not second.is_correct
+
+
+def test_the_loss_is_unknown_where_the_answer_does_not_name_the_true_class() -> None:
+    scores = LabelMap(("cat", *CLASSES)).rank([0.5, 0.1, 0.35, 0.05], top_k=2)
+    surer = LabelMap(("cat", *CLASSES)).rank([0.9, 0.02, 0.05, 0.03], top_k=2)
+    answers = [Prediction.from_scores(scores), Prediction.from_scores(surer)]
+    result = summarize(["001.Boxer", "003.Beagle"], answers, classes=CLASSES)
+    assert [(mistake.loss, mistake.predicted) for mistake in result.mistakes] == [(None, "cat")] * 2
+    # At most 0.05 is left for the second one's true class, and 0.35 for the first one's.
+    assert [mistake.actual for mistake in result.mistakes] == ["003.Beagle", "001.Boxer"]
+
+
+def test_most_confused_pairs_and_typical_pictures(folder: Path) -> None:
+    classifier = FolderClassifier(
+        a0=CLASSES[1], a1=CLASSES[1], b0=CLASSES[0], a2=[0.99, 0.005, 0.005], b1=[0.0, 0.5, 0.5]
+    )
+    result = evaluate(classifier, folder)
+    assert result.most_confused() == (ConfusedPair(*CLASSES[:2], 2), ConfusedPair(CLASSES[1], CLASSES[0], 1))
+    assert result.most_confused(1) == (ConfusedPair(*CLASSES[:2], 2),)
+    # The surest right answers; of equal ones the first.
+    assert [each.path.stem for each in result.typical] == ["a2", "a3", "b2", "b3", "b1", "c0", "c1", "c2"]
+
+
+def test_rejected_pictures_are_kept_right_or_wrong() -> None:
+    answers = [
+        predicted([0.9, 0.05, 0.05], rejection=Rejection(False, 0.1, 0.5)),
+        predicted([0.5, 0.3, 0.2], rejection=Rejection(True, 0.9, 0.5)),
+        predicted([0.4, 0.35, 0.25], rejection=Rejection(True, 0.7, 0.5)),
+    ]
+    result = summarize(["001.Boxer", "001.Boxer", "002.Pug"], answers, classes=CLASSES)
+    assert result.rejected is not None
+    assert [(each.actual, each.is_correct) for each in result.rejected] == [("002.Pug", False), ("001.Boxer", True)]
+    assert [mistake.rejected for mistake in result.mistakes] == [True]
+    # The best score first, then the one at 0.7, which is wrong, then all.
+    assert [(point.threshold, point.accuracy) for point in result.rejection_coverage] == [
+        (0.1, 1.0), (0.7, 0.5), (0.9, pytest.approx(2 / 3)),
+    ]  # fmt: skip
+    without = summarize(["001.Boxer"], [predicted([0.9, 0.05, 0.05])], classes=CLASSES)
+    assert (without.rejected, without.rejection_coverage) == (None, ())
+    assert "2 rejected as none of the classes" in str(result)
+    assert "rejected" not in str(without)
+
+
+def test_json_lists_mistakes_with_the_promised_keys(folder: Path) -> None:
+    document = json.loads(json.dumps(evaluate(FolderClassifier(b3=CLASSES[0]), folder).to_dict(), allow_nan=False))
+    picture = str(folder / "test" / CLASSES[1] / "b3.png")
+    expected = {"picture": picture, "actual": CLASSES[1], "predicted": CLASSES[0], "probability": 0.8, "rejected": None}
+    assert document["mistakes"] == [expected]
+    assert document["classes"] == list(CLASSES)
+    assert document["confusion"] == [[4, 0, 0], [1, 3, 0], [0, 0, 4]]
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    # Values of R's binom::binom.confint(method = "wilson").
+    [(0, 10, 0.0, 0.2775), (9, 10, 0.5958, 0.9821), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962), (0, 0, 0.0, 1.0)],
+)
+def test_the_interval_of_the_accuracy(correct: int, n: int, low: float, high: float) -> None:
+    assert wilson_interval(correct, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_the_evaluation_has_its_interval(folder: Path) -> None:
+    result = evaluate(FolderClassifier(a0=CLASSES[1]), folder)
+    assert result.accuracy_interval == wilson_interval(11, 12)
+    assert "91.7% right (95% interval 64.6% to 98.5%)" in str(result)
+
+
+def test_calibration_bins_count_every_picture_once() -> None:
+    bins = calibration_bins([0.1, 0.95, 0.9, 1.0, 0.0], [False, True, True, False, False], bins=2)
+    assert [(each.low, each.high, each.n) for each in bins] == [(0.0, 0.5, 2), (0.5, 1.0, 3)]
+    assert bins[0].accuracy == 0.0
+    assert (bins[1].probability, bins[1].accuracy) == (pytest.approx(0.95), pytest.approx(2 / 3))
+    assert calibration_bins([0.9], [True], bins=2)[0].accuracy is None
+
+
+def test_coverage_rises_from_the_surest_answers_to_all() -> None:
+    curve = coverage_curve([0.9, 0.5, 0.8, 0.8], [True, False, True, False])
+    # The two answers at 0.8 pass a threshold together.
+    assert [(point.threshold, point.coverage, point.accuracy) for point in curve] == [
+        (0.9, 0.25, 1.0), (0.8, 0.75, pytest.approx(2 / 3)), (0.5, 1.0, 0.5),
+    ]  # fmt: skip
+    many = coverage_curve([number / 5_000 for number in range(5_000)], [True] * 5_000)
+    assert len(many) == 100
+    assert many[-1].coverage == 1.0
+    assert coverage_curve([], []) == ()
+
+
+def test_pictures_are_taken_a_few_at_a_time(tmp_path: Path) -> None:
+    """A data set of a million pictures must not become a million waiting requests and answers."""
+    draw(tmp_path, splits={"test": 70})
+    classifier = FolderClassifier()
+    ahead: list[int] = []
+    evaluate(
+        classifier,
+        tmp_path / "test",
+        max_concurrency=2,
+        progress=lambda done, total: ahead.append(classifier.calls - done),  # noqa: ARG005
+    )
+    assert len(ahead) == 210
+    assert max(ahead) <= 17
+
+
+def test_right_answers_leave_only_numbers(folder: Path) -> None:
+    result = evaluate(FolderClassifier(), folder, split="test")
+    assert len(result.typical) == 9  # three per class, whatever their number
+    assert (result.mistakes, result.most_confused()) == ((), ())

@@ -1,0 +1,147 @@
+"""The outcome of an evaluation, with its forms for people and programs: text, JSON values, a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk._util.formatting import percent
+from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_SHOWN_CLASSES = 5
+
+Explain = Callable[[Path], "Image.Image"]
+
+
+@dataclass(frozen=True)
+class FailedPicture:
+    """A picture that could not be classified, and the error."""
+
+    path: Path
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(EvaluationContent):
+    """The outcome of evaluate().
+
+    Attributes:
+        accuracy: Share of the classified pictures whose most probable class is correct.
+        top5: Share whose correct class is among the five most probable.
+        ece: Expected calibration error, 0 (probabilities match accuracy) to 1.
+        n: Number of classified pictures.
+        per_class: One entry per class of the data set that the model has, in the data set's order.
+        classes: The class folders of the confusion matrix's rows and columns: those of `per_class`, then others that
+            were predicted.
+        confusion: confusion[i][j] = number of pictures of class i that were classified as class j.
+        errors: Pictures that could not be classified; not counted anywhere else.
+        unknown_classes: The data set's classes that the model does not have.
+        excluded: Number of classified pictures of these classes; not counted anywhere else.
+        mistakes: The pictures that were classified wrong, worst first: by the loss, which is large where the model
+            gives the true class little probability.
+        typical: For each class, in order, up to three pictures that were classified correctly, the most probable ones.
+        rejected: The pictures that the model's rejection rule calls none of its classes, right or wrong, worst first;
+            None if the model has no such rule.
+        calibration: The pictures in 15 bins of confidence.
+        coverage: Accuracy against coverage if only answers from a probability on are used, by increasing coverage.
+        rejection_coverage: The same for thresholds of the rejection score; empty if the model has no such rule.
+
+    Example:
+        >>> evaluation = evaluate(classifier, "dogs")  # doctest: +SKIP
+        >>> evaluation.mistakes[0].path, evaluation.most_confused(3)  # doctest: +SKIP
+        >>> evaluation.to_html("mistakes.html")  # doctest: +SKIP
+    """
+
+    accuracy: float
+    top5: float
+    ece: float
+    errors: tuple[FailedPicture, ...] = ()
+    unknown_classes: tuple[str, ...] = ()
+    excluded: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        """The evaluation as JSON-ready values, with stable keys.
+
+        Returns:
+            accuracy, top5, ece, n; per_class (`ClassResult.to_dict`); classes and confusion: confusion[i][j] is the
+            number of pictures of classes[i] that were classified as classes[j]; errors (picture, error);
+            unknown_classes, excluded; mistakes, worst first (picture, actual and predicted class folder, probability
+            of the predicted one, rejected: true, false, or null without a rejection rule).
+        """
+        return {
+            "accuracy": self.accuracy,
+            "top5": self.top5,
+            "ece": self.ece,
+            "n": self.n,
+            "per_class": [result.to_dict() for result in self.per_class],
+            "classes": list(self.classes),
+            "confusion": [list(row) for row in self.confusion],
+            "errors": [{"picture": str(failed.path), "error": failed.error} for failed in self.errors],
+            "unknown_classes": list(self.unknown_classes),
+            "excluded": self.excluded,
+            "mistakes": [mistake.to_dict() for mistake in self.mistakes],
+        }
+
+    def to_html(self, path: str | os.PathLike[str], *, subject: str = "", explain: Explain | None = None) -> Path:
+        """Writes one HTML page that needs no network: the statistics, and the mistakes with their pictures.
+
+        Args:
+            path: The file, or a folder for ``evaluation.html``.
+            subject: What was evaluated on what, such as "endpoint dogs on ./dogs/test"; the page shows it.
+            explain: Takes a picture's path and returns a PIL image with the parts marked that decided the answer; the
+                page shows it for the worst mistakes.
+
+        Returns:
+            The path of the file written. Pictures are read again: they must still be where they were evaluated.
+        """
+        from dogbreed_sdk.endpoints.evaluation.page.document import document  # noqa: PLC0415 - few look at a page
+        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+
+        target = Path(path).expanduser()
+        target = target / "evaluation.html" if target.is_dir() else target
+        page = document(self, subject=subject, numbers=self._numbers(), notes=self._notes(), explain=explain)
+        write_atomically(target, page)
+        return target
+
+    def _numbers(self) -> list[tuple[str, str, str]]:
+        """The key numbers: name, value and remark."""
+        numbers = [
+            ("mistakes", f"{len(self.mistakes):,}", f"of {self.n:,} pictures"),
+            ("top 5", percent(self.top5), "true class among the five most probable"),
+            ("calibration error", f"{self.ece:.3f}", "0 is perfect"),
+        ]
+        if self.rejected is not None:
+            numbers.append(("rejected", f"{len(self.rejected):,}", "as none of the classes"))
+        return numbers
+
+    def _notes(self) -> list[str]:
+        """One sentence for everything that was not evaluated."""
+        notes = [f"{failed.path.name}: {failed.error}" for failed in self.errors]
+        if self.excluded:
+            notes.insert(0, f"{self._excluded()}.")
+        return notes
+
+    def _excluded(self) -> str:
+        names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
+        more = f" and {rest} more" if rest > 0 else ""
+        return f"{self.excluded} pictures of classes that the model does not have were excluded: {names}{more}"
+
+    def __str__(self) -> str:
+        low, high = self.accuracy_interval
+        text = (
+            f"{self.accuracy:.1%} right (95% interval {low:.1%} to {high:.1%}), {self.top5:.1%} in the top 5, "
+            f"calibration error {self.ece:.3f}, n={self.n}"
+        )
+        if self.rejected:
+            text += f"; {len(self.rejected)} rejected as none of the classes"
+        if self.errors:
+            text += f"; {len(self.errors)} pictures could not be classified"
+        if self.excluded:
+            text += f"; {self._excluded()}"
+        return text

@@ -1,0 +1,91 @@
+"""The page of an evaluation as one file of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dogbreed_sdk._util.formatting import clipped, percent
+from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
+from dogbreed_sdk.endpoints.evaluation.page.album import Album
+from dogbreed_sdk.endpoints.evaluation.page.parts import Explain, left_out, parts
+from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.markup import Markup, element, inner
+
+# The largest page; thumbnails may take most of it, and the rest is text.
+MAX_BYTES = 6_000_000
+_PICTURE_BYTES = 4_000_000
+_PICTURE_PIXELS = 200
+_NOTES = 30
+
+
+def document(
+    content: EvaluationContent,
+    *,
+    subject: str,
+    numbers: Sequence[tuple[str, str, str]],
+    notes: Sequence[str],
+    explain: Explain | None,
+) -> bytes:
+    """The HTML page, encoded as UTF-8.
+
+    Args:
+        content: Of the evaluation.
+        subject: What was evaluated on what.
+        numbers: Name, value and remark of further key numbers.
+        notes: What could not be evaluated.
+        explain: Gives a picture with the parts marked that decided its answer.
+    """
+    album = Album(_PICTURE_BYTES, size=_PICTURE_PIXELS)
+    made = parts(content, album, explain=explain)
+    headline = f"{percent(content.correct / content.n)} of {content.n:,} pictures are classified correctly"
+    body = [
+        element("p", element("b", clipped(subject, 300)), class_="about") if subject else None,
+        _head(content, headline, numbers),
+        *(each for _, _, each in made.sections),
+        _notes(notes),
+        left_out(album),
+    ]
+    return filled_page(
+        brand="Evaluation",
+        title=f"{headline} · {clipped(subject, 120)}" if subject else headline,
+        sections=[(anchor, name) for anchor, name, _ in made.sections],
+        body=inner(body),
+        script=made.script,
+        data=made.data,
+        style=made.style,
+    )
+
+
+def _head(content: EvaluationContent, headline: str, numbers: Sequence[tuple[str, str, str]]) -> Markup:
+    low, high = (percent(end) for end in content.accuracy_interval)
+    tiles = [
+        element("div", element("dt", name), element("dd", value, element("small", remark) if remark else None))
+        for name, value, remark in numbers
+    ]
+    return element(
+        "section",
+        element("h1", f"{headline}.", id="verdict-title"),
+        element(
+            "p",
+            f"With this many pictures, the accuracy on other pictures of this kind is between {low} and {high} "
+            "(95 % confidence).",
+        ),
+        element("dl", tiles, class_="tiles"),
+        id="verdict",
+        class_="verdict",
+        aria_labelledby="verdict-title",
+    )
+
+
+def _notes(notes: Sequence[str]) -> Markup | None:
+    if not notes:
+        return None
+    shown = [element("li", clipped(note, 400)) for note in notes[:_NOTES]]
+    more = element("li", f"and {len(notes) - _NOTES:,} more") if len(notes) > _NOTES else None
+    return element(
+        "section",
+        element("h2", "Not evaluated", id="not-evaluated-title"),
+        element("ul", shown, more),
+        id="not-evaluated",
+        aria_labelledby="not-evaluated-title",
+    )

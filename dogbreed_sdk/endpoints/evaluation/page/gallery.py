@@ -1,0 +1,130 @@
+"""Pictures with captions: the worst mistakes beside typical pictures of both classes, and rejected pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from dogbreed_sdk._util.formatting import clipped
+from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
+from dogbreed_sdk.endpoints.evaluation.page.album import Album
+from dogbreed_sdk.pages.markup import Child, Markup, element
+
+# Typical pictures of a class beside a mistake.
+_TYPICAL = 2
+
+Labels: TypeAlias = Mapping[str, str]
+"""A name for people for each class folder, unique among them."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Shows pictures with what the model made of them.
+
+    Attributes:
+        labels: The names of the classes.
+        album: The page's pictures.
+        typical: Typical pictures of each class.
+        explained: Of some mistakes, the data: URL of the picture with the parts marked that decided the answer.
+    """
+
+    labels: Labels
+    album: Album
+    typical: Mapping[str, Sequence[PictureResult]] = field(default_factory=dict)
+    explained: Mapping[Path, str] = field(default_factory=dict)
+
+    def wanted(self, mistakes: Sequence[Mistake]) -> list[Path]:
+        """The pictures that `mistakes` shows, the mistakes themselves first."""
+        classes = dict.fromkeys(name for mistake in mistakes for name in (mistake.actual, mistake.predicted))
+        typical = [each.path for name in classes for each in self.typical.get(name, ())[:_TYPICAL]]
+        return [*(mistake.path for mistake in mistakes), *typical]
+
+    def mistakes(self, mistakes: Sequence[Mistake]) -> Markup:
+        """A card for each mistake, beside typical pictures of its true and of its predicted class."""
+        return element("div", map(self._card, mistakes), class_="mistakes")
+
+    def _card(self, mistake: Mistake) -> Markup:
+        actual, predicted = self._label(mistake.actual), self._label(mistake.predicted)
+        return element(
+            "article",
+            element("h3", actual, element("span", " classified as ", class_="as"), predicted),
+            element("p", _numbers(mistake), class_="quiet"),
+            element(
+                "div",
+                self._shown(mistake),
+                self._typical(f"Typical: {actual}", mistake.actual),
+                self._typical(f"Typical: {predicted}", mistake.predicted),
+                class_="compared",
+            ),
+            class_="card mistake",
+        )
+
+    def _shown(self, mistake: Mistake) -> Markup:
+        heat = self.explained.get(mistake.path)
+        picture = self.album.image(mistake.path, f"a picture of {self._label(mistake.actual)}")
+        alt = f"the same picture, marked where the answer {self._label(mistake.predicted)} came from"
+        return element(
+            "figure",
+            element("div", picture, element("img", src=heat, alt=alt) if heat else None, class_="pile"),
+            element(
+                "figcaption",
+                picture_name(mistake.path),
+                element("small", "Marked: what speaks for the answer") if heat else None,
+            ),
+            class_="itself",
+        )
+
+    def _typical(self, title: str, folder: str) -> Markup:
+        pictures = self.typical.get(folder, ())
+        alt = f"a typical picture of {self._label(folder)}"
+        shown: list[Child] = [
+            self.album.image(each.path, alt) for each in pictures[:_TYPICAL] if self.album.name(each.path)
+        ]
+        nothing = "no picture here" if pictures else "none is classified correctly"
+        return element(
+            "figure",
+            element("div", shown or element("span", nothing, class_="none"), class_="pile"),
+            element("figcaption", title),
+        )
+
+    def figures(self, pictures: Sequence[PictureResult]) -> Markup:
+        """Pictures in a grid, each with its true class and the answer."""
+        return element("div", map(self._figure, pictures), class_="pictures")
+
+    def _figure(self, each: PictureResult) -> Markup:
+        actual = self._label(each.actual)
+        answer = "classified correctly" if each.is_correct else f"classified as {self._label(each.predicted)}"
+        sure = "" if each.probability is None else f", {_rough(each.probability)} sure"
+        return element(
+            "figure",
+            self.album.image(each.path, f"a picture of {actual}"),
+            element("figcaption", element("b", actual), f" {answer}{sure}", element("small", picture_name(each.path))),
+        )
+
+    def _label(self, folder: str) -> str:
+        return clipped(self.labels[folder], 80)
+
+
+def picture_name(path: Path) -> str:
+    """A picture's file name: its class is shown beside it, and its folders are nobody else's business."""
+    return clipped(path.name, 120)
+
+
+def _rough(share: float) -> str:
+    """A probability in percent, without digits that mean nothing."""
+    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
+
+
+def _numbers(mistake: PictureResult) -> str:
+    """The probabilities in words."""
+    parts = []
+    if mistake.probability is not None:
+        parts.append(f"{_rough(mistake.probability)} sure")
+    if mistake.loss is not None:
+        parts.append(f"{_rough(math.exp(-mistake.loss))} for the true class")
+    if mistake.rejected:
+        parts.append("rejected as none of the classes")
+    return ", ".join(parts)

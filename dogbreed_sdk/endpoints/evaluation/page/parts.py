@@ -1,0 +1,165 @@
+"""The sections that show a model's answers on labeled pictures: for evaluations and for training reports."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
+from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery
+from dogbreed_sdk.endpoints.evaluation.page.album import Album
+from dogbreed_sdk.endpoints.evaluation.page.classes import classes_section
+from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.labels import display_name
+from dogbreed_sdk.pages.markup import Markup, element
+from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.thumbnails import of_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+WORST = 24
+_REJECTED = 24
+# Each explanation takes another pass through the network, or several; nobody waits minutes for a page.
+_EXPLAINED, _EXPLAINING_SECONDS = 12, 60.0
+
+Explain = Callable[[Path], "Image.Image"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The sections of an evaluation for a page, and what their script reads.
+
+    Attributes:
+        sections: Anchor, short title and content of each section.
+        data: For the element with the id `data`.
+        script: The sections' JavaScript.
+        style: Their style sheet.
+    """
+
+    sections: tuple[tuple[str, str, Markup], ...]
+    data: Mapping[str, Any]
+    script: str
+    style: str
+
+
+def parts(
+    content: EvaluationContent, album: Album, *, worst: int = WORST, explain: Explain | None = None, note: str = ""
+) -> Parts:
+    """The sections on the mistakes, the confused classes, the classes, the confidence and the rejected pictures.
+
+    Args:
+        content: Of the evaluation.
+        album: The page's pictures.
+        worst: Number of mistakes that are shown beside typical pictures.
+        explain: Gives a picture with the parts marked that decided its answer.
+        note: What a reader must know of these probabilities.
+    """
+    labels = unique_labels(content.classes)
+    typical: dict[str, list[PictureResult]] = defaultdict(list)
+    for each in content.typical:
+        typical[each.actual].append(each)
+    shown, rejected = content.mistakes[:worst], (content.rejected or ())[:_REJECTED]
+    explained = _explained([each.path for each in shown], explain)
+    shelf = gallery.Gallery(labels, album, typical, explained)
+    album.take([*shelf.wanted(shown), *(each.path for each in rejected), *confusion.wanted(content)])
+    sections = [
+        ("mistakes", "Mistakes", _mistakes(content, shown, shelf)),
+        ("confusion", "Confusion", _confusion(content, labels)),
+        ("classes", "Classes", classes_section(content, labels)),
+        ("confidence", "Confidence", confidence.confidence_section(content, note=note)),
+    ]
+    if content.rejected is not None:
+        sections.append(("rejected", "Rejected", _rejected(content, rejected, shelf)))
+    data = {
+        "confusion": confusion.matrix_data(content, labels, album),
+        **confidence.values(content),
+        "sources": album.unplaced(),
+    }
+    return Parts(tuple(sections), data, _asset("evaluation.js"), _asset("evaluation.css"))
+
+
+def unique_labels(classes: Sequence[str]) -> dict[str, str]:
+    """A name for people for each class folder; the folder itself where two classes would have the same name.
+
+    >>> unique_labels(["001.Pug", "2.Pug", "003.Boxer"])
+    {'001.Pug': '001.Pug', '2.Pug': '2.Pug', '003.Boxer': 'Boxer'}
+    """
+    names = {folder: display_name(folder) for folder in classes}
+    used = Counter(names.values())
+    return {folder: name if used[name] == 1 else folder for folder, name in names.items()}
+
+
+def _mistakes(content: EvaluationContent, shown: Sequence[Mistake], shelf: gallery.Gallery) -> Markup:
+    title = "The worst mistakes"
+    if not shown:
+        return section("mistakes", title, empty(f"None: all {content.n:,} pictures are classified correctly."))
+    count = len(content.mistakes)
+    which = f"The {len(shown)} worst of {count:,} mistakes" if count > len(shown) else f"All {count} mistakes"
+    return section(
+        "mistakes",
+        title,
+        shelf.mistakes(shown),
+        lead=f"{which}: pictures to whose true class the model gives the least probability. Often the label is wrong, "
+        "the picture shows several subjects, or something else; the typical pictures beside it help to tell.",
+    )
+
+
+def _confusion(content: EvaluationContent, labels: gallery.Labels) -> Markup:
+    title = "Which classes are confused"
+    pairs = confusion.pairs_table(content, labels)
+    if pairs is None:
+        return section("confusion", title, empty("None."))
+    return section(
+        "confusion",
+        title,
+        confusion.matrix(),
+        element("h3", "The most confused pairs"),
+        pairs,
+        lead="Rows are true classes, columns are answers. Choose a cell, with the mouse or with Tab and the arrow "
+        "keys, to see its pictures.",
+    )
+
+
+def _rejected(content: EvaluationContent, shown: Sequence[PictureResult], shelf: gallery.Gallery) -> Markup:
+    told = confidence.rejection_text(content)
+    title = "Rejected pictures"
+    if not shown:
+        return section("rejected", title, empty(told))
+    count = len(content.rejected or ())
+    more = element("p", f"{count - len(shown):,} more are not shown.", class_="quiet") if count > len(shown) else None
+    return section("rejected", title, shelf.figures(shown), more, lead=told)
+
+
+def _explained(paths: Sequence[Path], explain: Explain | None) -> dict[Path, str]:
+    """Explanations of the first pictures, as data: URLs, as far as they are made in time."""
+    found: dict[Path, str] = {}
+    deadline = time.monotonic() + _EXPLAINING_SECONDS
+    for path in paths[:_EXPLAINED] if explain is not None else ():
+        if time.monotonic() > deadline:
+            break
+        try:
+            found[path] = of_image(explain(path))  # type: ignore[misc]
+        except DogBreedError:  # one picture without a heat map is no reason for no page
+            continue
+    return found
+
+
+def left_out(album: Album) -> Markup | None:
+    """What the page does not contain, and where it is; None if it contains everything."""
+    told = []
+    if album.left_out:
+        told.append(f"{album.left_out:,} pictures, to keep the page small: their names are in the confusion matrix")
+    if album.unreadable:
+        told.append(f"{album.unreadable:,} pictures that are not there any more or cannot be read")
+    return element("p", f"Left out: {'; '.join(told)}.", class_="quiet") if told else None
+
+
+def _asset(name: str) -> str:
+    folder = resources.files("dogbreed_sdk.endpoints.evaluation.page").joinpath("assets")
+    return folder.joinpath(name).read_text(encoding="utf-8")

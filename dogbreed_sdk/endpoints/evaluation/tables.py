@@ -1,0 +1,45 @@
+"""Tables of an evaluation: the confusion matrix, the result of each class, and pictures by how wrong they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from dogbreed_sdk.endpoints.evaluation.content import ClassResult
+from dogbreed_sdk.labels import display_name
+
+Value = TypeVar("Value")
+
+
+def confusion_matrix(pairs: Mapping[tuple[str, str], int], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Counts of (true class, predicted class) as rows and columns in the order of the classes."""
+    index = {name: position for position, name in enumerate(classes)}
+    rows = [[0] * len(classes) for _ in classes]
+    for (actual, predicted), number in pairs.items():
+        rows[index[actual]][index[predicted]] = number
+    return tuple(tuple(row) for row in rows)
+
+
+def class_results(confusion: Sequence[Sequence[int]], classes: Sequence[str], known: int) -> tuple[ClassResult, ...]:
+    """The results of the first `known` classes of a confusion matrix."""
+    return tuple(_class_result(index, classes, confusion[index]) for index in range(known))
+
+
+def worst_first(judged: Iterable[tuple[float, Value]]) -> tuple[Value, ...]:
+    """Pictures by how wrong their answers are, which each comes with; equal ones in their order."""
+    return tuple(value for _, value in sorted(judged, key=lambda each: -each[0]))
+
+
+def _class_result(index: int, classes: Sequence[str], row: Sequence[int]) -> ClassResult:
+    total, correct = sum(row), row[index]
+    others = [(count, -position) for position, count in enumerate(row) if position != index and count]
+    count, position = max(others, default=(0, 0))
+    return ClassResult(
+        class_folder=classes[index],
+        label=display_name(classes[index]),
+        n=total,
+        correct=correct,
+        accuracy=correct / total if total else None,
+        confused_with=classes[-position] if others else None,
+        confused=count,
+    )

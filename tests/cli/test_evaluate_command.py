@@ -1,0 +1,49 @@
+"""``dogbreed evaluate``: what it prints for people, and the page that it suggests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dogbreed_sdk.cli import evaluate_command
+from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
+from dogbreed_sdk.errors import UnsupportedImageError
+from tests.endpoints.folder_classifier import CLASSES, FolderClassifier, draw
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Evaluation:
+    answers = {"a0": [0.1, 0.87, 0.03], "a1": [0.4, 0.6, 0.0], "b2": UnsupportedImageError("it is broken")}
+    return evaluate(FolderClassifier(**answers), draw(tmp_path, splits={"train": 1, "test": 4}))
+
+
+def test_the_table_is_short_and_has_the_worst_first(measured: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_command._printed(measured, "To see the pictures: dogbreed evaluate")()
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].startswith("81.8% right (95% interval 52.3% to 94.9%), 100.0% in the top 5")
+    assert [line.split() for line in lines[2:4]] == [
+        ["most", "confused", "classified", "as", "pictures"],
+        ["Boxer", "Pug", "2", "of", "4"],
+    ]
+    assert [line.split() for line in lines[5:8]] == [
+        ["worst", "of", "2", "mistakes", "classified", "as", "sure"],
+        ["001.Boxer/a0.png", "Pug", "87%"],
+        ["001.Boxer/a1.png", "Pug", "60%"],
+    ]
+    assert lines[9].endswith("b2.png: it is broken")
+    assert lines[-1] == "To see the pictures: dogbreed evaluate"
+
+
+def test_nothing_is_listed_without_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right = evaluate(FolderClassifier(CLASSES), draw(tmp_path, splits={"train": 1, "test": 2}))
+    evaluate_command._printed(right, "")()
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("model", "place"), [("./model.tar.gz", ""), ("pets", "--root {root}")])
+def test_the_suggested_command_goes_to_the_same_place(model: str, place: str, tmp_path: Path) -> None:
+    options = parse(["evaluate", model, "dogs", "--root", str(tmp_path)])
+    suggested = evaluate_command._how_to_see(options)
+    assert suggested.endswith(f"evaluate {model} dogs --html mistakes.html {place.format(root=tmp_path)}".rstrip())
