@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.planning.dataset_size import DatasetSize
     from dogbreed_sdk.planning.plan import Plan
     from dogbreed_sdk.predictions import BreedScore, Prediction
+    from dogbreed_sdk.recording.recorder import Recorder
     from dogbreed_sdk.resources.cleanup import CleanupPlan, CleanupResult, plan_cleanup
     from dogbreed_sdk.resources.listing import list_resources
     from dogbreed_sdk.resources.resource import Resource, ResourceList
@@ -113,6 +114,7 @@ _HOMES = {
     "Prediction": "predictions",
     "PriceTable": "aws.prices",
     "QuotaError": "errors",
+    "Recorder": "recording.recorder",
     "RecordingError": "errors",
     "Serverless": "endpoints.kinds",
     "Resource": "resources.resource",
@@ -181,6 +183,7 @@ __all__ = [
     "Prediction",
     "PriceTable",
     "QuotaError",
+    "Recorder",
     "RecordingError",
     "Resource",
     "ResourceList",

@@ -51,7 +51,7 @@ LAYERS = (
     ("cli",),
     ("service",),
     ("",),  # dogbreed_sdk itself: the public names
-    ("monitoring",),
+    ("monitoring", "recording"),
     ("debugging", "doctor"),
     ("jobs", "resources"),
     ("planning",),

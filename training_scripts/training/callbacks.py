@@ -26,7 +26,8 @@ class Callback:
             facts: hyperparameters, sizes (pictures of each split), steps_per_epoch, classes, class_counts (of the
                 train split), epoch (epochs already done), fingerprint (of the run), valid_names (pictures of the valid
                 split), inputs (features or pictures), backbone, optimizer, worker and workers (the number of this
-                process among those that train together, and how many there are).
+                process among those that train together, and how many there are); of loops other than ours also
+                train_steps and eval_steps (done so far).
         """
 
     def pass_begins(self, batches: int, facts: Mapping[str, object]) -> None:

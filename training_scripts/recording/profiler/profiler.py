@@ -98,16 +98,20 @@ class Profiler(Callback):
             "steps_per_epoch": facts.get("steps_per_epoch"),
             "inputs": inputs,
         }
-        writer.begin_run(str(facts.get("fingerprint") or ""), type(network).__name__)
-        writer.facts = {**_known(found), **writer.facts, "device": device, "launch_times": device != "cpu"}
         done, steps_an_epoch = int(facts.get("epoch") or 0), int(facts.get("steps_per_epoch") or 0)
-        self._train_step = done * steps_an_epoch
-        evaluated = (_count(writer.earlier.get("evaluated")) or 0) if done else 0
+        writer.begin_run(str(facts.get("fingerprint") or ""), type(network).__name__, continues=done > 0)
+        writer.facts = {**_known(found), **writer.facts, "device": device, "launch_times": device != "cpu"}
+        self._train_step = facts.get("train_steps", done * steps_an_epoch)
+        evaluated = facts.get("eval_steps", (_count(writer.earlier.get("evaluated")) or 0) if done else 0)
         writer.counts = {**writer.counts, TRAIN: self._train_step, EVAL: evaluated}
         self._ran = True
         coming = (epochs - done) * steps_an_epoch if epochs else None
         self._prepare_operators(device == "cuda", coming)
         self.start()
+
+    def learn(self, facts: Mapping[str, object]) -> None:
+        """Adds facts that become known while the run trains, such as the workers of its loader."""
+        self._writer.facts = {**self._writer.facts, **_known(facts)}
 
     def pass_begins(self, batches: int, facts: Mapping[str, Any]) -> None:
         """Notes the facts of the feature pass; starts sampling if it has not started."""
@@ -171,8 +175,12 @@ class Profiler(Callback):
 
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:  # noqa: ARG002
         """Reads the clock."""
-        self._steps.append((mode, self._begin, self._ready, self._forward, self._backward, perf_counter()))
-        if mode == TRAIN:
+        self.add_step((mode, self._begin, self._ready, self._forward, self._backward, perf_counter()))
+
+    def add_step(self, step: Step) -> None:
+        """Adds a step whose times the caller has read."""
+        self._steps.append(step)
+        if step[0] == TRAIN:
             self._train_step += 1
             if self._profiling:
                 self._profiling = self._operators.after_step()

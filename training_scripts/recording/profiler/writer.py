@@ -88,15 +88,17 @@ class ProfileWriter(threading.Thread):
         if self.is_alive():
             self.join(seconds)
 
-    def begin_run(self, fingerprint: str, network: str) -> None:
+    def begin_run(self, fingerprint: str, network: str, *, continues: bool) -> None:
         """Sets the run's identity; the next write removes another run's profile from the folder.
 
         Args:
             fingerprint: The run's fingerprint.
             network: Name of the forward and backward passes.
+            continues: Whether the run continues after epochs that it did earlier, which a run without a fingerprint
+                can show in no other way.
         """
         self._traces.network = network
-        if self.earlier and self._fingerprint != fingerprint:
+        if self.earlier and (self._fingerprint != fingerprint or not (fingerprint or continues)):
             self.earlier, self._found, self._is_anothers = {}, [], True
         self._fingerprint = fingerprint
 

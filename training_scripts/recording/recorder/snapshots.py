@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.hooks import RemovableHandle
 
+GRADIENTS = "gradients"
 UPDATE_RATIO, INACTIVE, SATURATED = "update_ratio", "inactive_fraction", "saturated_fraction"
 
 
@@ -30,10 +31,13 @@ class Snapshot:
         full: Tensor's name -> a copy of it: an array, or a tensor on a GPU.
         collections: Tensor's name -> collection.
         wants_full: Whether to copy weights, gradients and activations in full, in addition to their reductions.
+        skipped: A tensor that is not 0 if a fused optimizer skipped its step, because gradients overflowed under a
+            GradScaler: gradients and updates are left out then.
     """
 
     def __init__(self, *, full: bool = False) -> None:
         self.wants_full = full
+        self.skipped: Tensor | None = None
         self.reduced: dict[str, dict[str, Number]] = {}
         self.all_kinds: dict[str, list[float] | Tensor] = {}
         self.full: dict[str, Array | Tensor] = {}
@@ -55,11 +59,18 @@ class Snapshot:
 
     def numbers(self) -> Iterator[tuple[str, str, float]]:
         """Yields tensor's name, kind and number of each reduction; waits for the GPU."""
+        if self.skipped is not None and float(self.skipped):
+            self._leave_out_the_step()
         for name, values in self.all_kinds.items():
             listed = values if isinstance(values, list) else values.tolist()
             yield from ((name, kind, value) for kind, value in zip(REDUCTIONS, listed, strict=True))
         for name, kinds in self.reduced.items():
             yield from ((name, kind, float(value)) for kind, value in kinds.items())
+
+    def _leave_out_the_step(self) -> None:
+        self.all_kinds = {name: kinds for name, kinds in self.all_kinds.items() if self.collections[name] != GRADIENTS}
+        for kinds in self.reduced.values():
+            kinds.pop(UPDATE_RATIO, None)
 
 
 class Layers:
@@ -79,7 +90,7 @@ class Layers:
         self.parameters = {
             f"{prefix}_{name}": parameter
             for name, parameter in network.named_parameters()
-            if parameter.requires_grad and parameter.numel()
+            if parameter.requires_grad and parameter.numel() and parameter.is_floating_point()
         }
         self._activations = list(_activations(network))
         self._before: dict[str, Tensor] = {}
@@ -87,17 +98,28 @@ class Layers:
         self._calls: dict[str, int] = {}
         self._failure: Exception | None = None
 
-    def take_weights(self, snapshot: Snapshot) -> None:
-        """Copies weights and biases; called before the forward pass."""
-        self._before = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        for name, tensor in self._before.items():
+    def take_weights(self, snapshot: Snapshot, *, keep: bool = True) -> None:
+        """Reads weights and biases; called before the optimizer's step.
+
+        Args:
+            snapshot: Where to.
+            keep: Copy them for `take_updates`.
+        """
+        self._before = {}
+        if keep:
+            self._before = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        for name, tensor in (self._before or self.parameters).items():
             self._take(snapshot, name, tensor, "biases" if name.endswith("bias") else "weights")
 
     def watch_activations(self, snapshot: Snapshot) -> None:
         """Adds forward hooks to the activations until `ignore_activations`; `check` raises the hooks' errors."""
+        for module, hook in self.hooks(snapshot).items():
+            self._handles.append(module.register_forward_hook(hook, with_kwargs=True))
+
+    def hooks(self, snapshot: Snapshot) -> dict[nn.Module, Callable[..., None]]:
+        """The activations, each with a forward hook that reads it."""
         self._calls = {}
-        for module, name, kind in self._activations:
-            self._handles.append(module.register_forward_hook(self._hook(snapshot, name, kind), with_kwargs=True))
+        return {module: self._hook(snapshot, name, kind) for module, name, kind in self._activations}
 
     def ignore_activations(self) -> None:
         """Removes the forward hooks: left in place, they would cost time in every step."""
@@ -109,11 +131,18 @@ class Layers:
         if self._failure is not None:
             raise self._failure
 
-    def take_gradients(self, snapshot: Snapshot) -> None:
-        """Reads the gradients; called between the backward pass and the optimizer's step."""
+    def take_gradients(self, snapshot: Snapshot, *, scale: Tensor | None = None) -> None:
+        """Reads the gradients; called between the backward pass and the optimizer's step.
+
+        Args:
+            snapshot: Where to.
+            scale: What the gradients are multiplied with, if they still are.
+        """
         for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                self._take(snapshot, f"gradient/{name}", parameter.grad, "gradients")
+            gradient = parameter.grad
+            if gradient is None or gradient.is_sparse:
+                continue
+            self._take(snapshot, f"gradient/{name}", gradient if scale is None else gradient / scale, GRADIENTS)
 
     def take_updates(self, snapshot: Snapshot) -> None:
         """Measures the size of each parameter's update; called after the optimizer's step."""

@@ -59,7 +59,7 @@ class _Kept(NamedTuple):
     time: float
     loss: Number
     correct: Number | None
-    size: int
+    size: int | None
     others: Mapping[str, Number]
     part: Part | None = None
 
@@ -122,7 +122,7 @@ class StepBuffer:
         step: int,
         loss: Number,
         correct: Number | None,
-        size: int,
+        size: int | None,
         *,
         others: Mapping[str, Number] = _NO_NUMBERS,
         part: Part | None = None,
@@ -134,8 +134,8 @@ class StepBuffer:
             mode: TRAIN or EVAL.
             step: Counted within the mode.
             loss: Mean over the samples.
-            correct: Number of correct predictions; None where there are no classes.
-            size: Number of samples.
+            correct: Number of correct predictions; None where there are no classes, or the size is unknown.
+            size: Number of samples; None if unknown.
             others: Further numbers by name, such as learning rates, each of a collection named to `declare`.
             part: If the other numbers are of all workers, what this one writes to disk.
             snapshot: The step's tensors and reductions.
@@ -162,8 +162,9 @@ class StepBuffer:
             self._noted = True
 
     def learn(self, facts: RunFacts) -> None:
-        """Updates the facts of `run.json`; the next `describe` writes them."""
+        """Updates the facts of `run.json`; the next flush writes them."""
         self._run.update(facts)
+        self._noted = True
         if self.memory is not None:
             self.memory.run.update(facts)
 
@@ -228,11 +229,14 @@ class StepBuffer:
         if writer is not None:
             written = self._without_backlog(steps)
             if fresh or self._noted:
-                self._noted = False
-                self._background.do(self._description(writer))
+                self._describe_later(writer)
             self._background.do(functools.partial(self._write, writer, written, seconds))
             if wait:
                 self._background.wait(max(_WAIT_SECONDS, _WAIT_SHARE * seconds))
+
+    def _describe_later(self, writer: TrialWriter) -> None:
+        self._noted = False
+        self._background.do(self._description(writer))
 
     def _without_backlog(self, steps: list[Step]) -> list[Step]:
         """Removes full tensors from the steps while the disk has a backlog; otherwise they would fill the memory."""
@@ -278,6 +282,8 @@ class StepBuffer:
             self.memory.ended = True
         writer = self.writer
         if writer is not None:
+            if self._noted:
+                self._describe_later(writer)
             self._background.do(writer.end)
         if not self._background.end(seconds):
             self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
@@ -313,16 +319,17 @@ class StepBuffer:
 
     def _columns(self, kept: Sequence[_Kept]) -> dict[str, _Column]:
         """The numbers of all steps by name; a step without samples has no loss."""
-        sizes = [float(row.size) for row in kept]
-        filled = [number for number, row in enumerate(kept) if row.size]
+        filled = [number for number, row in enumerate(kept) if row.size != 0]
+        sized = [number for number, row in enumerate(kept) if row.size is not None]
         columns: dict[str, _Column] = {}
         if filled:
             columns[self._loss_name] = filled, _numbers([kept[number].loss for number in filled])
-        columns[STEP_SIZE] = range(len(kept)), sizes
+        if sized:
+            columns[STEP_SIZE] = sized, [float(kept[number].size or 0) for number in sized]
         answered = [number for number in filled if kept[number].correct is not None]
         if answered:
             correct = _numbers([right for number in answered if (right := kept[number].correct) is not None])
-            shares = [right / sizes[number] for number, right in zip(answered, correct, strict=True)]
+            shares = [right / (kept[number].size or 1) for number, right in zip(answered, correct, strict=True)]
             columns[ACCURACY] = answered, shares
         others: dict[str, tuple[list[int], list[Number]]] = {}
         for number, row in enumerate(kept):

@@ -126,6 +126,15 @@ def learning_rate_name(group: int) -> str:
     return f"{LEARNING_RATE}/{group}" if group else LEARNING_RATE
 
 
+def loss_part_name(name: str) -> str:
+    """The tensor of a loss that adds up to the total with others, by the name that the loop gives it.
+
+    >>> loss_part_name("box")
+    'loss_parts/box'
+    """
+    return f"{LOSS_PARTS}/{name}"
+
+
 def split_reduction_name(name: str) -> tuple[str, str] | None:
     """Kind and tensor of a reduction's name; None for the name of a tensor.
 

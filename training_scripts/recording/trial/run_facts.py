@@ -38,6 +38,7 @@ class RunFacts(TypedDict, total=False):
         inputs: features or pictures.
         backbone: Name of the backbone.
         feature_pass: The cost of computing the features.
+        failure: The exception that ended the loop, if one did.
         problems: Sentences that say what is missing.
         notes: Sentences on how the run was recorded.
     """
@@ -65,6 +66,7 @@ class RunFacts(TypedDict, total=False):
     inputs: str | None
     backbone: str | None
     feature_pass: Mapping[str, object] | None
+    failure: str
     problems: list[str]
     notes: list[str]
 
@@ -112,6 +114,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "inputs": ("a text", _text),
     "backbone": ("a text", _text),
     "feature_pass": ("an object", lambda value: isinstance(value, dict)),
+    "failure": ("a text", _text),
     "problems": ("a list of texts", _listed(_text)),
     "notes": ("a list of texts", _listed(_text)),
 }

@@ -1,0 +1,1 @@
+"""Records any PyTorch training loop for `DebugReport`: `dogbreed_sdk.Recorder` and what it is made of."""

@@ -1,0 +1,186 @@
+"""What outputs and labels show: the task, right predictions, and the loss of each sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from training_scripts.recording.trial.run_facts import CLASSIFICATION, REGRESSION
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The loss of each sample is recorded only if its mean is the loss that the loop reports, within this share.
+_SAME, _SAME_IN_HALF_PRECISION = 1e-3, 0.02
+
+PerSample = "Callable[[Tensor, Tensor], Tensor]"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The outputs of a batch with class labels.
+
+    Attributes:
+        labels: Integers, [n] or, where each sample has many (tokens, pixels), [n, ...]; there, negative ones
+            are ignored.
+        predictions: Likewise.
+    """
+
+    labels: Tensor
+    predictions: Tensor
+
+    @property
+    def one_per_sample(self) -> bool:
+        """Whether each sample has one label."""
+        return self.labels.dim() == 1
+
+    def correct(self, size: int) -> Tensor:
+        """Number of right predictions among `size` samples, a tensor of one element; no GPU is waited for."""
+        right = self.predictions == self.labels
+        if self.one_per_sample:
+            return right.sum()
+        counted = self.labels >= 0
+        return (right & counted).sum() / counted.sum().clamp(min=1) * size
+
+
+class Task:
+    """The task of a run, from its first batch with outputs and labels.
+
+    Attributes:
+        name: classification, regression, or None if unknown.
+        classes: Number of classes; 0 if there are none, or it is unknown.
+        is_known: Whether a batch with outputs and labels was looked at.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        """Takes the task's name if the caller knows it."""
+        self.name = name
+        self.classes = 0
+        self.is_known = False
+        self._threshold: float | None = None
+
+    def look(self, outputs: Tensor, labels: Tensor, loss: float) -> None:
+        """Learns from the first batch; waits for a GPU once per run."""
+        self.is_known = True
+        if self.name == REGRESSION:
+            return
+        found = class_answers(outputs, labels)
+        if found is not None:
+            self.name = CLASSIFICATION
+            self.classes = _classes(outputs, labels)
+        elif labels.is_floating_point() or _is_pair(outputs, labels):
+            self._look_at_numbers(outputs, labels, loss)
+
+    def answers(self, outputs: Tensor, labels: Tensor) -> Answers | None:
+        """Labels and predictions of a batch; None where there are no classes."""
+        if self.name != CLASSIFICATION:
+            return None
+        if self._threshold is None:
+            return class_answers(outputs, labels)
+        if outputs.numel() != labels.numel():
+            return None
+        predictions = (outputs.detach().reshape(-1) > self._threshold).int()
+        return Answers(labels.reshape(-1).int(), predictions)
+
+    def _look_at_numbers(self, outputs: Tensor, labels: Tensor, loss: float) -> None:
+        """Tells regression from classes given as numbers: one unit that says yes or no, or a distribution."""
+        values = labels.detach().double()
+        if bool(((values == 0) | (values == 1)).all()):
+            if _is_pair(outputs, labels):
+                self._threshold = _threshold(outputs, labels, loss)
+                self.name, self.classes = (CLASSIFICATION, 2) if self._threshold is not None else (self.name, 0)
+        elif labels.shape == outputs.shape and labels.dim() == 2 and bool((values >= 0).all()):
+            self.name = None if _sums_to_one(values) else REGRESSION
+        elif labels.is_floating_point():
+            self.name = REGRESSION
+
+
+def class_answers(outputs: Tensor, labels: Tensor) -> Answers | None:
+    """Labels and predictions of scores with a dimension of classes, which is the second or the last one."""
+    if labels.is_floating_point() or labels.is_complex() or not outputs.is_floating_point() or outputs.dim() < 2:
+        return None
+    if labels.shape == (len(outputs), 1) and outputs.dim() == 2 and outputs.shape[1] > 1:
+        labels = labels[:, 0]
+    if str(labels.dtype) == "torch.bool":
+        return None
+    for place in (1, outputs.dim() - 1):
+        without = outputs.shape[:place] + outputs.shape[place + 1 :]
+        if labels.shape == without and outputs.shape[place] > 1:
+            return Answers(labels.detach(), outputs.detach().argmax(place))
+    return None
+
+
+def per_sample_losses(outputs: Tensor, labels: Tensor, loss: float) -> tuple[str, Callable[..., Tensor]] | None:
+    """The loss function whose mean over a batch is the given loss; None if none of the usual ones is.
+
+    Waits for a GPU.
+    """
+    if not math.isfinite(loss):
+        return None
+    half = outputs.is_floating_point() and outputs.element_size() < 4
+    tolerance = max(abs(loss) * (_SAME_IN_HALF_PRECISION if half else _SAME), 1e-7)
+    for name, function in _candidates(outputs, labels).items():
+        try:
+            mean = float(function(outputs, labels).double().mean())
+        except (RuntimeError, IndexError, ValueError):
+            continue
+        if abs(mean - loss) <= tolerance:
+            return name, function
+    return None
+
+
+def _candidates(outputs: Tensor, labels: Tensor) -> dict[str, Callable[..., Tensor]]:
+    from torch.nn import functional  # noqa: PLC0415 - torch is the caller's
+
+    if outputs.dim() == 2 and labels.dim() == 1 and not labels.is_floating_point():
+        return {
+            "cross_entropy": lambda scores, truth: functional.cross_entropy(
+                scores.detach().float(), truth.long(), reduction="none"
+            ),
+            "probabilities": lambda shares, truth: functional.nll_loss(
+                shares.detach().float().clamp_min(1e-12).log(), truth.long(), reduction="none"
+            ),
+        }
+    if not _is_pair(outputs, labels) and outputs.shape != labels.shape:
+        return {}
+    functions: dict[str, Any] = {
+        "mse": functional.mse_loss,
+        "l1": functional.l1_loss,
+        "smooth_l1": functional.smooth_l1_loss,
+        "bce_with_logits": functional.binary_cross_entropy_with_logits,
+        "bce": _binary_cross_entropy,
+    }
+    return {name: _each_sample(function) for name, function in functions.items()}
+
+
+def _each_sample(function: Any) -> Callable[..., Tensor]:
+    def losses(outputs: Tensor, labels: Tensor) -> Tensor:
+        values: Tensor = function(outputs.detach().float(), labels.float().reshape(outputs.shape), reduction="none")
+        return values.reshape(len(outputs), -1).mean(1)
+
+    return losses
+
+
+def _binary_cross_entropy(shares: Tensor, truth: Tensor, reduction: str) -> Tensor:  # noqa: ARG001 - as torch's
+    return -(truth * shares.clamp_min(1e-12).log() + (1 - truth) * (1 - shares).clamp_min(1e-12).log())
+
+
+def _threshold(outputs: Tensor, labels: Tensor, loss: float) -> float | None:
+    """The output above which one unit says yes: 0 for logits, 0.5 for probabilities; None if the loss is neither's."""
+    found = per_sample_losses(outputs, labels, loss)
+    return {"bce_with_logits": 0.0, "bce": 0.5}.get(found[0]) if found is not None else None
+
+
+def _is_pair(outputs: Tensor, labels: Tensor) -> bool:
+    """Whether there is one output and one label per sample, [n] or [n, 1] each."""
+    return outputs.numel() == labels.numel() == len(outputs) == len(labels)
+
+
+def _sums_to_one(values: Tensor) -> bool:
+    return values.shape[1] > 1 and bool((values.sum(1) - 1).abs().max() < 1e-3)
+
+
+def _classes(outputs: Tensor, labels: Tensor) -> int:
+    return int(outputs.shape[1] if outputs.dim() == labels.dim() + 1 and labels.dim() == 1 else 0)

@@ -1,0 +1,413 @@
+"""The recording of one loop, while it is open: turns its steps and evaluations into a trial and a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from dogbreed_sdk.recording import folder as folders
+from dogbreed_sdk.recording.batches import Batch, batch_of
+from dogbreed_sdk.recording.evaluation import RUN_BYTES, SAMPLE_BYTES, Evaluation
+from dogbreed_sdk.recording.loader_clock import LoaderClock
+from dogbreed_sdk.recording.optimizer_watch import TOO_LARGE, ActivationWatch, OptimizerWatch, unwrapped
+from dogbreed_sdk.recording.options import Options
+from dogbreed_sdk.recording.predictions import Answers, Task
+from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
+from training_scripts.recording.recorder.learning_rates import LearningRates
+from training_scripts.recording.recorder.save_interval import planned
+from training_scripts.recording.recorder.snapshots import Layers, Snapshot
+from training_scripts.recording.recorder.step_buffer import StepBuffer
+from training_scripts.recording.trial.layout import (
+    INPUT_IMAGE,
+    LABELS,
+    LOOP_LOSS,
+    LOSS_PARTS,
+    PREDICTIONS,
+    loss_part_name,
+)
+from training_scripts.recording.trial.trial import EVAL, TRAIN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training_scripts.recording.profiler.profiler import Profiler
+    from training_scripts.recording.recorder.torch_reductions import Number
+
+# The losses of all steps up to this one are kept, then one in two up to twice as many, one in four up to four times ...
+_ALL_STEPS = 20_000
+_WAIT_AT_END = 60.0
+_MOST_CLASSES = 2_000
+NO_HOOKS = "Gradients, weights and learning rates were not recorded: the optimizer has no hooks of torch.optim's."
+COMPILED = "Activations were not recorded: torch.compile runs the model."
+
+
+class Recording:
+    """One open recording.
+
+    Attributes:
+        steps: TRAIN and EVAL -> the number of the next step.
+    """
+
+    def __init__(self, options: Options, *, report: Callable[[str], object], failed: Callable[[Exception], object]):
+        """Opens the recording: writes its facts, adds hooks, starts the profiler.
+
+        Args:
+            options: What the caller asked for.
+            report: Called with one line of log at a time.
+            failed: Called with an error in a hook, where it cannot be raised.
+        """
+        self._options = options
+        self._task = Task(options.task)
+        self._saving = planned(options.save_interval, (options.epochs or 0) * (options.steps_per_epoch or 0))
+        self._epoch = self._epoch_begins = 0
+        self._lengths: set[int] = set()
+        self._evaluation: Evaluation | None = None
+        self._evaluated_bytes = 0
+        self._evaluations = 0
+        self._counts: Tensor | None = None
+        self._counting = True
+        self._train_samples: int | None = 0
+        self._armed: Snapshot | None = None
+        self._ready: Snapshot | None = None
+        self._rates_of_step: Mapping[str, Number] | None = None
+        self._backwards_seen = 0
+        self._open_trial(report)
+        self._add_hooks(failed)
+        self._clock = LoaderClock()
+        self._profiler = self._start_profiler(report) if options.profile else None
+        self._clock.start()
+        self._last = perf_counter()
+        self._arm()
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def _open_trial(self, report: Callable[[str], object]) -> None:
+        options, facts = self._options, self._options.facts()
+        trial = options.folder / folders.TRIAL
+        continues = options.resume is not None and folders.is_recording(options.folder)
+        buffer = StepBuffer(
+            trial, None, facts, {TRAIN: self._saving.interval, EVAL: 1}, loss_name=LOOP_LOSS, report=report
+        )
+        self._buffer = buffer
+        self.steps = {TRAIN: 0, EVAL: 0}
+        if continues and buffer.writer is not None:
+            facts.update(earlier_facts(buffer.writer, facts))
+            kept = None if options.resume is True else int(options.resume or 0)
+            self.steps = continue_trial(buffer, buffer.writer, kept)
+            self._epoch_begins = self.steps[TRAIN]
+            self._counting = False
+        else:
+            folders.clear(options.folder)
+        if note := self._saving.note():
+            buffer.remark(note)
+        self._facts = facts
+        self._first = self.steps[TRAIN]
+        buffer.describe()
+
+    def _add_hooks(self, failed: Callable[[Exception], object]) -> None:
+        options = self._options
+        self._layers = self._activations = self._optimizer = self._rates = None
+        if options.model is not None:
+            model = unwrapped(options.model)
+            self._layers = Layers(model)
+            self._activations = ActivationWatch(options.model, self._layers)
+            if not self._activations.is_possible:
+                self._buffer.remark(COMPILED)
+        if options.optimizer is None:
+            return
+        if not hasattr(options.optimizer, "register_step_pre_hook"):
+            self._buffer.remark(NO_HOOKS)
+            return
+        self._rates = LearningRates(options.optimizer, self._buffer)
+        self._optimizer = OptimizerWatch(
+            options.optimizer, self._layers, before=self._optimizer_begins, after=self._optimizer_ends, failed=failed
+        )
+        if not self._optimizer.measures_updates:
+            self._buffer.remark(TOO_LARGE)
+
+    def _start_profiler(self, report: Callable[[str], object]) -> Profiler:
+        from torch import nn  # noqa: PLC0415 - torch is the caller's
+
+        from training_scripts.recording.profiler.profiler import Profiler  # noqa: PLC0415 - not where it is off
+
+        profiler = Profiler(self._options.folder / folders.PROFILE, operators="off", report=report)
+        model = self._options.model if isinstance(self._options.model, nn.Module) else nn.Identity()
+        profiler.run_begins(
+            unwrapped(model),
+            {
+                "fingerprint": self._facts["fingerprint"],
+                "steps_per_epoch": self._options.steps_per_epoch,
+                "train_steps": self.steps[TRAIN],
+                "eval_steps": self.steps[EVAL],
+            },
+        )
+        return profiler
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def train_step(self, loss: Any, outputs: Any, labels: Any, losses: Mapping[str, Any], size: int | None) -> None:
+        """Records a training step; takes the arguments of `Recorder.step`."""
+        batch = batch_of(loss, outputs, labels, losses, size)
+        self._evaluation_ends()
+        step = self.steps[TRAIN]
+        self.steps[TRAIN] = step + 1
+        answers = self._answers(batch)
+        self._count(answers, batch.size)
+        self._time(TRAIN)
+        snapshot, self._ready = self._ready, None
+        saved = snapshot or self._armed
+        if saved is not None and answers is not None and answers.one_per_sample:
+            saved.keep_full(LABELS, answers.labels.int(), LABELS)
+            saved.keep_full(PREDICTIONS, answers.predictions.int(), PREDICTIONS)
+        if saved is not None:
+            self._keep_input(saved)
+        if saved is not None and self._optimizer is None:
+            snapshot = self._without_optimizer()
+        if saved is None and step % one_in(step):
+            self._buffer.skip()
+        else:
+            others = {**self._rates_now(), **self._parts(batch.losses)}
+            self._buffer.keep(
+                TRAIN, step, batch.loss, _correct(answers, batch), batch.size, others=others, snapshot=snapshot
+            )
+        if self._optimizer is not None:
+            self._backwards_seen = self._optimizer.backwards
+        self._arm()
+
+    def _optimizer_begins(self) -> None:
+        if self._rates is not None and self._is_before_its_step():
+            self._rates_of_step = self._rates.now()
+        if self._activations is not None:
+            self._activations.end()
+        if self._layers is not None:
+            self._layers.check()
+
+    def _optimizer_ends(self, taken: Snapshot | None) -> None:
+        """Gives the tensors of an optimizer step to the step of the loop that it belongs to."""
+        if taken is None or self._optimizer is None:
+            return
+        self._armed = None
+        if self._is_before_its_step():
+            self._ready = taken
+        else:
+            self._buffer.add_to_last(taken)
+
+    def _is_before_its_step(self) -> bool:
+        """Whether the loop records a step after the optimizer's: then there was a backward pass since the last one."""
+        return self._optimizer is not None and (
+            self._optimizer.backwards > self._backwards_seen or self.steps[TRAIN] == self._first
+        )
+
+    def _without_optimizer(self) -> Snapshot | None:
+        snapshot, self._armed = self._armed, None
+        if snapshot is not None and self._layers is not None:
+            self._layers.take_weights(snapshot, keep=False)
+        return snapshot
+
+    def _rates_now(self) -> Mapping[str, Number]:
+        """The learning rates of the step: those with which the optimizer stepped, if it has already."""
+        found, self._rates_of_step = self._rates_of_step, None
+        if found is not None:
+            return found
+        return self._rates.now() if self._rates is not None else {}
+
+    def _arm(self) -> None:
+        """Requests the tensors of the next step if it is one that is saved."""
+        if self._layers is None or self._armed is not None or not self._saving.at(self.steps[TRAIN]):
+            return
+        self._armed = snapshot = Snapshot()
+        if self._activations is not None:
+            self._activations.begin(snapshot)
+        if self._optimizer is not None:
+            self._optimizer.arm(snapshot)
+
+    def _keep_input(self, snapshot: Snapshot) -> None:
+        if self._activations is None:
+            return
+        inputs, self._activations.first_input = self._activations.first_input, None
+        if inputs is not None and inputs.dim() == 4 and inputs.shape[1] == 3:
+            snapshot.keep_full(INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def eval_step(self, loss: Any, outputs: Any, labels: Any, losses: Mapping[str, Any], size: int | None) -> None:
+        """Records a batch of an evaluation; takes the arguments of `Recorder.evaluate`."""
+        batch = batch_of(loss, outputs, labels, losses, size)
+        if self._evaluation is None:
+            self._end_counting()
+            every = 1 << (self._evaluated_bytes * 2 // RUN_BYTES)
+            self._evaluation = Evaluation(self.steps[EVAL], keeps_samples=self._evaluations % every == 0)
+        evaluation = self._evaluation
+        step = self.steps[EVAL]
+        self.steps[EVAL] = step + 1
+        answers = self._answers(batch)
+        evaluation.add(batch.loss, batch.size)
+        if batch.outputs is not None and batch.labels is not None:
+            evaluation.add_samples(batch.outputs, batch.labels, answers, batch.each)
+        self._time(EVAL)
+        parts = self._parts(batch.losses)
+        self._buffer.keep(EVAL, step, batch.loss, _correct(answers, batch), batch.size, others=parts)
+
+    def _evaluation_ends(self) -> None:
+        evaluation, self._evaluation = self._evaluation, None
+        if evaluation is None:
+            return
+        self._evaluations += 1
+        kept = evaluation.ends(classes=self._task.name == "classification")
+        if kept is not None:
+            self._buffer.add_to_last(kept)
+            self._evaluated_bytes += evaluation.samples * SAMPLE_BYTES
+        facts = self._facts
+        if facts.get("eval_steps_per_epoch") is None:
+            sizes = {**facts.get("sizes", {}), **({"valid": evaluation.samples} if evaluation.samples else {})}
+            self._learn(eval_steps_per_epoch=evaluation.steps, sizes=sizes)
+        self._buffer.flush()
+        self._last = perf_counter()
+
+    # -- epochs and the end --------------------------------------------------------------------------------------
+
+    def epoch_ends(self) -> None:
+        """Ends an epoch: learns how long it was, and writes it."""
+        self._evaluation_ends()
+        self._end_counting()
+        length = self.steps[TRAIN] - self._epoch_begins
+        self._epoch_begins = self.steps[TRAIN]
+        if not length:
+            return
+        self._epoch += 1
+        self._lengths.add(length)
+        if self._train_samples and not self._facts.get("sizes", {}).get("train"):
+            self._learn(sizes={**self._facts.get("sizes", {}), "train": self._train_samples})
+        self._train_samples = None
+        whole = self._lengths.pop() if len(self._lengths) == 1 else None
+        self._lengths |= {whole} if whole is not None else set()
+        if self._first == 0 and self._facts.get("steps_per_epoch") != whole:
+            self._learn(steps_per_epoch=whole)  # None if epochs differ: readers then go by the evaluations
+        if self._profiler is not None:
+            self._profiler.epoch_ends(self._epoch, {})
+        self._buffer.flush()
+        self._last = perf_counter()
+
+    def ends(self, failure: BaseException | None = None) -> None:
+        """Writes the rest and marks the trial as ended.
+
+        Args:
+            failure: What ended the loop, if it was an exception.
+        """
+        self._evaluation_ends()
+        self._end_counting()
+        if failure is not None:
+            reason = f"{type(failure).__name__}: {failure}".rstrip(": ")[:300]
+            self._buffer.learn({"failure": reason})
+            self._buffer.remark(f"{FAILED} after {self.steps[TRAIN]:,} steps: {reason}")
+        if self._optimizer is not None and self._optimizer.steps:
+            self._learn_accumulation(self.steps[TRAIN] - self._first, self._optimizer.steps)
+        self.release()
+        self._buffer.flush()
+        self._buffer.end(_WAIT_AT_END)
+        if self._profiler is not None:
+            self._profiler.run_ends()
+
+    def abandon(self, reason: str) -> None:
+        """Writes the buffered steps and why recording stopped; does not mark the trial as ended."""
+        self.release()
+        self._buffer.abandon(f"recording stopped after {self.steps[TRAIN]} steps, and training continued: {reason}")
+        if self._profiler is not None:
+            self._profiler.abandoned(reason)
+
+    def release(self) -> None:
+        """Removes all hooks."""
+        self._clock.stop()
+        if self._activations is not None:
+            self._activations.end()
+        if self._optimizer is not None:
+            self._optimizer.remove()
+
+    def _learn(self, **facts: Any) -> None:
+        self._facts.update(facts)  # type: ignore[typeddict-item]
+        self._buffer.learn(facts)  # type: ignore[arg-type]
+
+    def _learn_accumulation(self, steps: int, optimizer_steps: int) -> None:
+        self._learn(accumulation=max(1, round(steps / optimizer_steps)))
+
+    # -- what batches show ---------------------------------------------------------------------------------------
+
+    def _answers(self, batch: Batch) -> Answers | None:
+        if batch.outputs is None or batch.labels is None:
+            return None
+        if not self._task.is_known:
+            self._task.look(batch.outputs, batch.labels, float(batch.loss))
+            self._learn_task()
+        return self._task.answers(batch.outputs, batch.labels)
+
+    def right(self, outputs: Tensor, labels: Tensor) -> float | None:
+        """Number of right predictions; None without classes."""
+        answers = self._task.answers(outputs, labels)
+        return None if answers is None else float(answers.correct(len(labels)))
+
+    def _learn_task(self) -> None:
+        facts: dict[str, Any] = {"task": self._task.name}
+        if 0 < self._task.classes <= _MOST_CLASSES and not self._facts.get("classes"):
+            facts["classes"] = list(range(self._task.classes))
+        self._learn(**facts)
+
+    def _count(self, answers: Answers | None, size: int | None) -> None:
+        """Counts samples, and those of each class, until the first epoch or the first evaluation ends it."""
+        if self._train_samples is not None:
+            self._train_samples = None if size is None else self._train_samples + size
+        if "batch_size" not in self._facts and size:
+            self._learn(batch_size=size)
+        classes = len(self._facts.get("classes", ()))
+        if not self._counting or answers is None or not answers.one_per_sample or not 1 < classes <= _MOST_CLASSES:
+            return
+        labels = answers.labels.long()
+        if self._counts is None:
+            self._counts = labels.new_zeros(classes + 2)
+        # Labels outside the classes go to the ends: an index error on a GPU would end the process.
+        places = labels.clamp(-1, classes) + 1
+        self._counts.index_add_(0, places, labels.new_ones(len(labels)))
+
+    def _end_counting(self) -> None:
+        if not self._counting or self.steps[TRAIN] == self._first:
+            return
+        self._counting = False
+        if self._counts is not None:
+            self._learn(class_counts=self._counts[1:-1].tolist())
+            self._counts = None
+
+    def _parts(self, losses: Mapping[str, Number]) -> dict[str, Number]:
+        found = {}
+        for name, value in losses.items():
+            found[loss_part_name(name)] = value
+            self._buffer.declare(LOSS_PARTS, loss_part_name(name))
+        return found
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _time(self, mode: str) -> None:
+        """Adds the step to the profile: its wait for data is the loader's, if a loader of torch's was used."""
+        profiler, now = self._profiler, perf_counter()
+        begin, self._last = self._last, now
+        if profiler is None:
+            return
+        clock, watch = self._clock, self._optimizer
+        ready = begin
+        if clock.end > begin:
+            begin, ready = max(begin, clock.begin), clock.end
+            if clock.workers is not None and mode == TRAIN and self.steps[TRAIN] == self._first + 1:
+                profiler.learn({"workers": clock.workers or None})
+        forward = backward = now
+        if watch is not None and mode == TRAIN:
+            backward = watch.begins if watch.begins > ready else now
+            forward = watch.backward_begins if watch.backward_begins > ready else backward
+        profiler.add_step((mode, begin, ready, min(forward, backward), backward, now))
+
+
+def _correct(answers: Answers | None, batch: Batch) -> Tensor | None:
+    return answers.correct(batch.size) if answers is not None and batch.size else None
+
+
+def one_in(step: int) -> int:
+    """How many steps around a step stand for one whose loss is kept."""
+    return 1 << (step // _ALL_STEPS).bit_length()
