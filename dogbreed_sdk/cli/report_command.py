@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,24 +12,27 @@ from pathlib import Path
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli import terminal
+from dogbreed_sdk.cli import report_others, terminal
 from dogbreed_sdk.cli.argument_types import one_of, port
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.debugging.report import DebugReport
+from dogbreed_sdk.debugging.sources.locate import job_behind
 from dogbreed_sdk.errors import DogBreedError, RecordingError
 from dogbreed_sdk.jobs.training_job import TrainingJob
+from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
 
 # Often enough to show each epoch of most runs; reading a recording takes a fraction of that.
 WATCH_SECONDS = 2.0
-MAX_WIDTH = 120
 NOTHING_YET = "nothing has been recorded yet"
 
 
 def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed report``."""
-    command.add_argument("source", metavar="JOB_OR_PATH", help="a training job, a folder, or an s3:// or file:// URI")
+    command.add_argument(
+        "source", metavar="JOB_OR_PATH", help="a training or tuning job, a folder, or an s3:// or file:// URI"
+    )
     command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one HTML page")
     command.add_argument(
         "--numbers", type=Path, metavar="FILE", help="write every recorded number to this file, .csv or .json"
@@ -73,10 +75,13 @@ def run(options: argparse.Namespace) -> Outcome:
     optional.require({"local": ["numpy"]}, purpose="read a recording")
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
+        job = job_behind(options.source, session)
+        if isinstance(job, TuningJob):
+            return report_others.search(job, options)
 
         def load() -> DebugReport:
             return DebugReport.load(
-                options.source,
+                job or options.source,
                 session=session,
                 parameters=options.parameters,
                 overrides=overrides,
@@ -95,7 +100,9 @@ def _read(load: Callable[[], DebugReport]) -> DebugReport:
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    shown, _, _ = report.summary(width=_width()).rpartition("\n")  # its last line does not know --root and --aws
+    shown, _, _ = report.summary(width=terminal.report_width()).rpartition(
+        "\n"
+    )  # its last line does not know --root and --aws
     if options.html is None:
         command = command_line(options, "report", options.source, "--html", "report.html")
         page = f"To see the curves, the tensors and the machine: {command}"
@@ -164,9 +171,5 @@ def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | No
 
     with Live(console=terminal.console(sys.stdout), auto_refresh=False, transient=True) as live:
         yield lambda report: live.update(
-            Text(NOTHING_YET if report is None else report.summary(width=_width())), refresh=True
+            Text(NOTHING_YET if report is None else report.summary(width=terminal.report_width())), refresh=True
         )
-
-
-def _width() -> int:
-    return min(MAX_WIDTH, shutil.get_terminal_size((100, 24)).columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO, cast
@@ -14,6 +15,7 @@ from training_scripts._util.safe_text import printable_lines
 if TYPE_CHECKING:
     from rich.console import Console
 
+MAX_REPORT_WIDTH = 120
 _ERRORS = "dogbreed.replacements"
 # Characters of this program's own texts that some encodings lack.
 _REPLACEMENTS = {"…": "...", "—": "-", "→": "->", "×": "x", "±": "+/-", "∞": "inf", "µ": "u", "━": "-"}  # noqa: RUF001
@@ -69,3 +71,8 @@ def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
         raise error
     letters = error.object[error.start : error.end]
     return "".join(_REPLACEMENTS.get(x) or x.encode("unicode_escape").decode() for x in letters), error.end
+
+
+def report_width() -> int:
+    """Characters per line of a report: as many as the terminal has, up to 120."""
+    return min(MAX_REPORT_WIDTH, shutil.get_terminal_size((100, 24)).columns)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.formatting import clipped, joined
+from dogbreed_sdk._util.text import cut, hanging, one_line
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
     STATUS_WORDS,
@@ -17,7 +17,6 @@ from dogbreed_sdk.debugging.verdict import (
     main_message,
     verdict,
 )
-from training_scripts._util.safe_text import safe_line
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -39,16 +38,16 @@ def summary(report: ReportContent, *, width: int) -> str:
     """The report in lines of at most `width` characters."""
     width = max(MIN_WIDTH, width)
     found = verdict(report)
-    lines = [_cut(_stated(*found.numbers[0]), width)] if found.numbers else []
-    lines += _hanging(f"{_SIGNS[found.level]} ", found.headline, width)
+    lines = [cut(_stated(*found.numbers[0]), width)] if found.numbers else []
+    lines += hanging(f"{_SIGNS[found.level]} ", found.headline, width)
     failed = report.job.get("TrainingJobStatus") == "Failed"
     if found.level == "problem" and not failed and (advice := _first_advice(found)):
-        lines += _hanging("  -> ", clipped(advice, 400), width)
+        lines += hanging("  -> ", clipped(advice, 400), width)
     running = "still running: " if report.is_running else ""
     recorded = f", recorded by {report.recorded_by}" if report.recorded_by else ""
-    lines.append(_cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
+    lines.append(cut(f"  {running}{report.source}{recorded}, rules with {report.parameters} parameters", width))
     if ended := ended_by(report):
-        lines += _hanging("  ", clipped(ended, 600), width)
+        lines += hanging("  ", clipped(ended, 600), width)
     lines += ["", *_numbers(found.numbers[1:], width)]
     lines += _feature_pass(report.feature_pass, width)
     lines += _rules(report.rules, width)
@@ -56,16 +55,16 @@ def summary(report: ReportContent, *, width: int) -> str:
     lines += _insights(report.insights(), width)
     if report.notes:
         lines += ["", "How it was recorded"]
-        lines += [line for note in report.notes for line in _hanging("  ", note, width)]
+        lines += [line for note in report.notes for line in hanging("  ", note, width)]
     problems = report.problems
     if problems:
         lines += ["", "Could not be read"]
-        lines += [line for problem in problems[:MAX_PROBLEMS] for line in _hanging("  ", problem, width)]
+        lines += [line for problem in problems[:MAX_PROBLEMS] for line in hanging("  ", problem, width)]
         if len(problems) > MAX_PROBLEMS:
             lines.append(f"  and {len(problems) - MAX_PROBLEMS} more")
     lines += [
         "",
-        f"Curves, tensors, machine: dogbreed report {shlex.quote(_one_line(report.source))} --html report.html",
+        f"Curves, tensors, machine: dogbreed report {shlex.quote(one_line(report.source))} --html report.html",
     ]
     return "\n".join(lines)
 
@@ -74,7 +73,7 @@ def headline(report: ReportContent) -> str:
     """The verdict and the key numbers in one line."""
     found = verdict(report)
     numbers = ", ".join(f"{name.lower()} {value}" for name, value, _ in found.numbers[:MAX_NUMBERS])
-    return _one_line(f"{found.headline} {numbers}")
+    return one_line(f"{found.headline} {numbers}")
 
 
 def _first_advice(found: Verdict) -> str:
@@ -90,7 +89,7 @@ def _stated(name: str, value: str, remark: str) -> str:
 def _numbers(numbers: tuple[tuple[str, str, str], ...], width: int) -> Iterator[str]:
     longest = max((len(name) for name, _, _ in numbers), default=0)
     for name, value, remark in numbers:
-        yield _cut(f"  {name:<{longest}}  {value}" + (f"  ({remark})" if remark else ""), width)
+        yield cut(f"  {name:<{longest}}  {value}" + (f"  ({remark})" if remark else ""), width)
 
 
 def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
@@ -100,9 +99,9 @@ def _feature_pass(cost: FeaturePassCost | None, width: int) -> Iterator[str]:
     yield ""
     yield "Feature pass"
     for line in cost.lines():
-        yield from _hanging("  ", line, width)
+        yield from hanging("  ", line, width)
     if cost.advice:
-        yield from _hanging("  -> ", cost.advice, width)
+        yield from hanging("  -> ", cost.advice, width)
 
 
 def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
@@ -114,7 +113,7 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
         group = [result for result in results if result.status == status]
         if status == NO_ISSUES_FOUND and group:
             names = joined([each.name for each in group], most=99)
-            yield from _hanging(f"  {STATUS_WORDS[status]:<14}", names, width)
+            yield from hanging(f"  {STATUS_WORDS[status]:<14}", names, width)
         if status == NOT_EVALUATED:
             yield from _not_evaluated(group, width)
         if status in (NO_ISSUES_FOUND, NOT_EVALUATED):
@@ -123,9 +122,9 @@ def _rules(results: list[RuleResult], width: int) -> Iterator[str]:
             steps = first_steps(result)
             where = f"[{steps}] " if steps else ""
             begin = f"  {STATUS_WORDS[status]:<14}{result.name:<{name_width}}  "
-            yield from _hanging(begin, f"{where}{clipped(main_message(result), 400)}", width, hang=16)
+            yield from hanging(begin, f"{where}{clipped(main_message(result), 400)}", width, hang=16)
             if result.advice and status == ISSUES_FOUND:
-                yield from _hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
+                yield from hanging(" " * 16 + "-> ", clipped(result.advice, 400), width)
 
 
 def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
@@ -136,7 +135,7 @@ def _managed_rules(rules: list[ManagedRule], width: int) -> Iterator[str]:
     yield "SageMaker Debugger's rules"
     longest = max(len(rule.name) for rule in rules)
     for rule in rules[:MAX_MANAGED_RULES]:
-        yield from _hanging(f"  {rule.status:<14}{rule.name:<{longest}}  ", clipped(rule.details, 400), width, hang=16)
+        yield from hanging(f"  {rule.status:<14}{rule.name:<{longest}}  ", clipped(rule.details, 400), width, hang=16)
 
 
 def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
@@ -144,7 +143,7 @@ def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
     if group:
         names = ", ".join(result.name for result in group)
         said = f"{len(group)} rule{'s' if len(group) > 1 else ''}, for the reasons in --html and --json: {names}"
-        yield _cut(f"  {STATUS_WORDS[NOT_EVALUATED]:<14}{said}", width)
+        yield cut(f"  {STATUS_WORDS[NOT_EVALUATED]:<14}{said}", width)
 
 
 def _insights(insights: list[Insight], width: int) -> Iterator[str]:
@@ -153,36 +152,10 @@ def _insights(insights: list[Insight], width: int) -> Iterator[str]:
     yield ""
     yield "Insights"
     for insight in insights[:MAX_INSIGHTS]:
-        yield from _hanging("  * ", f"{clipped(insight.title, 300)} ({insight.confidence} confidence)", width)
+        yield from hanging("  * ", f"{clipped(insight.title, 300)} ({insight.confidence} confidence)", width)
         for fact in insight.evidence[:3]:
-            yield from _hanging("      ", clipped(fact, 300), width)
+            yield from hanging("      ", clipped(fact, 300), width)
         if insight.next_step:
-            yield from _hanging("    -> ", clipped(insight.next_step, 400), width)
+            yield from hanging("    -> ", clipped(insight.next_step, 400), width)
     if len(insights) > MAX_INSIGHTS:
         yield f"  and {len(insights) - MAX_INSIGHTS} more"
-
-
-def _hanging(begin: str, text: str, width: int, *, hang: int | None = None) -> list[str]:
-    """Wraps text after its beginning. Further lines are indented like the text, or to the column `hang`."""
-    begin = safe_line(begin)
-    if text and len(begin) > width // 2:  # on a narrow terminal, the text goes below its beginning
-        return [_cut(begin.rstrip(), width), *_hanging("      ", text, width)]
-    indent = " " * (len(begin) if hang is None else hang)
-    lines = textwrap.wrap(
-        _one_line(text),
-        width,
-        initial_indent=begin,
-        subsequent_indent=indent,
-        break_on_hyphens=False,  # names of jobs and options must be easy to copy
-    )
-    return lines or [begin.rstrip()]
-
-
-def _cut(line: str, width: int) -> str:
-    clean = safe_line(line)
-    return clean if len(clean) <= width else clean[: width - 1] + "…"
-
-
-def _one_line(text: str) -> str:
-    """Removes line breaks and control characters: names from disk may contain anything."""
-    return safe_line(" ".join(text.split()))

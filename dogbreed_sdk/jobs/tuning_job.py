@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
@@ -16,6 +15,8 @@ from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import diagnose
 from dogbreed_sdk.jobs.job import Job, reading, script_hyperparameters
 from dogbreed_sdk.jobs.training_job import TrainingJob
+from dogbreed_sdk.jobs.trial import Trial
+from dogbreed_sdk.jobs.tuning_report.reasons import with_reason
 from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
@@ -30,31 +31,9 @@ if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.deployment import Deployment
     from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
     from dogbreed_sdk.jobs.transform_job import TransformJob
+    from dogbreed_sdk.jobs.tuning_report.report import TuningReport
 
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One training job of a search.
-
-    Attributes:
-        name: Name of the training job.
-        hyperparameters: The values that the search chose, by name.
-        objective: Final value of the objective metric, or None if the job reported none.
-        status: The training job's status.
-        seconds: Wall time of the training, or None before it started.
-        failure: SageMaker's FailureReason, or an empty string.
-        started: When the training started, or None.
-        ended: When the training ended, or None.
-    """
-
-    name: str
-    hyperparameters: Mapping[str, object]
-    objective: float | None
-    status: str
-    seconds: float | None
-    failure: str = ""
-    started: datetime | None = None
-    ended: datetime | None = None
+__all__ = ["BestTrial", "Trial", "TuningJob"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +153,21 @@ class TuningJob(Job):
         )
         return table
 
+    def report(self) -> TuningReport:
+        """The report on the search so far: trials best first, what mattered, and what to search next.
+
+        Returns:
+            A snapshot with `summary()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
+
+        Raises:
+            JobError: The job does not exist.
+        """
+        from dogbreed_sdk.jobs.tuning_report.report import TuningReport  # noqa: PLC0415 - needs NumPy
+
+        described = self.describe()
+        trials = [with_reason(trial, described, self._describe_trial) for trial in self.trials()]
+        return TuningReport.of(described, trials, seconds=_seconds(described))
+
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
         """Waits until the search has ended and reports each trial that starts or ends.
 
@@ -243,6 +237,9 @@ class TuningJob(Job):
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""
         return [size for trial in self.trials() for size in TrainingJob(trial.name, self.session).stored_sizes()]
+
+    def _describe_trial(self, name: str) -> Mapping[str, object]:
+        return TrainingJob(name, self.session).describe()
 
     def _best_trial(
         self,
@@ -315,6 +312,7 @@ def _trial(summary: HyperParameterTrainingJobSummaryTypeDef) -> Trial:
         failure=summary.get("FailureReason", ""),
         started=started,
         ended=ended,
+        definition=summary.get("TrainingJobDefinitionName", ""),
     )
 
 

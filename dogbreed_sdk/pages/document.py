@@ -43,11 +43,11 @@ def filled_page(
         version: Of a page that a server on loopback keeps up to date: the page asks it for `version`, and loads itself
             again when that has changed. None for a page that is a file.
     """
-    whole_style = _asset("page.css") + style
-    whole_script = ("" if charts is None else _asset("charts.js") + _asset("page.js")) + script
+    whole_style = asset("page.css") + style
+    whole_script = ("" if charts is None else asset("charts.js") + asset("page.js")) + script
     if version is not None:
-        whole_script += _asset("live.js")
-    filled = Template(_asset("page.html")).substitute(
+        whole_script += asset("live.js")
+    filled = Template(asset("page.html")).substitute(
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(whole_style)}'; "
         f"script-src '{_hash(whole_script)}'; base-uri 'none'; form-action 'none'"
         + ("" if version is None else "; connect-src 'self'"),
@@ -78,5 +78,6 @@ def _hash(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A script or style sheet of the folder `assets`, for `filled_page`."""
     return resources.files("dogbreed_sdk.pages").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

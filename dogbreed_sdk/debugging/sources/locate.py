@@ -14,6 +14,7 @@ from dogbreed_sdk.jobs.managed_results import unfinished
 
 if TYPE_CHECKING:
     from dogbreed_sdk.jobs.training_job import TrainingJob
+    from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.session import Session
 
 _NAME_ONE = "Pass a folder, an s3:// or file:// URI, or a training job."
@@ -47,6 +48,21 @@ def locate(source: TrainingJob | str | Path, session: Session | None = None) -> 
     return _of_job(_job_named(text, session))
 
 
+def job_behind(source: str, session: Session | None = None) -> TrainingJob | TuningJob | None:
+    """The job that a source names; None for a folder or a URI.
+
+    Args:
+        source: As in `locate`.
+        session: The job's session.
+
+    Raises:
+        RecordingError: Neither a folder nor a job has this name.
+    """
+    if source.startswith(("s3://", "file:")) or Path(source).expanduser().exists() or not _JOB_NAME.fullmatch(source):
+        return None
+    return _job_named(source, session)
+
+
 def _of_folder(folder: Path, source: str) -> Recording:
     if not folder.is_dir():
         raise RecordingError(f"{source} is a file; pass the folder of the recording.")
@@ -73,14 +89,14 @@ def _of_uri(uri: str, session: Session | None) -> Recording:
     return Recording(uri, parts, tuple(problems))
 
 
-def _of_job(job: TrainingJob) -> Recording:
+def _of_job(job: TrainingJob | TuningJob) -> Recording:
     from dogbreed_sdk.jobs.tuning_job import TuningJob  # noqa: PLC0415 - it needs the search's table of hyperparameters
 
     if isinstance(job, TuningJob):
         raise RecordingError(
-            f"{job.name} is a tuning job, whose trials record nothing, to be fast. Train its best hyperparameters "
-            f"with BreedTrainer.train(data, tuning_job.best.hyperparameters) or 'dogbreed train DATA --best-of "
-            f"{job.name}', and report on that job."
+            f"{job.name} is a tuning job, whose trials record nothing, to be fast. 'dogbreed report {job.name}' or its "
+            f"report() shows the search. To have a recording, train its best hyperparameters with "
+            f"BreedTrainer.train(data, tuning_job.best.hyperparameters) or 'dogbreed train DATA --best-of {job.name}'."
         )
     described = job.describe()
     if unfinished(described):
@@ -95,7 +111,7 @@ def _of_job(job: TrainingJob) -> Recording:
     return Recording(job.name, parts, tuple(problems), described)
 
 
-def _job_named(name: str, session: Session | None) -> Any:
+def _job_named(name: str, session: Session | None) -> TrainingJob | TuningJob:
     from dogbreed_sdk.errors import ConfigurationError, JobError  # noqa: PLC0415
     from dogbreed_sdk.jobs.attaching import OtherKindError  # noqa: PLC0415
     from dogbreed_sdk.jobs.trainer import BreedTrainer  # noqa: PLC0415 - the facade above; folders need no part of it
