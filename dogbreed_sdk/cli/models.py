@@ -89,7 +89,7 @@ def found(name: str, options: argparse.Namespace) -> Iterator[Model]:
             if _is_endpoint(name, session):
                 yield Model("endpoint", name, session)
                 return
-            bundle = _bundle(_job(name, session), scratch)
+            bundle = _bundle(training_job(name, session), scratch)
         yield Model("bundle", bundle)
 
 
@@ -136,7 +136,13 @@ def _folder_of(name: str) -> str:
     return f" If you mean the folder {name}, write ./{name}." if Path(name).is_dir() else ""
 
 
-def _job(name: str, session: Session) -> TrainingJob:
+def training_job(name: str, session: Session) -> TrainingJob:
+    """The training job of that name, or the best one of a search.
+
+    Raises:
+        EndpointNotFoundError: There is no such job.
+        JobError: The search has no best job yet.
+    """
     try:
         job = BreedTrainer.attach(name, session)
     except JobError as error:

@@ -26,6 +26,7 @@ from dogbreed_sdk.cli import (
     deploy_command,
     doctor_command,
     evaluate_command,
+    explain_command,
     interrupt_command,
     local_commands,
     ls_command,
@@ -477,6 +478,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("monitor", "find out whether an endpoint's answers moved", monitor_command.run, monitor_command.add),
     Command("classify", "classify pictures", classify_command.run, _classify_arguments),
     Command("evaluate", "measure a model on labeled pictures", evaluate_command.run, evaluate_command.add),
+    Command("explain", "show where in a picture an answer came from", explain_command.run, explain_command.add),
     Command("serve", "serve a model to apps and people over HTTP", serve_command.run, serve_command.add),
     Command(
         "delete",

@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, overload
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk.client import argument_checks, batch, responses
 from dogbreed_sdk.client.images import Payload, is_url, to_payload
 from dogbreed_sdk.client.invoker import Invoker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.client.images import Picture
+    from dogbreed_sdk.client.resemblance import Resemblance
     from dogbreed_sdk.client.transports import Response, Transport
     from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.labels import LabelMap
@@ -39,6 +41,15 @@ LABEL_PROBE = Payload(
     "image/png",
     "a white pixel",
 )
+
+
+class HasFeatures(Protocol):
+    """What has stored features, such as a TrainingJob."""
+
+    @property
+    def features_uri(self) -> str:
+        """The file:// URI of their folder."""
+        ...
 
 
 class _State(TypedDict):
@@ -349,6 +360,51 @@ class BreedClassifier:
         argument_checks.check_top_k(top_k)
         self._check_open()
         return self._explain(picture, label, top_k, None)
+
+    def resembles(
+        self,
+        picture: Picture,
+        among: HasFeatures | str | os.PathLike[str],
+        *,
+        n: int = 5,
+        report: Callable[[str], object] | None = None,
+    ) -> tuple[Resemblance, ...]:
+        """The training pictures that a picture resembles most, by the features that the model computes.
+
+        It is for models of this machine, from `from_bundle`.
+
+        Args:
+            picture: As for `classify`.
+            among: A TrainingJob, whose stored features are used; the folder of a feature store, or its file:// URI; or
+                a data set's folder, whose train split passes through the model first (a minute for some thousand
+                pictures), once for each classifier.
+            n: Number of pictures, at least 1.
+            report: Called with lines about the progress of that pass.
+
+        Returns:
+            At most ``n`` pictures, most similar first.
+
+        Raises:
+            ConfigurationError: The network is not on this machine; the job has no stored features; there are neither
+                features nor pictures in the folder, or they do not suit the model.
+            ImageError: The picture cannot be used.
+        """
+        argument_checks.check_number("n", n, least=1, whole=True)
+        self._check_open()
+        self._transport.check_explains()
+        payload = to_payload(
+            picture, max_bytes=self._options.max_payload_bytes, allowed_hosts=self._options.allowed_hosts
+        )
+        place = os.fspath(among if isinstance(among, (str, os.PathLike)) else among.features_uri)
+        if place.startswith("s3://"):
+            raise ConfigurationError(f"{place} is not on this machine; pass the folder of the data set instead.")
+        folder = bundle_path(place)
+        try:
+            return self._transport.resembling(
+                payload.body, payload.content_type, folder.absolute(), n, report or (lambda _line: None)
+            )
+        except Exception as error:
+            raise self._transport.translate(error) from error
 
     def labels(self) -> LabelMap:
         """The labels of the model behind the last prediction; before the first one, a request is sent to learn them.

@@ -86,6 +86,20 @@ class TrainingJob(Job):
         return str(uri)
 
     @property
+    def features_uri(self) -> str:
+        """URI of the folder with the features that the job trained on, which other jobs share.
+
+        Raises:
+            JobError: The job read pictures instead.
+        """
+        for channel in self.describe().get("InputDataConfig", []):
+            if channel["ChannelName"] == "features":
+                return str(channel["DataSource"]["S3DataSource"]["S3Uri"])
+        raise JobError(
+            f"Training job {self.name} trained on pictures, not on stored features; pass its data set instead."
+        )
+
+    @property
     def checkpoint_uri(self) -> str:
         """URI of the folder with the job's checkpoints.
 

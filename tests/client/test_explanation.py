@@ -145,3 +145,41 @@ def test_an_endpoint_names_what_to_use_instead(tmp_path: Path) -> None:
     classifier = FakeEndpoint(["Pug"]).classifier()
     with pytest.raises(ConfigurationError, match=r"needs the model's network .* BreedClassifier.from_bundle"):
         classifier.explain(tmp_path / "rex.jpg")
+
+
+class TestResembling:
+    def test_a_training_picture_is_the_nearest_to_itself(self, classifier: BreedClassifier, workshop: Workshop) -> None:
+        pictures = workshop.dataset.pictures("train")
+        chosen = pictures[14]
+        found = classifier.resembles(chosen.path, workshop.job, n=4)
+        assert found[0].picture == f"{chosen.class_folder}/{chosen.path.name}"
+        assert (found[0].class_folder, found[0].label) == (chosen.class_folder, "Blue square")
+        assert found[0].similarity == pytest.approx(1.0, abs=1e-4)
+        assert [each.similarity for each in found] == sorted((each.similarity for each in found), reverse=True)
+        assert {each.label for each in found} == {"Blue square"}
+        assert found[0].path is None
+
+    def test_stored_and_computed_features_name_the_same_pictures(
+        self, classifier: BreedClassifier, workshop: Workshop
+    ) -> None:
+        picture = workshop.dataset.pictures("test")[5].path
+        stored = classifier.resembles(picture, workshop.job.features_uri, n=3)
+        assert workshop.dataset.root is not None
+        computed = classifier.resembles(picture, workshop.dataset.root, n=3)
+        assert [each.picture for each in computed] == [each.picture for each in stored]
+        assert [each.similarity for each in computed] == pytest.approx([each.similarity for each in stored], abs=1e-3)
+        assert all(each.path is not None and each.path.is_file() for each in computed)
+        assert json.loads(json.dumps(computed[0].to_dict()))["label"] == computed[0].label
+
+    def test_what_cannot_be_compared_with_is_named(
+        self, classifier: BreedClassifier, workshop: Workshop, tmp_path: Path
+    ) -> None:
+        picture = workshop.dataset.pictures("test")[0].path
+        with pytest.raises(ConfigurationError, match="cannot be compared with"):
+            classifier.resembles(picture, tmp_path)
+        with pytest.raises(ConfigurationError, match="is not on this machine; pass the folder of the data set"):
+            classifier.resembles(picture, "s3://bucket/features")
+        with pytest.raises(ConfigurationError, match="n must be"):
+            classifier.resembles(picture, tmp_path, n=0)
+        with pytest.raises(ConfigurationError, match="needs the model's network"):
+            FakeEndpoint(["Pug"]).classifier().resembles(picture, tmp_path)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, NamedTuple
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dogbreed_sdk.client.resemblance import Resemblance
 
 
 class Response(NamedTuple):
@@ -88,6 +93,29 @@ class Transport(ABC):
             f"{self.name} returns predictions only; an explanation needs the model's network on this machine. Use "
             "BreedClassifier.from_bundle(job.model_uri), or 'dogbreed explain' with the job or the bundle."
         )
+
+    def resembling(
+        self,
+        body: bytes,  # noqa: ARG002 - models of this machine use them
+        content_type: str,  # noqa: ARG002
+        folder: Path,  # noqa: ARG002
+        count: int,  # noqa: ARG002
+        report: Callable[[str], object],  # noqa: ARG002
+    ) -> tuple[Resemblance, ...]:
+        """The training pictures that a picture resembles most; only for models that run on this machine.
+
+        Args:
+            body: The picture.
+            content_type: Content type of the body.
+            folder: A feature store, or a data set.
+            count: Their number, at most.
+            report: Called with lines about the progress.
+
+        Raises:
+            ConfigurationError: The model is not on this machine.
+        """
+        self.check_explains()
+        return ()
 
     def wait_until_ready(self, seconds: float) -> None:  # noqa: B027 - optional
         """Waits for a model that is being deployed or updated; by default it returns at once.

@@ -17,6 +17,12 @@ from dogbreed_sdk.client.transports import Response, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dogbreed_sdk.client.resemblance import Resemblance, TrainingPictures
     from training_scripts.models.model import Model
 
 
@@ -77,6 +83,7 @@ class BundleTransport(Transport):
         self._loaded: _Loaded | None = _load(self._path)
         self.model_id: str = self._loaded.model.model_id
         self.classes: tuple[str, ...] = tuple(self._loaded.model.classes)
+        self._compared: dict[Path, TrainingPictures] = {}
 
     def __getstate__(self) -> tuple[Path, str, tuple[str, ...]]:
         return self._path, self.model_id, self.classes
@@ -85,6 +92,7 @@ class BundleTransport(Transport):
         self._path, self.model_id, self.classes = state
         self.name = f"bundle {self._path}"
         self._loaded = None
+        self._compared = {}
 
     def invoke(
         self,
@@ -120,6 +128,30 @@ class BundleTransport(Transport):
             self._loaded = _loaded_once(self._path)
         return self._loaded
 
+    def resembling(
+        self, body: bytes, content_type: str, folder: Path, count: int, report: Callable[[str], object]
+    ) -> tuple[Resemblance, ...]:
+        """The training pictures that a picture resembles most; those of a folder are read once.
+
+        Raises:
+            ConfigurationError: The folder has neither stored features nor pictures, or they do not suit the model.
+            RequestError: The picture is invalid.
+        """
+        from dogbreed_sdk.client import resemblance  # noqa: PLC0415 - few clients compare features
+        from training_scripts.features.store import MANIFEST  # noqa: PLC0415
+
+        self.check_explains()
+        model, one_at_a_time = self._ready()
+        with _computations, one_at_a_time:
+            found = self._compared.get(folder)
+            if found is None:
+                stored = (folder / MANIFEST).is_file()
+                found = (
+                    resemblance.of_store(folder, model) if stored else resemblance.of_pictures(folder, model, report)
+                )
+                self._compared[folder] = found
+            return found.nearest(_features(body, content_type, model), count)
+
     def check_explains(self) -> None:
         """Checks that the network runs in torch.
 
@@ -146,6 +178,20 @@ class BundleTransport(Transport):
         if isinstance(error, RequestError):
             return ModelError(f"The model of {self.name} answered {error.status_code}: {error.message}")
         return ModelError(f"The model of {self.name} failed: {type(error).__name__}: {error}")
+
+
+def _features(body: bytes, content_type: str, model: Model) -> npt.NDArray[np.float32]:
+    """The features of one picture, [width]."""
+    import torch  # noqa: PLC0415 - torch is loaded with the bundle
+
+    from training_scripts import inference  # noqa: PLC0415
+
+    pixels = inference.prepare_fn(inference.input_fn(body, content_type), model)
+    with torch.inference_mode():
+        features: npt.NDArray[np.float32] = (
+            model.backbone(pixels.to(next(model.parameters()).device))[0].float().cpu().numpy()
+        )
+    return features
 
 
 class _Loaded(NamedTuple):

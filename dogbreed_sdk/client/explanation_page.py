@@ -1,0 +1,94 @@
+"""An explanation as one HTML page: the picture, the heat map over it, the ranked classes, similar training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dogbreed_sdk._util.formatting import percent
+from dogbreed_sdk.client.explanation import Explanation
+from dogbreed_sdk.client.resemblance import Resemblance
+from dogbreed_sdk.pages.bars import bar
+from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.markup import Markup, element, inner, table
+from dogbreed_sdk.pages.sections import section
+from dogbreed_sdk.pages.thumbnails import of_image, thumbnail
+
+_PICTURE_PIXELS = 720
+_THUMBNAIL_PIXELS = 240
+_STYLE = """
+main > h1 { margin: 2rem 0 0; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr)); gap: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
+.pair figure, .pictures figure { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 12px;
+  overflow: hidden; }
+.pair img { display: block; width: 100%; }
+.pictures img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
+figcaption { padding: 0.6rem 0.8rem; font-size: 0.875rem; overflow-wrap: anywhere; }
+figcaption small { display: block; color: var(--soft); }
+"""
+
+
+def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: str) -> bytes:
+    """The page, encoded as UTF-8.
+
+    Args:
+        explanation: What to show.
+        similar: The training pictures that the picture resembles; the section is left out without any.
+        name: The name of the picture.
+    """
+    sections = [("evidence", "Evidence"), ("classes", "Classes"), *([("similar", "Similar")] if similar else [])]
+    prediction = explanation.prediction
+    body = [
+        element("h1", f"Why {explanation.label}?"),
+        element("p", f"{name}: {prediction}", class_="about"),
+        section("evidence", "Where the evidence is", _pair(explanation), lead=_lead(explanation)),
+        section(
+            "classes",
+            "The most probable classes",
+            table(
+                ("Class", "Probability", ""),
+                [
+                    (each.label, percent(each.probability), bar(each.probability, label=percent(each.probability)))
+                    for each in prediction.scores
+                ],
+                numeric=(1,),
+            ),
+        ),
+    ]
+    if similar:
+        lead = "Nearest by the features that the model computes; 1 is the same picture."
+        pictures = element("div", [_similar(each) for each in similar], class_="pictures")
+        body.append(section("similar", "Training pictures that it resembles", pictures, lead=lead))
+    return filled_page(
+        brand="Explanation",
+        title=f"Why {explanation.label}? {name}",
+        sections=sections,
+        body=inner(body),
+        style=_STYLE,
+    )
+
+
+def _lead(explanation: Explanation) -> str:
+    text = f"The brighter, the more a part of the picture speaks for {explanation.label}."
+    left, top, right, bottom = explanation.box
+    width, height = explanation.picture.size
+    if left > 1 or top > 1 or right < width - 1 or bottom < height - 1:
+        text += " The model did not see the darker edges: its preprocessing cuts them off."
+    return text
+
+
+def _pair(explanation: Explanation) -> Markup:
+    shown = of_image(explanation.picture, size=_PICTURE_PIXELS)
+    heat = of_image(explanation.overlay(), size=_PICTURE_PIXELS)
+    return element(
+        "div",
+        element("figure", element("img", src=heat, alt=f"The evidence for {explanation.label}, as a heat map")),
+        element("figure", element("img", src=shown, alt="The picture")),
+        class_="pair",
+    )
+
+
+def _similar(each: Resemblance) -> Markup:
+    image = element("img", src=thumbnail(each.path, size=_THUMBNAIL_PIXELS), alt="") if each.path is not None else None
+    caption = element("figcaption", each.label, element("small", f"{each.similarity:.3f}  {each.picture}"))
+    return element("figure", image, caption)
