@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dogbreed_sdk.debugging import DebugReport
+from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.verdict import verdict
 from training_scripts.recording.trial.trial import MemoryTrial
 

@@ -188,7 +188,7 @@ def _noisy_labels(draw: Draw) -> Plan:
 def _transfer(draw: Draw) -> Plan:
     """A linear head on stored features."""
     classes = draw.pick(5, 10, 20)
-    data = _clouds(draw, classes=classes, width=256, counts=draw.pick(20, 40, 60), valid=10, distance=0.22)
+    data = _clouds(draw, classes=classes, width=256, counts=draw.pick(20, 40, 60), valid=10, distance=0.3)
     return Plan(perceptron([256, classes]), *data, int(draw.between(8, 20)), draw.pick(16, 32, 64), rate=0.5)
 
 
@@ -237,7 +237,7 @@ def _focal(draw: Draw) -> Plan:
 
 
 def _regression(draw: Draw) -> Plan:
-    scale = draw.pick(0.1, 1.0, 30.0)
+    scale = draw.pick(0.1, 1.0, 5.0)
     made = [curve(draw.random, count=count, noise=draw.pick(0.05, 0.3), scale=scale) for count in (400, 100)]
     return Plan(perceptron([3, 32, 1]), made[0], made[1], int(draw.between(10, 30)), 32, loss=functional.mse_loss)
 

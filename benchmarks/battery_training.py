@@ -218,7 +218,7 @@ class _Recording:
                 ratio = float(moved / (np.linalg.norm(before) + 1e-9))
                 self.trial.add_reduction(name, "update_ratio", step, TRAIN, ratio)
         self._now = -1
-        self.trial.add_step(step, TRAIN, global_step=self._global, time=1000.0 + self._global)
+        self.trial.add_step(step, TRAIN, global_step=self._global, time=1000.0 + 0.01 * self._global)
         self._global += 1
         if step % self._style.loss_interval == 0:
             self.trial.add(self._run.loss_name, step, TRAIN, np.float32(loss), collection="losses")
@@ -236,7 +236,7 @@ class _Recording:
             self.trial.add_reduction(ACCURACY, "mean", step, mode, right, collection="metrics")
 
     def evaluated(self, loss: float, outputs: Tensor, targets: Tensor) -> None:
-        self.trial.add_step(self._eval, EVAL, global_step=self._global, time=1000.0 + self._global)
+        self.trial.add_step(self._eval, EVAL, global_step=self._global, time=1000.0 + 0.01 * self._global)
         self.trial.add(self._run.loss_name, self._eval, EVAL, np.float32(loss), collection="losses")
         if self._style.loop:
             self._answers(self._eval, EVAL, outputs, targets)

@@ -313,6 +313,20 @@ def test_labels_that_are_contradicted_with_certainty_look_wrong() -> None:
     assert "probability of 74.1 %, and 80 % of all predictions are right" in found.evidence[1]
 
 
+def test_labels_of_a_class_that_training_lacks_are_not_called_wrong() -> None:
+    """A sixth of the labels are of a class that was never learned: training pictures are missing, and labels right."""
+    labels = np.arange(960) % 6
+    predictions = np.where(labels == 5, np.arange(960) // 6 % 5, labels)
+    shares = np.where(labels == 5, 9.0, 0.05)
+    valid = [1.9, 1.7, *[float(shares.mean())] * 4]
+    counts = [200] * 5 + [0]
+    run = {"classes": 6, "size": 960, "answers": (labels, predictions), "class_counts": counts}
+    found = said(made_up_run(valid, [1.5, 0.8, 0.2, 0.1, 0.06, 0.05], losses=shares / shares.mean(), **run))
+    assert "labels" not in found
+    assert found["weak-classes"].title == "1 class is never predicted: class 5."
+    assert found["weak-classes"].next_step == "Add training pictures of class 5: there are none."
+
+
 def test_a_network_that_boasts_accuses_no_labels() -> None:
     mean = (150 * 6 + 50 * 2 + 800 * 0.01) / 1000
     run = {"losses": contradicted(right=0.01), "valid_accuracy": 0.8}

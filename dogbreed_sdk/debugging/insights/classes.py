@@ -12,6 +12,7 @@ from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
 from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.predictions import knows_some
 from training_scripts.rules.evidence.run import Run
 
 # Ratio of the largest to the smallest class. AWS's ClassImbalance fires at 10, but a smaller ratio already does harm if
@@ -39,7 +40,8 @@ def find(run: Run) -> list[Insight]:
     labels, answers = shown
     imbalance = _imbalance(run, labels, answers)
     found = [imbalance]
-    if run.epochs > 1 and outlook(run) is None:  # while the network still learns, single classes show little
+    # While the network still learns, or has not learned most classes, single ones show little.
+    if run.epochs > 1 and outlook(run) is None and knows_some(run.trial):
         if not few_pictures(run):
             found.append(_weak_classes(run, labels, answers, explained=imbalance is not None))
         told = found[-1].evidence if found[-1] is not None and found[-1].topic == "weak-classes" else ()
@@ -130,15 +132,24 @@ def _weak_classes(
             for c in weak[:5]
         ),
         confidence="high" if min(chances[c] for c in weak) < 1e-4 else "medium",
-        next_step=(
-            "Look at the training pictures of these classes. Are the labels right? Are there enough pictures, and are "
-            "they as varied as those of other classes?"
-        ),
+        next_step=_for_weak(run, weak),
         severity="problem"
         if len(never) > 0.05 * len(present) and not explained
         else "hint"
         if never or any(hits[c] < FAR_BELOW * overall * totals[c] for c in weak)
         else "info",
+    )
+
+
+def _for_weak(run: Run, weak: Sequence[int]) -> str:
+    """What to do about classes that do badly; those without any training pictures need some first."""
+    counts = run.class_counts
+    missing = [_name(run, c) for c in weak if c < len(counts) and not counts[c]]
+    if missing:
+        return f"Add training pictures of {joined(missing, most=3)}: there are none."
+    return (
+        "Look at the training pictures of these classes. Are the labels right? Are there enough pictures, and are they "
+        "as varied as those of other classes?"
     )
 
 

@@ -27,6 +27,8 @@ LEARNED, SERIOUS = 0.9, 0.2
 # With a loss above the first share of the chance-level loss, a model hardly knows anything. Below the second share, it
 # has learned nearly everything, and what more epochs would add is small, though the loss may halve.
 HARDLY, MOSTLY = 0.8, 0.25
+# A run of fewer epochs was ended early on purpose.
+ENOUGH_EPOCHS = 5
 # If a whole run has fewer optimizer steps than this, and the batch can be made smaller, the batch is too large.
 FEW_STEPS = 300
 SMALLEST_BATCH = 32
@@ -217,7 +219,7 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
 
 def _severity(run: Run, loss: float, ahead: Outlook) -> Severity:
     """How much a run misses that ended too early. A loss that falls is no fault of a run that does well."""
-    if loss > HARDLY * run.scale and _known(run) < LEARNED:
+    if loss > HARDLY * run.scale and run.epochs >= ENOUGH_EPOCHS and _known(run) < LEARNED:
         return "problem"
     return "hint" if ahead.share > SERIOUS and loss > MOSTLY * run.scale else "info"
 
@@ -276,7 +278,7 @@ def _one_epoch(run: Run) -> Insight:
         ),
         confidence="high",
         next_step="Set epochs=10, the default." if run.words.is_ours and run.settings else "Train for several epochs.",
-        severity="info" if run.does_well else "hint",
+        severity="info" if run.train.loss[-1] < HARDLY * run.scale else "hint",
         hyperparameters={"epochs": 10} if run.words.is_ours and run.settings else {},
         steps=(run.last_step(0),),
     )

@@ -89,11 +89,15 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     shown = run.answers(run.best) if run.best is not None else None
     if shown is None or run.best is None or len(shown[0]) != len(losses) or (run.classes or 0) < ENOUGH_CLASSES:
         return None
-    right = shown[0] == shown[1]
-    found = contradiction(losses, right, run.classes or 0) if right.mean() > ENOUGH_RIGHT else None
+    # A class that is never predicted was not learned, for want of training pictures perhaps; its labels may be right.
+    places = np.flatnonzero(np.isin(shown[0], shown[1]))
+    losses, right = losses[places], shown[0][places] == shown[1][places]
+    if len(places) < ENOUGH or right.mean() <= ENOUGH_RIGHT:
+        return None
+    found = contradiction(losses, right, run.classes or 0)
     if found is None:
         return None
-    share, names = float(found.seen.mean()), names_of(run, np.argsort(losses)[::-1][:10])
+    share, names = float(found.seen.mean()), names_of(run, places[np.argsort(losses)[::-1][:10]])
     return Insight(
         topic="labels",
         title=(

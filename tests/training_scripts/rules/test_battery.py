@@ -9,7 +9,8 @@ import torch
 
 import battery_faulty
 import battery_healthy
-from rule_battery import Score, score_faulty, score_healthy
+import battery_loops
+from rule_battery import Score, by_aws, score_faulty, score_healthy
 
 HEALTHY = [
     "momentum",
@@ -22,6 +23,7 @@ HEALTHY = [
     "regression",
     "tiny set",
 ]
+LOOPS = ["tiny batches", "steeply imbalanced", "transfer", "noisy regression", "small validation", "focal", "easy"]
 FAULTS = [
     "vanishing: 8 sigmoids, reductions",
     "vanishing: 12 sigmoids, full",
@@ -55,8 +57,15 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_gets_no_finding(name: str) -> None:
     score = Score()
-    score_healthy(score, name, dict(battery_healthy.cases(0))[name](), "default")
+    score_healthy(score, name, dict(battery_healthy.cases(0))[name]())
     assert score.alarmed == {}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_healthy_loop_of_somebody_gets_neither_a_finding_nor_a_hint(name: str) -> None:
+    score = Score()
+    score_healthy(score, name, dict(battery_loops.cases(0))[f"loop: {name}"]())
+    assert (score.alarmed, score.hinted) == ({}, {})
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # diverging runs overflow, as they should
@@ -64,11 +73,18 @@ def test_a_healthy_run_gets_no_finding(name: str) -> None:
 def test_a_fault_is_found_by_the_right_rule_at_about_the_right_step(name: str) -> None:
     score = Score()
     [fault] = [fault for fault in battery_faulty.faults(0) if fault.name == name]
-    score_faulty(score, fault, fault.make(), "default")
+    score_faulty(score, fault, fault.make())
     assert (score.missed, score.elsewhere) == ([], [])
 
 
 def test_awss_definitions_cry_wolf_on_healthy_runs() -> None:
-    score = Score()
-    score_healthy(score, "momentum", dict(battery_healthy.cases(0))["momentum"](), "aws")
-    assert "Overtraining" in score.alarmed["momentum"]
+    assert "Overtraining" in by_aws(dict(battery_healthy.cases(0))["momentum"]())
+
+
+def test_the_rates_are_shares_of_the_runs_and_goals_are_bounds() -> None:
+    score = Score(healthy=100, alarmed={"a": ["Overfit"]}, hinted={str(number): ["hint x"] for number in range(10)})
+    score.faulty, score.missed, score.blamed = 100, ["b"] * 3, {str(number): [] for number in range(15)}
+    assert score.rates() == {"finding": (1, 100), "hint": (10, 100), "found": (97, 100), "cause": (85, 100)}
+    assert score.meets_goals()
+    score.hinted["one more"] = ["hint x"]
+    assert not score.meets_goals()

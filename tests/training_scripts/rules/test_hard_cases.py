@@ -228,3 +228,43 @@ def test_what_is_learned_by_heart_is_not_told_to_stop_where_there_is_nothing_to_
     assert "no longer improves" not in by_heart.advice
     assert "more augmentation" in by_heart.advice
     assert "no longer improves" in turned.advice
+
+
+def classified(right: int, small: int, of: int, *, counts: list[int]) -> MemoryTrial:
+    """A run with three classes: `small` of `of` pictures of the last one are right, and `right` % of the others'."""
+    labels = np.r_[np.zeros(100), np.ones(100), np.full(of, 2)].astype(np.int32)
+    predictions = labels.copy()
+    predictions[: 100 - right], predictions[100 : 200 - right] = 1, 0
+    predictions[200 + small :] = 0
+    made = trial(falling(60, end=0.05), [0.9, 0.3, 0.1, 0.08, 0.07, 0.06], classes=["a", "b", "c"], class_counts=counts)
+    return answers(made, labels, predictions)
+
+
+@pytest.mark.parametrize(
+    ("right", "small", "of", "status"),
+    [
+        (100, 20, 20, rules.NO_ISSUES_FOUND),
+        (99, 49, 50, rules.NO_ISSUES_FOUND),  # 99 % right in every class
+        (97, 4, 5, rules.NO_ISSUES_FOUND),  # one picture shows nothing
+        (97, 8, 20, rules.ISSUES_FOUND),
+        (97, 0, 3, rules.ISSUES_FOUND),
+        (97, 0, 0, rules.ISSUES_FOUND),  # nothing shows that the class is learned
+    ],
+)
+def test_an_imbalance_is_a_problem_only_where_small_classes_do_worse(
+    right: int, small: int, of: int, status: str
+) -> None:
+    made = classified(right, small, of, counts=[400, 300, 25])
+    assert judged("ClassImbalance", made).status == status
+
+
+def test_a_class_that_training_lacks_is_named_as_that() -> None:
+    found = judged("ClassImbalance", classified(99, 0, 40, counts=[400, 300, 0]))
+    assert found.message.startswith("Class c (2) has no training pictures, so the model cannot learn it.")
+    assert "inf" not in found.message.split()
+
+
+def test_classes_without_pictures_do_not_make_others_infinitely_large() -> None:
+    made = trial(falling(60), class_counts=[400, 0, 0, 390], classes=["a", "b", "c", "d"])
+    found = judged("ClassImbalance", made)
+    assert found.message == "2 classes have no training pictures, so the model cannot learn them: b (1), c (2)."

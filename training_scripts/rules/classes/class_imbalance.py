@@ -30,6 +30,10 @@ from training_scripts.rules.evidence.predictions import (
 )
 from training_scripts.rules.findings import Finding, NotEvaluated
 
+FELT, CHANCE = 0.1, 0.05
+"""Small classes do worse if their share of right predictions is lower by ten points or more, and chance does not
+explain that with a probability of one in twenty. Fewer points are usual: the model has seen less of them."""
+
 
 def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: over at least samples labels, the ratio of largest to smallest class, and mispredictions per class."""
@@ -64,10 +68,11 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -> list[Finding]:
-    largest, smallest = int(np.argmax(counts)), int(np.argmin(counts))
+    """Compares the largest class with the smallest; classes without any pictures are another matter."""
+    largest, smallest = int(np.argmax(counts)), int(np.argmin(np.where(counts > 0, counts, counts.max())))
     if counts[largest] <= threshold * counts[smallest]:
         return []
-    times = counts[largest] / counts[smallest] if counts[smallest] else float("inf")
+    times = counts[largest] / counts[smallest]
     return [
         Finding(
             f"Class {class_name(run, largest)} has {counts[largest]} pictures, {number_text(times, 3)} times as many as"
@@ -77,6 +82,43 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
             numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},
         )
     ]
+
+
+def _missing(run: Evidence, counts: Integers) -> list[Finding]:
+    """Reports classes without any training picture, which no model can learn."""
+    missing = np.flatnonzero(counts == 0).tolist()
+    if not missing:
+        return []
+    names = ", ".join(class_name(run, index) for index in missing[:3]) + (", ..." if len(missing) > 3 else "")
+    what = f"Class {names} has" if len(missing) == 1 else f"{len(missing)} classes have"
+    which = "" if len(missing) == 1 else f": {names}"
+    return [
+        Finding(
+            f"{what} no training pictures, so the model cannot learn {'it' if len(missing) == 1 else 'them'}{which}.",
+            steps=(0,),
+            numbers={"missing": len(missing), "largest": int(counts.max())},
+        )
+    ]
+
+
+def _do_harm(counts: Integers, evaluations: list[Answers], threshold: float) -> bool:
+    """Whether the classes with far fewer pictures than the largest do worse than the others; True if that is unknown.
+
+    A class that is learned in spite of its few pictures is no problem. The last evaluation must show both a difference
+    that matters and one that chance does not explain.
+    """
+    if not evaluations:
+        return True
+    matrix = evaluations[-1].matrix()
+    few = np.zeros(len(matrix), dtype=bool)
+    known = min(len(counts), len(matrix))
+    few[:known] = (counts[:known] > 0) & (counts[:known] * threshold < counts.max())
+    totals, right = matrix.sum(axis=1), np.diag(matrix)
+    shown, usual = int(totals[few].sum()), right[~few].sum() / max(int(totals[~few].sum()), 1)
+    if not shown:
+        return True
+    hits = int(right[few].sum())
+    return hits / shown < usual - FELT and statistics.at_most(hits, shown, float(usual)) < CHANCE
 
 
 def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers) -> Finding:
@@ -92,7 +134,7 @@ def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers)
 
 
 def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
-    """Ours: unequal class counts in the train split, and classes that are significantly worse than the others.
+    """Ours: class counts of the train split that do harm, and classes that are significantly worse than the others.
 
     If only a sample of the split was recorded, the imbalance must be significant too. With 120 classes of ten pictures,
     some class always does badly. So three conditions must hold in the last two evaluations: the share of mistakes
@@ -101,15 +143,15 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """
     run = evidences.of(trial)
     findings: list[Finding] = []
-    counts, exact = _counts(run, parameters)
-    if counts is not None:
-        findings += (
-            _uneven(run, counts, parameters["threshold_imbalance"], "" if exact else TRAIN)
-            if exact or _surely_uneven(counts, parameters["threshold_imbalance"])
-            else []
-        )
     evaluations = recorded_answers(run, parameters, EVAL, last=2)
     evaluations = [one for one in evaluations if len(one.labels) >= parameters["samples"]]
+    counts, exact = _counts(run, parameters)
+    if counts is not None:
+        threshold = parameters["threshold_imbalance"]
+        sure = exact or _surely_uneven(counts, threshold)
+        uneven = _uneven(run, counts, threshold, "" if exact else TRAIN) if sure else []
+        findings += uneven if _do_harm(counts, evaluations, threshold) else []
+        findings += _missing(run, counts) if exact else []
     if counts is None and not evaluations:
         raise NotEvaluated(NO_ANSWERS)
     if not findings:
