@@ -141,12 +141,17 @@ def test_small_tensors_of_the_run_are_recorded_whole(tmp_path: Path) -> None:
     by_picture = trial.tensor("valid_losses").value(5, EVAL)
     by_batch = trial.tensor("CrossEntropyLoss_output_0").series(EVAL).values[-2:]
     assert by_picture.mean() == pytest.approx(by_batch.mean(), rel=1e-5)
+    # Of a right answer, the loss is that of its probability.
+    sure = trial.tensor("valid_probabilities").value(5, EVAL)
+    right = trial.tensor("predictions").value(5, EVAL) == trial.tensor("labels").value(5, EVAL)
+    assert sure[right] == pytest.approx(np.exp(-by_picture[right]), rel=1e-5)
+    assert (sure[~right] >= np.exp(-by_picture[~right])).all()
 
 
 def test_an_interval_takes_no_losses_and_no_answers_away(tmp_path: Path) -> None:
     recorded(tmp_path, train_interval=100, eval_interval=10)
     trial = FileTrial(tmp_path)
-    for name in ("labels", "predictions", "valid_losses"):
+    for name in ("labels", "predictions", "valid_losses", "valid_probabilities"):
         assert trial.tensor(name).steps(EVAL) == [1, 3, 5], name
     assert len(trial.tensor("accuracy").series(EVAL)) == 6
     assert trial.tensor("CrossEntropyLoss_output_0").steps(TRAIN) == list(range(24))
@@ -261,9 +266,9 @@ def test_of_very_many_evaluations_some_losses_are_kept_that_stand_for_all(monkey
 
 
 def test_answers_to_every_picture_are_kept_of_some_evaluations_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "PREDICTIONS_OF_A_RUN_BYTES", 9 * 32 * 12 // 3)
+    monkeypatch.setattr(recorder_module, "PREDICTIONS_OF_A_RUN_BYTES", 9 * 32 * recorder_module.PREDICTION_BYTES // 3)
     train(network(), Recorder(None, memory=(trial := MemoryTrial())), epochs=9)
-    for name in ("labels", "predictions", "valid_losses"):
+    for name in ("labels", "predictions", "valid_losses", "valid_probabilities"):
         assert trial.tensor(name).steps(EVAL) == [2 * epoch + 1 for epoch in (0, 3, 6, 8)], name
     assert len(trial.tensor("accuracy").series(EVAL)) == 18
     [note] = trial.run["notes"]
