@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.resources.cleanup import CleanupPlan, CleanupResult, plan_cleanup
     from dogbreed_sdk.resources.listing import list_resources
     from dogbreed_sdk.resources.resource import Resource, ResourceList
+    from dogbreed_sdk.reviewing.review import DataReview, review
     from dogbreed_sdk.session import Session
 
 _HOMES = {
@@ -84,6 +85,7 @@ _HOMES = {
     "ConfigurationError": "errors",
     "CustomMetric": "aws.requests.autoscaling",
     "DataCapture": "endpoints.kinds",
+    "DataReview": "reviewing.review",
     "DatasetError": "errors",
     "DatasetSize": "planning.dataset_size",
     "DebugReport": "debugging.report",
@@ -134,6 +136,7 @@ _HOMES = {
     "list_resources": "resources.listing",
     "plan_cleanup": "resources.cleanup",
     "monitor": "monitoring.report",
+    "review": "reviewing.review",
     "transform": "jobs.batch_transform",
 }
 
@@ -153,6 +156,7 @@ __all__ = [
     "ConfigurationError",
     "CustomMetric",
     "DataCapture",
+    "DataReview",
     "DatasetError",
     "DatasetSize",
     "DebugReport",
@@ -203,6 +207,7 @@ __all__ = [
     "list_resources",
     "monitor",
     "plan_cleanup",
+    "review",
     "transform",
 ]
 

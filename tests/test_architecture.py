@@ -51,7 +51,7 @@ LAYERS = (
     ("cli",),
     ("service",),
     ("",),  # dogbreed_sdk itself: the public names
-    ("monitoring", "recording"),
+    ("monitoring", "recording", "reviewing"),
     ("debugging", "doctor"),
     ("jobs", "resources"),
     ("planning",),

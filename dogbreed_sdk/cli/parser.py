@@ -36,6 +36,7 @@ from dogbreed_sdk.cli import (
     plan_command,
     quickstart,
     report_command,
+    review_command,
     serve_command,
     training_options,
     transform_command,
@@ -417,7 +418,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     ),
     CommandGroup(
         "data",
-        "make, download, check, split and convert data sets",
+        "make, download, check, review, split and convert data sets",
         (
             Command("sample", "draw a small data set of dogs", data_commands.sample, _sample_arguments, where=()),
             Command(
@@ -430,6 +431,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
                 _check_arguments,
                 where=("aws",),
             ),
+            Command("review", "find wrong labels, near-copies and outliers", review_command.run, review_command.add),
             Command(
                 "split",
                 "split a folder of classes into train, valid and test",

@@ -120,7 +120,7 @@ class S3Folder:
     @cached_property
     def copy(self) -> Path:
         """The folder of the downloaded copy, whether or not it exists."""
-        return _cache_root() / self.fingerprint[:24]
+        return cache_root() / self.fingerprint[:24]
 
     @cached_property
     def listed(self) -> DataSet:
@@ -242,5 +242,6 @@ def _inner_data_set(pictures: Sequence[StoredFile]) -> str | None:
     return None
 
 
-def _cache_root() -> Path:
+def cache_root() -> Path:
+    """The folder for copies of data sets on S3."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogbreed" / "datasets"

@@ -1,0 +1,65 @@
+"""Scores how unlike all others a picture is, and finds those that show nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.reviewing.neighbours import Neighbours
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+_NEIGHBOURS = 10
+# In units of the median absolute deviation of a normal distribution: the usual 3 of robust statistics.
+DEVIATIONS = 3.0
+_MAD_OF_NORMAL = 1.4826
+# Standard deviation of a thumbnail's pixels, of 255. The plainest of 8,400 photographs of dogs has 13.5.
+FLAT_DEVIATION = 8.0
+
+
+def scores(features: Floats, targets: Integers, neighbours: Neighbours, *, classes: int) -> Floats:
+    """How unlike the others each picture is [n]: 0 to 2, and usually below 0.5; higher is less similar.
+
+    The mean of two cosine distances: to its ten nearest neighbors, which strangers in a group have near each other, and
+    to the nearest class's mean, as in the rejection rule of models (`training_scripts.models.rejection`), which
+    includes pictures that are in no class's middle.
+
+    Args:
+        features: Features of length 1 [n, width].
+        targets: Class of each picture [n].
+        neighbours: Nearest neighbors of each.
+        classes: Number of classes.
+    """
+    sums = np.zeros((classes, features.shape[1]), np.float32)
+    np.add.at(sums, targets, features)
+    likeness = features @ _directions(sums).T
+    # Its own class's mean is taken over the others, as if the picture were new.
+    rows = np.arange(len(targets))
+    for start in range(0, len(targets), 4096):
+        block = slice(start, start + 4096)
+        others = _directions(sums[targets[block]] - features[block])
+        likeness[rows[block], targets[block]] = (features[block] * others).sum(1)
+    near = neighbours.similarities[:, :_NEIGHBOURS].mean(1)
+    return np.asarray(1 - (near + likeness.max(1)) / 2, np.float32)
+
+
+def unusual(scored: Floats) -> Integers:
+    """The indices of outliers, the least similar first: above the median by three robust standard deviations."""
+    median = float(np.median(scored))
+    deviation = _MAD_OF_NORMAL * float(np.median(np.abs(scored - median)))
+    found = np.flatnonzero(scored > median + max(DEVIATIONS * deviation, 1e-3))
+    return found[np.argsort(-scored[found], kind="stable")]
+
+
+def flat(thumbnails: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Whether each picture is nearly uniform [n], by its thumbnail."""
+    pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(thumbnails), -1)
+    return np.array([row.std() < FLAT_DEVIATION for row in pixels])
+
+
+def _directions(vectors: Floats) -> Floats:
+    directions: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return directions

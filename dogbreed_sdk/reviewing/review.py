@@ -1,0 +1,243 @@
+"""`review`: finds wrong labels, near-copies, outliers and mixed-up classes with the features that training uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk import defaults
+from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.errors import DatasetError
+from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.reviewing import proposal
+from dogbreed_sdk.reviewing.findings import (
+    IndistinctClasses,
+    LabelCount,
+    NearCopies,
+    Outlier,
+    ReviewedLabel,
+)
+from dogbreed_sdk.session import Session
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.reviewing.stored import StoredPictures
+
+LEAST_PICTURES = 10
+_STEP = "review"
+_PROGRESS_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DataReview:
+    """What `review` found in a data set.
+
+    Attributes:
+        root: The data set's folder; the paths of pictures are relative to it.
+        classes: The class folders in index order.
+        splits: Split -> number of reviewed pictures.
+        labels: Every picture, the most suspicious label first; `flagged` ones are more likely wrong than right.
+            Pictures whose class has too few others to learn from are missing.
+        near_copies: Groups of pictures that look the same; those in several splits first.
+        outliers: Pictures that are unlike all others or show nothing, the least similar first.
+        indistinct_classes: Pairs of classes that a head tells apart hardly more often than a coin.
+        label_counts: How many pictures of one class confidently belong to another, by confident learning; the largest
+            first. Classes that look alike have large counts, too, although their labels may be right.
+        expected_wrong: The expected number of wrong labels.
+        accuracy: Share of the labels that heads predict which were trained on other pictures.
+        not_judged: Number of pictures whose labels could not be judged.
+        skipped: Pictures that cannot be read.
+        backbone: The backbone whose features were compared.
+        seconds: How long reading the pictures ("pictures") and comparing them ("comparison") took; the features are
+            not included.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, int]
+    labels: tuple[ReviewedLabel, ...]
+    near_copies: tuple[NearCopies, ...]
+    outliers: tuple[Outlier, ...]
+    indistinct_classes: tuple[IndistinctClasses, ...]
+    label_counts: tuple[LabelCount, ...]
+    expected_wrong: float
+    accuracy: float
+    not_judged: int
+    skipped: tuple[str, ...]
+    backbone: str
+    seconds: Mapping[str, float]
+
+    @property
+    def flagged(self) -> tuple[ReviewedLabel, ...]:
+        """The labels that are more likely wrong than right."""
+        return tuple(label for label in self.labels if label.flagged)
+
+    def ignore_list(self) -> dict[str, str]:
+        """A proposal of pictures to ignore: path relative to the data set's folder -> reason.
+
+        It has the flagged labels, nearly uniform pictures, and all but one of each group of near-copies: the one in
+        test, else in valid, is kept. Outliers are not in it, because only somebody who looks at them can decide.
+        """
+        return proposal.propose(self.labels, self.near_copies, self.outliers)
+
+    def write_ignore_list(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Writes the proposal as a text file, with the outliers as comments. An existing file is extended.
+
+        Args:
+            path: Default: dogbreed-ignore.txt in the data set's folder, where training and all else honor it.
+
+        Raises:
+            ConfigurationError: The file cannot be written.
+        """
+        from training_scripts.data.ignore_list import FILE_NAME  # noqa: PLC0415 - only needed here
+
+        return proposal.write(path or self.root / FILE_NAME, self.ignore_list(), self.outliers)
+
+    def to_dict(self) -> dict[str, object]:
+        """The review as JSON-ready values, with stable keys."""
+        return {
+            "root": str(self.root),
+            "backbone": self.backbone,
+            "classes": list(self.classes),
+            "splits": dict(self.splits),
+            "accuracy": self.accuracy,
+            "expected_wrong": self.expected_wrong,
+            "not_judged": self.not_judged,
+            "skipped": list(self.skipped),
+            "seconds": dict(self.seconds),
+            "labels": [label.to_dict() for label in self.labels],
+            "near_copies": [group.to_dict() for group in self.near_copies],
+            "outliers": [outlier.to_dict() for outlier in self.outliers],
+            "indistinct_classes": [pair.to_dict() for pair in self.indistinct_classes],
+            "label_counts": [count.to_dict() for count in self.label_counts],
+            "ignore_list": self.ignore_list(),
+        }
+
+    def to_text(self) -> str:
+        """The review as text: the numbers, and the first findings of each kind."""
+        from dogbreed_sdk.reviewing.text import describe  # noqa: PLC0415 - only needed here
+
+        return describe(self)
+
+    def to_html(self, path: str | os.PathLike[str] = "review.html") -> Path:
+        """Writes the review as one HTML page with thumbnails, on which pictures can be ticked for an ignore list.
+
+        Returns:
+            The path of the file.
+        """
+        from dogbreed_sdk.reviewing.page import document  # noqa: PLC0415 - imports Pillow
+        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+
+        written = Path(path)
+        write_atomically(written, document(self))
+        return written
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+
+def review(
+    dataset: BreedDataset | str | Path,
+    *,
+    session: Session | None = None,
+    model: str = defaults.BACKBONE,
+    weights: str | Path = "pretrained",
+    views: str = defaults.VIEWS,
+    instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
+    progress: ProgressCallback = print_progress,
+) -> DataReview:
+    """Reviews the pictures of a data set: wrong labels, near-copies, outliers, and classes that look the same.
+
+    All splits are reviewed together, on the features that training uses: a job computes them unless they are stored
+    already, and training then finds them. Every label is compared with the prediction of a linear head that was trained
+    on other pictures (in five folds). Pictures that the data set's dogbreed-ignore.txt lists are not reviewed again.
+
+    Args:
+        dataset: A data set with a train split, or its folder: a path or an s3:// URI, which is downloaded.
+        session: Where the features are computed and stored. Default: `Session.default()`.
+        model: Backbone, as for `BreedTrainer`.
+        weights: Its weights, as for `BreedTrainer`.
+        views: Views of a training picture whose features are computed; the review uses the plain one.
+        instance_type: Instance type of the job; local SageMaker uses this machine.
+        progress: Called while features are computed and pictures are read.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DatasetError: The data cannot be trained on, or has too few pictures for a review.
+        JobFailedError: The features could not be computed.
+    """
+    optional.require({"local": ["numpy"]}, purpose="review a data set")
+    where = session or Session.default()
+    trainer = BreedTrainer(where, model=model, weights=weights, views=views, instance_type=instance_type)
+    pictures = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset, session=where)
+    uri = trainer.extract_features(pictures, progress=progress)
+    from dogbreed_sdk.reviewing import stored  # noqa: PLC0415 - needs NumPy
+
+    local = pictures.materialize()
+    return examined(stored.read(local, uri, where), local.root, progress=progress)
+
+
+def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback = print_progress) -> DataReview:
+    """Reviews pictures whose features are at hand.
+
+    Args:
+        pictures: The pictures.
+        root: Their data set's folder.
+        progress: Called while they are read.
+
+    Raises:
+        DatasetError: There are too few.
+    """
+    from dogbreed_sdk.datasets.examination import examine_all  # noqa: PLC0415 - imports Pillow when it reads
+    from dogbreed_sdk.reviewing.examine import examine  # noqa: PLC0415 - needs NumPy
+
+    if len(pictures) < LEAST_PICTURES:
+        raise DatasetError(f"{root} has {len(pictures)} readable pictures; a review needs at least {LEAST_PICTURES}.")
+    begun = time.monotonic()
+    facts = examine_all(list(pictures.paths), progress=_counted(progress, begun))
+    unread = [path for path in pictures.paths if not facts[path].thumbnail]
+    if unread:
+        raise DatasetError(f"{unread[0]} has changed since its features were computed: review the data set again.")
+    read = time.monotonic()
+    progress(JobProgress(_STEP, "Comparing", f"{len(pictures):,} pictures", read - begun))
+    found = examine(
+        pictures, [facts[path].digest for path in pictures.paths], [facts[path].thumbnail for path in pictures.paths]
+    )
+    done = time.monotonic()
+    return DataReview(
+        root=root,
+        classes=pictures.classes,
+        splits={split: pictures.splits.count(split) for split in dict.fromkeys(pictures.splits)},
+        labels=found.labels,
+        near_copies=found.near_copies,
+        outliers=found.outliers,
+        indistinct_classes=found.indistinct,
+        label_counts=found.counts,
+        expected_wrong=round(found.expected_wrong, 1),
+        accuracy=round(found.accuracy, 4),
+        not_judged=found.not_judged,
+        skipped=pictures.skipped,
+        backbone=pictures.backbone,
+        seconds={"pictures": round(read - begun, 2), "comparison": round(done - read, 2)},
+    )
+
+
+def _counted(progress: ProgressCallback, begun: float) -> Callable[[int, int], None]:
+    """Turns counted pictures into steps, one every two seconds."""
+    shown = begun
+
+    def count(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= _PROGRESS_SECONDS:
+            shown = now
+            progress(JobProgress(_STEP, "Reading", f"{done:,}/{total:,} pictures", now - begun, done / total))
+
+    return count
