@@ -56,6 +56,7 @@ def out_of_fold(features: Floats, targets: Integers, fold: Integers, *, classes:
     Returns:
         Logits [n, classes], up to a temperature; -inf for a class without a picture in the other folds.
     """
+    features = _without_empty_directions(features)
     parts = [_Sums.of(features[fold == number], targets[fold == number], classes) for number in range(fold.max() + 1)]
     total = _Sums.total(parts)
     logits = np.full((len(features), classes), -np.inf, np.float32)
@@ -70,6 +71,13 @@ def out_of_fold(features: Floats, targets: Integers, fold: Integers, *, classes:
         weights, bias = head.fit(shrinkage)
         logits[mine] = features[mine] @ weights + bias
     return logits
+
+
+def _without_empty_directions(features: Floats) -> Floats:
+    """The features in as many directions as there are pictures, if those are fewer than the width; angles stay."""
+    if len(features) >= features.shape[1]:
+        return features
+    return features @ np.linalg.qr(features.T)[0]
 
 
 def _best_shrinkage(head: _Sums, features: Floats, targets: Integers) -> float:

@@ -59,12 +59,12 @@ def nearest(features: Floats, *, count: int = COUNT) -> Neighbours:
 
 
 def _main_directions(features: Floats) -> Floats:
-    """The features in the directions of their largest variance about the origin; unchanged if they are few.
+    """The features in the directions of their largest variance about the origin; unchanged if that saves no time.
 
     The directions are found by subspace iteration (Halko, Martinsson and Tropp, "Finding structure with randomness",
     2011, algorithm 4.4), ten times as fast as an eigendecomposition and as good for candidates.
     """
-    if features.shape[1] <= _DIRECTIONS:
+    if min(features.shape[1], len(features) // 8) <= _DIRECTIONS:
         return features
     products = features.T @ features
     directions = np.random.default_rng(0).standard_normal((features.shape[1], _DIRECTIONS), np.float32)

@@ -285,9 +285,9 @@ def _basket() -> Markup:
     return element(
         "div",
         element("p", element("b", "", id="ticked"), " ", element("span", "", id="copied", role="status")),
-        button("none", "Tick none"),
+        button("none", "Untick all"),
         button("copy", "Copy the list"),
-        button("download", f"Download {ignore_list.FILE_NAME}"),
+        button("download", "Download the list"),
         id="basket",
         class_="basket",
         role="region",

@@ -1,0 +1,209 @@
+"""A data set is reviewed on stored features: the findings, the page, the command, and the ignore list."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk import BreedDataset, DatasetError, review
+from dogbreed_sdk._util.progress import JobProgress, no_progress
+from dogbreed_sdk.cli.program import main
+from dogbreed_sdk.container import uri_to_path
+from dogbreed_sdk.reviewing import proposal, stored
+from dogbreed_sdk.reviewing.findings import NearCopies, Outlier, ReviewedLabel
+from dogbreed_sdk.reviewing.page import document
+from dogbreed_sdk.reviewing.review import DataReview, examined
+from tests import browser
+from tests.axe import violations
+from training_scripts.data import ignore_list
+
+if TYPE_CHECKING:
+    from tests.conftest import Workshop
+
+pytestmark = pytest.mark.extras
+
+
+@pytest.fixture(scope="module")
+def reviewed(workshop: Workshop) -> tuple[DataReview, list[JobProgress]]:
+    steps: list[JobProgress] = []
+    return review(workshop.dataset, session=workshop.session, progress=steps.append), steps
+
+
+def test_stored_features_are_used_again(workshop: Workshop, reviewed: tuple[DataReview, list[JobProgress]]) -> None:
+    found, steps = reviewed
+    assert {step.job for step in steps} == {"review"}  # and not that of a job
+    assert found.splits == workshop.dataset.splits
+    assert found.classes == workshop.dataset.classes
+    assert found.root == workshop.dataset.root
+    assert found.backbone == "efficientnet_lite0"
+    assert found.accuracy == 1
+    assert found.flagged == ()
+    assert {label.picture for label in found.labels} == {
+        picture.path.relative_to(found.root).as_posix()
+        for split in workshop.dataset.splits
+        for picture in workshop.dataset.pictures(split)
+    }
+
+
+def test_the_document_has_the_documented_keys(reviewed: tuple[DataReview, list[JobProgress]]) -> None:
+    found = json.loads(json.dumps(reviewed[0].to_dict(), allow_nan=False))
+    assert {"labels", "near_copies", "outliers", "indistinct_classes", "label_counts", "ignore_list"} <= set(found)
+    assert set(found["labels"][0]) == {"picture", "given", "likely", "score", "flagged"}
+
+
+def test_a_label_that_is_wrong_is_found_with_its_class(workshop: Workshop) -> None:
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    pictures = stored.read(workshop.dataset, uri, workshop.session)
+    assert np.allclose(np.linalg.norm(pictures.features, axis=1), 1, atol=1e-5)
+    pictures.targets[4] = 2
+    found = examined(pictures, workshop.dataset.root, progress=no_progress)
+    assert [(label.picture, label.given, label.likely) for label in found.flagged] == [
+        (pictures.names[4], workshop.dataset.classes[2], workshop.dataset.classes[0])
+    ]
+    assert found.ignore_list()[pictures.names[4]].startswith("likely 001.Red_disc, not 010.Green_stripes (score ")
+
+
+def test_too_few_pictures_and_changed_ones_are_refused(workshop: Workshop, tmp_path: Path) -> None:
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    store = shutil.copytree(uri_to_path(uri), tmp_path / "features")
+    data = shutil.copytree(workshop.dataset.root, tmp_path / "data")
+    next((data / "train").rglob("*.jpg")).unlink()
+    pictures = stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
+    with pytest.raises(DatasetError, match="has changed since its features were computed"):
+        examined(pictures, data, progress=no_progress)
+    (store / "train.npy").write_bytes(b"")
+    with pytest.raises(DatasetError, match="copy the features again"):
+        stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
+
+
+@pytest.fixture
+def planted(workshop: Workshop) -> DataReview:
+    """A review with findings of every kind, about pictures of `shapes`."""
+    names = [
+        picture.path.relative_to(workshop.dataset.root).as_posix()
+        for split in ("train", "valid", "test")
+        for picture in workshop.dataset.pictures(split)
+    ]
+    disc, square, stripes = workshop.dataset.classes
+    return DataReview(
+        root=workshop.dataset.root,
+        classes=workshop.dataset.classes,
+        splits=workshop.dataset.splits,
+        labels=(
+            ReviewedLabel(names[0], disc, square, 0.98, flagged=True),
+            *(ReviewedLabel(name, square, square, 0.01, flagged=False) for name in names[1:30]),
+        ),
+        near_copies=(
+            NearCopies((names[-1], names[1]), 0.97, ("train", "test"), (disc, stripes)),
+            NearCopies((names[0], names[2], names[3]), 1.0, ("train",), (disc,)),
+        ),
+        outliers=(
+            Outlier(names[5], 0.62, disc, "unlike the others"),
+            Outlier(names[6], 0.55, disc, "nearly uniform"),
+        ),
+        indistinct_classes=(),
+        label_counts=(),
+        expected_wrong=1.2,
+        accuracy=0.9,
+        not_judged=0,
+        skipped=(),
+        backbone="efficientnet_lite0",
+        seconds={},
+    )
+
+
+def test_the_proposal_keeps_one_of_near_copies_and_leaves_outliers_to_people(planted: DataReview) -> None:
+    first, second, third, fourth = (label.picture for label in planted.labels[:4])
+    last = planted.near_copies[0].pictures[0]
+    assert planted.ignore_list() == {
+        first: "likely 002.Blue_square, not 001.Red_disc (score 0.98)",
+        second: f"near-copy of {last} (similarity 0.97)",
+        fourth: f"near-copy of {third} (similarity 1.00)",
+        planted.outliers[1].picture: "nearly uniform (score 0.55)",
+    }
+
+
+def test_a_written_list_keeps_what_is_there_and_is_honored(planted: DataReview, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(planted.root, root)
+    path = root / ignore_list.FILE_NAME
+    second = planted.labels[1].picture
+    path.write_text(f"# mine\n{second} # blurred")
+    proposal.write(path, planted.ignore_list(), planted.outliers)
+    written = path.read_text()
+    assert written.startswith(f"# mine\n{second} # blurred\n")
+    assert ignore_list.parse(written.encode()) == {**planted.ignore_list(), second: "blurred"}
+    assert f"# {planted.outliers[0].picture}  # unlike the others (score 0.62)\n" in written
+    assert len(BreedDataset.from_folder(root)) == len(BreedDataset.from_folder(planted.root)) - 4
+    proposal.write(path, planted.ignore_list(), planted.outliers)
+    assert path.read_text() == written
+
+
+def test_the_text_has_the_numbers_and_the_first_findings(planted: DataReview) -> None:
+    text = str(planted)
+    assert "1 label probably wrong, 1 group of near-copies in several splits and 2 outliers." in text
+    assert f"0.980  {planted.labels[0].picture}: likely 002.Blue_square" in text
+
+
+def test_the_page_is_small_escaped_and_says_what_it_leaves_out(
+    planted: DataReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dogbreed_sdk.reviewing.page.MAX_OUTLIERS", 1)
+    page = document(planted).decode()
+    assert "1 more are not shown" in page
+    assert "<script>alert" not in page
+    assert len(page) < 300_000
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[browser.Page]:
+    if browser.installed() is None:
+        pytest.skip("no Chromium is installed")
+    with browser.Page(tmp_path / "profile") as page:
+        yield page
+
+
+def test_pictures_are_ticked_on_the_page_for_the_list(
+    planted: DataReview, chromium: browser.Page, tmp_path: Path
+) -> None:
+    url = planted.to_html(tmp_path / "review.html").as_uri()
+    for width, dark in ((1280, False), (390, True)):
+        chromium.open(url, width=width, dark=dark, phone=width == 390)
+        assert violations(chromium) == []
+        assert chromium.value("document.documentElement.scrollWidth") <= width
+        assert chromium.complaints == []
+        assert all(request.startswith(("file:", "data:")) for request in chromium.requests)
+
+    def listed() -> dict[str, str]:
+        return ignore_list.parse(chromium.value("document.getElementById('ignore-list').value").encode())
+
+    assert listed() == planted.ignore_list()
+    outlier, flagged = planted.outliers[0].picture, planted.labels[0].picture
+    chromium.value(f"document.querySelector('#outliers input[value=\"{outlier}\"]').click()")
+    chromium.value(f"document.querySelector('#labels input[value=\"{flagged}\"]').click()")
+    expected = {**planted.ignore_list(), outlier: "unlike the others (score 0.62)"}
+    del expected[flagged]
+    assert listed() == expected
+    assert chromium.value("document.getElementById('ticked').textContent") == "4 pictures to ignore"
+    # It is shown among the near-copies, too.
+    assert not chromium.value(f"document.querySelector('#copies input[value=\"{flagged}\"]').checked")
+
+
+def test_the_command_writes_page_and_list(
+    workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, listed = tmp_path / "review.html", tmp_path / "ignored.txt"
+    arguments = ["data", "review", str(workshop.dataset.root), "--root", str(workshop.root), "--json"]
+    assert main([*arguments, "--html", str(page), "--ignore-list", str(listed)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["html"] == str(page)
+    assert found["ignore_list_file"] == str(listed)
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    assert ignore_list.parse(listed.read_bytes()) == found["ignore_list"]
+    assert [label["score"] for label in found["labels"]] == sorted((x["score"] for x in found["labels"]), reverse=True)
