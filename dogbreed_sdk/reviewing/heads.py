@@ -77,7 +77,8 @@ def _without_empty_directions(features: Floats) -> Floats:
     """The features in as many directions as there are pictures, if those are fewer than the width; angles stay."""
     if len(features) >= features.shape[1]:
         return features
-    return features @ np.linalg.qr(features.T)[0]
+    directions: Floats = np.linalg.qr(features.T)[0]
+    return features @ directions
 
 
 def _best_shrinkage(head: _Sums, features: Floats, targets: Integers) -> float:

@@ -18,8 +18,8 @@ from dogbreed_sdk.reviewing.album import Album
 from training_scripts.data import ignore_list
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.reviewing.contents import ReviewContents
     from dogbreed_sdk.reviewing.findings import IndistinctClasses, NearCopies, Outlier, ReviewedLabel
-    from dogbreed_sdk.reviewing.review import DataReview
 
 # Entries of each kind, if the bytes suffice.
 MAX_LABELS, MAX_COPIES, MAX_OUTLIERS, MAX_PAIRS, MAX_COUNTS = 120, 60, 60, 12, 30
@@ -45,13 +45,13 @@ Found = TypeVar("Found")
 class _Page(NamedTuple):
     """What all sections need: the review, its proposal, the thumbnails, and the pictures that have a box."""
 
-    review: DataReview
+    review: ReviewContents
     proposed: dict[str, str]
     album: Album
     boxes: set[str]
 
 
-def document(review: DataReview) -> bytes:
+def document(review: ReviewContents) -> bytes:
     """The HTML page, encoded as UTF-8."""
     page = _Page(review, review.ignore_list(), Album(review.root), set())
     sections = [_labels_section(page), _copies_section(page), _outliers_section(page), _classes_section(page)]
@@ -72,7 +72,7 @@ def document(review: DataReview) -> bytes:
     )
 
 
-def _about(review: DataReview) -> Markup:
+def _about(review: ReviewContents) -> Markup:
     counts = joined([f"{split} {count:,}" for split, count in review.splits.items()])
     return element(
         "p",
@@ -84,7 +84,7 @@ def _about(review: DataReview) -> Markup:
     )
 
 
-def _verdict(review: DataReview) -> Verdict:
+def _verdict(review: ReviewContents) -> Verdict:
     leaks = [group for group in review.near_copies if group.leaks]
     points = []
     if review.flagged:

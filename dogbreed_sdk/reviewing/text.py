@@ -9,17 +9,17 @@ from dogbreed_sdk._util.formatting import joined, percent, plural
 from training_scripts._util.safe_text import printable
 
 if TYPE_CHECKING:
-    from dogbreed_sdk.reviewing.review import DataReview
+    from dogbreed_sdk.reviewing.contents import ReviewContents
 
 SHOWN = 5
 
 
-def describe(review: DataReview) -> str:
+def describe(review: ReviewContents) -> str:
     """Describes a review."""
     return "\n".join(printable(line) for line in _lines(review))
 
 
-def headline(review: DataReview) -> str:
+def headline(review: ReviewContents) -> str:
     """The review in one sentence."""
     leaks = sum(group.leaks for group in review.near_copies)
     found = [
@@ -34,7 +34,7 @@ def headline(review: DataReview) -> str:
     return f"{joined(named)}." if named else "Nothing suspicious was found."
 
 
-def _lines(review: DataReview) -> Iterator[str]:
+def _lines(review: ReviewContents) -> Iterator[str]:
     counts = ", ".join(f"{split} {count}" for split, count in review.splits.items())
     yield f"{review.root}: {len(review.classes)} classes; pictures: {counts}"
     yield headline(review)
