@@ -35,6 +35,12 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one HTML page")
     command.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the data set, whose validation pictures the page shows (default: where the job read it)",
+    )
+    command.add_argument(
         "--numbers", type=Path, metavar="FILE", help="write every recorded number to this file, .csv or .json"
     )
     command.add_argument(
@@ -87,6 +93,7 @@ def run(options: argparse.Namespace) -> Outcome:
                 overrides=overrides,
                 rules=options.rules,
                 compare_with=options.compare_with,
+                data=options.data,
             )
 
         report = _watched(load, options, session) if options.watch else _read(load)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.debugging.sources.layout import LOOKED_FOR, Parts, Recording, find
-from dogbreed_sdk.errors import ConfigurationError, RecordingError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.debugging.validation import Validation
     from dogbreed_sdk.jobs.managed_results import ManagedRule
     from training_scripts.recording.profile.profile import Profile
     from training_scripts.recording.trial.trial import Trial
@@ -147,6 +148,39 @@ class ReportContent:
 
         evidence = self.evidence
         return {} if evidence is None else despite_damage(lambda: curves(evidence))
+
+    @cached_property
+    def validation(self) -> Validation | None:
+        """What the model made of the validation pictures; None for runs without classes or recorded answers."""
+        from dogbreed_sdk.debugging.validation import validation  # noqa: PLC0415 - needs NumPy
+        from training_scripts.recording.trial.trial import despite_damage  # noqa: PLC0415
+
+        evidence = self.evidence
+        return None if evidence is None else despite_damage(lambda: validation(evidence))
+
+    @cached_property
+    def validation_folder(self) -> Path | None:
+        """The folder of the validation pictures: of the data set that was given, or of the job's channels on disk."""
+        from dogbreed_sdk.debugging.sources.pictures import channel_folders, validation_folder  # noqa: PLC0415
+
+        names = () if self.trial is None else self.trial.run.get("valid_names") or ()
+        data = self._recording.data
+        if data is not None:
+            return validation_folder(names, [data])
+        # The features of the pictures may have been computed by another job, which read them.
+        jobs = (self.job, self._computing_job)
+        return validation_folder(names, [folder for job in jobs for folder in channel_folders(job)])
+
+    @property
+    def _computing_job(self) -> Mapping[str, Any]:
+        """DescribeTrainingJob's answer for the job that computed the features; empty if unknown or deleted."""
+        name = None if self.feature_pass is None else self.feature_pass.job
+        if not name or self._recording.describe is None:
+            return {}
+        try:
+            return self._recording.describe(name)
+        except DogBreedError:
+            return {}
 
     def insights(self) -> list[Insight]:
         """Insights, most important first: each with its evidence, confidence and next step."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util.formatting import plain, whole
 from dogbreed_sdk.debugging.content import ReportContent
+from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +45,7 @@ class DebugReport(ReportContent):
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         rules: Sequence[str] | None = None,
         compare_with: Sequence[TrainingJob | str | Path] = (),
+        data: str | Path | None = None,
     ) -> DebugReport:
         """Loads the report on a recorded run: ours, smdebug's or the managed Debugger's; finished or running.
 
@@ -56,6 +58,8 @@ class DebugReport(ReportContent):
             overrides: Rule -> parameter -> value; takes precedence over both sets.
             rules: Names of the rules to evaluate. Default: all.
             compare_with: Other runs, for the rule SimilarAcrossRuns; specified like the source.
+            data: The data set's folder on this machine, whose validation pictures the page shows. Default: the one
+                that the job read, if it is on this machine.
 
         Raises:
             RecordingError: The run does not exist, or recorded nothing; the message says why.
@@ -64,7 +68,8 @@ class DebugReport(ReportContent):
         """
         from dogbreed_sdk.debugging.sources.locate import locate  # noqa: PLC0415 - only runs that must be found need it
 
-        recording = locate(source, session)
+        folder = None if data is None else _folder(data)
+        recording = replace(locate(source, session), data=folder)
         return cls(
             recording.source,
             parameters=parameters,
@@ -205,6 +210,13 @@ class DebugReport(ReportContent):
         from dogbreed_sdk.debugging.html.notebook import fragment  # noqa: PLC0415
 
         return fragment(self)
+
+
+def _folder(data: str | Path) -> Path:
+    folder = Path(data).expanduser()
+    if not folder.is_dir():
+        raise ConfigurationError(f"The data set {folder} is not a directory on this machine.")
+    return folder
 
 
 def _profile_document(profile: Profile) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from dogbreed_sdk.debugging.html.sections import (
 )
 from dogbreed_sdk.debugging.html.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.html.tensors import tensors_section
+from dogbreed_sdk.debugging.html.validation import validation_parts
 from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
+from dogbreed_sdk.endpoints.evaluation.page.parts import Parts
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Markup, element, inner
 from dogbreed_sdk.pages.series import Charts
@@ -48,9 +50,8 @@ class Detail(NamedTuple):
 
 # Tried in this order until the file is small enough.
 DETAILS = (Detail(3_000, 120, 120), Detail(1_500, 60, 80), Detail(800, 40, 48), Detail(400, 24, 24), Detail(200, 12, 8))
+_FIRST_SECTIONS = (("curves", "Curves"), ("insights", "Insights"))
 _SECTIONS = (
-    ("curves", "Curves"),
-    ("insights", "Insights"),
     ("rules", "Rules"),
     ("tensors", "Tensors"),
     ("timeline", "Time"),
@@ -72,9 +73,10 @@ def document(report: ReportContent, *, version: str | None = None) -> bytes:
         version: Of a page that is kept up to date by `debugging.live`; None for a file.
     """
     judged = verdict(report)
+    shown = validation_parts(report, with_pictures=version is None)
     page = b""
     for detail in DETAILS:
-        page = despite_damage(partial(_page, report, judged, detail, version))
+        page = despite_damage(partial(_page, report, judged, detail, shown, version))
         if len(page) < MAX_BYTES:
             break
     return page
@@ -93,13 +95,14 @@ def waiting_page(source: str, version: str) -> bytes:
     return filled_page(brand="Debug report", title=subject, sections=(), body=waiting, version=version)
 
 
-def _page(report: ReportContent, judged: Verdict, detail: Detail, version: str | None) -> bytes:
+def _page(report: ReportContent, judged: Verdict, detail: Detail, shown: Parts | None, version: str | None) -> bytes:
     charts: Charts = {}
-    body = _body(report, judged, charts, detail, live=version is not None)
+    body = _body(report, judged, charts, detail, shown, live=version is not None)
+    answers = () if shown is None else tuple((anchor, name) for anchor, name, _ in shown.sections)
     return filled_page(
         brand="Debug report",
         title=f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}",
-        sections=_SECTIONS,
+        sections=(*_FIRST_SECTIONS, *answers, *_SECTIONS),
         body=body,
         footer=[
             "Regenerate: ",
@@ -108,11 +111,16 @@ def _page(report: ReportContent, judged: Verdict, detail: Detail, version: str |
             element("code", _again(report, "--numbers", "numbers.csv")),
         ],
         charts=charts,
+        script="" if shown is None else shown.script,
+        data=None if shown is None else shown.data,
+        style="" if shown is None else shown.style,
         version=version,
     )
 
 
-def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail, *, live: bool) -> Markup:
+def _body(
+    report: ReportContent, judged: Verdict, charts: Charts, detail: Detail, shown: Parts | None, *, live: bool
+) -> Markup:
     trial, profile, results = report.evidence, report.profile, report.rules
     return inner(
         [
@@ -127,6 +135,7 @@ def _body(report: ReportContent, judged: Verdict, charts: Charts, detail: Detail
                 downloads=downloads(clipped(report.source, 60), live=live),
             ),
             insights_section(report.insights()),
+            *(() if shown is None else (markup for _, _, markup in shown.sections)),
             rules_section(results, report.job),
             tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
             timeline_section(profile),

@@ -174,7 +174,5 @@ def unusual_share(count: int, pictures: int) -> float:
 
 def names_of(run: Run, places: NDArray[np.int64]) -> list[str]:
     """Names of validation pictures by their index in the split; none if names were not recorded."""
-    names = run.trial.run.get("valid_names")
-    if not isinstance(names, (list, tuple)) or not len(places) or len(names) <= int(places.max()):
-        return []
-    return [str(names[place]) for place in places.tolist()]
+    names = run.picture_names
+    return [names[place] for place in places.tolist()] if len(places) and len(names) > int(places.max()) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,16 @@ class Recording:
         parts: Its parts on this machine.
         problems: One sentence for each part that was left out.
         job: DescribeTrainingJob's answer where the source is a job; empty otherwise.
+        describe: DescribeTrainingJob for a name, where the source is a job.
+        data: The data set's folder, if it was given.
     """
 
     source: str
     parts: Parts
     problems: tuple[str, ...] = ()
     job: Mapping[str, Any] = field(default_factory=dict)
+    describe: Callable[[str], Mapping[str, Any]] | None = None
+    data: Path | None = None
 
     @property
     def is_running(self) -> bool:

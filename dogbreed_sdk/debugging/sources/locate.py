@@ -108,7 +108,7 @@ def _of_job(job: TrainingJob | TuningJob) -> Recording:
         problems += left_out
     if not parts:
         raise RecordingError(_why_nothing(job.name, described))
-    return Recording(job.name, parts, tuple(problems), described)
+    return Recording(job.name, parts, tuple(problems), described, lambda name: type(job)(name, job.session).describe())
 
 
 def _job_named(name: str, session: Session | None) -> TrainingJob | TuningJob:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.recording.trial.layout import LEARNING_RATE
+from training_scripts.recording.trial.layout import LEARNING_RATE, VALID_PROBABILITIES
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules.evidence import curves, statistics, step_sizes, task
 from training_scripts.rules.evidence import evidence as evidences
@@ -299,6 +299,21 @@ class Run:
         """The loss of each validation picture after an epoch (from 0), float64 [n]; None if one of them is invalid."""
         found = numbers(self._at("valid_losses", epoch))
         return None if found is None or not len(found) or not (found >= 0).all() or found.max() > MOST else found
+
+    def picture_probabilities(self, epoch: int) -> Values | None:
+        """The probability of each validation picture's predicted class after an epoch (from 0), float64 [n].
+
+        None if it was not recorded, or one of them is not a probability.
+        """
+        found = numbers(self._at(VALID_PROBABILITIES, epoch))
+        # Rounding may exceed 1 a little.
+        return None if found is None or not len(found) or found.min() < 0 or found.max() > 1.001 else found.clip(0, 1)
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """Names of the validation pictures, in the order of their losses; empty if unknown."""
+        names = self.trial.run.get("valid_names")
+        return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
 
     def answers(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Labels and predictions of the validation pictures after an epoch (from 0), int64 [n] each.

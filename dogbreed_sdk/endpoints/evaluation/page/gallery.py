@@ -11,7 +11,7 @@ from typing import TypeAlias
 from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
-from dogbreed_sdk.pages.markup import Child, Markup, element
+from dogbreed_sdk.pages.markup import Child, Markup, element, table
 
 # Typical pictures of a class beside a mistake.
 _TYPICAL = 2
@@ -43,8 +43,27 @@ class Gallery:
         return [*(mistake.path for mistake in mistakes), *typical]
 
     def mistakes(self, mistakes: Sequence[Mistake]) -> Markup:
-        """A card for each mistake, beside typical pictures of its true and of its predicted class."""
+        """A card for each mistake, beside typical pictures of its true and of its predicted class.
+
+        If the page has no picture of any mistake, a table with their names.
+        """
+        if not any(self.album.name(mistake.path) for mistake in mistakes):
+            return self._names(mistakes)
         return element("div", map(self._card, mistakes), class_="mistakes")
+
+    def _names(self, mistakes: Sequence[Mistake]) -> Markup:
+        rows: list[list[Child]] = [
+            [
+                picture_name(mistake.path),
+                self._label(mistake.actual),
+                self._label(mistake.predicted),
+                "—" if mistake.probability is None else _rough(mistake.probability),
+                "—" if mistake.loss is None else _rough(math.exp(-mistake.loss)),
+            ]
+            for mistake in mistakes
+        ]
+        head = ("Picture", "True class", "Classified as", "Sure", "For the true class")
+        return table(head, rows, numeric=(3, 4), label="The worst mistakes")
 
     def _card(self, mistake: Mistake) -> Markup:
         actual, predicted = self._label(mistake.actual), self._label(mistake.predicted)

@@ -49,7 +49,13 @@ class Parts:
 
 
 def parts(
-    content: EvaluationContent, album: Album, *, worst: int = WORST, explain: Explain | None = None, note: str = ""
+    content: EvaluationContent,
+    album: Album,
+    *,
+    worst: int = WORST,
+    explain: Explain | None = None,
+    about: str = "",
+    note: str = "",
 ) -> Parts:
     """The sections on the mistakes, the confused classes, the classes, the confidence and the rejected pictures.
 
@@ -58,6 +64,7 @@ def parts(
         album: The page's pictures.
         worst: Number of mistakes that are shown beside typical pictures.
         explain: Gives a picture with the parts marked that decided its answer.
+        about: Which pictures these are, where that is not clear from the page.
         note: What a reader must know of these probabilities.
     """
     labels = unique_labels(content.classes)
@@ -69,7 +76,7 @@ def parts(
     shelf = gallery.Gallery(labels, album, typical, explained)
     album.take([*shelf.wanted(shown), *(each.path for each in rejected), *confusion.wanted(content)])
     sections = [
-        ("mistakes", "Mistakes", _mistakes(content, shown, shelf)),
+        ("mistakes", "Mistakes", _mistakes(content, shown, shelf, about)),
         ("confusion", "Confusion", _confusion(content, labels)),
         ("classes", "Classes", classes_section(content, labels)),
         ("confidence", "Confidence", confidence.confidence_section(content, note=note)),
@@ -95,18 +102,19 @@ def unique_labels(classes: Sequence[str]) -> dict[str, str]:
     return {folder: name if used[name] == 1 else folder for folder, name in names.items()}
 
 
-def _mistakes(content: EvaluationContent, shown: Sequence[Mistake], shelf: gallery.Gallery) -> Markup:
+def _mistakes(content: EvaluationContent, shown: Sequence[Mistake], shelf: gallery.Gallery, about: str) -> Markup:
     title = "The worst mistakes"
     if not shown:
-        return section("mistakes", title, empty(f"None: all {content.n:,} pictures are classified correctly."))
+        nothing = f"None: all {content.n:,} pictures are classified correctly."
+        return section("mistakes", title, empty(" ".join(filter(None, (about, nothing)))))
     count = len(content.mistakes)
     which = f"The {len(shown)} worst of {count:,} mistakes" if count > len(shown) else f"All {count} mistakes"
     return section(
         "mistakes",
         title,
         shelf.mistakes(shown),
-        lead=f"{which}: pictures to whose true class the model gives the least probability. Often the label is wrong, "
-        "the picture shows several subjects, or something else; the typical pictures beside it help to tell.",
+        lead=f"{about}{' ' if about else ''}{which}: pictures to whose true class the model gives the least "
+        "probability. Often the label is wrong, or the picture shows several subjects or something else.",
     )
 
 

@@ -47,6 +47,7 @@
       }
     }
     const mistakes = confused.map((others) => [...others.values()].reduce((sum, number) => sum + number, 0));
+    const anyPicture = listed.some((each) => each[5]);
     let chosen = null;
 
     document.getElementById("matrix-search-label").hidden = classes.length <= MOST_CLASSES;
@@ -182,7 +183,7 @@
         make("p", { className: "quiet" }, `${pictures(number)} of ${totals[row].toLocaleString("en")} of this class` + (shown.length < number ? `; ${right ? "the surest" : "the worst"} ${shown.length} are shown` : "")),
         make("div", { className: "pictures" }, ...shown.map(figure)),
       ];
-      if (!right) {
+      if (!right && anyPicture) {
         for (const index of [row, column]) {
           const typical = of(index, index);
           if (typical.length) parts.push(make("h4", {}, `Typical: ${classes[index]}`), make("div", { className: "pictures few" }, ...typical.map(figure)));
@@ -201,7 +202,7 @@
         : make("span", { className: "none" }, "no picture here");
       const sure = probability === null ? "" : `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} % sure`;
       const small = make("small", {}, name);
-      return make("figure", {}, shown, make("figcaption", {}, [sure, rejected ? "rejected" : ""].filter(Boolean).join(", "), small));
+      return make("figure", {}, ...(anyPicture ? [shown] : []), make("figcaption", {}, [sure, rejected ? "rejected" : ""].filter(Boolean).join(", "), small));
     }
   }
 
