@@ -47,7 +47,7 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("learning rate", ("learning-rate-too-high",)),
     ("all-zero", ("bad-initialization",)),
     ("dead", ("dead-relus",)),
-    ("saturated", ("saturated-activations",)),
+    ("saturated", ("saturated-activations", "bad-initialization")),
     ("overfitting", ("overfitting",)),
     ("rising loss: uphill", ("wrong-sign",)),
     ("rising loss: shuffled", ("shuffled-labels",)),

@@ -85,16 +85,18 @@ def verdict(report: ReportContent) -> Verdict:
     points = points or [Point(each.title, "", each.next_step) for each in hints if each.next_step][:MAX_HINTS]
     remarks = list(_remarks(report))
     level = "hint" if remarks and level == "well" else level
-    cause, alternatives = _named_cause([*serious, *hints], issues)
+    cause, alternatives = _named_cause(serious, hints, issues)
     return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)), cause, alternatives)
 
 
-def _named_cause(insights: Sequence[Insight], issues: Sequence[RuleResult]) -> tuple[str, tuple[str, ...]]:
-    """The id of the cause, and those of other possible causes: the first insight's that has one, else a rule's."""
-    for insight in insights:
-        if insight.cause:
-            return insight.cause, insight.alternatives
-    return of_rule(issues), ()
+def _named_cause(
+    serious: Sequence[Insight], hints: Sequence[Insight], issues: Sequence[RuleResult]
+) -> tuple[str, tuple[str, ...]]:
+    """The id of the cause and those of other possible causes: a problem's, else a rule's, else a hint's."""
+    named = [insight for insight in serious if insight.cause]
+    rule = of_rule(issues)
+    named = named or [insight for insight in hints if insight.cause and not rule]
+    return (named[0].cause, named[0].alternatives) if named else (rule, ())
 
 
 def first_steps(result: RuleResult) -> str:
@@ -143,6 +145,9 @@ def _cause(reason: str) -> str:
 
 def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
     """A rule's result. Its advice is omitted if an insight already sets a hyperparameter that the advice mentions."""
+    folded = any(insight.cause and insight.cause == result.cause for insight in explained)
+    if folded and any(insight.next_step == result.advice for insight in explained):
+        return Point(result.name, main_message(result), "", first_steps(result))
     set_there = {name for insight in explained if insight.next_step for name in insight.hyperparameters}
     settled = any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", result.advice) for name in set_there)
     return Point(result.name, main_message(result), "" if settled else result.advice, first_steps(result))
@@ -164,7 +169,7 @@ def _headline(
     if cost is not None:  # a job that only computes features trains nothing
         worth = f" The machine is not used well: {joined(machine)}." if machine else ""
         return "slow" if machine else "well", f"The features were computed: {cost.headline()}{worth}"
-    if training and serious:
+    if serious and (training or serious[0].cause):
         return "problem", serious[0].title
     if training:
         return "problem", f"{_count(len(issues))}: {joined(training + machine, most=3)}."

@@ -119,7 +119,7 @@ def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: p
     captured = capsys.readouterr()
     page, line = captured.err.splitlines()
     assert re.fullmatch(r"live page: http://127\.0\.0\.1:\d+/", page)
-    assert "VanishingGradient" in line
+    assert "ReLUs died" in line
     assert "training steps 150" in line
     assert "8 epochs" in captured.out
 

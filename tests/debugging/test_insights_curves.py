@@ -198,7 +198,17 @@ def test_a_loss_that_is_no_number_is_the_only_advice(broken: float) -> None:
     steps = np.concatenate([np.linspace(2.3, 0.5, 100), np.full(100, broken)])
     found = said(made_up_run(steps=steps, lr=1.0))
     assert set(found) == {"divergence"}
-    assert found["divergence"].steps == (100,) and found["divergence"].hyperparameters == {"lr": 0.5}
+    told = found["divergence"]
+    # Nothing grew before, so the batch is looked at before the learning rate is changed.
+    assert told.steps == (100,) and told.hyperparameters == {} and "the batch of step 100" in told.next_step
+    assert (told.cause, told.alternatives) == ("nan-input", ("undefined-loss",))
+
+
+def test_a_loss_that_grew_until_it_overflowed_lowers_the_rate() -> None:
+    steps = np.concatenate([np.linspace(2.3, 0.5, 100), np.geomspace(1, 1e30, 10), np.full(90, np.nan)])
+    told = said(made_up_run(steps=steps, lr=1.0))["divergence"]
+    assert told.cause == "learning-rate-too-high" and told.steps == (110,)
+    assert 0.1 <= told.hyperparameters["lr"] < 1  # type: ignore[operator]
 
 
 def test_steps_that_overshoot_give_the_rate_that_would_not() -> None:
@@ -227,7 +237,8 @@ def test_a_loss_of_guessing_is_explained_by_what_training_did() -> None:
     guessing = [2.303, 2.302, 2.303, 2.304, 2.303, 2.303]
     low = {"valid_accuracy": 0.1, "train_accuracy": 0.1}
     shuffled = said(made_up_run(guessing, [2.2, 2.0, 1.8, 1.5, 1.2, 0.9], **low))["nothing-learned"]
-    assert "shuffled labels" in shuffled.explanation and shuffled.hyperparameters == {}
+    assert "labels" in shuffled.title and shuffled.hyperparameters == {}
+    assert "shuffled-labels" in (shuffled.cause, *shuffled.alternatives)
     asleep = said(made_up_run(guessing, guessing, lr=1e-5, first_update=1e-4, **low))["nothing-learned"]
     assert asleep.hyperparameters == {"lr": 2e-5} and "too small" in asleep.explanation
     dead = RuleResult("DeadRelu", ISSUES_FOUND, "dead")

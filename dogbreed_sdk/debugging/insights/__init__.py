@@ -81,9 +81,9 @@ def _in_own_words(insight: Insight, words: Words) -> Insight:
 def _of_curves(run: Run, results: Sequence[RuleResult], guard: Guard) -> list[Insight]:
     failed = guard.insights("failures", lambda: learning.failures(run, results))
     small = guard.insights("small_data_sets", lambda: smallness.find(run))
-    if failed:  # the curves of a failed run show nothing else
+    if any(insight.severity == "problem" for insight in failed):  # the curves of a failed run show nothing else
         return [*failed, *small]
-    found = [*guard.insights("the_result", lambda: convergence.result(run)), *small]
+    found = [*failed, *guard.insights("the_result", lambda: convergence.result(run)), *small]
     for name, find in _FINDERS.items():
         found += guard.insights(name, partial(find, run))
     turned = any(insight.topic == "overfitting" for insight in found)

@@ -1,15 +1,15 @@
-"""Failed runs: a loss that is NaN, a loss at chance level, or a learning rate that is far too large."""
+"""Failed runs: the cause that the recording shows, or a loss at chance level without one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from dogbreed_sdk._util.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
+from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.find import find as find_cause
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up, first_update
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import wilson
@@ -33,35 +33,35 @@ _DEAF = {
 
 
 def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
-    """Returns at most one insight: why the run failed. If it failed, its curves show nothing else."""
-    for find in (_diverged, _overshot):
-        found = find(run)
-        if found:
-            return [found]
-    chance = _at_chance(run, results)
+    """Returns at most one insight: the cause of what is wrong with the run. Its curves show nothing else then."""
+    cause = find_cause(run.trial, results)
+    if cause is not None:
+        return [_of_cause(cause, run)]
+    overshot = _overshot(run)
+    chance = overshot or _at_chance(run, results)
     return [chance] if chance else []
 
 
-def _diverged(run: Run) -> Insight | None:
-    broken = np.flatnonzero(~np.isfinite(run.losses.values))
-    if not len(broken):
-        return None
-    step = int(run.losses.steps[broken[0]])
-    new = better_rate(run, larger=False)
-    kept = f" The model is that of epoch {run.best + 1}." if run.keeps_best and run.best is not None else ""
+def _of_cause(cause: Cause, run: Run) -> Insight:
+    """The insight that reports a cause, with the learning rate to try where that is the cause."""
+    new = dict(cause.hyperparameters)
+    advice, evidence = cause.advice, cause.evidence
+    if cause.id in ("learning-rate-too-high", "learning-rate-too-low"):
+        new = better_rate(run, larger=cause.id == "learning-rate-too-low")
+        advice = f"Set {change(run.settings, new)}." if new else advice
+        evidence = (*evidence, *_reached(run), *update_evidence(run))
     return Insight(
-        topic="divergence",
-        title=f"Training diverged: from step {step} on, the loss is not a number.",
-        explanation="The weights grew until the computation overflowed; nothing after that step is usable." + kept,
-        evidence=(
-            f"{len(broken)} of {len(run.losses)} training steps have a loss of NaN or infinity, first step {step}.",
-            *update_evidence(run),
-        ),
-        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
-        severity="problem",
+        topic=cause.topic or cause.id,
+        title=cause.title,
+        explanation=cause.explanation,
+        evidence=evidence,
+        confidence=cause.confidence,
+        next_step=advice,
+        severity=cause.severity,
         hyperparameters=new,
-        steps=(step,),
-        cause="learning-rate-too-high",
+        steps=cause.steps,
+        cause=cause.id,
+        alternatives=cause.alternatives,
     )
 
 

@@ -7,11 +7,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dogbreed_sdk.debugging.insights.insight import SEVERITIES, Insight
+from training_scripts.rules.causes.catalog import CATALOG
 
+_CAUSES = tuple(CATALOG)
 TOPICS = (
     "divergence",
     "nothing-learned",
     "learning-rate-too-large",
+    *(cause for cause in _CAUSES if cause not in ("overfitting", "class-imbalance")),
     "not-converged",
     "overfitting",
     "generalisation-gap",
@@ -31,7 +34,7 @@ TOPICS = (
 )
 """Topics about curves, the most important first. Topics about hardware follow after them."""
 
-_FAILURES = {"divergence", "nothing-learned", "learning-rate-too-large"}
+_FAILURES = {"divergence", "nothing-learned", "learning-rate-too-large", *_CAUSES}
 # These runs need more steps, but a larger batch, which would use the hardware better, means fewer.
 _NEEDS_STEPS = {"not-converged", *_FAILURES}
 

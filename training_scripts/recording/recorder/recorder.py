@@ -14,10 +14,11 @@ import numpy as np
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.resume import continue_trial
 from training_scripts.recording.recorder.save_interval import planned
+from training_scripts.recording.recorder.signs import Signs, facts_of
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import Part, StepBuffer
 from training_scripts.recording.recorder.thinning import ThinnedLosses
-from training_scripts.recording.recorder.torch_reductions import number_if_ready
+from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 from training_scripts.recording.recorder.worker import Worker, told
 from training_scripts.recording.trial import run_facts
 from training_scripts.recording.trial.layout import (
@@ -111,6 +112,7 @@ class Recorder(Callback):
         self._worker = Worker()
         self._part: Part | None = None
         self._eval_parts = ThinnedLosses()
+        self._signs: Signs | None = None
         self._class_counts: Array | None = None
         self._labels: Tensor | None = None
 
@@ -120,11 +122,12 @@ class Recorder(Callback):
         # Weights and gradients are the same in all workers.
         self._layers = Layers(network) if self._worker.is_first else None
         self._plan(facts)
-        run = _run_json(facts)
+        run: RunFacts = {**_run_json(facts), **facts_of(network, facts.get("optimizer"))}
         intervals = {TRAIN: self._saving.interval, EVAL: 1}
         self._buffer = StepBuffer(self.folder, self.memory, run, intervals, worker=self._worker, report=self._report)
         self._buffer.remark(self._saving.note())
         self._rates = LearningRates(facts["optimizer"], self._buffer) if facts.get("optimizer") else None
+        self._signs = Signs(network, self._buffer)
         self._epoch = int(facts.get("epoch", 0) or 0)
         self._steps = continue_trial(self._buffer, run, facts, every=self._every)
         if facts.get("class_counts") and self._worker.is_first and not self._steps[TRAIN]:
@@ -138,10 +141,13 @@ class Recorder(Callback):
         self._epochs = epochs
 
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
-        """Copies the weights before a step that is saved."""
+        """Measures the batch; copies the weights before a step that is saved."""
+        assert self._signs is not None
+        self._signs.batch(inputs, labels)
         if mode != TRAIN or not self._saving.at(self._steps[TRAIN]):
             if mode == EVAL and self._evaluated_from < 0:
                 self._evaluated_from = self._steps[EVAL]
+                self._signs.evaluation_begins()
             return
         self._snapshot = snapshot = Snapshot(full=self._full_tensors and self._saving.full_at(self._steps[TRAIN]))
         self._labels = labels
@@ -152,7 +158,9 @@ class Recorder(Callback):
             snapshot.keep_full(INPUT_IMAGE, inputs.detach().float().mean((2, 3)), "inputs")
 
     def forward_done(self, mode: str, logits: Tensor) -> None:
-        """Copies the predictions of a step that is saved."""
+        """Measures the outputs; copies the predictions of a step that is saved."""
+        if self._signs is not None:
+            self._signs.outputs(logits)
         if self._snapshot is None or mode != TRAIN:
             return
         if self._layers is not None:
@@ -175,21 +183,31 @@ class Recorder(Callback):
         """Buffers the step's loss and number of correct predictions, without waiting for a GPU."""
         assert self._buffer is not None
         part, self._part = self._part, None
+        assert self._signs is not None
         step = self._steps[mode]
         self._steps[mode] = step + 1
+        signs = self._signs.take(trained=mode == TRAIN)
         if mode == TRAIN and (self._snapshot is not None or not step % self._every):
             rates = self._rates.now() if self._rates is not None else {}
             snapshot, self._snapshot = self._snapshot, None
             finished = None if snapshot is None else self._finished(snapshot)
-            self._buffer.keep(mode, step, loss, correct, size, others=rates, part=part, snapshot=finished)
+            self._buffer.keep(mode, step, loss, correct, size, others={**rates, **signs}, part=part, snapshot=finished)
         elif mode == TRAIN:
             self._buffer.skip()
         elif mode == EVAL and not self._eval_losses.is_all:
-            self._keep_some(step, loss, correct, size, part)
+            self._keep_some(step, loss, correct, size, part, signs)
         else:
-            self._buffer.keep(mode, step, loss, correct, size, part=part)
+            self._buffer.keep(mode, step, loss, correct, size, others=signs, part=part)
 
-    def _keep_some(self, step: int, loss: Tensor, correct: Tensor, size: int, part: Part | None) -> None:
+    def _keep_some(
+        self,
+        step: int,
+        loss: Tensor,
+        correct: Tensor,
+        size: int,
+        part: Part | None,
+        signs: Mapping[str, Number],
+    ) -> None:
         assert self._buffer is not None
         number = step - max(self._evaluated_from, 0)
         kept = self._eval_losses.add(loss, correct, size, number=number)
@@ -197,7 +215,7 @@ class Recorder(Callback):
         if kept is None:
             self._buffer.skip()
         else:
-            self._buffer.keep(EVAL, step, *kept, part=kept_part)
+            self._buffer.keep(EVAL, step, *kept, others=signs, part=kept_part)
 
     def _finished(self, snapshot: Snapshot) -> Snapshot:
         if self._layers is not None:
@@ -256,6 +274,7 @@ class Recorder(Callback):
     def run_ends(self) -> None:
         """Writes the rest and marks the trial as ended."""
         self._rates = None
+        self._end_signs()
         if self._layers is not None:
             self._layers.ignore_activations()
         if self._buffer is not None:
@@ -263,8 +282,15 @@ class Recorder(Callback):
             buffer.flush()
             buffer.end(_WAIT_AT_END)
 
+    def _end_signs(self) -> None:
+        """Releases the network."""
+        if self._signs is not None:
+            self._signs.end()
+            self._signs = None
+
     def abandoned(self, reason: str) -> None:
         """Writes the buffered steps and the reason why recording stopped; does not mark the trial as ended."""
+        self._end_signs()
         if self._layers is not None:
             self._layers.ignore_activations()
         if self._buffer is not None:

@@ -24,7 +24,6 @@ MAX_JSON_BYTES = 64 << 20
 
 # The tensors of a run as our recorder names them; parameters and activations have smdebug's names.
 LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
-LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
 # The probability of the predicted class of each validation picture.
 VALID_PROBABILITIES = "valid_probabilities"
@@ -35,6 +34,11 @@ SCALARS = "scalars"
 LEARNING_RATE, STEP_SIZE = "learning_rate", "step_size"
 # The total loss of a loop that is not ours, whose loss function is unknown; and the losses that add up to it, by name.
 LOOP_LOSS, LOSS_PARTS = "loss_output_0", "loss_parts"
+# Numbers per step that show the cause of a fault: of the inputs, of targets that are not classes, and of the outputs;
+# and the norm of the gradient that was left of earlier steps although the weights have moved, relative to the new one.
+INPUT_MEAN, INPUT_STD, TARGET_MEAN = "input_mean", "input_std", "target_mean"
+OUTPUT_MIN, OUTPUT_MAX, OUTPUT_MEAN = "output_min", "output_max", "output_mean"
+GRADIENT_KEPT = "gradient_kept"
 
 PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, VALID_PROBABILITIES, CLASS_COUNTS, INPUT_IMAGE})
 """Tensors that are always recorded in full: they are small, and a reduction could not replace them."""

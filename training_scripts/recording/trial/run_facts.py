@@ -32,6 +32,9 @@ class RunFacts(TypedDict, total=False):
         batch_size: Samples per step.
         epochs: Planned epochs.
         learning_rate: The initial one.
+        dropout: The highest rate of dropout among the network's modules.
+        weight_decay: The strongest of the optimizer's parameter groups.
+        evaluated_in_training_mode: Whether dropout or batch normalization were in training mode in an evaluation.
         classes: Class folders in index order.
         class_counts: Training pictures per class.
         valid_names: Names of the validation pictures, in the order of their predictions.
@@ -60,6 +63,9 @@ class RunFacts(TypedDict, total=False):
     batch_size: int | None
     epochs: int | None
     learning_rate: float | None
+    dropout: float
+    weight_decay: float
+    evaluated_in_training_mode: bool
     classes: list[str]
     class_counts: list[int]
     valid_names: list[str]
@@ -108,6 +114,9 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "batch_size": ("a count", _count),
     "epochs": ("a count", _count),
     "learning_rate": ("a number", _number),
+    "dropout": ("a number", _number),
+    "weight_decay": ("a number", _number),
+    "evaluated_in_training_mode": ("true or false", lambda value: isinstance(value, bool)),
     "classes": ("a list", _listed(lambda value: isinstance(value, (str, int)))),
     "class_counts": ("a list of counts", _listed(_count)),
     "valid_names": ("a list of texts", _listed(_text)),

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from training_scripts.recording.trial.trial import Trial, despite_damage
+from training_scripts.rules.causes import loss_function, network, nonfinite, optimizer, order, splits
 from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 BY_RULE = {
@@ -22,12 +23,12 @@ BY_RULE = {
     "DeadRelu": "dead-relus",
     "SaturatedActivation": "saturated-activations",
     "UnchangedTensor": "weights-not-updated",
+    "ClassImbalance": "class-imbalance",
     "Overfit": "overfitting",
     "Overtraining": "overfitting",
-    "ClassImbalance": "class-imbalance",
     "Confusion": "confused-classes",
 }
-"""The cause that a rule's finding shows if no other explains it."""
+"""The cause that a rule's finding shows if no other explains it, from root cause to symptom."""
 
 
 def find(trial: Trial, results: Sequence[RuleResult]) -> Cause | None:
@@ -39,29 +40,65 @@ def find(trial: Trial, results: Sequence[RuleResult]) -> Cause | None:
     """
     run = evidences.of(trial)
     issues = {result.name: result for result in results if result.status == ISSUES_FOUND}
-    with np.errstate(all="ignore"):
+    signs = Signs(run, issues)
+    with np.errstate(all="ignore"):  # diverging runs overflow, as they should
         for detect in _DETECTORS:
-            found: Cause | None = despite_damage(functools.partial(detect, run, issues))
+            found: Cause | None = despite_damage(functools.partial(detect, signs))
             if found is not None:
                 return found
     return None
 
 
 def explained(results: Sequence[RuleResult], cause: Cause | None) -> list[RuleResult]:
-    """The results, with the cause's advice for all findings that it explains: two advices must not contradict."""
+    """The results, with the cause's id; and with its advice where the rules cannot know the cause.
+
+    The rules' own advice agrees with causes that rules report, and with a learning rate that is wrong. Any other cause
+    would be contradicted by it.
+    """
     if cause is None:
         return list(results)
     return [
-        replace(result, advice=cause.advice, cause=cause.id)
+        replace(result, cause=cause.id, advice=result.advice if _agrees(result.name, cause) else cause.advice)
         if result.status == ISSUES_FOUND and result.kind == "debugging" and result.name not in cause.spares
         else result
         for result in results
     ]
 
 
+def _agrees(rule: str, cause: Cause) -> bool:
+    """Whether a rule's own advice agrees with a cause."""
+    of_rules = {*BY_RULE.values(), "learning-rate-too-high", "learning-rate-too-low"}
+    return cause.id in of_rules or (rule == "ExplodingTensor" and bool(cause.alternatives))
+
+
 def of_rule(results: Sequence[RuleResult]) -> str:
-    """The id of the cause that the first rule with a finding stands for; empty if it stands for none."""
-    return next((BY_RULE[result.name] for result in results if result.name in BY_RULE), "")
+    """The id of the cause that the rules' findings stand for; empty if they stand for none."""
+    found = {result.name for result in results}
+    return next((cause for name, cause in BY_RULE.items() if name in found), "")
 
 
-_DETECTORS: tuple[Callable[[Evidence, dict[str, RuleResult]], Cause | None], ...] = ()
+_DETECTORS: tuple[Callable[[Signs], Cause | None], ...] = (
+    # Faults that make all other signs meaningless.
+    loss_function.find,
+    nonfinite.find,
+    order.find,
+    # Between the gradient and the weights.
+    optimizer.find_no_update,
+    optimizer.find_kept_gradients,
+    optimizer.find_weight_decay,
+    # The network, from its start on.
+    network.find_initialization,
+    network.find_blocked,
+    optimizer.find_clipping,
+    optimizer.find_too_high,
+    optimizer.find_schedule,
+    optimizer.find_too_low,
+    network.find_dropout,
+    # The data: training works, or nothing else explains that it does not.
+    splits.find_training_mode,
+    splits.find_other_classes,
+    splits.find_mismatch,
+    splits.find_unlearnable,
+    order.small_last_batch,
+)
+"""From root cause to symptom: the first that finds its trace is the cause."""

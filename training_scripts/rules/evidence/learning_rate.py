@@ -37,6 +37,9 @@ BLOW_UP, BLOW_UP_OF_SOUND = 1.25, 5.0
 A run that ends well may have begun with steps that were slightly too large, as a good learning rate often does; only a
 leap to several times the chance-level loss is worth reporting there."""
 
+FEW_SAMPLES = 8
+"""Samples per step if that is unknown. A larger number would take the noise of small batches for a rise."""
+
 EARLY_PICTURES = 128
 """The mean loss of this many pictures is compared with the chance-level loss."""
 
@@ -114,7 +117,7 @@ def blow_up(run: Run) -> tuple[int, float] | None:
     if len(losses) < 4 or not np.isfinite(losses[0]):
         return None
     finite = np.where(np.isfinite(losses), losses, 0.0)
-    width = max(2, math.ceil(EARLY_PICTURES / (run.batch_size or 64)))
+    width = max(2, math.ceil(EARLY_PICTURES / (run.batch_size or FEW_SAMPLES)))
     if len(finite) <= width:
         return None
     sums = np.concatenate([[0.0], np.cumsum(finite)])

@@ -1,0 +1,162 @@
+"""Numbers about each step that show the cause of a fault: of its inputs, targets and outputs, and of old gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from training_scripts.recording.recorder.step_buffer import StepBuffer
+from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
+from training_scripts.recording.trial.layout import (
+    GRADIENT_KEPT,
+    INPUT_MEAN,
+    INPUT_STD,
+    OUTPUT_MAX,
+    OUTPUT_MEAN,
+    OUTPUT_MIN,
+    SCALARS,
+    TARGET_MEAN,
+)
+from training_scripts.recording.trial.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
+
+
+class Signs:
+    """Collects the numbers of the current step; none of them waits for a GPU.
+
+    A NaN or an infinity anywhere in the inputs, targets or outputs makes their mean NaN or infinite, so the step at
+    which it appeared is known even if no tensor was saved then.
+    """
+
+    def __init__(self, network: nn.Module, buffer: StepBuffer) -> None:
+        """Watches one small parameter for gradients that were not cleared.
+
+        Args:
+            network: The module that is trained.
+            buffer: The run's buffer, to which the names of the numbers are declared.
+        """
+        self._network = network
+        self._buffer = buffer
+        self._numbers: dict[str, Number] = {}
+        self._watch = _GradientWatch(network)
+
+    def evaluation_begins(self) -> None:
+        """Notes a network that is evaluated in training mode."""
+        if is_in_training_mode(self._network):
+            self._buffer.learn({"evaluated_in_training_mode": True})
+
+    def batch(self, inputs: object, targets: object) -> None:
+        """Measures inputs, and targets that are not class indices."""
+        flat = _numbers_of(inputs)
+        if flat is not None:
+            spread, mean = _std_and_mean(flat)
+            self._numbers |= {INPUT_MEAN: mean, INPUT_STD: spread}
+        wanted = _numbers_of(targets)
+        if wanted is not None and targets.is_floating_point():  # type: ignore[attr-defined]
+            self._numbers[TARGET_MEAN] = wanted.mean()
+
+    def outputs(self, outputs: object) -> None:
+        """Measures the network's outputs."""
+        flat = _numbers_of(outputs)
+        if flat is not None:
+            low, high = flat.aminmax()
+            self._numbers |= {OUTPUT_MIN: low, OUTPUT_MAX: high, OUTPUT_MEAN: flat.mean()}
+
+    def take(self, *, trained: bool) -> dict[str, Number]:
+        """The step's numbers by tensor's name; the next step begins empty.
+
+        Args:
+            trained: Whether the step had a backward pass.
+        """
+        found, self._numbers = self._numbers, {}
+        if trained and (kept := self._watch.take()) is not None:
+            found[GRADIENT_KEPT] = kept
+        for name in found:
+            self._buffer.declare(SCALARS, name)
+        return {name: number_if_ready(value) for name, value in found.items()}
+
+    def end(self) -> None:
+        """Stops watching the network."""
+        self._watch.end()
+
+
+def facts_of(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunFacts:
+    """Facts for `run.json` that explain curves: the highest rate of dropout, and the strongest weight decay."""
+    from torch import nn  # noqa: PLC0415
+
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+    rates = [float(module.p) for module in network.modules() if isinstance(module, kinds)]
+    facts: RunFacts = {"dropout": max(rates)} if rates else {}
+    decays = [group.get("weight_decay") for group in (optimizer.param_groups if optimizer is not None else ())]
+    known = [float(decay) for decay in decays if isinstance(decay, (int, float))]
+    if known:
+        facts["weight_decay"] = max(known)
+    return facts
+
+
+def is_in_training_mode(network: nn.Module) -> bool:
+    """Whether modules that behave differently in training mode (dropout, batch normalization) are in it."""
+    from torch import nn  # noqa: PLC0415
+    from torch.nn.modules.batchnorm import _BatchNorm  # noqa: PLC0415
+
+    kinds = (_BatchNorm, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    return any(module.training and isinstance(module, kinds) for module in network.modules())
+
+
+class _GradientWatch:
+    """Measures the gradient that a backward pass finds: what is left of earlier steps, although weights have moved.
+
+    Gradients that add up over micro-batches do not count, because no weights move between them: the version of the
+    parameter, which each change in place counts up, is still the same.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        trained = [value for value in network.parameters() if value.requires_grad and value.numel()]
+        self._handle: RemovableHandle | None = None
+        self._kept: Number | None = None
+        self._version = -1
+        if trained:
+            self._parameter = min(reversed(trained), key=lambda value: value.numel())
+            self._handle = self._parameter.register_hook(self._arrives)  # type: ignore[no-untyped-call]
+
+    def take(self) -> Number | None:
+        kept, self._kept = self._kept, None
+        return kept
+
+    def end(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _arrives(self, fresh: Tensor) -> None:
+        """Called in the backward pass, before the new gradient is added to the parameter's."""
+        old, version = self._parameter.grad, self._parameter._version
+        moved, self._version = version != self._version and self._version >= 0, version
+        if old is None or not moved or old.is_sparse:
+            self._kept = 0.0
+        else:
+            self._kept = old.detach().float().norm() / (fresh.detach().float().norm() + 1e-12)
+
+
+def _numbers_of(value: object) -> Tensor | None:
+    """A tensor's elements as floating-point numbers; None for anything else, and for an empty tensor."""
+    if not hasattr(value, "is_floating_point") or not hasattr(value, "detach"):
+        return None
+    tensor: Tensor = value.detach()
+    if not tensor.numel() or tensor.is_sparse or tensor.is_complex():
+        return None
+    is_small = tensor.is_floating_point() and tensor.element_size() >= 4
+    return tensor if is_small else tensor.float()
+
+
+def _std_and_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean, from sums: a hundred times as fast as torch.std_mean on a CPU.
+
+    Five digits are enough, and a mean that is far larger than the spread is itself the sign.
+    """
+    flat = values.reshape(-1)
+    mean = flat.sum() / flat.numel()
+    return (flat.dot(flat) / flat.numel() - mean * mean).clamp(min=0).sqrt(), mean

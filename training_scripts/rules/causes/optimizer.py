@@ -1,0 +1,426 @@
+"""Faults between the gradient and the weights: no update, old gradients, clipping, decay, and the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from training_scripts._util.number_text import number_text
+from training_scripts.recording.trial.layout import GRADIENT_KEPT
+from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.signs import Signs
+from training_scripts.rules.evidence import curves, learning_rate, selection
+from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, TYPICAL_UPDATE, blow_up, first_update
+
+SHARE_OF_LARGEST = 1e-3
+"""A layer with a smaller share of the largest gradient may be too deep to move; the rule has the same limit."""
+NO_UPDATE = 1e-12
+"""Updates up to this share of a weight are rounding; the smallest step that float32 keeps is 6e-8 of a value."""
+TINY_UPDATE = 1e-5
+"""A hundredth of the usual update: a run of usual length cannot get far with it."""
+KEPT = 0.01
+"""An old gradient of 1 % of the new one is not rounding."""
+CONSTANT = 1e-3
+"""Norms that differ by less than a thousandth were set, not computed."""
+NOT_LEARNED = 0.8
+"""The loss as a share of its start or of the chance-level loss above which a run has hardly learned."""
+SHRUNK = 0.5
+DECAYED = 0.01
+EARLY = 0.7
+LEFT = 0.3
+
+
+def find_no_update(signs: Signs) -> Cause | None:
+    """Weights that stay the same: frozen, not in the optimizer, no step, or a learning rate of 0."""
+    ratios = {name: float(np.max(series.values)) for name, series in signs.updates.items() if len(series) > 1}
+    if not ratios or signs.seen is None:
+        return _never_anything(signs)
+    still = [name for name, ratio in ratios.items() if ratio <= NO_UPDATE]
+    if not still or (len(still) < len(ratios) and not _steps_are_usual(ratios)):
+        return None
+    arriving = {name for name in still if _has_gradient(signs, name)}
+    if len(still) == len(ratios):
+        return _nothing_moves(signs, arriving=bool(arriving))
+    # A head may begin at zero and a schedule at a rate of 0, but not stay there.
+    if arriving and "UnchangedTensor" in signs.issues:
+        return _some_do_not_move(signs, sorted(arriving), len(ratios))
+    return None
+
+
+def _has_gradient(signs: Signs, name: str) -> bool:
+    """Whether a gradient arrives that is not far smaller than those of the other layers."""
+    table = signs.gradients
+    if table is None or selection.GRADIENT + name not in table.names:
+        return False
+    row = table.lengths[table.names.index(selection.GRADIENT + name)]
+    return bool(np.median(row) > SHARE_OF_LARGEST * np.median(table.lengths.max(axis=0)) > 0)
+
+
+def _steps_are_usual(ratios: Mapping[str, float]) -> bool:
+    """Whether other weights move by more than float32 rounds away."""
+    return max(ratios.values()) > 1e-6
+
+
+def _nothing_moves(signs: Signs, *, arriving: bool) -> Cause | None:
+    seen, rates = signs.seen, signs.rates
+    assert seen is not None
+    steps = (int(seen.steps[0]),)
+    if not arriving:
+        return None  # dead or disconnected layers explain it
+    highest = float(np.nanmax(np.abs(rates.values))) if rates is not None and len(rates) else math.nan
+    if highest < 1e-7:
+        return Cause(
+            id="learning-rate-too-low",
+            title=f"The learning rate is {number_text(highest, 2)}, so no weight changes.",
+            explanation="Gradients arrive, but the steps are 0, or so small that float32 rounds them away.",
+            evidence=(
+                (
+                    f"The highest learning rate is {number_text(highest, 2)}, and the weights are the same at all "
+                    "recorded steps."
+                ),
+            ),
+            advice="Set lr (0.001 for Adam and 0.01 to 0.1 for SGD are usual), and look at what the scheduler makes "
+            "of it.",
+            steps=steps,
+        )
+    known = rates is not None
+    return Cause(
+        id="weights-not-updated",
+        alternatives=() if known else ("learning-rate-too-low",),
+        title="No weight ever changes although gradients arrive: the optimizer does not update this model.",
+        explanation=(
+            "Either optimizer.step() is not called, or the optimizer was given other parameters than those that are "
+            "trained (another model, a copy, or parameters from before the model was replaced)"
+            + ("." if known else "; or lr is 0.")
+        ),
+        evidence=(
+            "All weights are exactly the same at all recorded steps, and their gradients are not zero."
+            + (f" The learning rate is {number_text(float(np.nanmax(rates.values)), 3)}." if rates is not None else ""),
+        ),
+        advice=(
+            "Call optimizer.step() after loss.backward(), and create the optimizer from this model's parameters(). "
+            "sum(p.numel() for g in optimizer.param_groups for p in g['params']) shows what it has"
+            + ("." if known else "; print lr to rule out that it is 0.")
+        ),
+        steps=steps,
+    )
+
+
+def _never_anything(signs: Signs) -> Cause | None:
+    """Losses that never change, without recorded weights."""
+    finding = signs.issues.get("LossNotDecreasing")
+    if finding is None or signs.seen is None or signs.evidence.collections.get("weights"):
+        return None
+    if not any("does not change" in one.message for one in finding.findings):
+        return None
+    ours = signs.evidence.run.get("recorder") in ("builtin", "loop")
+    if ours and signs.evidence.recorded_names():
+        return Cause(
+            id="frozen",
+            title="Nothing is trained: no parameter of the network has requires_grad, and the loss never changes.",
+            explanation="The recorder found no trained parameter, so there is no gradient and no update.",
+            evidence=("The loss is the same in every epoch, and no trained weight was recorded.",),
+            advice="Set requires_grad_(True) on the layers that are to be trained, before the optimizer is created.",
+            steps=(int(signs.seen.steps[0]),),
+        )
+    return Cause(
+        id="weights-not-updated",
+        alternatives=("learning-rate-too-low", "frozen"),
+        confidence="medium",
+        title="The network never changes: optimizer.step() is missing, lr is 0, or everything is frozen.",
+        explanation="The loss of the same data is exactly the same in every epoch, which only unchanged weights "
+        "explain.",
+        evidence=("The loss is the same in every epoch. Weights and gradients were not recorded.",),
+        advice=(
+            "Print the optimizer's lr, the sum of a weight before and after optimizer.step(), and its grad: no grad "
+            "means frozen layers, lr 0 a scheduler, and neither a missing step() or other parameters in the optimizer."
+        ),
+        steps=(int(signs.seen.steps[0]),),
+    )
+
+
+def _some_do_not_move(signs: Signs, names: list[str], of: int) -> Cause:
+    assert signs.seen is not None
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return Cause(
+        id="layers-not-updated",
+        title=f"{len(names)} of {of} weights never change although their gradients arrive: {shown}.",
+        explanation="The optimizer was not given these parameters, so the rest learns without them.",
+        evidence=("Their values are exactly the same at all recorded steps, and their gradients are not zero.",),
+        advice="Create the optimizer from all parameters (model.parameters()), after the last layer was added.",
+        steps=(int(signs.seen.steps[0]),),
+    )
+
+
+def find_kept_gradients(signs: Signs) -> Cause | None:
+    """Gradients of earlier steps that were not cleared."""
+    kept = signs.scalar(GRADIENT_KEPT)
+    if kept is None or len(kept) < 3:
+        return None
+    later = kept.values[1:]
+    if not float(np.mean(later > KEPT)) > 0.5:
+        return None
+    gradients = signs.total("gradients")
+    grown: tuple[str, ...] = ()
+    if gradients is not None and len(gradients) > 1 and gradients.values[0] > 0:
+        grown = (
+            (
+                f"Their norm went from {number_text(float(gradients.values[0]), 2)} at the first recorded step to "
+                f"{number_text(float(gradients.values[-1]), 2)}."
+            ),
+        )
+    return Cause(
+        id="gradients-accumulate",
+        title="Gradients are not cleared: each step adds to those of all steps before it.",
+        explanation=(
+            "The weights were updated, but the old gradients are still there at the next backward pass. So each step "
+            "follows the sum of all gradients, and the loss swings, with ever larger steps."
+        ),
+        evidence=(
+            (
+                f"At {int((later > KEPT).sum())} of {len(later)} steps, gradients of earlier steps were left; their "
+                "norm "
+                "is "
+                f"{number_text(float(np.median(later)), 2)} times that of the new one (median)."
+            ),
+            *grown,
+        ),
+        advice="Call optimizer.zero_grad() before each loss.backward(). Do that before you change the learning rate.",
+        steps=tuple(kept.steps[1:][later > KEPT][:5].tolist()),
+    )
+
+
+def _hardly_learned(signs: Signs) -> bool:
+    """Whether the loss ended near its start or near chance level, and answers are no better than guesses."""
+    seen = signs.seen
+    if seen is None or seen.learned or signs.answers_well:
+        return False
+    start = min(seen.initial.mean, seen.chance) if seen.chance is not None else seen.initial.mean
+    return bool(seen.final.mean > NOT_LEARNED * start)
+
+
+def find_clipping(signs: Signs) -> Cause | None:
+    """Gradients that were clipped to a norm that is far too small."""
+    if not _hardly_learned(signs) or signs.seen is None:
+        return None
+    usual = signs.usual_update
+    if math.isfinite(usual) and usual > TYPICAL_UPDATE / 3:
+        return None
+    gradients, updates = signs.total("gradients"), signs.total("updates")
+    for series, what in ((gradients, "gradient"), (updates, "update")):
+        if series is None or len(series) < 5 or not series.values.min() > 0:
+            continue
+        values = series.values
+        if float(values.std()) > CONSTANT * float(values.mean()):
+            continue
+        if (
+            what == "update"
+            and gradients is not None
+            and float(gradients.values.std()) < 0.02 * float(gradients.values.mean())
+        ):
+            continue  # equal gradients give equal updates without clipping
+        return Cause(
+            id="clipping-too-small",
+            title="Gradients are clipped at every step: their total norm is always "
+            f"{number_text(float(values.mean()), 3)}."
+            if what == "gradient"
+            else "Gradients are clipped at every step: all updates have the same length.",
+            explanation="Clipping should only catch rare peaks. Here it shortens every step, so that the loss hardly "
+            "falls.",
+            evidence=(
+                (
+                    f"The total norm of the {what} is {number_text(float(values.mean()), 3)} at all {len(values)} "
+                    "recorded "
+                    f"steps, to within {number_text(100 * float(values.std() / values.mean()), 1)} %."
+                ),
+                *_update_sentence(usual),
+            ),
+            advice=(
+                "Raise the norm to which gradients are clipped (max_norm of clip_grad_norm_; 1.0 is usual), or do not "
+                "clip. Do that before you change the learning rate."
+            ),
+            steps=(int(series.steps[0]),),
+        )
+    return None
+
+
+def _update_sentence(usual: float) -> tuple[str, ...]:
+    if not math.isfinite(usual):
+        return ()
+    return (
+        f"A step changes weights by {number_text(usual, 1)} of their norm; {number_text(TYPICAL_UPDATE)} is usual.",
+    )
+
+
+def find_weight_decay(signs: Signs) -> Cause | None:
+    """Weights that shrink instead of learning."""
+    weights, seen = signs.total("weights"), signs.seen
+    if weights is None or seen is None or len(weights) < 3 or not _hardly_learned(signs):
+        return None
+    if not weights.values[0] > 0 or not np.isfinite(weights.values).all():
+        return None
+    left = float(weights.values[-1] / weights.values[0])
+    if left > SHRUNK:
+        return None
+    set_to = signs.evidence.run.get("weight_decay")
+    known = (
+        (f"weight_decay is {number_text(float(set_to), 3)}.",) if isinstance(set_to, (int, float)) and set_to else ()
+    )
+    return Cause(
+        id="weight-decay-too-strong",
+        title=f"Weight decay is too strong: the weights shrank to {100 * left:.0f} % of their norm, and nothing is "
+        "learned.",
+        explanation="Each step pulls the weights towards zero by more than the gradient moves them; with weights near "
+        "zero, the outputs hardly depend on the inputs.",
+        evidence=(
+            (
+                f"The norm of all trained weights went from {number_text(float(weights.values[0]), 3)} to "
+                f"{number_text(float(weights.values[-1]), 3)}, while the loss ended at "
+                f"{number_text(seen.final.mean, 3)}."
+            ),
+            *known,
+        ),
+        advice="Lower weight-decay: 0.01 is usual for AdamW, 0.0001 for SGD and Adam. Keep the learning rate.",
+        steps=(int(weights.steps[0]), int(weights.steps[-1])),
+    )
+
+
+def find_schedule(signs: Signs) -> Cause | None:
+    """A learning rate that fell to nothing while the loss was still falling."""
+    seen, rates, run = signs.seen, signs.rates, signs.run
+    if seen is None or run is None or len(seen.values) < 30:
+        return None
+    source = "learning rate"
+    if rates is None:
+        rates, source = signs.total("updates"), "size of the updates"
+    if rates is None or len(rates) < 8 or not np.isfinite(rates.values).all():
+        return None
+    peak = float(rates.values.max())
+    small = rates.values <= DECAYED * peak
+    place = len(small) - int(np.argmin(small[::-1])) if not small.all() else 0
+    if not peak > 0 or not small[-1] or place >= len(small):
+        return None
+    since = int(rates.steps[place])
+    share = (since - seen.steps[0]) / max(1, seen.steps[-1] - seen.steps[0])
+    if share > EARLY or not _gradients_remain(signs, since):
+        return None
+    before, after = seen.values[seen.steps < since], seen.values[seen.steps >= since]
+    scale = seen.chance if seen.chance is not None else abs(seen.initial.mean)
+    if len(before) < 4 or len(after) < 10 or curves.level(after).mean < LEFT * scale:
+        return None
+    # Whether it was still falling when the rate fell: the last quarter before lies below the one before that.
+    quarter = max(2, len(before) // 4)
+    still = before[-2 * quarter : -quarter].mean() - before[-quarter:].mean()
+    if still < 0.02 * scale:
+        return None
+    return Cause(
+        id="schedule-decays-too-early",
+        title=f"The schedule ends too early: after {100 * share:.0f} % of the run (step {since}), the {source} is "
+        "below "
+        "1 % of its highest value, and the loss stops falling.",
+        explanation="The loss was still falling and gradients still arrived when the steps became too small to follow "
+        "them; the rest of the run was wasted.",
+        evidence=(
+            (
+                f"The {source} fell from {number_text(peak, 3)} to {number_text(float(rates.values[-1]), 3)}. The "
+                "loss was "
+                f"{number_text(float(before[-quarter:].mean()), 3)} by then and {number_text(seen.final.mean, 3)} at "
+                "the "
+                "end."
+            ),
+        ),
+        advice=(
+            "Stretch the schedule over the whole run: its length must be the number of steps if it is stepped per "
+            "batch, "
+            "and of epochs if it is stepped per epoch. Keep the initial learning rate."
+        ),
+        steps=(since,),
+    )
+
+
+def _gradients_remain(signs: Signs, since: int) -> bool:
+    """Whether the gradients kept their size when the steps became small; True if unknown."""
+    gradients = signs.total("gradients")
+    if gradients is None or not len(gradients):
+        return True
+    before, after = gradients.values[gradients.steps < since], gradients.values[gradients.steps >= since]
+    return not len(before) or not len(after) or bool(np.median(after) > 0.1 * np.median(before))
+
+
+def find_too_high(signs: Signs) -> Cause | None:
+    """Steps that overshot: a loss that leapt up, or updates that replace weights in a run that does not learn."""
+    run, seen = signs.run, signs.seen
+    if run is None or seen is None:
+        return None
+    usual, first = signs.usual_update, first_update(signs.evidence)
+    risen = blow_up(run)
+    finding = signs.issues.get("LossNotDecreasing")
+    large = math.isfinite(usual) and usual > 30 * TYPICAL_UPDATE
+    evidence = []
+    if risen and (finding is not None or "WeightUpdateRatio" in signs.issues):
+        against = f"guessing gives {number_text(run.chance, 3)}" if run.chance else "it began lower"
+        evidence.append(f"The training loss rose to {number_text(risen[1], 3)} around step {risen[0]}; {against}.")
+    if large and finding is not None:
+        evidence.append(f"{finding.findings[0].message}")
+    if "WeightUpdateRatio" in signs.issues and math.isfinite(first) and first > 1:
+        evidence.append(signs.issues["WeightUpdateRatio"].findings[0].message)
+    if not evidence:
+        return None
+    # Without updates, a rise may have other causes; with usual ones, the learning rate is not the cause.
+    if math.isfinite(usual) and usual < TYPICAL_UPDATE / 3 and not first > 3 * FIRST_UPDATE:
+        return None
+    return Cause(
+        id="learning-rate-too-high",
+        title="The learning rate is too large: its steps overshot"
+        + (", and the loss never recovered." if _hardly_learned(signs) else "."),
+        explanation="Each step moved the weights past the minimum, so they grew. Large weights give confident "
+        "predictions "
+        "even if these are wrong, which increases the loss.",
+        evidence=tuple(evidence),
+        advice=f"{learning_rate.lower(signs.evidence)}.",
+        topic="learning-rate-too-large",
+        confidence="high" if len(evidence) > 1 or large else "medium",
+        alternatives=_or_old_gradients(signs),
+        steps=(risen[0],) if risen else (),
+    )
+
+
+def _or_old_gradients(signs: Signs) -> tuple[str, ...]:
+    """Gradients that were not cleared leave nearly the same trace: they grow, and the loss swings slowly."""
+    if signs.scalar(GRADIENT_KEPT) is not None or signs.seen is None:
+        return ()
+    gradients = signs.total("gradients")
+    if gradients is None or len(gradients) < 5 or not gradients.values[0] > 0:
+        return ()
+    slow = curves.lag_one(np.diff(signs.seen.values)) > 0
+    grown = float(np.median(gradients.values[len(gradients) // 2 :])) > 5 * float(gradients.values[0])
+    return ("gradients-accumulate",) if grown and slow else ()
+
+
+def find_too_low(signs: Signs) -> Cause | None:
+    """Steps that are far too small to get anywhere."""
+    seen, usual = signs.seen, signs.usual_update
+    if seen is None or not math.isfinite(usual) or not _hardly_learned(signs):
+        return None
+    first = first_update(signs.evidence)
+    if usual >= TINY_UPDATE or (math.isfinite(first) and first > FIRST_UPDATE / 10):
+        return None
+    gradients = signs.gradients
+    if gradients is None or not float(np.median(gradients.sizes.max(axis=0))) > 1e-7:
+        return None
+    rate = signs.rates
+    known = f" (lr {number_text(float(np.nanmax(rate.values)), 3)})" if rate is not None else ""
+    return Cause(
+        id="learning-rate-too-low",
+        title=f"The learning rate is too small{known}: the steps are too short to get anywhere.",
+        explanation="Gradients of a usual size arrive at all layers, but each step hardly changes the weights.",
+        evidence=(
+            *_update_sentence(usual),
+            f"The loss went from {number_text(seen.initial.mean, 3)} to {number_text(seen.final.mean, 3)}.",
+        ),
+        advice="Raise lr, by about three times per trial, until a step changes weights by about 0.001 of their norm.",
+        topic="nothing-learned",
+        steps=(int(seen.steps[0]),),
+    )
