@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk.recording import folder as folders
 from dogbreed_sdk.recording.batches import Batch, batch_of
 from dogbreed_sdk.recording.evaluation import RUN_BYTES, SAMPLE_BYTES, Evaluation
+from dogbreed_sdk.recording.input_watch import InputWatch
 from dogbreed_sdk.recording.loader_clock import LoaderClock
 from dogbreed_sdk.recording.optimizer_watch import TOO_LARGE, ActivationWatch, OptimizerWatch, unwrapped
 from dogbreed_sdk.recording.options import Options
@@ -16,6 +17,7 @@ from dogbreed_sdk.recording.predictions import Answers, Task
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.save_interval import planned
+from training_scripts.recording.recorder.signs import Signs, facts_of
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import StepBuffer
 from training_scripts.recording.trial.layout import (
@@ -108,12 +110,18 @@ class Recording:
     def _add_hooks(self, failed: Callable[[Exception], object]) -> None:
         options = self._options
         self._layers = self._activations = self._optimizer = self._rates = None
+        self._signs: Signs | None = None
+        self._inputs: InputWatch | None = None
         if options.model is not None:
             model = unwrapped(options.model)
+            self._signs = Signs(model, self._buffer)
+            self._learn(**facts_of(model, options.optimizer))
             self._layers = Layers(model)
             self._activations = ActivationWatch(options.model, self._layers)
             if not self._activations.is_possible:
                 self._buffer.remark(COMPILED)
+            else:
+                self._inputs = InputWatch(model, self._signs.inputs, failed=failed)
         if options.optimizer is None:
             return
         if not hasattr(options.optimizer, "register_step_pre_hook"):
@@ -153,6 +161,7 @@ class Recording:
         step = self.steps[TRAIN]
         self.steps[TRAIN] = step + 1
         answers = self._answers(batch)
+        signs = self._signs_of(batch, trained=True)
         self._count(answers, batch.size)
         self._time(TRAIN)
         snapshot, self._ready = self._ready, None
@@ -167,7 +176,7 @@ class Recording:
         if saved is None and step % one_in(step):
             self._buffer.skip()
         else:
-            others = {**self._rates_now(), **self._parts(batch.losses)}
+            others = {**self._rates_now(), **self._parts(batch.losses), **signs}
             self._buffer.keep(
                 TRAIN, step, batch.loss, _correct(answers, batch), batch.size, others=others, snapshot=snapshot
             )
@@ -238,6 +247,8 @@ class Recording:
             self._end_counting()
             every = 1 << (self._evaluated_bytes * 2 // RUN_BYTES)
             self._evaluation = Evaluation(self.steps[EVAL], keeps_samples=self._evaluations % every == 0)
+            if self._signs is not None and self._inputs is not None and self._inputs.in_training_mode:
+                self._signs.evaluation_begins()
         evaluation = self._evaluation
         step = self.steps[EVAL]
         self.steps[EVAL] = step + 1
@@ -246,8 +257,8 @@ class Recording:
         if batch.outputs is not None and batch.labels is not None:
             evaluation.add_samples(batch.outputs, batch.labels, answers, batch.each)
         self._time(EVAL)
-        parts = self._parts(batch.losses)
-        self._buffer.keep(EVAL, step, batch.loss, _correct(answers, batch), batch.size, others=parts)
+        others = {**self._parts(batch.losses), **self._signs_of(batch, trained=False)}
+        self._buffer.keep(EVAL, step, batch.loss, _correct(answers, batch), batch.size, others=others)
 
     def _evaluation_ends(self) -> None:
         evaluation, self._evaluation = self._evaluation, None
@@ -323,6 +334,10 @@ class Recording:
             self._activations.end()
         if self._optimizer is not None:
             self._optimizer.remove()
+        if self._inputs is not None:
+            self._inputs.remove()
+        if self._signs is not None:
+            self._signs.end()
 
     def _learn(self, **facts: Any) -> None:
         self._facts.update(facts)  # type: ignore[typeddict-item]
@@ -375,6 +390,14 @@ class Recording:
         if self._counts is not None:
             self._learn(class_counts=self._counts[1:-1].tolist())
             self._counts = None
+
+    def _signs_of(self, batch: Batch, *, trained: bool) -> Mapping[str, Number]:
+        """Numbers of a step's inputs, targets and outputs, and of gradients that were left of earlier steps."""
+        if self._signs is None:
+            return {}
+        self._signs.targets(batch.labels)
+        self._signs.outputs(batch.outputs)
+        return self._signs.take(trained=trained)
 
     def _parts(self, losses: Mapping[str, Number]) -> dict[str, Number]:
         found = {}

@@ -143,7 +143,8 @@ class Recorder(Callback):
     def batch_ready(self, mode: str, inputs: Tensor, labels: Tensor) -> None:
         """Measures the batch; copies the weights before a step that is saved."""
         assert self._signs is not None
-        self._signs.batch(inputs, labels)
+        self._signs.inputs(inputs)
+        self._signs.targets(labels)
         if mode != TRAIN or not self._saving.at(self._steps[TRAIN]):
             if mode == EVAL and self._evaluated_from < 0:
                 self._evaluated_from = self._steps[EVAL]
@@ -195,13 +196,14 @@ class Recorder(Callback):
         elif mode == TRAIN:
             self._buffer.skip()
         elif mode == EVAL and not self._eval_losses.is_all:
-            self._keep_some(step, loss, correct, size, part, signs)
+            self._keep_some(step, loss=loss, correct=correct, size=size, part=part, signs=signs)
         else:
             self._buffer.keep(mode, step, loss, correct, size, others=signs, part=part)
 
     def _keep_some(
         self,
         step: int,
+        *,
         loss: Tensor,
         correct: Tensor,
         size: int,

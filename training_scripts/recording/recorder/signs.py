@@ -48,12 +48,15 @@ class Signs:
         if is_in_training_mode(self._network):
             self._buffer.learn({"evaluated_in_training_mode": True})
 
-    def batch(self, inputs: object, targets: object) -> None:
-        """Measures inputs, and targets that are not class indices."""
+    def inputs(self, inputs: object) -> None:
+        """Measures the inputs."""
         flat = _numbers_of(inputs)
         if flat is not None:
             spread, mean = _std_and_mean(flat)
             self._numbers |= {INPUT_MEAN: mean, INPUT_STD: spread}
+
+    def targets(self, targets: object) -> None:
+        """Measures targets that are not class indices."""
         wanted = _numbers_of(targets)
         if wanted is not None and targets.is_floating_point():  # type: ignore[attr-defined]
             self._numbers[TARGET_MEAN] = wanted.mean()

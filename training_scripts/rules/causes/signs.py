@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series
 from training_scripts.rules.evidence import learning_rate, selection
-from training_scripts.rules.evidence.chance_level import CROSS_ENTROPY, Learning, learning
+from training_scripts.rules.evidence.chance_level import Learning, learning
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.statistics import wilson
+from training_scripts.rules.evidence.task import CROSS_ENTROPY
 from training_scripts.rules.findings import RuleResult
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
