@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.managed_results import ManagedRule
     from training_scripts.recording.profile.profile import Profile
     from training_scripts.recording.trial.trial import Trial
+    from training_scripts.rules.causes.cause import Cause
     from training_scripts.rules.evidence.evidence import Evidence
     from training_scripts.rules.evidence.learning_curves import Curve
     from training_scripts.rules.findings import RuleResult
@@ -122,14 +124,15 @@ class ReportContent:
 
     @cached_property
     def rules(self) -> list[RuleResult]:
-        """The result of every rule.
+        """The result of every rule. If one cause explains findings, they have its id, and advice that agrees with it.
 
         Raises:
             ConfigurationError: A rule, parameter or set of parameters does not exist.
         """
         from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
+        from training_scripts.rules.causes.find import explained  # noqa: PLC0415
 
-        return evaluated(
+        results = evaluated(
             self.trial,
             self.profile,
             stored=self.stored,
@@ -139,6 +142,23 @@ class ReportContent:
             others=[trial for trial in map(self._other, self._others) if trial is not None],
             now=ended.timestamp() if (ended := self.job.get("TrainingEndTime")) is not None else None,
         )
+        return results if self.evidence is None else explained(results, self._cause(results))
+
+    def _cause(self, results: Sequence[RuleResult]) -> Cause | None:
+        """The cause of what is wrong with the run; None if it cannot be found, whatever an odd recording contains."""
+        from training_scripts.rules.causes.find import find  # noqa: PLC0415 - needs NumPy
+        from training_scripts.rules.own_words import Words  # noqa: PLC0415
+
+        evidence = self.evidence
+        try:
+            cause = None if evidence is None else find(evidence, results)
+            if evidence is None or cause is None:
+                return None
+            words = Words.of(evidence.run, evidence.recorded_names())
+            return replace(cause, advice=words.put(cause.advice))
+        except Exception as error:  # noqa: BLE001 - as with insights
+            self._unread.append(f"The search for a cause failed: {type(error).__name__}: {str(error)[:200]}.")
+            return None
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from training_scripts.recording.trial.trial import RecordingError, Trial, despite_damage
 from training_scripts.rules import registry
-from training_scripts.rules.causes.find import explained, find
 from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Judge, Rule
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import (
@@ -64,8 +63,7 @@ def evaluate(
         now: Seconds since 1970, for rules that need the time since the last step (StalledTraining). Default: now.
 
     Returns:
-        One result per rule, in the order of `names`. Among results with findings, causes precede consequences. If one
-        cause explains findings, they carry its id and its advice.
+        One result per rule, in the order of `names`. Among results with findings, causes precede consequences.
 
     Raises:
         RuleError: A rule, parameter or parameter set does not exist; the message lists the valid names.
@@ -97,10 +95,7 @@ def evaluate(
         return ordered
     words = Words.of(evidence.run, evidence.recorded_names())
     ours = registry.built_in(DEBUGGING) if DEBUGGING in kinds else {}  # registered rules speak as their authors do
-    return [
-        words.put_result(result) if result.name in ours else result
-        for result in explained(ordered, find(evidence, ordered))
-    ]
+    return [words.put_result(result) if result.name in ours else result for result in ordered]
 
 
 def _evaluated(made: Rule, judge: Judge, recorded: Any, values: dict[str, Any]) -> tuple[RuleResult, Answer]:
