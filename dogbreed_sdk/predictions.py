@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from training_scripts._util.safe_text import printable
 
+# Classes that a notebook shows of a prediction.
+_SHOWN = 10
+
 
 class Rejection(NamedTuple):
     """Whether a picture looks like none of the classes, with its score and the model's threshold."""
@@ -61,6 +64,7 @@ class Prediction:
         latency_ms: Milliseconds from sending the request to parsing the response; None if nothing was sent.
         request_id: Id of the request, to quote to AWS's support; or None.
         variant: Name of the endpoint's production variant that answered; or None.
+        picture: Path of the picture if it was given as one; or None. A notebook shows it.
     """
 
     label: str
@@ -76,6 +80,7 @@ class Prediction:
     rejection_score: float | None = None
     rejection_threshold: float | None = None
     variant: str | None = None
+    picture: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """The label and its probability.
@@ -85,6 +90,17 @@ class Prediction:
         """
         doubt = ", probably none of the classes" if self.rejected else ""
         return f"{printable(self.label)} ({self.probability:.0%}{doubt})"
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.pages.prediction import prediction_card  # noqa: PLC0415 - only notebooks need it
+
+        return prediction_card(
+            str(self),
+            [(score.label, score.probability) for score in self.scores[:_SHOWN]],
+            rejected=bool(self.rejected),
+            latency_ms=self.latency_ms,
+            picture=self.picture,
+        )
 
     @classmethod
     def from_scores(

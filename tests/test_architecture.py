@@ -67,6 +67,7 @@ EXCEPTIONS = {
     ("dogbreed_sdk.client.transports.endpoint", "dogbreed_sdk.endpoints.status"): "both wait for endpoints",
     ("dogbreed_sdk.local.api.expiry", "dogbreed_sdk.aws.requests"): "an expiry is in the tags that clients write",
     ("dogbreed_sdk.local.jobs.debugger", "dogbreed_sdk.debugging.managed_rules"): "started as a process, like an image",
+    ("dogbreed_sdk.predictions", "dogbreed_sdk.pages.prediction"): "a notebook asks a value to draw itself",
     ("dogbreed_sdk.local.hosting", "dogbreed_sdk.model_server"): "started as a process, like an image",
 }
 # What the model server takes of the scripts: it also runs alone in a container.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dogbreed_sdk._util.notebook import show_line
 from training_scripts._util.safe_text import safe_line
 
 
@@ -35,9 +36,13 @@ class JobProgress:
 ProgressCallback = Callable[[JobProgress], None]
 
 
-def print_progress(step: JobProgress) -> None:
-    """Prints one line per step on standard error; the default of every ``wait``."""
-    print(step, file=sys.stderr, flush=True)
+def show_progress(step: JobProgress) -> None:
+    """Prints one line per step on standard error, or keeps one line with a bar in a notebook.
+
+    It is the default of every ``wait``.
+    """
+    if not show_line(step.job, str(step), fraction=step.fraction):
+        print(step, file=sys.stderr, flush=True)
 
 
 def no_progress(step: JobProgress) -> None:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Generic, TypeVar
 
+from dogbreed_sdk._util.notebook import show_line
 from training_scripts._util.safe_text import safe_line
 
 # Small objects wait for the network, not for the CPU: at 50 ms per request, 32 at a time are 640 files per second.
@@ -81,8 +82,14 @@ def in_seconds(show: TransferCallback) -> TransferCallback:
 
 
 def transfer_printer() -> TransferCallback:
-    """A callback that prints one transfer on standard error; see `in_seconds`."""
-    return in_seconds(lambda step: print(step, file=sys.stderr, flush=True))
+    """A callback that shows one transfer on standard error, or as one line of a notebook; see `in_seconds`."""
+    return in_seconds(_show)
+
+
+def _show(step: TransferProgress) -> None:
+    fraction = step.bytes / step.total_bytes if step.total_bytes else None
+    if not show_line(step.doing, str(step), fraction=fraction):
+        print(step, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from training_scripts._util.safe_text import safe_line
@@ -155,7 +155,7 @@ def under_way() -> dict[str, Kind]:
 def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
     """A callback for ``wait`` that prints on standard error: one bar per job on a terminal, else one line per step."""
     if not sys.stderr.isatty():
-        yield _remembering(print_progress, kind)
+        yield _remembering(show_progress, kind)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415

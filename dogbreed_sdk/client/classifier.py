@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, overload
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, overload
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk.client import argument_checks, batch, responses
-from dogbreed_sdk.client.images import Payload, is_url, to_payload
+from dogbreed_sdk.client.images import Payload, is_url, path_of, to_payload
 from dogbreed_sdk.client.invoker import Invoker
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.client.options import ClassifierOptions, Fetch, Options, changed
@@ -449,7 +450,9 @@ class BreedClassifier:
         return labels
 
     def _classify(self, picture: Picture, top_k: int, cancelled: Event | None) -> Prediction:
-        return self._predict(_payload(picture, self._options), top_k=top_k, cancelled=cancelled)
+        prediction = self._predict(_payload(picture, self._options), top_k=top_k, cancelled=cancelled)
+        path = path_of(picture)
+        return prediction if path is None else replace(prediction, picture=path)
 
     def _predict(self, payload: Payload, *, top_k: int, cancelled: Event | None) -> Prediction:
         start = time.monotonic()

@@ -12,7 +12,7 @@ from dogbreed_sdk.errors import DatasetError
 from training_scripts._util.safe_text import printable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetReport:
     """The outcome of BreedDataset.check().
 
@@ -85,3 +85,14 @@ class DatasetReport:
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def __repr__(self) -> str:
+        numbers = {level: sum(finding.level == level for finding in self.findings) for level in LEVELS}
+        found = ", ".join(f"{number} {level}{'s' if number != 1 else ''}" for level, number in numbers.items())
+        return f"DatasetReport({str(self.root)!r}: {len(self.classes)} classes, {found})"
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.datasets.cards import report_card  # noqa: PLC0415 - only notebooks need it
+
+        sizes = {split: sum(counts.values()) for split, counts in self.counts.items()}
+        return report_card(self.root.name, len(self.classes), sizes, self.findings)

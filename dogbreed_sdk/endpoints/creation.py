@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk._util.interruptions import EndsByException
-from dogbreed_sdk._util.progress import ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.endpoints import autoscaling as scaling
@@ -83,7 +83,7 @@ def deploy(
     ttl: Duration | None = None,
     scheduler_role: str | None = None,
     wait: bool = True,
-    progress: ProgressCallback = print_progress,
+    progress: ProgressCallback = show_progress,
 ) -> Deployment:
     """Deploys a model artifact to a new endpoint.
 

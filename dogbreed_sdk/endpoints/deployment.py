@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration, beginning, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
-from dogbreed_sdk._util.progress import ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests.tags import SCHEDULED
 from dogbreed_sdk.aws.storage import join
@@ -74,6 +74,14 @@ class Deployment:
 
     def __repr__(self) -> str:
         return f"Deployment({self.endpoint_name!r}, {self.session!r})"
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.endpoints.cards import endpoint_card, unread_card  # noqa: PLC0415 - only notebooks need it
+
+        try:
+            return endpoint_card(self.endpoint_name, self._describe())
+        except DogBreedError as error:
+            return unread_card(self.endpoint_name, error)
 
     @property
     def status(self) -> str:
@@ -175,7 +183,7 @@ class Deployment:
         data_capture: DataCapture | None = None,
         rollout: Rollout | None = None,
         timeout: float | None = None,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> Deployment:
         """Replaces the endpoint's model without downtime; returns when the new one answers.
 
@@ -229,7 +237,7 @@ class Deployment:
         instance_count: int = 1,
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> Deployment:
         """Lets another model answer a part of the requests, beside the present one; returns when it does.
 
@@ -263,7 +271,7 @@ class Deployment:
         )
         return self
 
-    def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback = print_progress) -> Deployment:
+    def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback = show_progress) -> Deployment:
         """Changes which share of the requests each production variant answers; nothing is restarted.
 
         Args:
@@ -286,7 +294,7 @@ class Deployment:
         update.shift(self.session, self.endpoint_name, weights, progress=progress)
         return self
 
-    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback = print_progress) -> Deployment:
+    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
         """Lets the canary's model answer all requests, without downtime; the other model is deleted.
 
         Args:
@@ -301,7 +309,7 @@ class Deployment:
         update.keep_variant(self.session, self.endpoint_name, name, promoted=True, progress=progress)
         return self
 
-    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback = print_progress) -> Deployment:
+    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
         """Takes all requests away from the canary at once, and then removes it; its model is deleted.
 
         Args:
@@ -397,7 +405,7 @@ class Deployment:
         self,
         *,
         timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> Deployment:
         """Waits until the endpoint is in service.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.managed import DEBUGGING_RULES, PROFILING_RULES
@@ -116,7 +116,7 @@ class Debugger:
         output_uri: str,
         image_uri: str,
         region: str,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> DebuggingMembers:
         """Members of a CreateTrainingJob request, beside those of the job itself.
 

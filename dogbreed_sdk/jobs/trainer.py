@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -159,7 +159,7 @@ class BreedTrainer:
         *,
         resume: str | None = None,
         name: str | None = None,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> TrainingJob:
         """Starts a training job, which produces a bundle that an endpoint can serve.
 
@@ -222,7 +222,7 @@ class BreedTrainer:
         warm_start: WarmStart | Named | str | Sequence[Named | str] | None = None,
         random_seed: int = 1,
         name: str | None = None,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> TuningJob:
         """Starts a tuning job; features are computed first if they are not stored yet.
 
@@ -299,7 +299,7 @@ class BreedTrainer:
         dataset: BreedDataset | str | Path,
         hyperparameters: Mapping[str, object] | None = None,
         *,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> str:
         """The URI of a data set's stored features; a job computes them first if they are not stored yet.
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container, defaults
 from dogbreed_sdk._util.polling import FINAL_STATUSES, poll_seconds
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.storage import join
-from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
+from dogbreed_sdk.errors import DogBreedError, JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import Failure, diagnose
 from dogbreed_sdk.jobs.job import Job, reading, script_hyperparameters
 from dogbreed_sdk.jobs.managed_results import ManagedRule, managed_rules, unfinished, wait_for_rules
@@ -46,6 +46,14 @@ class TrainingJob(Job):
         """
         with reading("training job", self.name, self.session):
             return self.session.client("sagemaker").describe_training_job(TrainingJobName=self.name)
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.jobs.cards import training_job_card, unread_card  # noqa: PLC0415 - only notebooks need it
+
+        try:
+            return training_job_card(self.name, self.describe(), is_local=self.session.is_local)
+        except DogBreedError as error:
+            return unread_card(f"Training job {self.name}", error)
 
     @property
     def seconds(self) -> float:
@@ -111,7 +119,7 @@ class TrainingJob(Job):
             raise JobError(f"Training job {self.name} stores no checkpoints, so it cannot be resumed.")
         return uri
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TrainingJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TrainingJob:
         """Waits until the job has ended and shows each epoch as it completes.
 
         If the job has managed rules, which finish a little later, a completed job's rules are waited for as well, for
@@ -148,7 +156,7 @@ class TrainingJob(Job):
         self,
         *,
         timeout: float = defaults.REPORT_RULES_TIMEOUT_SECONDS,
-        progress: ProgressCallback = print_progress,
+        progress: ProgressCallback = show_progress,
     ) -> DescribeTrainingJobResponseTypeDef:
         """The job's description; for an ended job with the results of its managed rules, once they have finished.
 

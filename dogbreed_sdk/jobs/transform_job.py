@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed, poll_seconds
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.small_files import read_files
@@ -65,7 +65,7 @@ class TransformJob(Job):
         """Whether at least one picture has an output."""
         return bool(self.session.storage.sizes(self.output_uri))
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TransformJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TransformJob:
         """Waits until the job has ended, and deletes the model that was created for it.
 
         Args:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
-from dogbreed_sdk.errors import JobError, JobFailedError, JobStoppedError
+from dogbreed_sdk.errors import DogBreedError, JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import diagnose
 from dogbreed_sdk.jobs.job import Job, reading, script_hyperparameters
 from dogbreed_sdk.jobs.training_job import TrainingJob
@@ -73,6 +73,14 @@ class TuningJob(Job):
         client = self.session.client("sagemaker")
         with reading("tuning job", self.name, self.session):
             return client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.jobs.cards import tuning_job_card, unread_card  # noqa: PLC0415 - only notebooks need it
+
+        try:
+            return tuning_job_card(self.name, self.describe(), self.trials())
+        except DogBreedError as error:
+            return unread_card(f"Tuning job {self.name}", error)
 
     @property
     def seconds(self) -> float:
@@ -168,7 +176,7 @@ class TuningJob(Job):
         trials = [with_reason(trial, described, self._describe_trial) for trial in self.trials()]
         return TuningReport.of(described, trials, seconds=_seconds(described))
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = print_progress) -> TuningJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TuningJob:
         """Waits until the search has ended and reports each trial that starts or ends.
 
         Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, print_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -95,7 +95,7 @@ def review(
     weights: str | Path = "pretrained",
     views: str = defaults.VIEWS,
     instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
-    progress: ProgressCallback = print_progress,
+    progress: ProgressCallback = show_progress,
 ) -> DataReview:
     """Reviews the pictures of a data set: wrong labels, near-copies, outliers, and classes that look the same.
 
@@ -130,7 +130,7 @@ def review(
     return examined(stored.read(local, uri, where), local.root, progress=progress)
 
 
-def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback = print_progress) -> DataReview:
+def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback = show_progress) -> DataReview:
     """Reviews pictures whose features are at hand.
 
     Args:

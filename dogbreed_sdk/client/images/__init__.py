@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.client.images import jpeg, reading
-from dogbreed_sdk.client.images.reading import is_url
+from dogbreed_sdk.client.images.reading import is_url, path_of
 from dogbreed_sdk.errors import UnsupportedImageError
 from training_scripts.data.formats import SENT_AS_IS
 from training_scripts.data.limits import MAX_PIXELS
@@ -20,7 +20,7 @@ from training_scripts.data.limits import MAX_PIXELS
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Payload", "Picture", "is_url", "to_payload"]
+__all__ = ["Payload", "Picture", "is_url", "path_of", "to_payload"]
 
 # What may be passed as a picture. NumPy arrays are uint8 [height, width] or [height, width, 1, 3 or 4], or uint16
 # [height, width].

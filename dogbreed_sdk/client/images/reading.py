@@ -33,6 +33,17 @@ def is_url(picture: object) -> TypeGuard[str]:
     return isinstance(picture, str) and picture[:8].lower().startswith(("http://", "https://"))
 
 
+def path_of(picture: object) -> str | None:
+    """The path of a picture that is given as one, which `read` has read; None for anything else.
+
+    >>> path_of("dog.jpg"), path_of("https://example.com/dog.jpg"), path_of(b"")
+    ('dog.jpg', None, None)
+    """
+    if isinstance(picture, str):
+        return None if is_url(picture) or picture[:5].lower() == "data:" else picture
+    return os.fsdecode(picture) if isinstance(picture, os.PathLike) else None
+
+
 def read(picture: object, *, allowed_hosts: Sequence[str] | None) -> tuple[bytes, str]:
     """The encoded bytes of a path, URL, buffer or file object, and their origin for messages."""
     if isinstance(picture, str):
