@@ -62,7 +62,7 @@ _OURS_ALONE = re.compile(
 )
 """What a text says to users of train_model alone, in brackets: its options, and that it does something by itself."""
 
-_PICTURES = re.compile(r"\b([Pp])icture(s?)\b")
+_PICTURES, _LABELS = re.compile(r"\b([Pp])icture(s?)\b"), re.compile(r"\b([Ll])abel(s?)\b")
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,14 @@ class Words:
     Attributes:
         is_ours: Whether train_model made the run.
         has_pictures: Whether its samples are pictures.
+        has_labels: Whether its targets are labels of classes, or may be.
         own: The run's own names of hyperparameters, by train_model's names; only those that are known.
         values: Their values, if they are numbers.
     """
 
     is_ours: bool = True
     has_pictures: bool = True
+    has_labels: bool = True
     own: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
 
@@ -98,7 +100,8 @@ class Words:
         pictures = recorder != "loop" or INPUT_IMAGE in names or "picture" in named.lower()
         own = _own_names(facts)
         values = {name: float(value) for name, (_, value) in own.items() if value is not None}
-        return cls(False, pictures, {name: spelled for name, (spelled, _) in own.items()}, values)
+        names_of = {name: spelled for name, (spelled, _) in own.items()}
+        return cls(False, pictures, facts.get("task") != "regression", names_of, values)
 
     def name(self, hyperparameter: str) -> str:
         """What to call a hyperparameter of train_model: the run's own name for it, or plain words."""
@@ -112,6 +115,8 @@ class Words:
             text = _MENTIONED.sub(self._mention, _OURS_ALONE.sub("", text))
         if not self.has_pictures:
             text = _PICTURES.sub(lambda found: ("S" if found[1] == "P" else "s") + "ample" + found[2], text)
+        if not self.has_labels:
+            text = _LABELS.sub(lambda found: ("T" if found[1] == "L" else "t") + "arget" + found[2], text)
         return text
 
     def _mention(self, found: re.Match[str]) -> str:

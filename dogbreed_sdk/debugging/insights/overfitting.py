@@ -18,8 +18,8 @@ WORTH_A_WORD = 0.02
 FELT = 0.05
 SURE = 0.05
 MEMORIZED_WORDS = (
-    "From then on the network memorized the training pictures instead of learning the classes: the training "
-    "loss kept falling while the validation loss rose. "
+    "From then on the network memorized the training pictures instead of learning what they have in common: the "
+    "training loss kept falling while the validation loss rose. "
 )
 WANDERED_WORDS = (
     "Meanwhile the training loss did not fall, so the network did not memorize pictures. Its weights drifted "

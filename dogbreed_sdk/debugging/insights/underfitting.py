@@ -30,16 +30,18 @@ def find(run: Run) -> list[Insight]:
     if trained > max(high, validated + 0.05):
         return []
     new, why = _more_room(run)
-    low = trained < LOW and bool(new)
+    worth_a_try = trained < LOW and bool(new)
     return [
         Insight(
             topic="underfitting",
-            title=f"Underfitting: even of the training pictures, only {percent(trained)} are right.",
+            title=f"{'Underfitting: even' if worth_a_try else 'Even'} of the training pictures, only {percent(trained)}"
+            " are right.",
             explanation=(
                 "Training and validation accuracy agree, so more pictures would not help. Either the network lacks the "
                 "capacity, or the freedom, to fit its pictures, or classes overlap and labels are wrong, so that no "
-                f"network could. {why}"
-            ),
+                "network could."
+            )
+            + f" {why}".rstrip(),
             evidence=(
                 (
                     f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95 % "
@@ -54,7 +56,7 @@ def find(run: Run) -> list[Insight]:
             next_step=f"Set {change(run.settings, new)}."
             if new
             else "Try a larger network, and look at some mistakes.",
-            severity="hint" if low else "info",
+            severity="hint" if worth_a_try else "info",
             hyperparameters=new,
             steps=(run.last_step(best),),
         )

@@ -15,7 +15,6 @@ from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection, statistics
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
-    NO_ANSWERS,
     SURELY,
     Answers,
     Integers,
@@ -27,6 +26,7 @@ from training_scripts.rules.evidence.predictions import (
     recorded_answers,
     refuse_without_numbers,
     train_steps,
+    why_no_answers,
 )
 from training_scripts.rules.findings import Finding, NotEvaluated
 
@@ -62,7 +62,9 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             findings.append(_mispredicted(run, index, matrix, answers))
     if not evaluated:
         raise NotEvaluated(
-            NO_ANSWERS if not seen else f"{seen} labels were recorded; {parameters['samples']} are needed (samples)."
+            why_no_answers(run)
+            if not seen
+            else f"{seen} labels were recorded; {parameters['samples']} are needed (samples)."
         )
     return findings
 
@@ -153,7 +155,7 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         findings += uneven if _do_harm(counts, evaluations, threshold) else []
         findings += _missing(run, counts) if exact else []
     if counts is None and not evaluations:
-        raise NotEvaluated(NO_ANSWERS)
+        raise NotEvaluated(why_no_answers(run))
     if not findings:
         refuse_without_numbers(run)  # the class counts are evidence enough without predictions
     latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []

@@ -16,7 +16,6 @@ from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
-    NO_ANSWERS,
     SURELY,
     Answers,
     Integers,
@@ -26,6 +25,7 @@ from training_scripts.rules.evidence.predictions import (
     recorded_answers,
     refuse_without_numbers,
     train_steps,
+    why_no_answers,
 )
 from training_scripts.rules.findings import Finding, NotEvaluated
 
@@ -91,7 +91,7 @@ def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
             answers = found[-1] if mode == EVAL else joined(found, 1 << 62)
             if answers is not None:
                 return answers
-    raise NotEvaluated(NO_ANSWERS)
+    raise NotEvaluated(why_no_answers(run))
 
 
 def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -104,7 +104,7 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     }
     evaluations = recorded_answers(run, wanted, EVAL, last=2)
     if not evaluations:
-        raise NotEvaluated(NO_ANSWERS)
+        raise NotEvaluated(why_no_answers(run))
     refuse_without_numbers(run)
     last = evaluations[-1].matrix()
     needed = _pictures_needed(len(last), parameters["max_off_diag"])

@@ -47,6 +47,7 @@ class Course:
         last_train: Mean training loss at the end.
         scale: The chance-level loss, or the loss at the start of the run if that is unknown. Differences between losses
             matter in proportion to it.
+        knows_chance: Whether `scale` is the chance-level loss.
         counts_epochs: Whether the recording has the number of steps per epoch. Otherwise evaluations separate epochs.
     """
 
@@ -65,6 +66,7 @@ class Course:
         # If the chance-level loss is unknown, the loss at the start replaces it: the model knew nothing yet.
         initial_loss = max(abs(first) if math.isfinite(first) else 0.0, abs(float(self.valid[0])))
         self.scale = chance if chance is not None else initial_loss
+        self.knows_chance = chance is not None
 
     @classmethod
     def of(cls, trial: Trial, patience: int) -> Course | None:

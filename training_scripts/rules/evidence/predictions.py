@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.declaration import Parameters
-from training_scripts.rules.evidence import selection
+from training_scripts.rules.evidence import selection, task
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
@@ -26,6 +26,7 @@ NO_ANSWERS = (
     "No labels and predictions were recorded. Record the collections labels and predictions (recorder=builtin does with"
     " a valid split; for smdebug, save tensors named labels and predictions)."
 )
+NO_CLASSES = "The run has no classes: it predicts numbers."
 SURELY = 0.01
 """Probability of any false alarm among all classes. It is divided among them (Bonferroni)."""
 
@@ -57,6 +58,11 @@ def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
     if (indices != value).any() or indices.min() < 0 or indices.max() >= MOST_CLASSES:
         return None
     return indices
+
+
+def why_no_answers(run: Evidence) -> str:
+    """Why there are no labels and predictions to evaluate."""
+    return NO_ANSWERS if task.has_classes(run) or run.run.get("task") != "regression" else NO_CLASSES
 
 
 def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
@@ -116,13 +122,12 @@ If one class of four is not learned, the loss is higher."""
 def knows_some(run: Evidence) -> bool:
     """Whether the model has learned most classes. Before that, it is normal that it predicts only a few of them."""
     seen = learning(run)
-    classes = run.run.get("classes")
-    number = len(classes) if isinstance(classes, (list, tuple)) else 0
+    number = (task.number_of_classes(run) or 0) if task.is_cross_entropy(run) else 0
     chance = math.log(number) if number > 1 else None if seen is None else seen.chance
     if seen is None:
         return not loss_names(run)  # one loss shows nothing yet; without any loss, only the answers can be evaluated
     if chance is None:
-        return True
+        return seen.learned
     # Classes are learned one after the other. While the loss can still fall, the missing ones may still be learned.
     settled = seen.settled and seen.final.mean < HALF_LEARNED * chance
     return settled or seen.final.mean < MOSTLY_LEARNED * chance

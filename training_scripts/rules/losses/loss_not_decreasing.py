@@ -370,7 +370,7 @@ RULES = (
         },
         description="A training loss that does not fall, or rises again.",
         advice=(
-            "If the loss rises, jumps or stays at chance level, divide lr by 3. If it falls very slowly, raise lr. If"
+            "If the loss rises, jumps or stays where it began, divide lr by 3. If it falls very slowly, raise lr. If"
             " it does not change at all, check that lr is not close to 0, that the weights are trained, and that the "
             "labels match their pictures."
         ),

@@ -192,7 +192,7 @@ def _memorized(course: Course, begin: int) -> Finding:
     return Finding(
         f"From {_at(course, begin)} on the training pictures are memorized: at the end the training loss is"
         f" {number_text(course.last_train, 3)} and the validation loss {number_text(course.last_valid, 3)}, while "
-        f"the loss of guessing is {number_text(course.scale, 3)}.",
+        f"{'guessing gives' if course.knows_chance else 'it began at'} {number_text(course.scale, 3)}.",
         mode=TRAIN,
         steps=_steps_from(course, begin),
         numbers={
