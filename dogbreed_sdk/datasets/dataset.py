@@ -327,6 +327,25 @@ class BreedDataset:
             return image_folder.fingerprint(self._listed)
 
     @cached_property
+    def fingerprint_with_ignored(self) -> str | None:
+        """The fingerprint that the data set would have without its ignore list; None if that changes nothing.
+
+        For a data set on S3 it is None, too.
+        """
+        if self._remote or not self.folders or not self._listed.ignored:
+            return None
+        from training_scripts.data import image_folder  # noqa: PLC0415 - only needed with a data set at hand
+
+        with _as_dataset_errors(self._root):
+            whole = image_folder.read_whole(image_folder.find_splits(self._root))
+            return None if whole.splits == self._listed.splits else image_folder.fingerprint(whole)
+
+    @property
+    def listed(self) -> DataSet:
+        """The pictures as training reads them."""
+        return self._listed
+
+    @cached_property
     def _listed(self) -> DataSet:
         """The folder as training reads it."""
         if self._remote:

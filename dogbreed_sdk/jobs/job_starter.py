@@ -166,8 +166,10 @@ class JobStarter:
             progress: Called while they are computed.
         """
         weights = self._weights.digest if self._weights else ""
-        uri = stored_features.features_uri(self.session, dataset, settled, weights=weights)
-        if not self.session.storage.exists(join(uri, "features.json")):
+        uri = stored_features.features_uri(self.session, dataset.fingerprint, settled, weights=weights)
+        if not self.session.storage.exists(join(uri, "features.json")) and not stored_features.taken_from_whole(
+            self.session, dataset, settled, uri, weights=weights
+        ):
             job = stored_features.computing_job(self.session, uri) or self._create(
                 names.unique_name(f"{self._base_name}-{stored_features.JOB_NAME}"),
                 self._settings(),

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from dogbreed_sdk import container
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.errors import AccessError, JobError
@@ -24,17 +25,17 @@ _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 JOB_NAME: Final = "features"
 
 
-def features_uri(session: Session, dataset: BreedDataset, settled: Mapping[str, object], *, weights: str) -> str:
+def features_uri(session: Session, fingerprint: str, settled: Mapping[str, object], *, weights: str) -> str:
     """The folder of a data set's features, which depends on everything that they depend on.
 
     Args:
         session: Where they are stored.
-        dataset: The pictures.
+        fingerprint: The fingerprint of the pictures.
         settled: All hyperparameters of a job that trains on them.
         weights: SHA-256 of the weights file, or an empty string without one.
     """
     what = {key: settled[key] for key in _HYPERPARAMETERS}
-    address = repr((_VERSION, dataset.fingerprint, weights, sorted(what.items())))
+    address = repr((_VERSION, fingerprint, weights, sorted(what.items())))
     folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
     return join(session.base_uri, "features", folder)
 
@@ -42,6 +43,38 @@ def features_uri(session: Session, dataset: BreedDataset, settled: Mapping[str, 
 def features_hyperparameters(settled: Mapping[str, object]) -> dict[str, object]:
     """The hyperparameters of the job that computes the features, from those of a job that trains on them."""
     return {key: settled[key] for key in (*_HYPERPARAMETERS, *_PROFILING) if key in settled}
+
+
+def taken_from_whole(
+    session: Session, dataset: BreedDataset, settled: Mapping[str, object], uri: str, *, weights: str
+) -> bool:
+    """Stores the features of a data set with an ignore list if those of all its pictures are stored on this machine.
+
+    Args:
+        session: Where they are stored.
+        dataset: The pictures.
+        settled: All hyperparameters of a job that trains on them.
+        uri: The folder for the features.
+        weights: SHA-256 of the weights file, or an empty string without one.
+
+    Returns:
+        Whether they are stored now.
+    """
+    whole = dataset.fingerprint_with_ignored if session.is_local else None
+    if whole is None:
+        return False
+    from training_scripts.data.image_folder import DataError  # noqa: PLC0415 - only needed here
+    from training_scripts.features.store import FeatureStore  # noqa: PLC0415 - likewise
+    from training_scripts.features.subset import store_subset  # noqa: PLC0415 - likewise
+
+    source, target = (
+        container.uri_to_path(each) for each in (features_uri(session, whole, settled, weights=weights), uri)
+    )
+    try:
+        store = FeatureStore.open(source)
+        return not target.exists() and store_subset(store, dataset.listed, target, fingerprint=dataset.fingerprint)
+    except (DataError, OSError):
+        return False  # a job then computes them, and says what is wrong
 
 
 def computing_job(session: Session, uri: str) -> TrainingJob | None:

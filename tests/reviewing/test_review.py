@@ -207,3 +207,19 @@ def test_the_command_writes_page_and_list(
     assert page.read_bytes().startswith(b"<!doctype html>")
     assert ignore_list.parse(listed.read_bytes()) == found["ignore_list"]
     assert [label["score"] for label in found["labels"]] == sorted((x["score"] for x in found["labels"]), reverse=True)
+
+
+def test_features_of_what_a_list_leaves_are_taken_from_those_of_all(workshop: Workshop, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(workshop.dataset.root, root)
+    ignored = "train/001.Red_disc/00.jpg"
+    (root / ignore_list.FILE_NAME).write_text(f"{ignored}\n")
+    dataset = BreedDataset.from_folder(root)
+    assert dataset.fingerprint_with_ignored == workshop.dataset.fingerprint != dataset.fingerprint
+    steps: list[JobProgress] = []
+    uri = workshop.trainer.extract_features(dataset, progress=steps.append)
+    assert steps == []  # no job has run
+    pictures = stored.read(dataset, uri, workshop.session)
+    assert len(pictures) == len(workshop.dataset) - 1
+    assert ignored not in pictures.names
+    assert not {label.picture for label in review(dataset, session=workshop.session).labels} & {ignored}

@@ -179,6 +179,15 @@ def read_dataset(
     return of_listing(listing.with_others(listed, gather) if gather else listed)
 
 
+def read_whole(folders: Mapping[str, Path]) -> DataSet:
+    """As `read_dataset`, with the pictures of the ignore list, too.
+
+    Raises:
+        DataError: As for `read_dataset`.
+    """
+    return of_listing(listing.list_whole(folders))
+
+
 def read_unsplit(root: Path) -> DataSet:
     """Lists a plain folder of classes, as one split named train.
 

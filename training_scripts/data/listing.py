@@ -144,6 +144,11 @@ def list_splits(folders: Mapping[str, Path]) -> Listing:
     return _Lister().list_splits({split: (folder,) for split, folder in folders.items()})
 
 
+def list_whole(folders: Mapping[str, Path]) -> Listing:
+    """As `list_splits`, with the pictures of the ignore list, too."""
+    return _Lister().list_whole({split: (folder,) for split, folder in folders.items()})
+
+
 def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> Listing:
     """A listing with the pictures that only other instances of a job have; their files do not exist here.
 
@@ -225,10 +230,14 @@ class _Lister:
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def list_splits(self, folders: Mapping[str, tuple[Path, ...]]) -> Listing:
+        return without_ignored(self.list_whole(folders))
+
+    def list_whole(self, folders: Mapping[str, tuple[Path, ...]]) -> Listing:
+        """The listing with the pictures of the ignore list, which it contains."""
         splits = {split: self._classes(paths[0]) for split, paths in folders.items()}
         roots = {paths[0] if split == UNSPLIT else paths[0].parent for split, paths in folders.items()}
         reasons = {path: reason for root in sorted(roots) for path, reason in self._ignore_list(root).items()}
-        return without_ignored(replace(self.listing(folders, splits), ignore_list=reasons))
+        return replace(self.listing(folders, splits), ignore_list=reasons)
 
     def _ignore_list(self, root: Path) -> dict[str, str]:
         """The ignore list in a data set's folder. If it cannot be read, nobody knows what to ignore: a fault."""

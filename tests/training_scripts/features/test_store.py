@@ -23,6 +23,7 @@ from training_scripts.features import extraction
 from training_scripts.features import parts as feature_parts
 from training_scripts.features import store as features
 from training_scripts.features.store import FeatureStore
+from training_scripts.features.subset import store_subset
 from training_scripts.models import backbones
 
 # The quickest network to build and run; what it has learnt does not matter here.
@@ -333,6 +334,28 @@ def test_a_full_disk_is_named_and_keeps_what_is_done(dataset: DataSet, tmp_path:
         assert "of them already there" in lines[0]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_features_of_some_pictures_are_those_of_a_pass_over_them(tmp_path: Path) -> None:
+    pictures = make_pictures(tmp_path / "pictures")
+    whole = extract(pictures, tmp_path / "whole")
+    (tmp_path / "pictures/dogbreed-ignore.txt").write_text("train/001.A/1.jpg\ntest/002.B/0.jpg\n")
+    fewer = read_dataset(find_splits(tmp_path / "pictures"))
+    computed = extract(fewer, tmp_path / "computed")
+    assert store_subset(whole, fewer, tmp_path / "taken", fingerprint=computed.fingerprint)
+    taken = features.FeatureStore.open(tmp_path / "taken")
+    assert taken.key == computed.key
+    assert taken.sizes == computed.sizes == {"train": 9, "valid": 4, "test": 3}
+    for split in taken.sizes:
+        one, other = taken.split(split), computed.split(split)
+        assert one.names == other.names
+        assert np.array_equal(one.targets, other.targets)
+        assert np.allclose(one.features, other.features, rtol=1e-4, atol=1e-5)
+    assert {name: value.sum() for name, value in taken.backbone_state().items()} == {
+        name: value.sum() for name, value in computed.backbone_state().items()
+    }
+    assert not store_subset(taken, pictures, tmp_path / "more", fingerprint="")
+    assert not (tmp_path / "more").exists()
 
 
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:
