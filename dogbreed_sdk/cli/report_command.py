@@ -31,7 +31,10 @@ NOTHING_YET = "nothing has been recorded yet"
 def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed report``."""
     command.add_argument(
-        "source", metavar="JOB_OR_PATH", help="a training or tuning job, a folder, or an s3:// or file:// URI"
+        "source",
+        nargs="+",
+        metavar="JOB_OR_PATH",
+        help="a training or tuning job, a folder, or an s3:// or file:// URI; several runs are compared",
     )
     command.add_argument("--html", type=Path, metavar="FILE", help="write the whole report as one HTML page")
     command.add_argument(
@@ -76,9 +79,12 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Reports on a recorded run; the command succeeds whatever the rules find."""
+    """Reports on a recorded run, a search, or several runs; the command succeeds whatever the rules find."""
     overrides = read.rule_parameters(options.overrides or (), option="--set")
     optional.require({"local": ["numpy"]}, purpose="read a recording")
+    if len(options.source) > 1:
+        return report_others.comparison(options, overrides)
+    options = argparse.Namespace(**{**vars(options), "source": options.source[0]})
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
         job = job_behind(options.source, session)

@@ -1,16 +1,20 @@
-"""``dogbreed report`` of a search."""
+"""``dogbreed report`` of a search, and of several runs."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import terminal
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, say, waiting
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.tuning_job import TuningJob
+from dogbreed_sdk.session import Session
 
 # Options of `dogbreed report` that concern one recorded run, by their attribute.
 _OF_ONE_RUN = {"watch": "--watch", "numbers": "--numbers", "compare_with": "--compare-with"}
@@ -33,6 +37,40 @@ def search(job: TuningJob, options: argparse.Namespace) -> Outcome:
     with waiting("reading the trials"):
         report = job.report()
     return _outcome(report, options, [job.name])
+
+
+def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str, Any]]) -> Outcome:
+    """Compares several runs: jobs, folders and URIs, mixed.
+
+    Args:
+        options: Those of ``dogbreed report``; `source` is a list.
+        overrides: What ``--set`` asks for.
+
+    Raises:
+        ConfigurationError: An option is given that only the report on one run has a use for.
+    """
+    from dogbreed_sdk.debugging.report import DebugReport  # noqa: PLC0415 - beside the command of one run
+
+    _refuse(options, _OF_ONE_RUN, "several are compared")
+    with ExitStack() as stack, waiting("reading the recordings"):
+        sessions: dict[bool, Session] = {}
+        reports = []
+        for source in options.source:
+            on_aws = options.aws or source.startswith("s3://")
+            if on_aws not in sessions:
+                sessions[on_aws] = stack.enter_context(
+                    read.session(argparse.Namespace(**{**vars(options), "aws": on_aws}))
+                )
+            reports.append(
+                DebugReport.load(
+                    source,
+                    session=sessions[on_aws],
+                    parameters=options.parameters,
+                    overrides=overrides,
+                    rules=options.rules,
+                )
+            )
+        return _outcome(DebugReport.compare(reports), options, options.source)
 
 
 def _refuse(options: argparse.Namespace, refused: dict[str, str], why: str) -> None:

@@ -14,6 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from dogbreed_sdk.debugging.comparison.comparison import Comparison
     from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.session import Session
     from training_scripts.recording.profile.profile import Profile, Statistics
@@ -77,6 +78,43 @@ class DebugReport(ReportContent):
             rules=rules,
             compare_with=[locate(other, session) for other in compare_with],
             recording=recording,
+        )
+
+    @classmethod
+    def compare(
+        cls,
+        sources: Sequence[DebugReport | TrainingJob | str | Path],
+        *,
+        session: Session | None = None,
+        parameters: str = "default",
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        rules: Sequence[str] | None = None,
+    ) -> Comparison:
+        """Compares recorded runs: curves, results against parameters, rules, and which change did what.
+
+        Args:
+            sources: Two or more runs, each as in `load`, or reports that are loaded already.
+            session: As in `load`.
+            parameters: As in `load`.
+            overrides: As in `load`.
+            rules: As in `load`.
+
+        Returns:
+            A comparison with `summary()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
+
+        Raises:
+            RecordingError: A run does not exist, or recorded nothing.
+            ConfigurationError: There are fewer than two runs, or as in `load`.
+        """
+        from dogbreed_sdk.debugging.comparison.comparison import Comparison  # noqa: PLC0415 - needs NumPy
+
+        return Comparison(
+            [
+                source
+                if isinstance(source, DebugReport)
+                else cls.load(source, session=session, parameters=parameters, overrides=overrides, rules=rules)
+                for source in sources
+            ]
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -235,6 +235,10 @@ class LineChart {
     return { width, height: this.printing ? 200 : width < 480 ? 230 : 280 };
   }
 
+  rightMargin() {
+    return MARGIN.right;
+  }
+
   shown() {
     return this.spec.series.map((series, index) => ({ series, index })).filter((each) => !this.hidden.has(each.index));
   }
@@ -266,7 +270,7 @@ class LineChart {
     const { width, height } = this.size();
     const [from, to] = this.view.range || this.extent;
     const [low, high] = this.yDomain(from, to);
-    const right = width - MARGIN.right;
+    const right = width - this.rightMargin();
     const bottom = height - MARGIN.bottom;
     const rows = this.log ? logTicks(low, high, 5) : ticks(low, high, 5);
     // A digit is about two thirds as wide as it is high; a label must not be cut off.

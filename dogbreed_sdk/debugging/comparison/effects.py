@@ -1,0 +1,156 @@
+"""Which change did what: the effect of each parameter that was changed alone, with its uncertainty.
+
+Where settings were repeated with other seeds, the spread between repeats is the uncertainty. Otherwise it comes from
+the validation samples, one by one where both runs were validated on the same: the luck of the seed is not in it then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogbreed_sdk.debugging.comparison.parameters import Setting
+from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun
+from training_scripts.rules.evidence.statistics import Z95, t_quantile
+
+# A smaller difference than this many samples' is never called clear.
+_LEAST_SAMPLES = 1.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The spread between runs that differ in chance alone.
+
+    Attributes:
+        deviation: Standard deviation of the result of a single run; NaN without repeats.
+        freedom: Degrees of freedom: repeats beyond the first one of each setting.
+    """
+
+    deviation: float
+    freedom: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the change from one setting to another did.
+
+    Attributes:
+        parameters: The names of the parameters that were changed.
+        before: The setting with the worse result.
+        after: The setting with the better result.
+        difference: How much better the result is: above 0, whatever the measure.
+        half: Half of the 95 % interval of the difference; NaN if unknown.
+        source: Where the interval comes from: repeats, samples (one by one), sizes, or nothing.
+    """
+
+    parameters: tuple[str, ...]
+    before: Setting
+    after: Setting
+    difference: float
+    half: float
+    source: str
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a single parameter was changed, to which the effect can be attributed."""
+        return len(self.parameters) == 1
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the difference is larger than its uncertainty."""
+        return math.isfinite(self.half) and self.difference > self.half
+
+
+def noise(groups: Sequence[Setting], measure: str) -> Noise:
+    """The spread between repeats, pooled over all settings that have any."""
+    squares, freedom = 0.0, 0
+    for group in groups:
+        values = np.array(_values(group, measure))
+        if len(values) > 1:
+            squares += float(np.square(values - values.mean()).sum())
+            freedom += len(values) - 1
+    return Noise(math.sqrt(squares / freedom) if freedom else math.nan, freedom)
+
+
+def effects(groups: Sequence[Setting], measure: str) -> list[Effect]:
+    """The effects of changes: first those of single parameters, the largest first, then those of several at once.
+
+    Each setting is compared with the best one of those that differ from it in the same single parameter; a setting
+    without such a relative of the overall best, with that.
+    """
+    known = [group for group in groups if _values(group, measure)]
+    if len(known) < 2:
+        return []
+    spread = noise(known, measure)
+    better = sorted(known, key=lambda group: _mean(group, measure), reverse=measure == ACCURACY)
+    single = list(_single(better, measure, spread))
+    best = better[0]
+    related = {id(group) for effect in single if effect.after is best for group in (effect.before, effect.after)}
+    several = [
+        _effect(group, best, measure, spread)
+        for group in better[1:]
+        if id(group) not in related and len(group.differing(best)) > 1
+    ]
+    return [*sorted(single, key=lambda effect: -effect.difference), *several]
+
+
+def _single(better: Sequence[Setting], measure: str, spread: Noise) -> Iterator[Effect]:
+    """Pairs that differ in one parameter: every member of such a family against the family's best."""
+    for name in better[0].values:
+        families: dict[tuple[str, ...], list[Setting]] = {}
+        for group in better:
+            key = tuple(value for other, value in group.values.items() if other != name)
+            families.setdefault(key, []).append(group)
+        for best, *others in families.values():
+            for group in others:
+                yield _effect(group, best, measure, spread, among=len(others))
+
+
+def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, among: int = 1) -> Effect:
+    difference = abs(_mean(after, measure) - _mean(before, measure))
+    # Of several comparisons with the best, one looks clear by chance more often: the interval is widened for that.
+    normal = Z95 if among == 1 else _normal(0.05 / among)
+    half, source = _repeated(before, after, spread, measure, normal)
+    if not math.isfinite(half):
+        half, source = _sampled(before.runs[0], after.runs[0], measure, normal)
+    return Effect(tuple(before.differing(after)), before, after, difference, half, source)
+
+
+def _repeated(before: Setting, after: Setting, spread: Noise, measure: str, normal: float) -> tuple[float, str]:
+    if not spread.freedom:
+        return math.nan, ""
+    counts = len(_values(before, measure)), len(_values(after, measure))
+    error = spread.deviation * math.sqrt(1 / counts[0] + 1 / counts[1])
+    return t_quantile(spread.freedom, normal) * error, "repeats"
+
+
+def _sampled(one: ComparedRun, other: ComparedRun, measure: str, normal: float) -> tuple[float, str]:
+    """Half of the interval that the validation samples alone give."""
+    first, second = one.samples(measure), other.samples(measure)
+    if first is not None and second is not None and np.array_equal(first[1], second[1]) and len(first[1]) > 1:
+        apart = second[0] - first[0]
+        error = float(apart.std(ddof=1)) / math.sqrt(len(apart))
+        least = _LEAST_SAMPLES / len(apart) if measure == ACCURACY else 0.0
+        return max(normal * error, least), "samples"
+    errors = [run.results[measure].error for run in (one, other)]
+    half = normal * math.hypot(*errors)
+    return (half, "sizes") if math.isfinite(half) and half > 0 else (math.nan, "")
+
+
+def _values(group: Setting, measure: str) -> list[float]:
+    found = (run.results.get(measure) for run in group.runs)
+    return [result.value for result in found if result is not None and math.isfinite(result.value)]
+
+
+def _mean(group: Setting, measure: str) -> float:
+    return float(np.mean(_values(group, measure)))
+
+
+def _normal(probability: float) -> float:
+    """The two-sided quantile of the normal distribution."""
+    from statistics import NormalDist  # noqa: PLC0415 - beside our own module of that name
+
+    return NormalDist().inv_cdf(1 - probability / 2)

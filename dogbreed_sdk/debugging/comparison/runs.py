@@ -1,0 +1,216 @@
+"""One run of a comparison: its name, its parameters, and its results with their uncertainty."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogbreed_sdk.debugging.comparison.axes import progress
+from training_scripts.recording.trial.trial import TRAIN, despite_damage
+from training_scripts.rules.evidence import task
+from training_scripts.rules.evidence.epochs import loss_names
+from training_scripts.rules.evidence.learning_curves import Curve
+from training_scripts.rules.evidence.recorded import mapping
+from training_scripts.rules.evidence.run import Run
+from training_scripts.training.hyperparameters import table, typed
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.content import ReportContent
+
+ACCURACY, LOSS = "accuracy", "loss"
+VALIDATION, TRAINING = "validation", "training"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a run in one measure.
+
+    Attributes:
+        value: Its best validation value; without validation, the last smoothed training value.
+        error: Its standard error, from the number of validation samples; NaN if unknown.
+        epoch: The epoch of the best value; None without validation.
+        split: validation or training.
+    """
+
+    value: float
+    error: float
+    epoch: int | None
+    split: str
+
+
+class ComparedRun:
+    """A run among others.
+
+    Attributes:
+        report: The run's own report.
+        name: A short name that no other run of the comparison has.
+    """
+
+    def __init__(self, report: ReportContent, name: str) -> None:
+        self.report = report
+        self.name = name
+
+    @property
+    def source(self) -> str:
+        """The job, folder or URI."""
+        return self.report.source
+
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """The curves by measure; accuracy only where the run has classes."""
+        return {name: curve for name, curve in self.report.curves.items() if name == LOSS or self.has_classes}
+
+    @cached_property
+    def results(self) -> Mapping[str, Result]:
+        """The result by measure."""
+        found = {name: _result(curve) for name, curve in self.curves.items()}
+        return {name: result for name, result in found.items() if result is not None}
+
+    @cached_property
+    def progress(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """How far the run is after each step, by axis."""
+        evidence = self.report.evidence
+        return {} if evidence is None else despite_damage(lambda: progress(evidence))
+
+    @cached_property
+    def loss_kind(self) -> str:
+        """What the recorded loss is, in words: losses of different kinds cannot be compared. Empty without a loss."""
+        evidence = self.report.evidence
+        name = "" if evidence is None else next(iter(loss_names(evidence)), "")
+        kind = "over classes" if self.has_classes else "without classes"
+        return f"{name.removesuffix('_output_0')} {kind}" if name else ""
+
+    @cached_property
+    def has_classes(self) -> bool:
+        """Whether the run classifies."""
+        evidence = self.report.evidence
+        return evidence is not None and bool(despite_damage(lambda: task.has_classes(evidence)))
+
+    @cached_property
+    def parameters(self) -> Mapping[str, object]:
+        """The hyperparameters by the run's own names, and the facts of its data that it has no parameter for."""
+        trial = self.report.trial
+        if trial is None:
+            return {}
+        facts = trial.run
+        ours = {name.replace("_", "-"): typed(name, value) for name, value in mapping(facts, "hyperparameters").items()}
+        given = {**ours, **mapping(facts, "parameters")}
+        sizes = mapping(facts, "sizes")
+        classes = facts.get("classes")
+        derived = {
+            "batch size": facts.get("batch_size"),
+            "learning rate": facts.get("learning_rate"),
+            "epochs": facts.get("epochs"),
+            "processes": _several(facts.get("workers")),
+            "accumulation": _several(facts.get("accumulation")),
+            "backbone": facts.get("backbone"),
+            "training samples": sizes.get("train"),
+            "validation samples": sizes.get("valid"),
+            "classes": len(classes) if classes else None,
+        }
+        written = {_plain_name(name) for name in given}
+        known = {name: value for name, value in derived.items() if value is not None}
+        more = {name: value for name, value in known.items() if _plain_name(name) not in written}
+        return {**given, **more}
+
+    @property
+    def neutral(self) -> frozenset[str]:
+        """The parameters that only control recording, which never changes the result."""
+        if self.report.trial is None or not mapping(self.report.trial.run, "hyperparameters"):
+            return frozenset()
+        return frozenset(row.name for row in table() if row.recording)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the run has ended by itself."""
+        report = self.report
+        return not report.is_running and not report.has_no_end and report.status not in ("Failed", "Stopped")
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Wall time from the first to the last training step; None if unknown."""
+        evidence = self.report.evidence
+        times = evidence.steps(TRAIN).times if evidence is not None else np.zeros(0)
+        times = times[np.isfinite(times)]
+        return float(times[-1] - times[0]) if len(times) > 1 else None
+
+    def amount(self, axis: str) -> float | None:
+        """How much of an axis the run has covered; None if unknown."""
+        known = self.progress.get(axis)
+        return float(known[1][-1]) if known is not None and len(known[1]) else None
+
+    def samples(self, measure: str) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """The loss, or whether it is right, of each validation sample at the best epoch, and the labels, [n] each.
+
+        None if single samples were not recorded.
+        """
+        result, evidence = self.results.get(measure), self.report.evidence
+        if result is None or result.epoch is None or evidence is None:
+            return None
+        return despite_damage(lambda: _samples(Run.of(evidence), result.epoch, measure))
+
+
+def _samples(run: Run | None, epoch: int | None, measure: str) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    if run is None:
+        return None
+    place = np.flatnonzero(run.means.epochs == epoch)
+    answers = run.answers(int(place[0])) if len(place) else None
+    if answers is None:
+        return None
+    labels, predicted = answers
+    if measure == ACCURACY:
+        return (labels == predicted).astype(np.float64), labels
+    losses = run.picture_losses(int(place[0]))
+    return None if losses is None or len(losses) != len(labels) else (losses, labels)
+
+
+def _result(curve: Curve) -> Result | None:
+    if curve.best is not None:
+        error = float(curve.errors[curve.best])
+        return Result(float(curve.valid[curve.best]), error, int(curve.numbers[curve.best]), VALIDATION)
+    finite = curve.smooth[np.isfinite(curve.smooth)]
+    return Result(float(finite[-1]), math.nan, None, TRAINING) if len(finite) else None
+
+
+def _several(count: int | None) -> int | None:
+    """A number above 1: one process is what runs without the fact have too."""
+    return count if count is not None and count > 1 else None
+
+
+def _plain_name(name: str) -> str:
+    """A name without its spelling: batch size, batch-size, batch_size, bs, and lr are written in many ways."""
+    plain = name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    return {"lr": "learningrate", "bs": "batchsize", "numepochs": "epochs", "nepochs": "epochs"}.get(plain, plain)
+
+
+def short_names(sources: Sequence[str]) -> list[str]:
+    """Short names that tell sources apart: the parts of their paths in which they differ.
+
+    >>> short_names(["runs/base/debug-output", "runs/large-lr/debug-output"])
+    ['base', 'large-lr']
+    >>> short_names(["dogs-1", "/data/runs/dogs-2/"]), short_names(["a", "a"])
+    (['dogs-1', 'dogs-2'], ['a', 'a (2)'])
+    """
+    parts = [[part for part in source.replace(os.sep, "/").split("/") if part and part != "."] for source in sources]
+    parts = [each or [source] for each, source in zip(parts, sources, strict=True)]
+    while all(len(each) > 1 for each in parts) and len({each[-1] for each in parts}) == 1 and len(parts) > 1:
+        parts = [each[:-1] for each in parts]
+    depth = 1
+    longest = max(map(len, parts))
+    while depth < longest and len({tuple(each[-depth:]) for each in parts}) < len({tuple(each) for each in parts}):
+        depth += 1
+    found: list[str] = []
+    for each in parts:
+        name, number = "/".join(each[-depth:]), 2
+        wanted = name
+        while name in found:
+            name, number = f"{wanted} ({number})", number + 1
+        found.append(name)
+    return found

@@ -1,0 +1,117 @@
+"""The sentences of a comparison: what leads it, and what each change did."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk._util.formatting import interval, joined, number, percent, plural
+from dogbreed_sdk.debugging.comparison.effects import Effect
+from dogbreed_sdk.debugging.comparison.parameters import Setting
+from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun, Result
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.debugging.comparison.content import ComparisonContent
+
+MAX_NAMES = 4
+# Below this many repeats, chance in their spread widens every interval.
+FEW_REPEATS = 4
+
+
+def value(measure: str, result: float | None) -> str:
+    """A result: accuracies in percent, losses as numbers."""
+    if result is None or not math.isfinite(result):
+        return "—"
+    return percent(result) if measure == ACCURACY else number(result)
+
+
+def result(measure: str, found: Result | None) -> str:
+    """A run's result, or a dash."""
+    return value(measure, None if found is None else found.value)
+
+
+def difference(effect: Effect, measure: str) -> str:
+    """A difference with its interval: accuracies in points, losses as numbers."""
+    scale = 100.0 if measure == ACCURACY else 1.0
+    unit = " points" if measure == ACCURACY else ""
+    if not math.isfinite(effect.half):
+        return f"{number(scale * effect.difference, digits=3)}{unit}"
+    return f"{interval(scale * effect.difference, scale * effect.half)}{unit}"
+
+
+def ranked_by(content: ComparisonContent) -> str:
+    """What ranks the runs: `validation accuracy`, `training loss`."""
+    best = "" if content.split == "training" else "best "
+    return f"{best}{content.split} {content.measure}"
+
+
+def headline(content: ComparisonContent) -> str:
+    """The best run, and by how much, in a sentence."""
+    measure, best = content.measure, content.runs[0]
+    if measure is None:
+        return f"{len(content.runs)} runs without a common result."
+    runs = content.runs
+    first, last = (value(measure, run.results[measure].value) for run in (best, runs[-1]))
+    return f"{best.name} is the best of {len(runs)} runs: {ranked_by(content)} {first}; {runs[-1].name} has {last}."
+
+
+def change(effect: Effect) -> str:
+    """What was changed: `lr 0.2 -> 0.002`, or the names of several parameters."""
+    if effect.is_single:
+        [name] = effect.parameters
+        return f"{name} {effect.before.values[name]} → {effect.after.values[name]}"
+    return joined(effect.parameters, most=MAX_NAMES)
+
+
+def names(setting: Setting) -> str:
+    """The names of a setting's runs."""
+    return joined([run.name for run in setting.runs], most=2)
+
+
+def outcome(effect: Effect, content: ComparisonContent) -> str:
+    """What the change did, with its uncertainty, in a sentence or two."""
+    measure = content.measure or ""
+    more = "more" if measure == ACCURACY else "lower"
+    said = f"{content.split} {measure} {difference(effect, measure)} {'higher' if more == 'more' else more}"
+    if not effect.is_single:
+        return f"{said}. {plural(len(effect.parameters), 'parameter')} changed: the effect cannot be attributed to one."
+    if effect.is_clear:
+        return f"{said}.{_limits(effect)}"
+    if not math.isfinite(effect.half):
+        return f"{said}; how much of it is chance is unknown: repeat runs with other seeds."
+    return f"{said}: within chance.{_limits(effect)}"
+
+
+def _limits(effect: Effect) -> str:
+    """What the interval leaves out."""
+    if effect.source == "repeats":
+        return ""
+    return " The luck of the seed is not in this interval." if effect.is_clear else ""
+
+
+def noise(content: ComparisonContent) -> str:
+    """How much runs differ by chance alone, in a sentence."""
+    measure, spread = content.measure, content.noise
+    if measure is None:
+        return ""
+    if spread.freedom:
+        scale, unit = (100.0, " points") if measure == ACCURACY else (1.0, "")
+        repeats = [group for group in content.settings if len(group.runs) > 1]
+        said = joined([names(group) for group in repeats], most=2)
+        few = " They are wide because there are few repeats." if spread.freedom < FEW_REPEATS else ""
+        return (
+            f"Repeats of the same settings ({said}) differ by {number(scale * spread.deviation, digits=2)}{unit} "
+            f"(standard deviation): the intervals come from that.{few}"
+        )
+    return (
+        "No settings were repeated: intervals come from the validation samples alone. Repeat a run with another seed "
+        "to learn how much is chance."
+    )
+
+
+def length(run: ComparedRun) -> str:
+    """How long a run was: epochs, else steps."""
+    epochs, steps = run.amount("epoch"), run.amount("step")
+    if epochs is not None:
+        return f"{number(round(epochs, 1))} epochs"
+    return "—" if steps is None else f"{number(int(steps))} steps"

@@ -1,0 +1,227 @@
+"""Several runs side by side: which is best, where they differ, and which change did what, with its uncertainty."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogbreed_sdk import ConfigurationError, DebugReport
+from dogbreed_sdk.cli import main
+from dogbreed_sdk.debugging.comparison.comparison import Comparison
+from tests.debugging import made_up
+from training_scripts.recording.trial.trial import MemoryTrial
+
+pytestmark = pytest.mark.extras
+
+SAMPLES, VALIDATED = 120, 60
+
+
+def record(folder: Path, *, regression: bool = False, seed: int = 0, **parameters: Any) -> None:
+    """A stranger's loop on made-up numbers, recorded with a few lines."""
+    import torch  # noqa: PLC0415 - a second, for those tests that need runs
+    from torch import nn  # noqa: PLC0415
+
+    from dogbreed_sdk import Recorder  # noqa: PLC0415
+
+    settings = {"lr": 0.1, "batch_size": 20, "epochs": 4, "seed": seed, **parameters}
+    drawn = torch.Generator().manual_seed(1)
+    inputs = torch.randn(SAMPLES + VALIDATED, 8, generator=drawn)
+    scores = inputs @ torch.randn(8, 3, generator=drawn)
+    answers = 2 * inputs[:, :1] if regression else (scores + torch.randn(scores.shape, generator=drawn)).argmax(1)
+    torch.manual_seed(seed)
+    model = nn.Linear(8, 1 if regression else 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings["lr"])
+    criterion: nn.Module = nn.MSELoss() if regression else nn.CrossEntropyLoss()
+    with Recorder(folder, model=model, optimizer=optimizer, parameters=settings, profile=False, rules=False) as run:
+        for _ in range(settings["epochs"]):
+            for chosen in torch.randperm(SAMPLES).split(settings["batch_size"]):
+                outputs = model(inputs[chosen])
+                loss = criterion(outputs, answers[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.step(loss, outputs=outputs, labels=None if regression else answers[chosen])
+            with torch.no_grad():
+                outputs = model(inputs[SAMPLES:])
+                truth = answers[SAMPLES:]
+                run.evaluate(criterion(outputs, truth), outputs=outputs, labels=None if regression else truth)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six runs of a stranger's loop."""
+    folder = tmp_path_factory.mktemp("runs")
+    record(folder / "base")
+    record(folder / "again", seed=1)
+    record(folder / "small-lr", lr=0.001)
+    record(folder / "both", lr=0.03, batch_size=60, epochs=6)
+    record(folder / "regression", regression=True)
+    record(folder / "slow-regression", regression=True, lr=0.001)
+    return folder
+
+
+def compared(root: Path, *names: str) -> Comparison:
+    return DebugReport.compare([root / name for name in names])
+
+
+class TestRuns:
+    def test_the_best_run_leads_and_only_parameters_that_differ_are_listed(self, root: Path) -> None:
+        found = compared(root, "small-lr", "base")
+        assert [run.name for run in found.runs] == ["base", "small-lr"]
+        assert (found.measure, found.split) == ("accuracy", "validation")
+        assert found.differing == ["lr"]
+        document = found.to_dict()
+        assert [run["rank"] for run in document["runs"]] == [1, 2]
+        assert document["shared"]["batch_size"] == "20"
+        assert document["runs"][0]["results"]["accuracy"]["value"] > document["runs"][1]["results"]["accuracy"]["value"]
+
+    def test_runs_without_classes_are_ranked_by_their_loss_and_no_accuracy_is_mentioned(self, root: Path) -> None:
+        found = compared(root, "slow-regression", "regression")
+        assert [run.name for run in found.runs] == ["regression", "slow-regression"]
+        assert (found.measure, found.split) == ("loss", "validation")
+        assert "accuracy" not in found.summary()
+        assert "accuracy" not in json.dumps(found.to_dict())
+        assert "accuracy" not in found._repr_html_()
+
+    def test_runs_with_different_losses_are_not_ranked(self, root: Path) -> None:
+        found = compared(root, "base", "regression")
+        assert found.measure is None
+        assert [run.name for run in found.runs] == ["base", "regression"]
+        assert "different losses (loss over classes, loss without classes)" in " ".join(found.notes)
+        assert found.effects == []
+        assert found.summary().startswith("? 2 runs without a common result.")
+
+    def test_one_run_is_not_a_comparison(self, root: Path) -> None:
+        with pytest.raises(ConfigurationError, match="at least two runs"):
+            compared(root, "base")
+
+    def test_curves_end_where_their_runs_do_on_every_axis(self, root: Path) -> None:
+        runs = {run.name: run for run in compared(root, "base", "both").runs}
+        assert [runs["base"].amount(axis) for axis in ("epoch", "samples", "step")] == [4, 4 * SAMPLES, 24]
+        assert [runs["both"].amount(axis) for axis in ("epoch", "samples", "step")] == [6, 6 * SAMPLES, 12]
+
+    def test_our_own_runs_compare_by_typed_hyperparameters_and_the_facts_of_their_data(self) -> None:
+        trials = [made_up.trial(epochs=6), made_up.trial(epochs=6, seed=4)]
+        given = [("0.010", "true", 800), (0.01, "false", 400)]
+        for trial, (rate, full, size) in zip(trials, given, strict=True):
+            trial.run.update(hyperparameters={"lr": rate, "full-tensors": full}, sizes={"train": size, "valid": 160})
+        found = Comparison([DebugReport(name, trial=trial) for name, trial in zip("ab", trials, strict=True)])
+        assert found.differing == ["full-tensors", "training samples"]
+        # What only concerns recording is not a change of the training.
+        assert [list(group.values) for group in found.settings] == [["training samples"]] * 2
+
+    def test_a_run_that_has_not_ended_is_named(self) -> None:
+        trials = [made_up.trial(epochs=6), made_up.trial(epochs=3)]
+        trials[1].ended = False
+        found = Comparison([DebugReport(name, trial=trial) for name, trial in zip("ab", trials, strict=True)])
+        assert any(note.startswith("b is incomplete") for note in found.notes)
+
+
+class TestEffects:
+    def test_a_single_change_gets_the_effect_with_the_interval_of_the_same_samples(self, root: Path) -> None:
+        found = compared(root, "base", "small-lr")
+        [effect] = found.effects
+        assert (effect.parameters, effect.source, effect.is_clear) == (("lr",), "samples", True)
+        base, small = found.runs
+        right = [run.samples("accuracy") for run in (base, small)]
+        assert right[0] is not None
+        assert right[1] is not None
+        apart = right[0][0] - right[1][0]
+        assert len(apart) == VALIDATED
+        assert effect.difference == pytest.approx(apart.mean())
+        assert effect.half == pytest.approx(1.96 * apart.std(ddof=1) / math.sqrt(VALIDATED), rel=1e-3)
+        said = found.to_dict()["effects"][0]["text"]
+        assert said.startswith("lr 0.001 → 0.1: validation accuracy ")
+        assert "The luck of the seed is not in this interval." in said
+
+    def test_several_changes_are_not_attributed_to_one(self, root: Path) -> None:
+        found = compared(root, "base", "both")
+        [effect] = found.effects
+        assert not effect.is_single
+        assert set(effect.parameters) == {"lr", "batch_size", "epochs"}
+        said = found.to_dict()["effects"][0]["text"]
+        assert "3 parameters changed: the effect cannot be attributed to one." in said
+
+    def test_repeats_give_the_noise_and_the_intervals(self, root: Path) -> None:
+        found = compared(root, "base", "again", "small-lr")
+        values = [run.results["accuracy"].value for run in found.runs if run.name != "small-lr"]
+        assert len(found.settings) == 2
+        assert found.noise.freedom == 1
+        assert found.noise.deviation == pytest.approx(np.std(values, ddof=1))
+        [effect] = found.effects
+        assert effect.source == "repeats"
+        assert effect.difference == pytest.approx(np.mean(values) - found.runs[-1].results["accuracy"].value)
+        assert effect.half == pytest.approx(12.706 * found.noise.deviation * math.sqrt(1.5), rel=1e-3)
+        assert "Repeats of the same settings" in found.summary()
+
+    def test_runs_that_differ_in_their_seed_alone_have_no_effect(self, root: Path) -> None:
+        found = compared(root, "base", "again")
+        assert found.effects == []
+        assert "The runs differ in nothing but chance." in found.summary()
+
+    def test_each_value_of_a_parameter_is_compared_with_the_best_one_and_intervals_widen(self) -> None:
+        def trial(rate: float, loss: float) -> MemoryTrial:
+            made = made_up.trial(epochs=4, turns=9, seed=int(1000 * rate))
+            made.run.update(hyperparameters={"lr": rate})
+            return made
+
+        reports = [DebugReport(f"lr-{rate}", trial=trial(rate, rate)) for rate in (0.1, 0.2, 0.3, 0.4)]
+        found = Comparison(reports)
+        assert len(found.effects) == 3
+        assert {effect.after.runs[0].name for effect in found.effects} == {found.runs[0].name}
+
+
+class TestRules:
+    def test_rules_stand_side_by_side_and_those_with_an_issue_lead(self) -> None:
+        bad, good = made_up.trial(), made_up.trial(layers=0)
+        found = Comparison([DebugReport("bad", trial=bad), DebugReport("good", trial=good)])
+        statuses = found.to_dict()["rules"]
+        issues = ["IssuesFound" in row.values() for row in statuses.values()]
+        assert issues == sorted(issues, reverse=True)
+        assert statuses["VanishingGradient"] == {"bad": "IssuesFound", "good": "NotEvaluated"}
+        text = found.summary()
+        matrix = text.partition("Rules side by side")[2]
+        assert "VanishingGradient" in matrix
+        assert "issue" in matrix
+
+
+class TestForms:
+    def test_the_page_holds_nothing_of_the_runs_unescaped_and_needs_no_network(self, tmp_path: Path) -> None:
+        trials = [made_up.trial(epochs=3), made_up.trial(epochs=3, seed=9)]
+        trials[0].run.update(hyperparameters={}, parameters={"<script>alert(1)</script>": "<b>"})
+        found = Comparison([DebugReport(f"<i>{name}", trial=trial) for name, trial in zip("ab", trials, strict=True)])
+        page = found.to_html(tmp_path).read_text()
+        assert "<i>a" not in page
+        assert "<script>alert" not in page
+        assert "http://www.w3.org" in page
+        assert page.count("https://") == 0
+
+    @pytest.mark.parametrize("width", [40, 100])
+    def test_the_summary_keeps_to_its_width(self, root: Path, width: int) -> None:
+        text = compared(root, "base", "again", "both", "small-lr").summary(width=width)
+        assert max(map(len, text.split("\n"))) <= width
+
+    def test_the_command_compares_folders_and_uris(
+        self, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        page = tmp_path / "comparison.html"
+        sources = [str(root / "base"), (root / "small-lr").as_uri()]
+        assert main(["report", *sources, "--json", "--html", str(page)]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert [run["name"] for run in document["runs"]] == ["base", "small-lr"]
+        assert document["html"] == str(page)
+        assert page.stat().st_size < 300_000
+        assert main(["report", *sources]) == 0
+        assert capsys.readouterr().out.startswith("+ base is the best of 2 runs")
+
+    @pytest.mark.parametrize("option", ["--watch", "--numbers=x.csv", "--compare-with=x"])
+    def test_options_for_one_run_are_refused_with_several(
+        self, root: Path, option: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["report", str(root / "base"), str(root / "again"), option]) == 2
+        assert "several are compared" in capsys.readouterr().err
