@@ -30,6 +30,12 @@ class Batch(NamedTuple):
     losses: Mapping[str, Number]
     size: int | None
 
+    def multiplied(self, factor: int) -> Batch:
+        """The batch with all of its losses multiplied."""
+        each = None if self.each is None else self.each * factor
+        losses = {name: loss * factor for name, loss in self.losses.items()}
+        return self._replace(loss=self.loss * factor, each=each, losses=losses)
+
 
 def batch_of(loss: Any, outputs: Any, labels: Any, losses: Mapping[str, Any], size: int | None) -> Batch:
     """Takes what a loop has; outputs and labels of an unknown kind are left out."""

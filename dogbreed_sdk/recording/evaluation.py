@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.recording.predictions import Answers, per_sample_losses
+from dogbreed_sdk.recording.predictions import Answers, cross_entropy, per_sample_losses
 from training_scripts.recording.recorder.snapshots import Snapshot
-from training_scripts.recording.trial.layout import LABELS, PREDICTIONS, VALID_LOSSES
+from training_scripts.recording.trial.layout import (
+    LABELS,
+    OUTPUTS,
+    PREDICTIONS,
+    TARGETS,
+    VALID_LOSSES,
+    VALID_PROBABILITIES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +25,6 @@ if TYPE_CHECKING:
 
 # As the recorder of train_model: about twelve bytes per sample, up to 64 MB per run.
 SAMPLE_BYTES, RUN_BYTES = 12, 64 << 20
-TARGETS, OUTPUTS = "targets", "outputs"
 _MOST_OUTPUTS = 16  # numbers per sample of a regression
 # The mean loss of single samples may differ this much from the loss that was reported: it is then another loss.
 _AS_REPORTED = 0.02
@@ -47,6 +53,7 @@ class Evaluation:
         self._labels: list[Tensor] = []
         self._predictions: list[Tensor] = []
         self._losses: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
         self._function: Callable[..., Tensor] | None = None
         self._reported: list[tuple[Number, int]] = []
 
@@ -76,11 +83,12 @@ class Evaluation:
             self._predictions.append(outputs.detach().float())
         if losses is None:
             if self.steps == 1:
-                found = per_sample_losses(outputs, labels, float(self._reported[-1][0]))
-                self._function = found[1] if found is not None else None
+                self._function = per_sample_losses(outputs, labels, float(self._reported[-1][0]))
             if self._function is None:
                 return
             losses = self._function(outputs, labels)
+        if self._function is cross_entropy:
+            self._probabilities.append(outputs.detach().float().softmax(1).amax(1))
         self._losses.append(losses.detach().float())
 
     def ends(self, *, classes: bool) -> Snapshot | None:
@@ -96,6 +104,8 @@ class Evaluation:
             losses = torch.cat(self._losses)
             if self._is_as_reported(float(losses.double().mean())):
                 snapshot.keep_full(VALID_LOSSES, losses, VALID_LOSSES)
+                if self._is_whole(self._probabilities):
+                    snapshot.keep_full(VALID_PROBABILITIES, torch.cat(self._probabilities), VALID_PROBABILITIES)
         return snapshot if snapshot.full else None
 
     def _is_whole(self, tensors: list[Tensor]) -> bool:

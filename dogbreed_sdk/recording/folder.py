@@ -8,7 +8,6 @@ from pathlib import Path
 
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts.recording.trial import layout
-from training_scripts.recording.trial.writer import TrialWriter
 
 TRIAL, PROFILE = "debug-output", "profiler-output"
 
@@ -45,6 +44,8 @@ def clear(folder: Path) -> None:
     Raises:
         OSError: A file cannot be removed.
     """
+    from training_scripts.recording.trial.writer import TrialWriter  # noqa: PLC0415 - needs NumPy
+
     for place in (folder, folder / TRIAL):
         TrialWriter(place).clear()
     profile = folder / PROFILE

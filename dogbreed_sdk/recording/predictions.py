@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from training_scripts.recording.trial.run_facts import CLASSIFICATION, REGRESSION
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 # The loss of each sample is recorded only if its mean is the loss that the loop reports, within this share.
 _SAME, _SAME_IN_HALF_PRECISION = 1e-3, 0.02
 
-PerSample = "Callable[[Tensor, Tensor], Tensor]"
+# Probabilities below this are taken for it, so that their logarithms are finite.
+_LEAST = 1e-12
+
+PerSample: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+"""The loss of each sample, [n], from outputs and labels."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def class_answers(outputs: Tensor, labels: Tensor) -> Answers | None:
     return None
 
 
-def per_sample_losses(outputs: Tensor, labels: Tensor, loss: float) -> tuple[str, Callable[..., Tensor]] | None:
+def per_sample_losses(outputs: Tensor, labels: Tensor, loss: float) -> PerSample | None:
     """The loss function whose mean over a batch is the given loss; None if none of the usual ones is.
 
     Waits for a GPU.
@@ -121,56 +125,74 @@ def per_sample_losses(outputs: Tensor, labels: Tensor, loss: float) -> tuple[str
         return None
     half = outputs.is_floating_point() and outputs.element_size() < 4
     tolerance = max(abs(loss) * (_SAME_IN_HALF_PRECISION if half else _SAME), 1e-7)
-    for name, function in _candidates(outputs, labels).items():
-        try:
-            mean = float(function(outputs, labels).double().mean())
-        except (RuntimeError, IndexError, ValueError):
-            continue
-        if abs(mean - loss) <= tolerance:
-            return name, function
+    for function in _candidates(outputs, labels):
+        if abs(float(function(outputs, labels).double().mean()) - loss) <= tolerance:
+            return function
     return None
 
 
-def _candidates(outputs: Tensor, labels: Tensor) -> dict[str, Callable[..., Tensor]]:
+def _candidates(outputs: Tensor, labels: Tensor) -> Sequence[PerSample]:
+    if len(outputs) != len(labels):
+        return ()
+    if outputs.dim() == 2 and labels.dim() == 1 and not labels.is_floating_point():
+        inside = int(labels.min()) >= 0 and int(labels.max()) < outputs.shape[1]
+        return (cross_entropy, _of_probabilities) if inside else ()
+    if _is_pair(outputs, labels) or outputs.shape == labels.shape:
+        return _mse, _l1, _smooth_l1, _binary_of_logits, _binary_of_probabilities
+    return ()
+
+
+def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of each sample, from logits or log-probabilities [n, classes] and labels [n]."""
     from torch.nn import functional  # noqa: PLC0415 - torch is the caller's
 
-    if outputs.dim() == 2 and labels.dim() == 1 and not labels.is_floating_point():
-        return {
-            "cross_entropy": lambda scores, truth: functional.cross_entropy(
-                scores.detach().float(), truth.long(), reduction="none"
-            ),
-            "probabilities": lambda shares, truth: functional.nll_loss(
-                shares.detach().float().clamp_min(1e-12).log(), truth.long(), reduction="none"
-            ),
-        }
-    if not _is_pair(outputs, labels) and outputs.shape != labels.shape:
-        return {}
-    functions: dict[str, Any] = {
-        "mse": functional.mse_loss,
-        "l1": functional.l1_loss,
-        "smooth_l1": functional.smooth_l1_loss,
-        "bce_with_logits": functional.binary_cross_entropy_with_logits,
-        "bce": _binary_cross_entropy,
-    }
-    return {name: _each_sample(function) for name, function in functions.items()}
+    return functional.cross_entropy(outputs.detach().float(), labels.long(), reduction="none")
 
 
-def _each_sample(function: Any) -> Callable[..., Tensor]:
-    def losses(outputs: Tensor, labels: Tensor) -> Tensor:
-        values: Tensor = function(outputs.detach().float(), labels.float().reshape(outputs.shape), reduction="none")
-        return values.reshape(len(outputs), -1).mean(1)
-
-    return losses
+def _of_probabilities(outputs: Tensor, labels: Tensor) -> Tensor:
+    right = outputs.detach().float().gather(1, labels.long().clamp(0, outputs.shape[1] - 1)[:, None])[:, 0]
+    return -right.clamp_min(_LEAST).log()
 
 
-def _binary_cross_entropy(shares: Tensor, truth: Tensor, reduction: str) -> Tensor:  # noqa: ARG001 - as torch's
-    return -(truth * shares.clamp_min(1e-12).log() + (1 - truth) * (1 - shares).clamp_min(1e-12).log())
+def _mse(outputs: Tensor, labels: Tensor) -> Tensor:
+    return _each(outputs, (outputs.detach().float() - _as(outputs, labels)).square())
+
+
+def _l1(outputs: Tensor, labels: Tensor) -> Tensor:
+    return _each(outputs, (outputs.detach().float() - _as(outputs, labels)).abs())
+
+
+def _smooth_l1(outputs: Tensor, labels: Tensor) -> Tensor:
+    away = (outputs.detach().float() - _as(outputs, labels)).abs()
+    return _each(outputs, away.clamp_max(1).square() / 2 + (away - 1).clamp_min(0))
+
+
+def _binary_of_logits(outputs: Tensor, labels: Tensor) -> Tensor:
+    from torch.nn import functional  # noqa: PLC0415 - torch is the caller's
+
+    truth = _as(outputs, labels)
+    losses = functional.binary_cross_entropy_with_logits(outputs.detach().float(), truth, reduction="none")
+    return _each(outputs, losses)
+
+
+def _binary_of_probabilities(outputs: Tensor, labels: Tensor) -> Tensor:
+    shares, truth = outputs.detach().float(), _as(outputs, labels)
+    right, wrong = shares.clamp_min(_LEAST).log(), (1 - shares).clamp_min(_LEAST).log()
+    return _each(outputs, -(truth * right + (1 - truth) * wrong))
+
+
+def _as(outputs: Tensor, labels: Tensor) -> Tensor:
+    return labels.detach().float().reshape(outputs.shape)
+
+
+def _each(outputs: Tensor, values: Tensor) -> Tensor:
+    return values.reshape(len(outputs), -1).mean(1)
 
 
 def _threshold(outputs: Tensor, labels: Tensor, loss: float) -> float | None:
     """The output above which one unit says yes: 0 for logits, 0.5 for probabilities; None if the loss is neither's."""
-    found = per_sample_losses(outputs, labels, loss)
-    return {"bce_with_logits": 0.0, "bce": 0.5}.get(found[0]) if found is not None else None
+    function = per_sample_losses(outputs, labels, loss)
+    return 0.0 if function is _binary_of_logits else 0.5 if function is _binary_of_probabilities else None
 
 
 def _is_pair(outputs: Tensor, labels: Tensor) -> bool:

@@ -130,6 +130,7 @@ class Recorder:
         self._rules = rules
         self._recording: Recording | None = None
         self._is_over = False
+        self._steps_done = 0
         self._process = os.getpid()
 
     def __enter__(self) -> Recorder:
@@ -146,7 +147,9 @@ class Recorder:
     @property
     def steps_done(self) -> int:
         """Number of training steps so far, those of a resumed recording included: the value for `resume`."""
-        return self._recording.steps["TRAIN"] if self._recording is not None else 0
+        if self._recording is not None:
+            self._steps_done = self._recording.steps["TRAIN"]
+        return self._steps_done
 
     def step(
         self,
@@ -277,6 +280,7 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         """Stops recording with one warning."""
+        self._steps_done = self.steps_done
         recording, self._recording = self._recording, None
         if self._is_over:
             return
@@ -300,7 +304,7 @@ class Recorder:
                 self._print_verdict()
             except Exception as error:  # noqa: BLE001 - as above
                 self._fail(error)
-        self._is_over, self._recording = True, None
+        self._is_over, self._steps_done, self._recording = True, self.steps_done, None
         atexit.unregister(self.close)
 
     def _print_verdict(self) -> None:

@@ -13,7 +13,7 @@ from dogbreed_sdk.recording.input_watch import InputWatch
 from dogbreed_sdk.recording.loader_clock import LoaderClock
 from dogbreed_sdk.recording.optimizer_watch import TOO_LARGE, ActivationWatch, OptimizerWatch, unwrapped
 from dogbreed_sdk.recording.options import Options
-from dogbreed_sdk.recording.predictions import Answers, Task
+from dogbreed_sdk.recording.predictions import Answers, Task, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.save_interval import planned
@@ -41,6 +41,10 @@ _ALL_STEPS = 20_000
 _WAIT_AT_END = 60.0
 _MOST_CLASSES = 2_000
 NO_HOOKS = "Gradients, weights and learning rates were not recorded: the optimizer has no hooks of torch.optim's."
+DIVIDED = (
+    "The loop divides its losses by {0}, for gradient accumulation; they were recorded times {0}, so that they compare "
+    "with those of the evaluations."
+)
 COMPILED = "Activations were not recorded: torch.compile runs the model."
 
 
@@ -70,6 +74,7 @@ class Recording:
         self._counts: Tensor | None = None
         self._counting = True
         self._train_samples: int | None = 0
+        self._divisor: int | None = None
         self._armed: Snapshot | None = None
         self._ready: Snapshot | None = None
         self._rates_of_step: Mapping[str, Number] | None = None
@@ -80,6 +85,7 @@ class Recording:
         self._profiler = self._start_profiler(report) if options.profile else None
         self._clock.start()
         self._last = perf_counter()
+        self._due, self._records_first = True, False
         self._arm()
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -162,6 +168,7 @@ class Recording:
         self.steps[TRAIN] = step + 1
         answers = self._answers(batch)
         signs = self._signs_of(batch, trained=True)
+        batch = self._undivided(batch)
         self._count(answers, batch.size)
         self._time(TRAIN)
         snapshot, self._ready = self._ready, None
@@ -182,7 +189,9 @@ class Recording:
             )
         if self._optimizer is not None:
             self._backwards_seen = self._optimizer.backwards
-        self._arm()
+        self._due = self._due or self._saving.at(step + 1)
+        if not self._records_first:
+            self._arm()
 
     def _optimizer_begins(self) -> None:
         if self._rates is not None and self._is_before_its_step():
@@ -194,13 +203,16 @@ class Recording:
 
     def _optimizer_ends(self, taken: Snapshot | None) -> None:
         """Gives the tensors of an optimizer step to the step of the loop that it belongs to."""
-        if taken is None or self._optimizer is None:
+        self._records_first = not self._is_before_its_step()
+        if taken is None:
+            self._arm()
             return
         self._armed = None
         if self._is_before_its_step():
             self._ready = taken
         else:
             self._buffer.add_to_last(taken)
+            self._arm()
 
     def _is_before_its_step(self) -> bool:
         """Whether the loop records a step after the optimizer's: then there was a backward pass since the last one."""
@@ -222,9 +234,10 @@ class Recording:
         return self._rates.now() if self._rates is not None else {}
 
     def _arm(self) -> None:
-        """Requests the tensors of the next step if it is one that is saved."""
-        if self._layers is None or self._armed is not None or not self._saving.at(self.steps[TRAIN]):
+        """Requests the tensors of the next optimizer step if it is due, and activations of the next forward pass."""
+        if self._layers is None or self._armed is not None or not self._due:
             return
+        self._due = False
         self._armed = snapshot = Snapshot()
         if self._activations is not None:
             self._activations.begin(snapshot)
@@ -312,8 +325,6 @@ class Recording:
             reason = f"{type(failure).__name__}: {failure}".rstrip(": ")[:300]
             self._buffer.learn({"failure": reason})
             self._buffer.remark(f"{FAILED} after {self.steps[TRAIN]:,} steps: {reason}")
-        if self._optimizer is not None and self._optimizer.steps:
-            self._learn_accumulation(self.steps[TRAIN] - self._first, self._optimizer.steps)
         self.release()
         self._buffer.flush()
         self._buffer.end(_WAIT_AT_END)
@@ -343,8 +354,12 @@ class Recording:
         self._facts.update(facts)  # type: ignore[typeddict-item]
         self._buffer.learn(facts)  # type: ignore[arg-type]
 
-    def _learn_accumulation(self, steps: int, optimizer_steps: int) -> None:
-        self._learn(accumulation=max(1, round(steps / optimizer_steps)))
+    def _learn_accumulation(self) -> None:
+        """Learns how many steps of the loop the optimizer makes one of, once it has made two."""
+        if self._optimizer is not None and self._optimizer.steps > 1:
+            found = max(1, round((self.steps[TRAIN] - self._first) / self._optimizer.steps))
+            if self._facts.get("accumulation") != found:
+                self._learn(accumulation=found)
 
     # -- what batches show ---------------------------------------------------------------------------------------
 
@@ -384,6 +399,7 @@ class Recording:
         self._counts.index_add_(0, places, labels.new_ones(len(labels)))
 
     def _end_counting(self) -> None:
+        self._learn_accumulation()
         if not self._counting or self.steps[TRAIN] == self._first:
             return
         self._counting = False
@@ -398,6 +414,19 @@ class Recording:
         self._signs.targets(batch.labels)
         self._signs.outputs(batch.outputs)
         return self._signs.take(trained=trained)
+
+    def _undivided(self, batch: Batch) -> Batch:
+        """Undoes the division of losses by the number of micro-batches, which many loops do, where it is certain.
+
+        Divided, they would be incomparable with those of the evaluations. Waits for a GPU, once per run.
+        """
+        if self._divisor is None and self._optimizer is not None and self._optimizer.steps:
+            every = self.steps[TRAIN] - self._first - int(self._records_first)  # steps before the first update
+            self._divisor = every if self._optimizer.steps == 1 and every > 1 and _is_divided(batch, every) else 1
+            if self._divisor > 1:
+                self._buffer.multiply_losses(TRAIN, self._divisor)
+                self._buffer.remark(DIVIDED.format(self._divisor))
+        return batch if self._divisor in (None, 1) else batch.multiplied(self._divisor)
 
     def _parts(self, losses: Mapping[str, Number]) -> dict[str, Number]:
         found = {}
@@ -425,6 +454,15 @@ class Recording:
             backward = watch.begins if watch.begins > ready else now
             forward = watch.backward_begins if watch.backward_begins > ready else backward
         profiler.add_step((mode, begin, ready, min(forward, backward), backward, now))
+
+
+def _is_divided(batch: Batch, divisor: int) -> bool:
+    """Whether a batch's loss is one of the usual ones only if it is multiplied."""
+    if batch.outputs is None or batch.labels is None:
+        return False
+    loss = float(batch.loss)
+    found = [per_sample_losses(batch.outputs, batch.labels, loss * factor) for factor in (1, divisor)]
+    return found[0] is None and found[1] is not None
 
 
 def _correct(answers: Answers | None, batch: Batch) -> Tensor | None:

@@ -15,7 +15,7 @@ from dogbreed_sdk.pages.drawings import sparkline
 from dogbreed_sdk.pages.markup import Markup, breakable, element, table
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Charts, chart, line
-from training_scripts.recording.trial.layout import SCALARS, VALID_LOSSES, VALID_PROBABILITIES
+from training_scripts.recording.trial.layout import PER_RUN, SCALARS
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.evidence import selection
@@ -25,9 +25,7 @@ from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 MAX_READS = 80
 # Number of curves that are distinguishable in one chart.
 MAX_SHOWN = 6
-_NO_STATISTICS = frozenset(
-    {"losses", "metrics", "labels", "predictions", "class_counts", VALID_LOSSES, VALID_PROBABILITIES, "inputs", SCALARS}
-)
+_NO_STATISTICS = PER_RUN | {"losses", "metrics", "inputs", SCALARS}
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,10 @@ class StepBuffer:
         self._kept.append(_Kept(mode, step, self.global_step, now, loss, correct, size, others, part))
         self.global_step += 1
 
+    def multiply_losses(self, mode: str, factor: float) -> None:
+        """Multiplies the losses of a mode's steps that are not flushed yet."""
+        self._kept = [row._replace(loss=row.loss * factor) if row.mode == mode else row for row in self._kept]
+
     def declare(self, collection: str, name: str) -> None:
         """Adds a tensor's name to a collection; the next flush writes it."""
         members = self.collections.setdefault(collection, [])

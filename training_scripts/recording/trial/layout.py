@@ -27,6 +27,8 @@ LOSS, ACCURACY = "CrossEntropyLoss_output_0", "accuracy"
 LABELS, PREDICTIONS, VALID_LOSSES = "labels", "predictions", "valid_losses"
 # The probability of the predicted class of each validation picture.
 VALID_PROBABILITIES = "valid_probabilities"
+# True and predicted values of a regression's validation samples.
+TARGETS, OUTPUTS = "targets", "outputs"
 CLASS_COUNTS, INPUT_IMAGE = "class_counts", "input_image"
 # Numbers that describe a step rather than its result: the learning rate of a TRAIN step (of the first parameter group;
 # of the others `learning_rate/1`, ...), and the number of samples in a TRAIN or EVAL step. smdebug has this collection.
@@ -40,7 +42,9 @@ INPUT_MEAN, INPUT_STD, TARGET_MEAN = "input_mean", "input_std", "target_mean"
 OUTPUT_MIN, OUTPUT_MAX, OUTPUT_MEAN = "output_min", "output_max", "output_mean"
 GRADIENT_KEPT = "gradient_kept"
 
-PER_RUN = frozenset({LABELS, PREDICTIONS, VALID_LOSSES, VALID_PROBABILITIES, CLASS_COUNTS, INPUT_IMAGE})
+PER_RUN = frozenset(
+    {LABELS, PREDICTIONS, VALID_LOSSES, VALID_PROBABILITIES, TARGETS, OUTPUTS, CLASS_COUNTS, INPUT_IMAGE}
+)
 """Tensors that are always recorded in full: they are small, and a reduction could not replace them."""
 
 _FILE_NAME = re.compile(r"^(\d{1,18})_(.{1,200})\.(?:tfevents|json|crc32)$", re.DOTALL)

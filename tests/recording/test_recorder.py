@@ -1,0 +1,346 @@
+"""Recorder on plain loops: what is recorded, that training is not changed, and that a failure never ends a loop."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules import module as modules
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+from dogbreed_sdk import ConfigurationError, DebugReport, Recorder
+from dogbreed_sdk.recording.recording import Recording
+from tests.recording.loops import (
+    BATCH,
+    CLASSES,
+    ROWS,
+    STEPS,
+    VALID_ROWS,
+    WIDTH,
+    clouds,
+    line,
+    loaders,
+    network,
+    train,
+    trial_of,
+    values,
+)
+from training_scripts.recording.profile.profile import DATA, TRAIN_STEP
+from training_scripts.recording.recorder.snapshots import Layers
+from training_scripts.rules.evidence.epochs import epochs
+
+pytestmark = pytest.mark.extras
+
+
+def test_losses_accuracies_sizes_and_learning_rates_of_every_step(tmp_path: Path) -> None:
+    _, losses = train(tmp_path, epochs=2)
+    trial = trial_of(tmp_path)
+    assert trial.ended
+    assert values(trial, "loss_output_0") == pytest.approx(losses)
+    assert values(trial, "learning_rate") == [0.0625] * 2 * STEPS
+    assert values(trial, "step_size") == [BATCH] * 2 * STEPS
+    assert values(trial, "step_size", "EVAL") == [VALID_ROWS - 1, 1] * 2
+    accuracy = values(trial, "accuracy")
+    assert len(accuracy) == 2 * STEPS
+    assert accuracy[-1] > 0.8
+    assert all(share * BATCH == pytest.approx(round(share * BATCH)) for share in accuracy)
+
+
+def test_the_facts_of_a_run_that_nobody_told(tmp_path: Path) -> None:
+    train(tmp_path, parameters={"lr": 0.0625, "schedule": None})
+    run = trial_of(tmp_path).run
+    assert (run["recorder"], run["framework"], run["task"]) == ("loop", "torch", "classification")
+    assert run["parameters"] == {"lr": 0.0625, "schedule": None}
+    assert run["hyperparameters"] == {}
+    assert run["classes"] == list(range(CLASSES))
+    assert run["class_counts"] == torch.bincount(clouds(ROWS, 1).tensors[1]).tolist()
+    assert run["sizes"] == {"valid": VALID_ROWS}
+    assert (run["batch_size"], run["eval_steps_per_epoch"], run["accumulation"]) == (BATCH, 2, 1)
+    assert run["learning_rate"] == 0.0625
+
+
+@pytest.mark.parametrize("step_first", [False, True])
+def test_tensors_are_those_of_their_step_wherever_it_is_recorded(tmp_path: Path, step_first: bool) -> None:
+    train(tmp_path, epochs=2, step_first=step_first)
+    trial = trial_of(tmp_path)
+    weight, gradient = trial.tensor("Sequential_0.weight"), trial.tensor("gradient/Sequential_0.weight")
+    assert weight.steps() == gradient.steps()
+    assert weight.steps()[:5] == [0, 1, 2, 3, 4]
+    lengths, ratios = weight.reduction("l2").values, weight.reduction("update_ratio").values
+    assert lengths[0] == pytest.approx(float(network()[0].weight.detach().norm()))
+    # Plain gradient descent moves the weights by rate times gradient.
+    assert ratios == pytest.approx(0.0625 * gradient.reduction("l2").values / lengths, rel=1e-3)
+    assert trial.tensor("1_relu_output_0").steps() == weight.steps()
+    assert trial.tensor("labels").steps() == weight.steps()
+
+
+def test_every_validation_sample_is_recorded_with_its_loss(tmp_path: Path) -> None:
+    model, _ = train(tmp_path, epochs=2)
+    trial = trial_of(tmp_path)
+    inputs, labels = clouds(VALID_ROWS, 5).tensors
+    scores = model(inputs).detach()
+    last = trial.tensor("labels").steps("EVAL")[-1]
+    assert trial.tensor("labels").value(last, "EVAL").tolist() == labels.tolist()
+    assert trial.tensor("predictions").value(last, "EVAL").tolist() == scores.argmax(1).tolist()
+    each = functional.cross_entropy(scores, labels, reduction="none")
+    assert trial.tensor("valid_losses").value(last, "EVAL") == pytest.approx(each.numpy(), rel=1e-4, abs=1e-6)
+    assert trial.tensor("valid_probabilities").value(last, "EVAL") == pytest.approx(scores.softmax(1).amax(1).numpy())
+
+
+def test_a_loss_that_single_samples_do_not_have_is_not_made_up(tmp_path: Path) -> None:
+    weights = torch.tensor([1.0, 20.0, 0.1])
+    train(tmp_path, criterion=nn.CrossEntropyLoss(weight=weights), epochs=2)
+    trial = trial_of(tmp_path)
+    assert trial.has("predictions")
+    assert not trial.has("valid_losses")
+
+
+def test_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
+    recorded, losses = train(tmp_path)
+    model, (batches, _) = network(), loaders()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0625)
+    plain = []
+    for _ in range(4):
+        for inputs, labels in batches:
+            loss = functional.cross_entropy(model(inputs), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            plain.append(float(loss.detach()))
+    assert losses == plain
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), recorded.parameters(), strict=True))
+
+
+def test_a_model_that_is_being_recorded_can_be_copied_and_pickled(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(tmp_path, model=model, optimizer=optimizer, rules=False):
+        assert not copy.deepcopy(model)._forward_hooks
+        restored = pickle.loads(pickle.dumps(model))
+        copy.deepcopy(optimizer)
+        assert pickle.loads(pickle.dumps(optimizer)).param_groups[0]["lr"] == 0.1
+    assert torch.equal(restored[0].weight, model[0].weight)
+
+
+def test_hooks_are_gone_when_recording_has_ended(tmp_path: Path) -> None:
+    before = _BaseDataLoaderIter.__next__
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(tmp_path, model=model, optimizer=optimizer, rules=False):
+        assert _BaseDataLoaderIter.__next__ is not before
+    assert _BaseDataLoaderIter.__next__ is before
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+    assert not modules._global_forward_hooks
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in model.parameters())
+
+
+def test_epochs_can_be_marked(tmp_path: Path) -> None:
+    model, (batches, _) = network(), loaders()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(tmp_path, model=model, optimizer=optimizer, rules=False) as run:
+        for _ in range(3):
+            for inputs, labels in batches:
+                scores = model(inputs)
+                loss = functional.cross_entropy(scores, labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.step(loss, outputs=scores, labels=labels)
+            run.epoch()
+    report = DebugReport.load(tmp_path)
+    assert report.trial is not None
+    assert report.trial.run["steps_per_epoch"] == STEPS
+    assert report.trial.run["sizes"] == {"train": ROWS}
+    assert [epoch.number for epoch in epochs(report.trial)] == [1, 2, 3]
+
+
+def test_validate_evaluates_for_loops_that_do_not(tmp_path: Path) -> None:
+    model, (_, valid) = network(), loaders()
+    model.train()
+    model[1].eval()  # stays as it was
+    with Recorder(tmp_path, model=model, rules=False, profile=False) as run:
+        run.step(1.5, size=4)
+        found = run.validate(valid, functional.cross_entropy)
+    inputs, labels = clouds(VALID_ROWS, 5).tensors
+    scores = model(inputs).detach()
+    assert found.loss == pytest.approx(float(functional.cross_entropy(scores, labels)), rel=1e-5)
+    assert found.accuracy == pytest.approx(float((scores.argmax(1) == labels).double().mean()))
+    assert [model.training, model[0].training, model[1].training] == [True, True, False]
+    assert trial_of(tmp_path).tensor("labels").value(1, "EVAL").tolist() == labels.tolist()
+
+
+def test_an_exception_in_the_block_is_kept_in_the_recording_and_raised(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (
+        pytest.raises(ZeroDivisionError),
+        Recorder(tmp_path, model=model, optimizer=optimizer, rules=False) as run,
+    ):
+        run.step(1.0)
+        run.step(0.5)
+        raise ZeroDivisionError("no more steps")
+    report = DebugReport.load(tmp_path)
+    assert report.trial is not None
+    assert report.trial.ended
+    assert values(report.trial, "loss_output_0") == [1.0, 0.5]
+    assert report.trial.run["failure"] == "ZeroDivisionError: no more steps"
+    assert report.notes == ["Training ended with an exception after 2 steps: ZeroDivisionError: no more steps"]
+
+
+def test_a_failure_of_the_recorder_ends_recording_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ValueError("as a bug would")
+
+    with Recorder(tmp_path, rules=False) as run, caplog.at_level(logging.WARNING):
+        run.step(1.0)
+        monkeypatch.setattr(Recording, "train_step", fails)
+        run.step(0.5)
+        run.step(0.25)
+        run.evaluate(1.0)
+        run.epoch()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"recording to {tmp_path} stops, and training continues: ValueError: as a bug would"
+    ]
+    report = DebugReport.load(tmp_path)
+    assert report.trial is not None
+    assert not report.trial.ended
+    assert values(report.trial, "loss_output_0") == [1.0]
+    assert "ValueError: as a bug would" in report.problems[0]
+
+
+def test_a_failure_in_a_hook_does_not_reach_the_optimizer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object, **_named: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Layers, "take_gradients", fails)
+    with caplog.at_level(logging.WARNING):
+        model, _ = train(tmp_path, epochs=1)
+    assert len(caplog.records) == 1
+    assert not torch.equal(model.get_parameter("0.weight"), network()[0].weight)
+
+
+def test_an_unwritable_folder_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING):
+        train(tmp_path / "file" / "run", epochs=1)
+    assert len({record.getMessage() for record in caplog.records}) == 1
+
+
+def test_parameters_of_any_usual_kind_without_secrets(tmp_path: Path) -> None:
+    @dataclass
+    class Settings:
+        lr: float = 0.1
+        hub_token: str = "hf_secret"
+
+    for number, parameters in enumerate(
+        (
+            argparse.Namespace(lr=0.1, hub_token="hf_secret"),
+            Settings(),
+            {"lr": 0.1, "hub_token": "hf_secret"},
+        )
+    ):
+        with Recorder(tmp_path / str(number), parameters=parameters, rules=False, profile=False) as run:
+            run.step(1.0)
+        assert trial_of(tmp_path / str(number)).run["parameters"] == {"lr": 0.1}
+    with pytest.raises(ConfigurationError, match="parameters is a list; pass"):
+        Recorder(tmp_path / "list", parameters=[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0; pass a positive integer"),
+        ({"steps_per_epoch": 1.5}, "steps_per_epoch is 1.5"),
+        ({"save_interval": -1}, "save_interval is -1"),
+        ({"task": "segmentation"}, "task is 'segmentation'; pass 'classification' or 'regression'"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_training(
+    tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Recorder(tmp_path, **arguments)  # type: ignore[arg-type]
+
+
+def test_waits_for_data_are_those_of_the_loader(tmp_path: Path) -> None:
+    class Slow(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            time.sleep(0.02)
+            return torch.ones(WIDTH) * index, index % CLASSES
+
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(tmp_path, model=model, optimizer=optimizer, rules=False) as run:
+        for inputs, labels in DataLoader(Slow(), 2):
+            loss = functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            run.step(loss)
+            time.sleep(0.05)  # as a loop that logs, or waits for a GPU: not a wait for data
+    profile = DebugReport.load(tmp_path).profile
+    assert profile is not None
+    waits = profile.phases[DATA].seconds
+    assert (waits >= 0.04).all()
+    assert (waits < 0.09).sum() >= 2  # on a busy machine one may be longer
+    assert len(profile.phases[TRAIN_STEP]) == 3
+
+
+def test_the_verdict_is_printed_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path, rules=True)
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0].startswith("All is well")
+    assert f"dogbreed report {tmp_path}" in printed
+
+
+def test_importing_the_recorder_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys; from dogbreed_sdk import Recorder; print({'torch', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"set()"
+
+
+def test_a_recorder_that_nobody_closes_ends_with_the_process(tmp_path: Path) -> None:
+    code = (
+        "from dogbreed_sdk import Recorder\n"
+        f"run = Recorder({str(tmp_path)!r}, rules=False, profile=False)\n"
+        "run.step(1.0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert trial_of(tmp_path).ended
+
+
+def test_the_report_of_a_regression_never_speaks_of_classes(tmp_path: Path) -> None:
+    train(tmp_path, of=line, criterion=functional.mse_loss, outputs=1, epochs=6)
+    report = DebugReport.load(tmp_path)
+    trial = report.trial
+    assert trial is not None
+    assert trial.run["task"] == "regression"
+    assert not trial.run.get("classes")
+    assert not trial.has("accuracy")
+    _, targets = line(VALID_ROWS, 5).tensors
+    last = trial.tensor("targets").steps("EVAL")[-1]
+    assert trial.tensor("targets").value(last, "EVAL") == pytest.approx(targets.numpy())
+    each = np.square(trial.tensor("outputs").value(last, "EVAL") - targets.numpy())[:, 0]
+    assert trial.tensor("valid_losses").value(last, "EVAL") == pytest.approx(each, rel=1e-4)
+    assert not any(name in trial.recorded_names() for name in ("labels", "predictions"))
+    assert json.dumps(report.to_dict()).count("right answers") == 0
