@@ -99,7 +99,7 @@ def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: in
     return chart(
         series,
         x="training step",
-        y="cross-entropy" if is_loss else "accuracy",
+        y="loss" if is_loss else "accuracy",
         unit="number" if is_loss else "share",
         marks=[*_epoch_marks(curve), *_best(curve), *_broken(curve), *_findings(trial, results)],
         low=0.0,

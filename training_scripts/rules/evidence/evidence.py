@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial.trial import GLOBAL, TRAIN, DamagedError, Series, StepTable, Tensor, Trial
+from training_scripts.rules.evidence import boosting
 
 
 class Evidence(Trial):
@@ -25,7 +26,7 @@ class Evidence(Trial):
     """
 
     def __init__(self, trial: Trial, *, others: Sequence[Trial] = (), now: float = 0.0) -> None:
-        self.trial = trial
+        self.trial = trial = boosting.with_modes(trial)
         self.others = others
         self.now = now
         self.kept: dict[Any, Any] = {}
