@@ -11,6 +11,7 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, counter, print_table, show, waiting
+from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from dogbreed_sdk.labels import display_name
@@ -45,14 +46,15 @@ def run(options: argparse.Namespace) -> Outcome:
         if options.html is None:
             more = _how_to_see(options) if result.mistakes else ""
         else:
-            document["html"] = str(_page(result, options))
+            document["html"] = str(_page(result, options, classifier))
             more = f"wrote {document['html']}"
     return Outcome(document, _printed(result, more), exit_code=1 if result.errors else 0)
 
 
-def _page(result: Evaluation, options: argparse.Namespace) -> Path:
+def _page(result: Evaluation, options: argparse.Namespace, classifier: BreedClassifier) -> Path:
     with waiting("writing the page"):
-        return result.to_html(options.html, subject=f"{redacted(options.model)} on {options.folder}")
+        subject = f"{redacted(options.model)} on {options.folder}"
+        return result.to_html(options.html, subject=subject, classifier=classifier)
 
 
 def _how_to_see(options: argparse.Namespace) -> str:

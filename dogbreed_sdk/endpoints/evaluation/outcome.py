@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +11,9 @@ from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 
 _SHOWN_CLASSES = 5
-
-Explain = Callable[[Path], "Image.Image"]
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,14 @@ class Evaluation(EvaluationContent):
             "mistakes": [mistake.to_dict() for mistake in self.mistakes],
         }
 
-    def to_html(self, path: str | os.PathLike[str], *, subject: str = "", explain: Explain | None = None) -> Path:
+    def to_html(self, path: str | os.PathLike[str], *, subject: str = "", classifier: Explainer | None = None) -> Path:
         """Writes one HTML page that needs no network: the statistics, and the mistakes with their pictures.
 
         Args:
             path: The file, or a folder for ``evaluation.html``.
             subject: What was evaluated on what, such as "endpoint dogs on ./dogs/test"; the page shows it.
-            explain: Takes a picture's path and returns a PIL image with the parts marked that decided the answer; the
-                page shows it for the worst mistakes.
+            classifier: Shows for the worst mistakes where the evidence for the answer and for the true class is
+                (`BreedClassifier.explain`), if its model runs in this process.
 
         Returns:
             The path of the file written. Pictures are read again: they must still be where they were evaluated.
@@ -105,7 +102,7 @@ class Evaluation(EvaluationContent):
 
         target = Path(path).expanduser()
         target = target / "evaluation.html" if target.is_dir() else target
-        page = document(self, subject=subject, numbers=self._numbers(), notes=self._notes(), explain=explain)
+        page = document(self, subject=subject, numbers=self._numbers(), notes=self._notes(), classifier=classifier)
         write_atomically(target, page)
         return target
 

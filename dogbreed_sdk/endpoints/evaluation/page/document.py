@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
+from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
-from dogbreed_sdk.endpoints.evaluation.page.parts import Explain, left_out, parts
+from dogbreed_sdk.endpoints.evaluation.page.parts import left_out, parts
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Markup, element, inner
 
@@ -24,7 +25,7 @@ def document(
     subject: str,
     numbers: Sequence[tuple[str, str, str]],
     notes: Sequence[str],
-    explain: Explain | None,
+    classifier: Explainer | None,
 ) -> bytes:
     """The HTML page, encoded as UTF-8.
 
@@ -33,10 +34,10 @@ def document(
         subject: What was evaluated on what.
         numbers: Name, value and remark of further key numbers.
         notes: What could not be evaluated.
-        explain: Gives a picture with the parts marked that decided its answer.
+        classifier: Explains the worst mistakes, if it can.
     """
     album = Album(_PICTURE_BYTES, size=_PICTURE_PIXELS)
-    made = parts(content, album, explain=explain)
+    made = parts(content, album, classifier=classifier)
     headline = f"{percent(content.correct / content.n)} of {content.n:,} pictures are classified correctly"
     body = [
         element("p", element("b", clipped(subject, 300)), class_="about") if subject else None,

@@ -28,13 +28,14 @@ class Gallery:
         labels: The names of the classes.
         album: The page's pictures.
         typical: Typical pictures of each class.
-        explained: Of some mistakes, the data: URL of the picture with the parts marked that decided the answer.
+        explained: Of some mistakes, by path and class folder, the data: URL of the picture with the evidence for that
+            class marked.
     """
 
     labels: Labels
     album: Album
     typical: Mapping[str, Sequence[PictureResult]] = field(default_factory=dict)
-    explained: Mapping[Path, str] = field(default_factory=dict)
+    explained: Mapping[tuple[Path, str], str] = field(default_factory=dict)
 
     def wanted(self, mistakes: Sequence[Mistake]) -> list[Path]:
         """The pictures that `mistakes` shows, the mistakes themselves first."""
@@ -67,46 +68,37 @@ class Gallery:
 
     def _card(self, mistake: Mistake) -> Markup:
         actual, predicted = self._label(mistake.actual), self._label(mistake.predicted)
+        columns = [self._shown(mistake), *(self._class(mistake, each) for each in (mistake.actual, mistake.predicted))]
+        explained = any((mistake.path, each) in self.explained for each in (mistake.actual, mistake.predicted))
         return element(
             "article",
             element("h3", actual, element("span", " classified as ", class_="as"), predicted),
             element("p", _numbers(mistake), class_="quiet"),
-            element(
-                "div",
-                self._shown(mistake),
-                self._typical(f"Typical: {actual}", mistake.actual),
-                self._typical(f"Typical: {predicted}", mistake.predicted),
-                class_="compared",
-            ),
+            element("div", columns, class_="compared explained" if explained else "compared"),
             class_="card mistake",
         )
 
     def _shown(self, mistake: Mistake) -> Markup:
-        heat = self.explained.get(mistake.path)
         picture = self.album.image(mistake.path, f"a picture of {self._label(mistake.actual)}")
-        alt = f"the same picture, marked where the answer {self._label(mistake.predicted)} came from"
-        return element(
-            "figure",
-            element("div", picture, element("img", src=heat, alt=alt) if heat else None, class_="pile"),
-            element(
-                "figcaption",
-                picture_name(mistake.path),
-                element("small", "Marked: what speaks for the answer") if heat else None,
-            ),
-            class_="itself",
-        )
+        return element("figure", picture, element("figcaption", picture_name(mistake.path)), class_="itself")
 
-    def _typical(self, title: str, folder: str) -> Markup:
-        pictures = self.typical.get(folder, ())
-        alt = f"a typical picture of {self._label(folder)}"
+    def _class(self, mistake: Mistake, folder: str) -> Markup:
+        """Where in the picture the evidence for a class is, if that is known, and typical pictures of the class."""
+        label, pictures = self._label(folder), self.typical.get(folder, ())
+        heat = self.explained.get((mistake.path, folder))
         shown: list[Child] = [
-            self.album.image(each.path, alt) for each in pictures[:_TYPICAL] if self.album.name(each.path)
+            self.album.image(each.path, f"a typical picture of {label}")
+            for each in pictures[:_TYPICAL]
+            if self.album.name(each.path)
         ]
-        nothing = "no picture here" if pictures else "none is classified correctly"
+        nothing = element("span", "no picture here" if pictures else "none is classified correctly", class_="none")
         return element(
             "figure",
-            element("div", shown or element("span", nothing, class_="none"), class_="pile"),
-            element("figcaption", title),
+            element("img", src=heat, alt=f"the same picture, marked where the evidence for {label} is", class_="heat")
+            if heat
+            else None,
+            element("div", shown or nothing, class_="pile"),
+            element("figcaption", f"Evidence for {label}, and typical pictures" if heat else f"Typical: {label}"),
         )
 
     def figures(self, pictures: Sequence[PictureResult]) -> Markup:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
+from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.classes import classes_section
-from dogbreed_sdk.errors import DogBreedError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import of_image
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 WORST = 24
 _REJECTED = 24
 # Each explanation takes another pass through the network, or several; nobody waits minutes for a page.
-_EXPLAINED, _EXPLAINING_SECONDS = 12, 60.0
-
-Explain = Callable[[Path], "Image.Image"]
+_EXPLAINED, _EXPLAINING_SECONDS, _HEAT_PIXELS = 12, 30.0, 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def parts(
     album: Album,
     *,
     worst: int = WORST,
-    explain: Explain | None = None,
+    classifier: Explainer | None = None,
     about: str = "",
     note: str = "",
 ) -> Parts:
@@ -63,7 +60,7 @@ def parts(
         content: Of the evaluation.
         album: The page's pictures.
         worst: Number of mistakes that are shown beside typical pictures.
-        explain: Gives a picture with the parts marked that decided its answer.
+        classifier: Explains the worst mistakes, if it can.
         about: Which pictures these are, where that is not clear from the page.
         note: What a reader must know of these probabilities.
     """
@@ -72,7 +69,7 @@ def parts(
     for each in content.typical:
         typical[each.actual].append(each)
     shown, rejected = content.mistakes[:worst], (content.rejected or ())[:_REJECTED]
-    explained = _explained([each.path for each in shown], explain)
+    explained = _explained(shown, classifier)
     shelf = gallery.Gallery(labels, album, typical, explained)
     album.take([*shelf.wanted(shown), *(each.path for each in rejected), *confusion.wanted(content)])
     sections = [
@@ -144,17 +141,21 @@ def _rejected(content: EvaluationContent, shown: Sequence[PictureResult], shelf:
     return section("rejected", title, shelf.figures(shown), more, lead=told)
 
 
-def _explained(paths: Sequence[Path], explain: Explain | None) -> dict[Path, str]:
-    """Explanations of the first pictures, as data: URLs, as far as they are made in time."""
-    found: dict[Path, str] = {}
+def _explained(mistakes: Sequence[Mistake], classifier: Explainer | None) -> dict[tuple[Path, str], str]:
+    """Where in the worst mistakes the evidence for both classes is, as data: URLs, as far as they are made in time."""
+    found: dict[tuple[Path, str], str] = {}
     deadline = time.monotonic() + _EXPLAINING_SECONDS
-    for path in paths[:_EXPLAINED] if explain is not None else ():
+    for mistake in mistakes[:_EXPLAINED] if classifier is not None else ():
         if time.monotonic() > deadline:
             break
-        try:
-            found[path] = of_image(explain(path))  # type: ignore[misc]
-        except DogBreedError:  # one picture without a heat map is no reason for no page
-            continue
+        for folder in (mistake.actual, mistake.predicted):
+            try:
+                overlay = classifier.explain(mistake.path, label=folder).overlay()  # type: ignore[union-attr]
+            except ConfigurationError:  # its model is elsewhere
+                return found
+            except DogBreedError:  # one picture without a heat map is no reason for no page
+                continue
+            found[mistake.path, folder] = of_image(overlay, size=_HEAT_PIXELS)
     return found
 
 
@@ -162,9 +163,10 @@ def left_out(album: Album) -> Markup | None:
     """What the page does not contain, and where it is; None if it contains everything."""
     told = []
     if album.left_out:
-        told.append(f"{album.left_out:,} pictures, to keep the page small: their names are in the confusion matrix")
+        told.append(f"{plural(album.left_out, 'picture')}, to keep the page small; the confusion matrix has the names")
     if album.unreadable:
-        told.append(f"{album.unreadable:,} pictures that are not there any more or cannot be read")
+        verbs = "that is not there any more" if album.unreadable == 1 else "that are not there any more"
+        told.append(f"{plural(album.unreadable, 'picture')} {verbs} or cannot be read")
     return element("p", f"Left out: {'; '.join(told)}.", class_="quiet") if told else None
 
 
