@@ -30,6 +30,7 @@ EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/aws/requests/", [{"aws"}]),
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
     ("dogbreed_sdk/monitoring/", [{"local"}]),
+    ("dogbreed_sdk/recording/", [{"local"}]),  # of a loop whose torch is there
     ("dogbreed_sdk/doctor/", [{"local"}]),  # it looks at what is there, and says what is missing
     ("dogbreed_sdk/_util/descendants.py", [{"local"}]),
     ("dogbreed_sdk/_util/processes.py", [{"local"}]),

@@ -191,6 +191,13 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
+def unwrapped_optimizer(optimizer: Any) -> Any:
+    """The optimizer of torch's inside those of Accelerate and Lightning, which pass the calls on but have no hooks."""
+    names = {"AcceleratedOptimizer": "optimizer", "LightningOptimizer": "_optimizer"}
+    inner = getattr(optimizer, names.get(type(optimizer).__name__, ""), None)
+    return optimizer if inner is None else unwrapped_optimizer(inner)
+
+
 def _is_compiled(model: Any) -> bool:
     """Whether torch.compile runs the model, which would compile a hook into it, or ignore it."""
     return any(

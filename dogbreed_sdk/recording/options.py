@@ -42,8 +42,8 @@ class Options:
     resume: bool | int | None
     framework: str
 
-    def facts(self) -> RunFacts:
-        """The facts of a new run, as far as they are known before its first step."""
+    def facts(self, *, workers: int = 1) -> RunFacts:
+        """The facts of a new run of some workers, as far as they are known before its first step."""
         rate = None
         if self.optimizer is not None and self.optimizer.param_groups:
             rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
@@ -56,7 +56,7 @@ class Options:
             "started": time.time(),
             "hyperparameters": {},
             "parameters": dict(self.parameters),
-            "workers": 1,
+            "workers": workers,
             "sizes": {},
             "steps_per_epoch": self.steps_per_epoch,
             "epochs": self.epochs,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dogbreed_sdk._util.optional import needed
 from dogbreed_sdk.recording import folder as folders
 from dogbreed_sdk.recording.options import Options, check_numbers, plain_parameters
+from training_scripts.recording.recorder.worker import current
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,6 +40,9 @@ class Recorder:
     A step is one call of `step`: with gradient accumulation, one per micro-batch. Gradients are those with which the
     optimizer steps: accumulated, unscaled by a GradScaler, and clipped. A step that a GradScaler skips has none.
     Evaluations need not be marked: the batches given to `evaluate` between two training steps form one.
+
+    Where torch.distributed is initialized, or torchrun started the processes, each of them makes a recorder of the same
+    folder, and records its own part of each step; the report shows all of them together.
 
     Recording never changes the training, and never waits for a GPU in a step. Wrong arguments of the constructor
     raise; afterwards, a failure to record is logged as one warning, and the loop continues.
@@ -112,7 +116,7 @@ class Recorder:
             import numpy  # noqa: F401, PLC0415
         self.folder = Path(folder).expanduser()
         check_numbers(epochs=epochs, steps_per_epoch=steps_per_epoch, save_interval=save_interval, task=task)
-        folders.check(self.folder, resume=resume is not False, overwrite=overwrite)
+        folders.check(self.folder, resume=resume is not False, overwrite=overwrite, worker=current())
         self._options = Options(
             folder=self.folder,
             model=model,
@@ -308,6 +312,6 @@ class Recorder:
         atexit.unregister(self.close)
 
     def _print_verdict(self) -> None:
-        if not self._rules:
+        if not self._rules or not current().is_first:
             return
         print(f"{self.report().headline()}\nThe whole report: dogbreed report {self.folder}")

@@ -11,7 +11,13 @@ from dogbreed_sdk.recording.batches import Batch, batch_of
 from dogbreed_sdk.recording.evaluation import RUN_BYTES, SAMPLE_BYTES, Evaluation
 from dogbreed_sdk.recording.input_watch import InputWatch
 from dogbreed_sdk.recording.loader_clock import LoaderClock
-from dogbreed_sdk.recording.optimizer_watch import TOO_LARGE, ActivationWatch, OptimizerWatch, unwrapped
+from dogbreed_sdk.recording.optimizer_watch import (
+    TOO_LARGE,
+    ActivationWatch,
+    OptimizerWatch,
+    unwrapped,
+    unwrapped_optimizer,
+)
 from dogbreed_sdk.recording.options import Options
 from dogbreed_sdk.recording.predictions import Answers, Task, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
@@ -20,6 +26,7 @@ from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.recorder.signs import Signs, facts_of
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import StepBuffer
+from training_scripts.recording.recorder.worker import current
 from training_scripts.recording.trial.layout import (
     INPUT_IMAGE,
     LABELS,
@@ -64,6 +71,7 @@ class Recording:
             failed: Called with an error in a hook, where it cannot be raised.
         """
         self._options = options
+        self._worker = current()
         self._task = Task(options.task)
         self._saving = planned(options.save_interval, (options.epochs or 0) * (options.steps_per_epoch or 0))
         self._epoch = self._epoch_begins = 0
@@ -72,8 +80,9 @@ class Recording:
         self._evaluated_bytes = 0
         self._evaluations = 0
         self._counts: Tensor | None = None
-        self._counting = True
-        self._train_samples: int | None = 0
+        # Of several workers, each sees its own samples alone; readers go by the sizes of the recorded steps.
+        self._counting = self._worker.count == 1
+        self._train_samples: int | None = 0 if self._counting else None
         self._divisor: int | None = None
         self._armed: Snapshot | None = None
         self._ready: Snapshot | None = None
@@ -82,7 +91,7 @@ class Recording:
         self._open_trial(report)
         self._add_hooks(failed)
         self._clock = LoaderClock()
-        self._profiler = self._start_profiler(report) if options.profile else None
+        self._profiler = self._start_profiler(report) if options.profile and self._worker.is_first else None
         self._clock.start()
         self._last = perf_counter()
         self._due, self._records_first = True, False
@@ -91,11 +100,17 @@ class Recording:
     # -- opening -------------------------------------------------------------------------------------------------
 
     def _open_trial(self, report: Callable[[str], object]) -> None:
-        options, facts = self._options, self._options.facts()
+        options, facts = self._options, self._options.facts(workers=self._worker.count)
         trial = options.folder / folders.TRIAL
-        continues = options.resume is not None and folders.is_recording(options.folder)
+        continues = options.resume is not None and folders.is_recording(options.folder, self._worker)
         buffer = StepBuffer(
-            trial, None, facts, {TRAIN: self._saving.interval, EVAL: 1}, loss_name=LOOP_LOSS, report=report
+            trial,
+            None,
+            facts,
+            {TRAIN: self._saving.interval, EVAL: 1},
+            loss_name=LOOP_LOSS,
+            worker=self._worker,
+            report=report,
         )
         self._buffer = buffer
         self.steps = {TRAIN: 0, EVAL: 0}
@@ -106,7 +121,7 @@ class Recording:
             self._epoch_begins = self.steps[TRAIN]
             self._counting = False
         else:
-            folders.clear(options.folder)
+            folders.clear(options.folder, self._worker)
         if note := self._saving.note():
             buffer.remark(note)
         self._facts = facts
@@ -114,6 +129,8 @@ class Recording:
         buffer.describe()
 
     def _add_hooks(self, failed: Callable[[Exception], object]) -> None:
+        from torch import nn  # noqa: PLC0415 - torch is the caller's
+
         options = self._options
         self._layers = self._activations = self._optimizer = self._rates = None
         self._signs: Signs | None = None
@@ -122,7 +139,8 @@ class Recording:
             model = unwrapped(options.model)
             self._signs = Signs(model, self._buffer)
             self._learn(**facts_of(model, options.optimizer))
-            self._layers = Layers(model)
+            # Weights and gradients are the same in all workers.
+            self._layers = Layers(model if self._worker.is_first else nn.Identity())
             self._activations = ActivationWatch(options.model, self._layers)
             if not self._activations.is_possible:
                 self._buffer.remark(COMPILED)
@@ -130,12 +148,13 @@ class Recording:
                 self._inputs = InputWatch(model, self._signs.inputs, failed=failed)
         if options.optimizer is None:
             return
-        if not hasattr(options.optimizer, "register_step_pre_hook"):
+        optimizer = unwrapped_optimizer(options.optimizer)
+        if not hasattr(optimizer, "register_step_pre_hook"):
             self._buffer.remark(NO_HOOKS)
             return
-        self._rates = LearningRates(options.optimizer, self._buffer)
+        self._rates = LearningRates(optimizer, self._buffer)
         self._optimizer = OptimizerWatch(
-            options.optimizer, self._layers, before=self._optimizer_begins, after=self._optimizer_ends, failed=failed
+            optimizer, self._layers, before=self._optimizer_begins, after=self._optimizer_ends, failed=failed
         )
         if not self._optimizer.measures_updates:
             self._buffer.remark(TOO_LARGE)
@@ -203,6 +222,8 @@ class Recording:
 
     def _optimizer_ends(self, taken: Snapshot | None) -> None:
         """Gives the tensors of an optimizer step to the step of the loop that it belongs to."""
+        if self._rates is not None and self._rates_of_step is None and self._is_before_its_step():
+            self._rates_of_step = self._rates.now()  # its closure ran the backward pass
         self._records_first = not self._is_before_its_step()
         if taken is None:
             self._arm()
@@ -284,7 +305,9 @@ class Recording:
             self._evaluated_bytes += evaluation.samples * SAMPLE_BYTES
         facts = self._facts
         if facts.get("eval_steps_per_epoch") is None:
-            sizes = {**facts.get("sizes", {}), **({"valid": evaluation.samples} if evaluation.samples else {})}
+            sizes = dict(facts.get("sizes", {}))
+            if evaluation.samples and self._worker.count == 1:
+                sizes["valid"] = evaluation.samples
             self._learn(eval_steps_per_epoch=evaluation.steps, sizes=sizes)
         self._buffer.flush()
         self._last = perf_counter()
@@ -327,7 +350,8 @@ class Recording:
             self._buffer.remark(f"{FAILED} after {self.steps[TRAIN]:,} steps: {reason}")
         self.release()
         self._buffer.flush()
-        self._buffer.end(_WAIT_AT_END)
+        others = self._worker.local_others() if failure is None else ()
+        self._buffer.end(_WAIT_AT_END, others=others)
         if self._profiler is not None:
             self._profiler.run_ends()
 
@@ -384,6 +408,8 @@ class Recording:
 
     def _count(self, answers: Answers | None, size: int | None) -> None:
         """Counts samples, and those of each class, until the first epoch or the first evaluation ends it."""
+        if self._worker.count > 1:
+            return
         if self._train_samples is not None:
             self._train_samples = None if size is None else self._train_samples + size
         if "batch_size" not in self._facts and size:

@@ -16,7 +16,7 @@ _NEW = ("epochs", "parameters", "learning_rate")
 
 def earlier_facts(writer: TrialWriter, new: RunFacts) -> RunFacts:
     """The facts of the recording in a folder, with what the new process knows better."""
-    found = FileTrial(writer.folder).run
+    found = FileTrial(writer.folder, worker=writer.worker).run
     facts = {**new, **{name: value for name, value in found.items() if value is not None}}
     facts.update({name: value for name, value in new.items() if name in _NEW and value})
     facts["learning_rate"] = found.get("learning_rate", new.get("learning_rate"))
@@ -39,7 +39,7 @@ def continue_trial(buffer: StepBuffer, writer: TrialWriter, steps: int | None) -
     Returns:
         The next step of TRAIN and of EVAL.
     """
-    recorded = FileTrial(writer.folder)
+    recorded = FileTrial(writer.folder, worker=writer.worker)
     train, evaluated = recorded.steps(TRAIN), recorded.steps(EVAL)
     last = max((int(table.global_steps.max(initial=-1)) for table in (train, evaluated)), default=-1)
     done = int(train.steps.max(initial=-1)) + 1

@@ -2,7 +2,7 @@
 
 Usage: smdebug_reading.py TRIAL OUTPUT [TRIAL OUTPUT ...]
 An output is {"collections": {name: [tensor, ...]}, "steps": {mode: [step, ...]}, "tensors": {name: {mode: {step:
-{"value": ..., "dtype": ..., "reductions": {kind: number}}}}}}.
+{"value": ..., "dtype": ..., "reductions": {kind: number}}}}}, "workers": {worker: tensors likewise}}.
 """
 
 from __future__ import annotations
@@ -21,36 +21,42 @@ MODES = {"TRAIN": modes.TRAIN, "EVAL": modes.EVAL}
 WITHOUT = {"GLOBAL": modes.GLOBAL}
 
 
-def at(tensor: Any, step: int, mode: Any) -> dict[str, Any]:
-    """What smdebug has of a tensor at a step."""
+def at(tensor: Any, step: int, mode: Any, worker: str | None) -> dict[str, Any]:
+    """What smdebug has of a tensor at a step, from a worker; by default the first one."""
     found: dict[str, Any] = {}
     try:
-        value = tensor.value(step, mode=mode)
+        value = tensor.value(step, mode=mode, worker=worker)
         found |= {"value": value.tolist(), "dtype": str(value.dtype)}
     except TensorUnavailableForStep:
         pass
-    kinds = tensor.reduction_values(step, mode=mode)
+    kinds = tensor.reduction_values(step, mode=mode, worker=worker)
     found["reductions"] = {
         f"{'abs_' if absolute else ''}{kind}": float(value) for (kind, absolute), value in kinds.items()
     }
     return found
 
 
-def read(folder: str) -> dict[str, Any]:
-    """All of a trial."""
-    trial = create_trial(folder)
+def recorded(trial: Any, found: dict[str, Any], worker: str | None = None) -> dict[str, Any]:
+    """All tensors, as one worker recorded them."""
     tensors: dict[str, Any] = {}
-    found = MODES if any(trial.steps(mode=key) for key in MODES.values()) else WITHOUT
     for name in trial.tensor_names():
         tensor = trial.tensor(name)
         for mode, key in found.items():
-            steps = tensor.steps(mode=key)
+            steps = [step for step in tensor.steps(mode=key) if worker in {None, *tensor.workers(step, mode=key)}]
             if steps:
-                tensors.setdefault(name, {})[mode] = {step: at(tensor, step, key) for step in steps}
+                tensors.setdefault(name, {})[mode] = {step: at(tensor, step, key, worker) for step in steps}
+    return tensors
+
+
+def read(folder: str) -> dict[str, Any]:
+    """All of a trial."""
+    trial = create_trial(folder)
+    found = MODES if any(trial.steps(mode=key) for key in MODES.values()) else WITHOUT
     return {
         "collections": {name: trial.tensor_names(collection=name) for name in trial.collections()},
         "steps": {mode: trial.steps(mode=key) for mode, key in found.items()},
-        "tensors": tensors,
+        "tensors": recorded(trial, found),
+        "workers": {worker: recorded(trial, found, worker) for worker in trial.workers()},
     }
 
 

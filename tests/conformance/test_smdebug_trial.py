@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.training_scripts.recording.loops import train
 from tests.training_scripts.small_datasets import command, environment
 from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.trial.file_trial import FileTrial
+from training_scripts.recording.trial.trial import Trial
 
 READING = Path(__file__).with_name("smdebug_reading.py")
 
@@ -44,10 +46,17 @@ def assert_same(ours: FileTrial, theirs: dict[str, Any]) -> int:
     assert ours.problems == []
     assert ours.tensor_names() == sorted(theirs["tensors"])
     assert {name: sorted(members) for name, members in ours.collections.items()} == theirs["collections"]
-    compared = 0
     for mode, steps in theirs["steps"].items():
         assert ours.steps(mode).steps.tolist() == steps
-    for name, by_mode in theirs["tensors"].items():
+    assert list(ours.workers) == list(theirs["workers"])
+    return sum(assert_same_tensors(ours.of_worker(worker), tensors) for worker, tensors in theirs["workers"].items())
+
+
+def assert_same_tensors(ours: Trial, theirs: dict[str, Any]) -> int:
+    """One worker's tensors have the same steps, values and reductions; how many were compared."""
+    compared = 0
+    assert ours.tensor_names() == sorted(theirs)
+    for name, by_mode in theirs.items():
         tensor = ours.tensor(name)
         assert set(tensor.modes) == set(by_mode)
         for mode, by_step in by_mode.items():
@@ -106,6 +115,35 @@ def test_smdebug_reads_our_recording_as_we_do(smdebug_python: Path, tmp_path: Pa
     assert theirs["collections"]["losses"] == ["CrossEntropyLoss_output_0"]
     assert theirs["collections"]["relu_output"] == ["1_relu_output_0"]
     assert theirs["steps"]["TRAIN"] == list(range(24))
+
+
+def test_we_read_every_worker_of_smdebugs_recording(smdebug_python: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [smdebug_python, Path(__file__).with_name("smdebug_two_workers.py"), folder, port]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    trial = FileTrial(folder)
+    assert trial.workers == ("worker_0", "worker_1")
+    assert assert_same(trial, read_by_smdebug(smdebug_python, folder, tmp_path / "read.json")) > 40
+    losses = trial.tensor("CrossEntropyLoss_output_0")
+    first, second = (losses.series(worker=worker).values for worker in (0, 1))
+    assert (first != second).all()
+    np.testing.assert_allclose(losses.series().values, (first + second) / 2)
+
+
+def test_smdebug_reads_every_worker_of_our_recording(smdebug_python: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "debug-output"
+    for worker in (1, 0):
+        torch.manual_seed(worker)
+        network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+        train(network, Recorder(folder, train_interval=4), epochs=2, worker=worker, workers=2)
+    trial = FileTrial(folder)
+    assert assert_same(trial, read_by_smdebug(smdebug_python, folder, tmp_path / "read.json")) > 300
+    assert trial.tensor("Sequential_0.weight").workers == ("worker_0",)
+    assert trial.tensor("CrossEntropyLoss_output_0").workers == trial.workers == ("worker_0", "worker_1")
 
 
 def test_a_job_that_asks_for_smdebug_leaves_a_recording_that_we_read(

@@ -68,7 +68,8 @@ class _Kept(NamedTuple):
         if self.part is None:
             return self
         loss, correct, size = self.part
-        return self._replace(loss=loss, correct=correct, size=size)
+        # A part without samples has no numbers of its own.
+        return self._replace(loss=loss, correct=correct, size=size, others=self.others if size else _NO_NUMBERS)
 
 
 class StepBuffer:
@@ -280,15 +281,20 @@ class StepBuffer:
                 self._background.do(self._description(writer))
             self._background.end(_WAIT_ONCE)
 
-    def end(self, seconds: float) -> None:
-        """Completes the trial; gives up writing after this many seconds."""
+    def end(self, seconds: float, *, others: Sequence[str] = ()) -> None:
+        """Completes the trial.
+
+        Args:
+            seconds: Give up writing after this time.
+            others: Workers on the same disk, for whose end the first one waits briefly before it marks the trial.
+        """
         if self.memory is not None:
             self.memory.ended = True
         writer = self.writer
         if writer is not None:
             if self._noted:
                 self._describe_later(writer)
-            self._background.do(writer.end)
+            self._background.do(functools.partial(writer.end, others=others))
         if not self._background.end(seconds):
             self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
 

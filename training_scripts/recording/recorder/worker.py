@@ -33,6 +33,12 @@ class Worker:
         """Its name in file names."""
         return layout.worker_name(self.rank)
 
+    def local_others(self) -> tuple[str, ...]:
+        """The names of the other workers on the first worker's machine; all of them if torchrun does not say."""
+        local = os.environ.get("LOCAL_WORLD_SIZE", "")
+        count = int(local) if local.isdecimal() else self.count
+        return tuple(layout.worker_name(rank) for rank in range(1, min(count, self.count)))
+
 
 def told(facts: Mapping[str, Any]) -> Worker:
     """The worker that the facts of a run describe; a single one without them."""

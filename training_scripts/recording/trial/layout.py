@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-EVENTS, INDEX, COLLECTIONS, CHECKSUMS = "events", "index", "collections", "checksums"
+EVENTS, INDEX, COLLECTIONS, CHECKSUMS, ENDED = "events", "index", "collections", "checksums", "ended"
 END_FILE, RUN_FILE = "training_job_end.ts", "run.json"
 # smdebug's mark of the process that records; other processes leave the trial alone.
 CLAIM_FILE = "claim.smd"
@@ -86,6 +86,15 @@ def step_and_worker(file_name: str) -> tuple[int, str] | None:
     """
     found = _FILE_NAME.match(file_name)
     return (int(found[1]), found[2]) if found else None
+
+
+def worker_end_path(worker: str) -> str:
+    """Path of the file that marks the end of what another worker than the first writes.
+
+    >>> worker_end_path("worker_1")
+    'ended/worker_1'
+    """
+    return f"{ENDED}/{worker}"
 
 
 def worker_name(rank: int) -> str:

@@ -17,15 +17,20 @@ from training_scripts.recording.trial.trial import Series
 
 Sizes = Sequence["Series | None"]
 
-SUMMED = frozenset({layout.STEP_SIZE})
-"""Numbers of which each worker has a share."""
+COMBINED: dict[str, Callable[..., NDArray[np.float64]]] = {
+    layout.STEP_SIZE: np.sum,
+    layout.OUTPUT_MIN: np.min,
+    layout.OUTPUT_MAX: np.max,
+}
+"""How numbers that are not averaged are combined. Each worker has a share of a step's samples."""
+_NEUTRAL = {np.sum: 0.0, np.min: np.inf, np.max: -np.inf}
 
 PER_SAMPLE = layout.PER_RUN - {layout.CLASS_COUNTS}
 """Tensors with a row per sample: the rows of all workers, one worker's after another's."""
 
 
 def numbers(name: str, series: Sequence[Series], sizes: Sizes) -> Series:
-    """Merges a tensor of one element: the mean over the workers that recorded a step; of sizes, the sum.
+    """Merges a tensor of one element: the mean over the workers that recorded a step, unless `COMBINED` has it.
 
     Args:
         name: The tensor.
@@ -34,8 +39,9 @@ def numbers(name: str, series: Sequence[Series], sizes: Sizes) -> Series:
             size is missing, all workers count alike.
     """
     steps, values, there = _aligned(series)
-    if name in SUMMED:
-        return Series(steps, np.where(there, values, 0.0).sum(axis=0))
+    if name in COMBINED:
+        combine = COMBINED[name]
+        return Series(steps, combine(np.where(there, values, _NEUTRAL[combine]), axis=0))
     weights = _weights(steps, there, sizes)
     with np.errstate(invalid="ignore", over="ignore"):  # a diverged run's losses overflow, and the mean should show it
         return Series(steps, np.where(there, values * weights, 0.0).sum(axis=0) / weights.sum(axis=0))
@@ -44,10 +50,9 @@ def numbers(name: str, series: Sequence[Series], sizes: Sizes) -> Series:
 def reductions(kind: str, series: Sequence[Series]) -> Series:
     """Merges a reduction of a tensor: the lowest min, the highest max, the mean of any other."""
     steps, values, there = _aligned(series)
-    combine: dict[str, Callable[..., NDArray[np.float64]]] = {"min": np.min, "max": np.max}
-    if kind in combine:
-        neutral = np.inf if kind == "min" else -np.inf
-        return Series(steps, combine[kind](np.where(there, values, neutral), axis=0))
+    combine = {"min": np.min, "max": np.max}.get(kind)
+    if combine is not None:
+        return Series(steps, combine(np.where(there, values, _NEUTRAL[combine]), axis=0))
     with np.errstate(invalid="ignore"):
         return Series(steps, np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))
 
@@ -72,8 +77,8 @@ def values(
         return first
     parts = [part for part in (first, *others()) if part.size == 1]
     one = np.array([float(part.reshape(())) for part in parts])
-    if name in SUMMED:
-        return np.asarray(one.sum(), dtype=first.dtype).reshape(first.shape)
+    if name in COMBINED:
+        return np.asarray(COMBINED[name](one), dtype=first.dtype).reshape(first.shape)
     if (one == one[0]).all():
         return first
     weights = np.array(sizes())

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,9 +24,11 @@ from training_scripts.recording.trial.run_facts import RunFacts
 # Upper estimate of the time to create a file; and the share of the time between two writes that the index may take.
 _FILE_SECONDS, _INDEX_SHARE = 50e-6, 0.01
 _FEW_FILES = 100
+# How long the first worker waits for the others to end.
+_OTHERS_SECONDS = 10.0
 
 
-_PARTS = (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS)
+_PARTS = (layout.EVENTS, layout.INDEX, layout.COLLECTIONS, layout.CHECKSUMS, layout.ENDED)
 _COLLECTIONS = "_collections.json"
 
 _Location = tuple[str, int, int]
@@ -52,8 +55,8 @@ class _Entry(NamedTuple):
 class TrialWriter:
     """Writes one worker's part of a trial; every method may raise OSError, and leaves only complete files.
 
-    Several workers may write into one folder: each writes and removes its own files alone. The first one also writes
-    what there is once per trial, and removes what earlier trials with more workers have left.
+    Several workers may write into one folder: each writes and removes its own events alone. The first one also writes
+    the description, and removes what earlier trials with more workers have left.
     """
 
     def __init__(self, folder: Path, *, worker: str = layout.WORKER, workers: int = 1) -> None:
@@ -75,16 +78,23 @@ class TrialWriter:
         return self.worker == layout.WORKER
 
     def describe(self, run: RunFacts, collections: Mapping[str, Sequence[str]], intervals: Mapping[str, int]) -> None:
-        """Writes `run.json` and the collections."""
-        if self.is_first:
-            self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
-        self.write_collections(layout.collections_json(collections, intervals, workers=self._workers))
+        """Writes `run.json` and the collections, if this is the first worker."""
+        if not self.is_first:
+            return
+        self._write(layout.RUN_FILE, layout.sealed(json.dumps(run, default=str)))
+        content = layout.collections_json(collections, intervals, workers=self._workers)
+        # smdebug waits for a file of every worker, and reads only one of them: the first that it comes across.
+        for rank in range(self._workers):
+            self._write_collections(layout.worker_name(rank), content)
 
     def write_collections(self, content: str) -> None:
-        """Writes the collections in smdebug's form, as `layout.json_of_collections` gives it."""
+        """Writes this worker's collections in smdebug's form, as `layout.json_of_collections` gives it."""
+        self._write_collections(self.worker, content)
+
+    def _write_collections(self, worker: str, content: str) -> None:
         # smdebug rejects unknown keys beside _meta, but accepts any inside it.
         sealed = layout.sealed(content, depth=2)
-        self._write(f"{layout.COLLECTIONS}/{0:09}/{self.worker}_collections.json", sealed)
+        self._write(f"{layout.COLLECTIONS}/{0:09}/{worker}{_COLLECTIONS}", sealed)
 
     def write(self, steps: Sequence[Step], *, seconds: float) -> None:
         """Writes steps, in order, as one event file.
@@ -125,23 +135,39 @@ class TrialWriter:
             put(f"{self.folder}/{path}", entry.content())
             self._unindexed.popleft()
 
-    def end(self) -> None:
-        """Completes the index and marks the trial as ended."""
+    def end(self, *, others: Sequence[str] = ()) -> None:
+        """Completes the index and marks the trial as ended, or this worker's part of it if it is not the first.
+
+        Args:
+            others: Workers on the same disk, for whose end the first one waits briefly; they end at about the same
+                time.
+        """
         self.write_index()
-        if self.is_first:
-            self._write(layout.END_FILE, b"")
+        if not self.is_first:
+            self._write(layout.worker_end_path(self.worker), b"")
+            return
+        patience = time.monotonic() + _OTHERS_SECONDS
+        while time.monotonic() < patience and not all(
+            (self.folder / layout.worker_end_path(other)).is_file() for other in others
+        ):
+            time.sleep(0.02)
+        self._write(layout.END_FILE, b"")
 
     def clear(self) -> None:
-        """Removes this worker's part of a trial from the folder; the first worker also removes what nobody writes."""
+        """Removes this worker's part of a trial from the folder; the first worker removes the rest as well."""
         if self._workers == 1:
             for part in _PARTS:
                 _remove(self.folder / part)
         else:
             for path in self._own_files():
                 path.unlink(missing_ok=True)
+        self._unmark()
         if self.is_first:
-            for name in (layout.RUN_FILE, layout.END_FILE):
-                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / layout.RUN_FILE).unlink(missing_ok=True)
+
+    def _unmark(self) -> None:
+        mark = layout.END_FILE if self.is_first else layout.worker_end_path(self.worker)
+        (self.folder / mark).unlink(missing_ok=True)
 
     def _own_files(self) -> list[Path]:
         """The files that this worker may remove."""
@@ -150,7 +176,7 @@ class TrialWriter:
             for part in _PARTS
             if not (self.folder / part).is_symlink()
             for path in (self.folder / part).rglob("*")
-            if self._may_remove(_worker_of(path))
+            if self._may_remove(_worker_of(path)) or (self.is_first and path.name.endswith(_COLLECTIONS))
         ]
 
     def _may_remove(self, worker: str | None) -> bool:
@@ -166,8 +192,7 @@ class TrialWriter:
         """
         from training_scripts.recording.trial import event_files  # noqa: PLC0415 - for restarted jobs only
 
-        if self.is_first:
-            (self.folder / layout.END_FILE).unlink(missing_ok=True)
+        self._unmark()
         self._unindexed.clear()
         entries: dict[tuple[str, int], _Entry] = {}
         for path, worker, _ in list(event_files.listed(self.folder)):
@@ -237,9 +262,7 @@ def _remove(folder: Path) -> None:
 
 
 def _worker_of(path: Path) -> str | None:
-    """The worker whose file this is; None for folders and foreign files."""
-    if path.name.endswith(_COLLECTIONS):
-        return path.name.removesuffix(_COLLECTIONS)
+    """The worker whose events, index or checksums these are; None for other files."""
     named = layout.step_and_worker(path.name)
     return named[1] if named else None
 

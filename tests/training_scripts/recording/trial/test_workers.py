@@ -30,7 +30,7 @@ def write(
     first: int = 0,
 ) -> TrialWriter:
     writer = TrialWriter(folder, worker=layout.worker_name(rank), workers=workers)
-    writer.describe({"recorder": "loop", "workers": workers}, {"losses": ["loss"], f"of {rank}": ["loss"]}, {})
+    writer.describe({"recorder": "loop", "workers": workers}, {"losses": ["loss"]}, {})
     steps = [Step("TRAIN", step, step, 1000.0 + step, [("loss", loss)]) for step, loss in enumerate(losses, first)]
     for step in steps:
         if size is not None:
@@ -50,7 +50,7 @@ def test_the_loss_is_the_mean_of_the_workers_weighted_by_the_sizes_of_their_step
     assert loss.series().values.tolist() == [2.0, 3.0]
     assert [loss.value(step).tolist() for step in loss.steps()] == [2.0, 3.0]
     assert trial.tensor(layout.STEP_SIZE).series().values.tolist() == [4.0, 4.0]
-    assert set(trial.collections) == {"losses", "of 0", "of 1"}
+    assert trial.collections == {"losses": ["loss"]}
 
 
 def test_without_sizes_all_workers_count_alike_and_a_step_that_one_lacks_is_the_others(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_each_worker_clears_its_own_files_and_the_first_one_those_of_nobody(tmp_
     trial = FileTrial(tmp_path)
     assert (trial.workers, trial.ended, dict(trial.run)) == (("worker_1",), False, {})
     assert trial.tensor("loss").value(0) == 7.0
-    assert [path.name for path in tmp_path.rglob("*_collections.json")] == ["worker_1_collections.json"]
+    assert list(tmp_path.rglob("*_collections.json")) == []
 
 
 def test_a_restarted_worker_takes_back_its_own_steps_alone(tmp_path: Path) -> None:
@@ -181,4 +181,4 @@ def test_a_worker_reads_its_own_files_while_others_write_theirs(tmp_path: Path) 
     shutil.rmtree(tmp_path / "index" / "000000000")
     trial = FileTrial(tmp_path, worker="worker_1")
     assert (trial.workers, trial.tensor("loss").value(0)) == (("worker_1",), 3.0)
-    assert set(trial.collections) == {"losses", "of 1"}
+    assert trial.collections == {"losses": ["loss"]}
