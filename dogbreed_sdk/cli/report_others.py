@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,9 +23,7 @@ _OF_RECORDINGS = {**_OF_ONE_RUN, "overrides": "--set", "rules": "--rule"}
 
 
 class _Report(Protocol):
-    def to_dict(self) -> dict[str, Any]: ...
     def to_html(self, path: str | Path) -> Path: ...
-    def summary(self, *, width: int) -> str: ...
 
 
 def search(job: TuningJob, options: argparse.Namespace) -> Outcome:
@@ -36,7 +35,12 @@ def search(job: TuningJob, options: argparse.Namespace) -> Outcome:
     _refuse(options, _OF_RECORDINGS, f"{job.name} is a tuning job, whose trials record nothing")
     with waiting("reading the trials"):
         report = job.report()
-    return _outcome(report, options, [job.name])
+    document, text = report.to_dict(), report.summary(width=terminal.report_width())
+    proposal = document["next_search"]
+    if (plain := proposal["command"]) is not None:  # the report does not know --root and --aws
+        proposal["command"] = command_line(options, *shlex.split(plain)[1:])
+        text = text.replace(plain, proposal["command"])
+    return _outcome(report, document, text, options, [job.name])
 
 
 def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str, Any]]) -> Outcome:
@@ -70,7 +74,9 @@ def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str,
                     rules=options.rules,
                 )
             )
-        return _outcome(DebugReport.compare(reports), options, options.source)
+        compared = DebugReport.compare(reports)
+        text = compared.summary(width=terminal.report_width())
+        return _outcome(compared, compared.to_dict(), text, options, options.source)
 
 
 def _refuse(options: argparse.Namespace, refused: dict[str, str], why: str) -> None:
@@ -79,12 +85,12 @@ def _refuse(options: argparse.Namespace, refused: dict[str, str], why: str) -> N
         raise ConfigurationError(f"{', '.join(given)} applies to the report on one recorded run: {why}.")
 
 
-def _outcome(report: _Report, options: argparse.Namespace, sources: list[str]) -> Outcome:
-    document = report.to_dict()
+def _outcome(
+    report: _Report, document: dict[str, Any], text: str, options: argparse.Namespace, sources: list[str]
+) -> Outcome:
     if options.html is None:
         page = f"To see the charts: {command_line(options, 'report', *sources, '--html', 'report.html')}"
     else:
         document["html"] = str(report.to_html(options.html))
         page = f"report: {document['html']}"
-    shown = report.summary(width=terminal.report_width())
-    return Outcome(document, say(*shown.split("\n"), "", page))
+    return Outcome(document, say(*text.split("\n"), "", page))

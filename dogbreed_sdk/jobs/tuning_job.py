@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
     from dogbreed_sdk.jobs.transform_job import TransformJob
     from dogbreed_sdk.jobs.tuning_report.report import TuningReport
+
+# Calls that a report makes to learn why trials were stopped: SageMaker allows few per second.
+_MOST_DESCRIBED = 50
 
 __all__ = ["BestTrial", "Trial", "TuningJob"]
 
@@ -173,7 +177,13 @@ class TuningJob(Job):
         from dogbreed_sdk.jobs.tuning_report.report import TuningReport  # noqa: PLC0415 - needs NumPy
 
         described = self.describe()
-        trials = [with_reason(trial, described, self._describe_trial) for trial in self.trials()]
+        asked = itertools.count()
+
+        def describe(name: str) -> Mapping[str, object]:
+            within = next(asked) < _MOST_DESCRIBED
+            return TrainingJob(name, self.session).describe() if within else {}
+
+        trials = [with_reason(trial, described, describe) for trial in self.trials()]
         return TuningReport.of(described, trials, seconds=_seconds(described))
 
     def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TuningJob:
@@ -245,9 +255,6 @@ class TuningJob(Job):
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""
         return [size for trial in self.trials() for size in TrainingJob(trial.name, self.session).stored_sizes()]
-
-    def _describe_trial(self, name: str) -> Mapping[str, object]:
-        return TrainingJob(name, self.session).describe()
 
     def _best_trial(
         self,

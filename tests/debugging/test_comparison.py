@@ -154,10 +154,27 @@ class TestEffects:
         assert found.noise.freedom == 1
         assert found.noise.deviation == pytest.approx(np.std(values, ddof=1))
         [effect] = found.effects
-        assert effect.source == "repeats"
+        # A single repeat cannot give less than the validation samples do.
+        assert effect.source == "samples"
         assert effect.difference == pytest.approx(np.mean(values) - found.runs[-1].results["accuracy"].value)
-        assert effect.half == pytest.approx(12.706 * found.noise.deviation * math.sqrt(1.5), rel=1e-3)
+        assert effect.half > 1.96 * found.noise.deviation * math.sqrt(1.5)
         assert "Repeats of the same settings" in found.summary()
+
+    def test_several_repeats_give_the_intervals_by_student(self) -> None:
+        def trial(rate: float, seed: int) -> MemoryTrial:
+            made = made_up.trial(epochs=4, seed=seed)
+            made.run.update(hyperparameters={"lr": rate, "seed": seed})
+            return made
+
+        runs = [(0.1, 1), (0.1, 2), (0.1, 3), (0.2, 4), (0.2, 5)]
+        found = Comparison([DebugReport(f"run-{seed}", trial=trial(rate, seed)) for rate, seed in runs])
+        values = {run.name: run.results["accuracy"].value for run in found.given}
+        groups = [[values[f"run-{seed}"] for rate, seed in runs if rate == one] for one in (0.1, 0.2)]
+        squares = sum(np.square(np.array(group) - np.mean(group)).sum() for group in groups)
+        [effect] = found.effects
+        assert (effect.source, found.noise.freedom) == ("repeats", 3)
+        assert found.noise.deviation == pytest.approx(math.sqrt(squares / 3))
+        assert effect.half == pytest.approx(3.182 * math.sqrt(squares / 3) * math.sqrt(1 / 3 + 1 / 2), rel=0.02)
 
     def test_runs_that_differ_in_their_seed_alone_have_no_effect(self, root: Path) -> None:
         found = compared(root, "base", "again")

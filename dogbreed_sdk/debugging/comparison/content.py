@@ -5,6 +5,7 @@ Everything that draws a comparison (text, page, notebook) takes a `ComparisonCon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -71,7 +72,13 @@ class ComparisonContent:
         if measure is None:
             return self.given
         sign = -1.0 if measure == ACCURACY else 1.0
-        return tuple(sorted(self.given, key=lambda run: sign * run.results[measure].value))
+
+        def key(run: ComparedRun) -> tuple[float, float]:
+            """The result; among equal accuracies, the loss."""
+            loss = run.results.get(LOSS)
+            return sign * run.results[measure].value, math.inf if loss is None else loss.value
+
+        return tuple(sorted(self.given, key=key))
 
     @cached_property
     def differing(self) -> list[str]:

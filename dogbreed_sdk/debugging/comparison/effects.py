@@ -1,7 +1,8 @@
 """Which change did what: the effect of each parameter that was changed alone, with its uncertainty.
 
-Where settings were repeated with other seeds, the spread between repeats is the uncertainty. Otherwise it comes from
-the validation samples, one by one where both runs were validated on the same: the luck of the seed is not in it then.
+Where settings were repeated with other seeds, the spread between repeats is the uncertainty. Without repeats, or with a
+single one that shows less, it comes from the validation samples, one by one where both runs were validated on the same:
+the luck of the seed is not in it then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dogbreed_sdk.debugging.comparison.parameters import Setting
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun
 from training_scripts.rules.evidence.statistics import Z95, t_quantile
 
+# Below this many repeats, beyond the first run of each setting, their spread is a guess.
+FEW_REPEATS = 2
 # A smaller difference than this many samples' is never called clear.
 _LEAST_SAMPLES = 1.0
 
@@ -43,7 +46,8 @@ class Effect:
         after: The setting with the better result.
         difference: How much better the result is: above 0, whatever the measure.
         half: Half of the 95 % interval of the difference; NaN if unknown.
-        source: Where the interval comes from: repeats, samples (one by one), sizes, or nothing.
+        source: Where the interval comes from: repeats, few repeats, samples (one by one), sizes, or nothing. From too
+            few repeats it is the least that it can be.
     """
 
     parameters: tuple[str, ...]
@@ -114,8 +118,9 @@ def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, amo
     # Of several comparisons with the best, one looks clear by chance more often: the interval is widened for that.
     normal = Z95 if among == 1 else _normal(0.05 / among)
     half, source = _repeated(before, after, spread, measure, normal)
-    if not math.isfinite(half):
-        half, source = _sampled(before.runs[0], after.runs[0], measure, normal)
+    if spread.freedom < FEW_REPEATS:  # they alone would say nothing (Student's t for one is 12.7), or there are none
+        sampled, named = _sampled(before.runs[0], after.runs[0], measure, normal)
+        half, source = max((half, source), (sampled, named), key=lambda each: each[0] if math.isfinite(each[0]) else -1)
     return Effect(tuple(before.differing(after)), before, after, difference, half, source)
 
 
@@ -124,7 +129,8 @@ def _repeated(before: Setting, after: Setting, spread: Noise, measure: str, norm
         return math.nan, ""
     counts = len(_values(before, measure)), len(_values(after, measure))
     error = spread.deviation * math.sqrt(1 / counts[0] + 1 / counts[1])
-    return t_quantile(spread.freedom, normal) * error, "repeats"
+    few = spread.freedom < FEW_REPEATS
+    return (normal if few else t_quantile(spread.freedom, normal)) * error, "few repeats" if few else "repeats"
 
 
 def _sampled(one: ComparedRun, other: ComparedRun, measure: str, normal: float) -> tuple[float, str]:

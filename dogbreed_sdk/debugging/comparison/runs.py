@@ -24,6 +24,8 @@ from training_scripts.training.hyperparameters import table, typed
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent
 
+# Names of jobs begin with the same name and day; that much is left out.
+_LONG_BEGINNING = 10
 ACCURACY, LOSS = "accuracy", "loss"
 VALIDATION, TRAINING = "validation", "training"
 
@@ -197,6 +199,8 @@ def short_names(sources: Sequence[str]) -> list[str]:
     ['base', 'large-lr']
     >>> short_names(["dogs-1", "/data/runs/dogs-2/"]), short_names(["a", "a"])
     (['dogs-1', 'dogs-2'], ['a', 'a (2)'])
+    >>> short_names(["dogbreed-261130-100343-3446", "dogbreed-261130-100434-1434"])
+    ['…100343-3446', '…100434-1434']
     """
     parts = [[part for part in source.replace(os.sep, "/").split("/") if part and part != "."] for source in sources]
     parts = [each or [source] for each, source in zip(parts, sources, strict=True)]
@@ -206,11 +210,20 @@ def short_names(sources: Sequence[str]) -> list[str]:
     longest = max(map(len, parts))
     while depth < longest and len({tuple(each[-depth:]) for each in parts}) < len({tuple(each) for each in parts}):
         depth += 1
+    names = ["/".join(each[-depth:]) for each in parts]
+    begin = _common_beginning(names)
     found: list[str] = []
-    for each in parts:
-        name, number = "/".join(each[-depth:]), 2
-        wanted = name
-        while name in found:
-            name, number = f"{wanted} ({number})", number + 1
-        found.append(name)
+    for name in names:
+        short = f"…{name[begin:]}" if begin else name
+        again = sum(each == short or each.startswith(f"{short} (") for each in found)
+        found.append(f"{short} ({again + 1})" if again else short)
     return found
+
+
+def _common_beginning(names: Sequence[str]) -> int:
+    """The length of what all names begin with, up to a hyphen or underscore; 0 if it is not worth leaving out."""
+    shortest = min(map(len, names))
+    begin = next((place for place in range(shortest) if len({name[place] for name in names}) > 1), shortest)
+    while begin and names[0][begin - 1] not in "-_":
+        begin -= 1
+    return begin if begin >= _LONG_BEGINNING and len(set(names)) > 1 else 0

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.formatting import interval, joined, number, percent, plural
-from dogbreed_sdk.debugging.comparison.effects import Effect
+from dogbreed_sdk.debugging.comparison.effects import FEW_REPEATS, Effect
 from dogbreed_sdk.debugging.comparison.parameters import Setting
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun, Result
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.comparison.content import ComparisonContent
 
 MAX_NAMES = 4
-# Below this many repeats, chance in their spread widens every interval.
-FEW_REPEATS = 4
 
 
 def value(measure: str, result: float | None) -> str:
@@ -52,7 +50,8 @@ def headline(content: ComparisonContent) -> str:
         return f"{len(content.runs)} runs without a common result."
     runs = content.runs
     first, last = (value(measure, run.results[measure].value) for run in (best, runs[-1]))
-    return f"{best.name} is the best of {len(runs)} runs: {ranked_by(content)} {first}; {runs[-1].name} has {last}."
+    name = best.source if best.name.startswith("…") else best.name  # to be copied
+    return f"{name} is the best of {len(runs)} runs: {ranked_by(content)} {first}; {runs[-1].name} has {last}."
 
 
 def change(effect: Effect) -> str:
@@ -84,7 +83,7 @@ def outcome(effect: Effect, content: ComparisonContent) -> str:
 
 def _limits(effect: Effect) -> str:
     """What the interval leaves out."""
-    if effect.source == "repeats":
+    if effect.source in ("repeats", "few repeats"):
         return ""
     return " The luck of the seed is not in this interval." if effect.is_clear else ""
 
@@ -98,10 +97,11 @@ def noise(content: ComparisonContent) -> str:
         scale, unit = (100.0, " points") if measure == ACCURACY else (1.0, "")
         repeats = [group for group in content.settings if len(group.runs) > 1]
         said = joined([names(group) for group in repeats], most=2)
-        few = " They are wide because there are few repeats." if spread.freedom < FEW_REPEATS else ""
+        source = "intervals are at least that wide" if spread.freedom < FEW_REPEATS else "the intervals come from that"
+        few = " One repeat says little: intervals may be wider. Repeat more." if spread.freedom < FEW_REPEATS else ""
         return (
             f"Repeats of the same settings ({said}) differ by {number(scale * spread.deviation, digits=2)}{unit} "
-            f"(standard deviation): the intervals come from that.{few}"
+            f"(standard deviation): {source}.{few}"
         )
     return (
         "No settings were repeated: intervals come from the validation samples alone. Repeat a run with another seed "

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk._util.formatting import joined
+from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report.evidence import SIGNIFICANT, is_worse, judged, optimum
 from dogbreed_sdk.jobs.tuning_report.facts import SearchFacts, category_of, place
@@ -279,7 +281,13 @@ def command(facts: SearchFacts, entries: Sequence[NextRange]) -> str | None:
     fixed = {**_shared(facts), **{entry.name: entry.value for entry in entries if entry.value is not None}}
     for name, value in fixed.items():
         words += [f"--{name}", str(value)]
-    words += ["--objective", facts.metric, "--warm-start", facts.name]
+    words += ["--objective", facts.metric]
+    if facts.strategy != defaults.TUNING_STRATEGY:
+        words += ["--strategy", facts.strategy]
+    if facts.limit not in (None, defaults.TUNING_MAX_JOBS):
+        words += ["--max-jobs", str(facts.limit)]
+    if facts.status in FINAL_STATUSES:  # SageMaker learns from searches that have ended
+        words += ["--warm-start", facts.name]
     return shlex.join(words)
 
 

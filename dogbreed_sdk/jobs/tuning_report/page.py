@@ -140,7 +140,11 @@ def _progress_section(report: TuningContent) -> Markup:
         return section("progress", "Over time", empty("No trial has reported the objective yet."))
     since = len(by_end(report.trials)) - found[-1][0]
     lead = f"The best trial was number {found[-1][0]} to end"
-    lead += f"; the {plural(since, 'trial')} after it brought no better one." if since else ", the last one so far."
+    lead += (
+        f"; the {plural(since, 'trial') if since > 1 else 'trial'} after it brought no better one."
+        if since
+        else ", the last one so far."
+    )
     drawn = _figure("progress", "Objective of each trial, and the best so far")
     return section("progress", "Over time", drawn, lead=lead)
 

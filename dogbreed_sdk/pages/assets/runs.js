@@ -60,7 +60,7 @@ class RunsChart extends LineChart {
 
   rightMargin() {
     const longest = Math.max(0, ...this.shown().map(({ series }) => this.short(series.run).length));
-    return MARGIN.right + 8 + 6.6 * longest;
+    return MARGIN.right + 8 + 7.4 * longest;
   }
 
   short(run) {
