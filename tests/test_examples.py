@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset
+from dogbreed_sdk import BreedDataset, DebugReport
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli.parser import parse
 from tests.conftest import Workshop
@@ -64,6 +64,15 @@ def test_plain_boto3(workshop: Workshop) -> None:
     with workshop.job.deploy(progress=no_progress) as made:
         output = run("plain_boto3.py", made.endpoint_name, picture.path, url, root=workshop.root)
     assert output.split()[0] == str(picture.index)
+
+
+def test_record_your_loop(tmp_path: Path) -> None:
+    output = run("record_your_loop.py", tmp_path / "run", root=tmp_path)
+    assert output.startswith("All is well")
+    report = DebugReport.load(tmp_path / "run")
+    assert report.trial is not None
+    assert report.trial.run["steps_per_epoch"] == 19
+    assert report.trial.run["parameters"] == {"lr": 0.003, "hidden": 32}
 
 
 @pytest.mark.extras
