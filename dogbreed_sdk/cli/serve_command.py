@@ -55,6 +55,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--port", type=port, default=8000, help="port to listen on; 0 picks a free one (default: %(default)s)"
     )
     models.add_labels(command)
+    _add_page(command.add_argument_group("web page"))
     _add_access(command.add_argument_group("access control (off by default)"))
     _add_limits(command.add_argument_group("limits"))
     bundle = command.add_argument_group("options for a bundle or a job's model")
@@ -68,6 +69,13 @@ def add(command: argparse.ArgumentParser) -> None:
         choices=_CODES,
         help="sdk: run this SDK's code (default); bundle: run the bundle's own inference.py, if you trust it",
     )
+
+
+def _add_page(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--title", metavar="TEXT", help="heading of the web page (default: a question that suits the model's classes)"
+    )
+    group.add_argument("--examples", type=Path, metavar="DIR", help="pictures that the web page offers to try")
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
@@ -242,7 +250,9 @@ async def _warn_unless_ready(
     options: argparse.Namespace, classifier: AsyncBreedClassifier, warn: Callable[[str], None]
 ) -> None:
     """Warns if the endpoint or model server does not answer: its name may be wrong, or it may start later."""
-    if options.bundle:  # its model is loaded already
+    if options.bundle:  # its model is loaded already; the page's question depends on its classes
+        with contextlib.suppress(DogBreedError):
+            await classifier.labels()
         return
     if options.server:
         target = f"the model server {options.server}"
@@ -268,6 +278,8 @@ def _settings(options: argparse.Namespace) -> ServiceSettings:
         max_body_bytes=options.max_body_mb * 2**20,
         max_connections_per_address=options.max_connections_per_address,
         allow_urls=not options.no_urls,
+        title=options.title,
+        examples=options.examples,
         # Web pages do not know the keys; and behind a proxy, the proxy decides which names are served.
         local_only=is_loopback(options.host) and keys is None and not options.trusted_proxy,
     )

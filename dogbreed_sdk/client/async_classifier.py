@@ -111,6 +111,16 @@ class AsyncBreedClassifier:
         """See `BreedClassifier.model_id`."""
         return self._classifier.model_id
 
+    @property
+    def known_labels(self) -> LabelMap | None:
+        """See `BreedClassifier.known_labels`."""
+        return self._classifier.known_labels
+
+    @property
+    def can_explain(self) -> bool:
+        """See `BreedClassifier.can_explain`."""
+        return self._classifier.can_explain
+
     def with_options(self, **changes: Unpack[Options]) -> Self:
         """See `BreedClassifier.with_options`; the copy also shares the threads: closing one closes both."""
         copy = type(self).__new__(type(self))

@@ -230,6 +230,20 @@ class BreedClassifier:
         """SHA-256 of the weights behind the last prediction; None until a response contains it."""
         return self._label_cache.model_id
 
+    @property
+    def known_labels(self) -> LabelMap | None:
+        """The labels of the model, if they are known without asking it; `labels` asks."""
+        return self._labels or self._label_cache.current()
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` works: whether the model's network is on this machine."""
+        try:
+            self._transport.check_explains()
+        except ConfigurationError:
+            return False
+        return True
+
     def with_options(self, **changes: Unpack[Options]) -> Self:
         """A copy with some settings changed. It shares connections and cached labels, and is closed with the original.
 
@@ -441,7 +455,7 @@ class BreedClassifier:
             raise ConfigurationError(f"{self!r} was closed; create a new one.")
 
     def _model_labels(self, cancelled: Event | None) -> LabelMap:
-        labels = self._labels or self._label_cache.current()
+        labels = self.known_labels
         if labels is None:
             self._predict(LABEL_PROBE, top_k=1, cancelled=cancelled)
             labels = self._label_cache.current()

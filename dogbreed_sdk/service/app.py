@@ -80,9 +80,9 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
         inference=inference,
         guard=Guard(settings),
     )
-    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(title=settings.title or TITLE, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(api.router())
-    app.include_router(ServiceRoutes(readiness=readiness, metrics=metrics).router())
+    app.include_router(ServiceRoutes(classifier, settings=settings, readiness=readiness, metrics=metrics).router())
     _set_openapi(app)
     _add_exception_handlers(app, metrics)
     _add_middleware(app, settings, metrics)

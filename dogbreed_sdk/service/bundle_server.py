@@ -82,7 +82,8 @@ class BundleServer:
         except BaseException:
             self._scratch.close()
             raise
-        self.transport = FollowingTransport(self._server)
+        # Only our own code, in torch, is known to explain.
+        self.transport = FollowingTransport(self._server, explains=code == "sdk" and backend == "torch")
         self._watch = threading.Thread(target=self._replace_when_dead, name="model-server-watch", daemon=True)
         self._watch.start()
 
@@ -132,10 +133,12 @@ class FollowingTransport(Transport):
 
     Args:
         server: The first one.
+        explains: Whether its model can explain predictions.
     """
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, *, explains: bool = False) -> None:
         self.name = "the model server of the bundle"
+        self._explains = explains
         self._connections = 0
         self._current = (server, ServerTransport(server.url))
 
@@ -175,6 +178,15 @@ class FollowingTransport(Transport):
     def translate(self, error: Exception) -> DogBreedError:
         """Delegates to the current server."""
         return self._current[1].translate(error)
+
+    def check_explains(self) -> None:
+        """Checks that the model server runs code that explains.
+
+        Raises:
+            ConfigurationError: It runs the bundle's own code, or ONNX Runtime.
+        """
+        if not self._explains:
+            super().check_explains()
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits for the current server."""

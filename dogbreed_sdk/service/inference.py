@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio.to_thread
 from starlette.requests import ClientDisconnect
 
+from dogbreed_sdk.client.images import to_payload
 from dogbreed_sdk.errors import DogBreedError, EndpointError
+from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.service.middleware import logged_problem
 from dogbreed_sdk.service.problems import Problem, problem_error
 from dogbreed_sdk.service.schemas import DEFAULT_TOP_K
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive
 
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.explanation import Explanation
+    from dogbreed_sdk.client.images import Payload
     from dogbreed_sdk.predictions import Prediction
     from dogbreed_sdk.service.admission import Admission
     from dogbreed_sdk.service.metrics import Metrics
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 # Slots that one batch may use at the same time, so that other requests get theirs.
 _SLOTS_PER_BATCH = 4
+# The longer side of a preview, in pixels: sharp on a dense screen, about 100 kB.
+PREVIEW_SIDE = 960
 
 Result = TypeVar("Result")
 
@@ -75,6 +82,40 @@ class Inference:
         prediction = await self.within_deadline(request, self._classify(source, top_k))
         return prediction.to_dict()
 
+    async def classify_with_preview(self, request: Request, pictures: Pictures, top_k: int) -> dict[str, object]:
+        """Classifies one picture; the result contains a small copy of it, for a page that cannot show the picture.
+
+        Raises:
+            As for `classify`.
+        """
+        [source] = pictures.sources
+        assert not isinstance(source, Problem)
+
+        async def work() -> tuple[Prediction, str | None]:
+            payload = await anyio.to_thread.run_sync(self._payload, source)
+            prediction = await self._predicted(payload.body, top_k)
+            return prediction, await anyio.to_thread.run_sync(_preview, payload.body)
+
+        prediction, preview = await self.within_deadline(request, self._admitted(source, work))
+        return {**prediction.to_dict(), "preview": preview}
+
+    async def explain(self, request: Request, pictures: Pictures, label: str | None, top_k: int) -> Explanation:
+        """Explains the prediction for one picture.
+
+        Raises:
+            LabelError: The model has no such class.
+            As for `classify`.
+        """
+        [source] = pictures.sources
+        assert not isinstance(source, Problem)
+
+        async def work() -> Explanation:
+            found = await self._recorded(self._classifier.explain(source, label=label, top_k=top_k))
+            self._metrics.picture(rejected=found.prediction.rejected)
+            return found
+
+        return await self.within_deadline(request, self._admitted(source, work))
+
     async def classify_batch(self, request: Request, pictures: Pictures, top_k: int) -> list[Prediction | Problem]:
         """Classifies several pictures; returns one result per picture, in order, and a problem for each that failed.
 
@@ -107,31 +148,43 @@ class Inference:
         return problem
 
     async def _classify(self, source: Upload | str, top_k: int, *, admitted: bool = False) -> Prediction:
+        return await self._admitted(source, lambda: self._predicted(source, top_k), admitted=admitted)
+
+    async def _admitted(
+        self, source: Upload | str, work: Callable[[], Awaitable[Result]], *, admitted: bool = False
+    ) -> Result:
+        """The result of `work`, which downloads and classifies a picture, once there are slots for it."""
         is_download = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
         async with AsyncExitStack() as slots:
             if is_download:
                 await slots.enter_async_context(self._download_admission.slot(admitted=admitted))
             await slots.enter_async_context(self._admission.slot(admitted=admitted))
             if not is_download:
-                return await self._invoke(source, top_k)
+                return await work()
             # A download cannot be cancelled: its slots stay taken until it ends, even if the client disconnects.
-            task = asyncio.ensure_future(self._invoke_and_release(slots.pop_all(), source, top_k))
+            task = asyncio.ensure_future(_released(slots.pop_all(), work))
         task.add_done_callback(_retrieve_exception)
         return await asyncio.shield(task)
 
-    async def _invoke_and_release(self, slots: AsyncExitStack, source: Upload | str, top_k: int) -> Prediction:
-        async with slots:
-            return await self._invoke(source, top_k)
+    async def _predicted(self, source: Upload | str | bytes, top_k: int) -> Prediction:
+        prediction = await self._recorded(self._classifier.classify(source, top_k=top_k))
+        self._metrics.picture(rejected=prediction.rejected)
+        return prediction
 
-    async def _invoke(self, source: Upload | str, top_k: int) -> Prediction:
+    async def _recorded(self, call: Awaitable[Result]) -> Result:
+        """The result of a call to the model; the readiness learns whether it responds."""
         try:
-            prediction = await self._classifier.classify(source, top_k=top_k)
+            found = await call
         except EndpointError:
             self._readiness.record_failure()
             raise
         self._readiness.record_success()
-        self._metrics.picture(rejected=prediction.rejected)
-        return prediction
+        return found
+
+    def _payload(self, source: Upload | str) -> Payload:
+        """The bytes to classify and to preview; http(s) URLs are downloaded by the guarded downloader."""
+        options = self._classifier.options
+        return to_payload(source, max_bytes=options.max_payload_bytes, allowed_hosts=options.allowed_hosts)
 
     async def within_deadline(self, request: Request, work: Awaitable[Result]) -> Result:
         """The result of `work`, which is cancelled when the deadline passes or the client disconnects.
@@ -155,7 +208,17 @@ class Inference:
             await asyncio.gather(task, disconnected, return_exceptions=True)
 
 
-def _retrieve_exception(task: asyncio.Task[Prediction]) -> None:
+async def _released(slots: AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:
+    async with slots:
+        return await work()
+
+
+def _preview(content: bytes) -> str | None:
+    """A small copy of a picture, as a data: URL; None if it cannot be read."""
+    return small_picture(content, size=PREVIEW_SIDE)
+
+
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
     """Keeps asyncio from logging the exception of a task whose client has disconnected."""
     if not task.cancelled():
         task.exception()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import TYPE_CHECKING, Annotated
+
+import anyio.to_thread
 
 # FastAPI evaluates the annotations of the routes, so these names must exist at run time.
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from dogbreed_sdk._util.text import sentence
+from dogbreed_sdk.errors import LabelError
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.predictions import folder_number
-from dogbreed_sdk.service import docs_page, openapi, page, request_bodies
+from dogbreed_sdk.service import docs_page, examples, openapi, page, request_bodies
 from dogbreed_sdk.service.inference import chosen_top_k
 from dogbreed_sdk.service.middleware import problem_response
 from dogbreed_sdk.service.problems import KINDS, Problem, ProblemError, problem_error
@@ -19,13 +25,20 @@ from dogbreed_sdk.service.schemas import (
     DEFAULT_TOP_K,
     MOST_TOP_K,
     BatchAnswer,
+    ClassifyAnswer,
+    ExplanationAnswer,
     LabelsAnswer,
-    PredictionAnswer,
     StatusAnswer,
 )
+from dogbreed_sdk.service.subject import subject_of
+from training_scripts.data.accept import preferred
+from training_scripts.data.formats import JSON
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
+    from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.service.admission import Admission
     from dogbreed_sdk.service.auth import Guard
     from dogbreed_sdk.service.inference import Inference
@@ -37,6 +50,16 @@ TopK = Annotated[
     int | None,
     Query(ge=1, le=MOST_TOP_K, description=f"Number of classes to rank. Default: {DEFAULT_TOP_K}."),
 ]
+Preview = Annotated[
+    bool, Query(description="Whether to return a small JPEG of the picture, for pages that cannot show it themselves.")
+]
+Label = Annotated[
+    str | None,
+    Query(max_length=200, description="The class to explain, by label or class folder. Default: the most probable."),
+]
+_PNG = "image/png"
+# The heat map is smooth: this is as sharp as its picture.
+_LAYER_SIDE = 480
 _OF_ENDPOINT = (500, 502, 503, 504)
 _OF_GUARD = (401, 429)
 
@@ -69,7 +92,7 @@ class ApiRoutes:
         bodies = (400, 408, 413, 415, 422)
         router.post(
             "/classify",
-            response_model=PredictionAnswer,
+            response_model=ClassifyAnswer,
             responses=openapi.responses(*_OF_GUARD, *bodies, *_OF_ENDPOINT, ok="The prediction."),
             openapi_extra=openapi.body_of_one(),
         )(self.classify)
@@ -79,6 +102,13 @@ class ApiRoutes:
             responses=openapi.responses(*_OF_GUARD, *bodies, 500, 503, 504, ok="One result per picture."),
             openapi_extra=openapi.body_of_several(),
         )(self.batch)
+        if self._classifier.can_explain:
+            router.post(
+                "/explain",
+                response_model=ExplanationAnswer,
+                responses=_explain_responses(bodies),
+                openapi_extra=openapi.body_of_one(),
+            )(self.explain)
         router.get(
             "/labels",
             response_model=LabelsAnswer,
@@ -86,7 +116,7 @@ class ApiRoutes:
         )(self.labels)
         return router
 
-    async def classify(self, request: Request, top_k: TopK = None) -> Response:
+    async def classify(self, request: Request, top_k: TopK = None, preview: Preview = False) -> Response:
         """Classifies a picture.
 
         Send it as the body, as the only file of a form, or as JSON with a URL, base64 or a data: URL.
@@ -94,8 +124,28 @@ class ApiRoutes:
         # An overloaded service says so before the client sends megabytes.
         self._admission.check()
         async with request_bodies.read_picture(request, self._settings, self._admission) as pictures:
-            prediction = await self._inference.classify(request, pictures, chosen_top_k(top_k, pictures.top_k))
+            classify = self._inference.classify_with_preview if preview else self._inference.classify
+            prediction = await classify(request, pictures, chosen_top_k(top_k, pictures.top_k))
         return JSONResponse(prediction)
+
+    async def explain(self, request: Request, top_k: TopK = None, label: Label = None) -> Response:
+        """Shows where in a picture the evidence for a class is.
+
+        Send the picture as to /v1/classify. With Accept: image/png the answer is the picture itself with the heat map
+        over it. It takes about three times as long as classifying, and counts as one picture.
+        """
+        self._admission.check()
+        form = preferred(request.headers.get("accept"), (JSON, _PNG))
+        async with request_bodies.read_picture(request, self._settings, self._admission) as pictures:
+            try:
+                found = await self._inference.explain(request, pictures, label, chosen_top_k(top_k, pictures.top_k))
+            except LabelError as error:
+                if label is None:
+                    raise
+                raise ProblemError(request_bodies.invalid([(("label",), sentence(str(error)).rstrip("."))])) from error
+        if form == _PNG:
+            return Response(await anyio.to_thread.run_sync(_overlay, found), media_type=_PNG)
+        return JSONResponse(await anyio.to_thread.run_sync(_explanation, found))
 
     async def batch(self, request: Request, top_k: TopK = None) -> Response:
         """Classifies several pictures.
@@ -129,22 +179,61 @@ class ApiRoutes:
             }
             for index, folder in enumerate(known.class_folders)
         ]
-        return JSONResponse({"model_id": self._classifier.model_id, "labels": labels})
+        subject = subject_of(known.labels)
+        return JSONResponse({"model_id": self._classifier.model_id, "labels": labels, "subject": subject})
+
+
+def _explain_responses(bodies: tuple[int, ...]) -> dict[int | str, openapi.Document]:
+    found = openapi.responses(*_OF_GUARD, *bodies, *_OF_ENDPOINT, ok="The explanation.")
+    found[200]["content"] = {_PNG: {"schema": {"type": "string", "format": "binary"}}}
+    return found
+
+
+def _explanation(found: Explanation) -> dict[str, object]:
+    """The answer to a client that draws the heat map itself."""
+    width, height = found.picture.size
+    layer = found.layer()
+    layer.thumbnail((_LAYER_SIDE, _LAYER_SIDE))
+    return {
+        "prediction": found.prediction.to_dict(),
+        "label": found.label,
+        "class_folder": found.class_folder,
+        "index": found.index,
+        "box": [edge / side for edge, side in zip(found.box, (width, height) * 2, strict=True)],
+        "contributions": [list(row) for row in found.contributions],
+        "heatmap": f"data:{_PNG};base64,{base64.b64encode(_png(layer)).decode()}",
+    }
+
+
+def _overlay(found: Explanation) -> bytes:
+    return _png(found.overlay())
+
+
+def _png(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    return written.getvalue()
 
 
 async def _known_query(request: Request) -> None:
     """Refuses unknown parameters: a client that sends ?topk=3 does not want the default."""
-    known = ["top_k"] if request.method == "POST" else []
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
-        what = f"unknown parameter; {'the known one is ' + known[0] if known else 'this URL has none'}"
+        listed = f"the known {'one is' if len(known) == 1 else 'ones are'} {', '.join(known)}"
+        what = f"unknown parameter; {listed if known else 'this URL has none'}"
         raise ProblemError(request_bodies.invalid([((name,), what) for name in unknown]))
 
 
 class ServiceRoutes:
     """The routes about the service itself: health, metrics, documentation, the web page."""
 
-    def __init__(self, *, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(
+        self, classifier: AsyncBreedClassifier, *, settings: ServiceSettings, readiness: Readiness, metrics: Metrics
+    ) -> None:
+        self._classifier = classifier
+        self._settings = settings
+        self._examples = examples.load(settings.examples) if settings.examples else ()
         self._readiness = readiness
         self._metrics = metrics
         self._docs: str | None = None
@@ -177,7 +266,8 @@ class ServiceRoutes:
             ("/docs.css", self.style),
             ("/problems/{kind}", self.problem),
             ("/", self.page),
-            ("/assets/{name}", self.page),
+            ("/assets/{name}", self.asset),
+            ("/examples/{number}", self.example),
         ):
             add(path, endpoint, methods=both, include_in_schema=False)
         return router
@@ -211,14 +301,35 @@ class ServiceRoutes:
             raise problem_error("not-found", KINDS["not-found"].advice)
         return RedirectResponse(f"../docs#{kind}", 302)
 
-    async def page(self, name: str | None = None) -> Response:
-        """The web page and its assets."""
-        found = page.files().get("/" if name is None else f"/assets/{name}")
+    async def page(self) -> Response:
+        """The web page."""
+        known = self._classifier.known_labels
+        content = page.index(
+            title=self._settings.title,
+            subject=subject_of(known.labels) if known else None,
+            urls=self._settings.allow_urls,
+            explain=self._classifier.can_explain,
+            examples=[example.name for example in self._examples],
+        )
+        return _file(content, "text/html; charset=utf-8")
+
+    async def asset(self, name: str) -> Response:
+        """A file of the web page."""
+        found = page.files().get(f"/assets/{name}")
         if found is None:
             raise problem_error("not-found", KINDS["not-found"].advice)
-        content, media_type = found
-        # After an update of the service, a browser must not mix new and old files.
-        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+        return _file(*found)
+
+    async def example(self, number: str) -> Response:
+        """An example picture."""
+        if not (number.isdecimal() and len(number) < 3 and int(number) < len(self._examples)):
+            raise problem_error("not-found", KINDS["not-found"].advice)
+        return _file(self._examples[int(number)].content, "image/jpeg")
+
+
+def _file(content: bytes, media_type: str) -> Response:
+    # After an update of the service, a browser must not mix new and old files.
+    return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
 
 def _id(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,6 +63,34 @@ class PredictionAnswer(Score):
     variant: str | None = Field(description="Name of the endpoint's production variant that answered, if any.")
 
 
+class ClassifyAnswer(PredictionAnswer):
+    """The prediction for a picture, with a preview if the request asked for one."""
+
+    preview: str | None = Field(
+        None, description="With preview=true: a small JPEG of the picture, as a data: URL; null if it cannot be shown."
+    )
+
+
+class ExplanationAnswer(BaseModel):
+    """A prediction, and where in the picture the evidence for a class is."""
+
+    prediction: PredictionAnswer
+    label: str = Field(description="The explained class: the most probable one, unless label chose another.")
+    class_folder: str
+    index: int
+    box: list[float] = Field(
+        description="The part of the picture that the model saw: left, top, right and bottom as shares of width and "
+        "height; its preprocessing cuts off the rest."
+    )
+    contributions: list[list[float]] = Field(
+        description="What each part of the box adds to the class's logit: rows of equal length, from the top."
+    )
+    heatmap: str = Field(
+        description="The evidence in colors, transparent where there is none: a PNG of the picture's proportions, to "
+        "lay over the upright picture, as a data: URL."
+    )
+
+
 class PlacedError(BaseModel):
     """One invalid value of a request."""
 
@@ -119,12 +147,16 @@ class LabelsAnswer(BaseModel):
             "example": {
                 "model_id": "9f2c…",
                 "labels": [{"index": 0, "class_folder": "001.Boxer", "label": "Boxer", "folder_number": 1}],
+                "subject": "dogs",
             }
         }
     )
 
     model_id: str | None
     labels: list[Label]
+    subject: Literal["dogs", "classes"] = Field(
+        description='"dogs" if nearly all classes are breeds of dogs, else "classes".'
+    )
 
 
 class StatusAnswer(BaseModel):

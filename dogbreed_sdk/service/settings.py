@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS, REALTIME_PAYLOAD_BYTES
@@ -39,6 +40,9 @@ class ServiceSettings:
         read_seconds: Time limit for the body of a request to arrive.
         ready_seconds: Time for which a result of /readyz is reused.
         allow_urls: Whether clients may send http(s) URLs, which the service then downloads.
+        title: The heading of the web page. Default: a question that suits the model's classes.
+        examples: A folder with pictures that the web page offers to try, read when the service starts; at most eight
+            are used. Default: none.
         local_only: Whether to refuse requests that are addressed to a name other than this machine's, and requests of
             other sites' web pages. For a service on loopback without keys, which any page in a browser could call.
 
@@ -60,6 +64,8 @@ class ServiceSettings:
     read_seconds: float = 30.0
     ready_seconds: float = 1.0
     allow_urls: bool = True
+    title: str | None = None
+    examples: Path | None = None
     local_only: bool = False
 
     def __post_init__(self) -> None:

@@ -129,7 +129,7 @@ def test_requests_that_make_no_sense(
 @pytest.mark.parametrize(
     ("path", "options", "says"),
     [
-        ("?topk=3", {"data": PICTURE, "headers": JPEG}, "topk: unknown parameter; the known one is top_k."),
+        ("?topk=3", {"data": PICTURE, "headers": JPEG}, "topk: unknown parameter; the known ones are top_k, preview."),
         ("", {"json": {"path": "x"}}, "path: unknown member; the known ones are base64, data, top_k, url."),
         (
             "/batch",

@@ -159,6 +159,14 @@ def test_its_answers_are_those_of_the_bundle_in_the_process(served: Served, pred
     assert {name: answer[name] for name in same} == {name: right[name] for name in same}
 
 
+def test_its_model_server_explains_unless_it_runs_the_bundle_s_own_code(served: Served, light: Served) -> None:
+    response = requests.post(f"{served.url}/v1/explain", data=PICTURES[0], headers=served.headers, timeout=30)
+    answer = response.json()
+    assert answer["label"] == served.classify(PICTURES[0]).json()["label"] == answer["prediction"]["label"]
+    assert answer["heatmap"].startswith("data:image/png;base64,")
+    assert requests.post(f"{light.url}/v1/explain", data=PICTURES[0], timeout=30).status_code == 404
+
+
 def test_it_says_where_it_is_and_how_to_call_it(served: Served) -> None:
     # A thread reads it.
     for said in (f"web page: {served.url}/", f"-H 'X-API-Key: KEY' {served.url}/v1/classify"):

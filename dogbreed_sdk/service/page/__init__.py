@@ -1,5 +1,5 @@
 """The web page of the service: static files, served as they are."""
 
-from dogbreed_sdk.service.page.page import files
+from dogbreed_sdk.service.page.page import files, index
 
-__all__ = ["files"]
+__all__ = ["files", "index"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 
 from dogbreed_sdk.service import page
 from dogbreed_sdk.service.middleware import PAGE_POLICY
@@ -58,7 +59,7 @@ def prediction(*, rejected: bool = False, breeds: tuple[str, ...] = BREEDS, mode
 def labels(count: int, *, model_id: str = MODEL_ID) -> Reply:
     """An answer with so many breeds."""
     breeds = [{"index": index, "label": f"Breed {index}"} for index in range(count)]
-    return Reply(200, {"model_id": model_id, "labels": breeds})
+    return Reply(200, {"model_id": model_id, "labels": breeds, "subject": "dogs"})
 
 
 def problem(status: int, kind: str, detail: str, **headers: str) -> Reply:
@@ -74,6 +75,8 @@ class PageServer:
         requests: The pictures that arrived, in order.
         answer: What to answer to a request.
         labels: What to answer to who asks for the breeds.
+        files: Further files by path, each with its content type.
+        options: What the page is told about the service, as `page.index` takes it.
         most_at_once: The most pictures that were under way at the same time.
     """
 
@@ -81,6 +84,8 @@ class PageServer:
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Reply] = lambda _request: prediction()
         self.labels = labels(120)
+        self.options: dict[str, Any] = {}
+        self.files: dict[str, tuple[bytes, str]] = {}
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -141,8 +146,13 @@ class PageServer:
             def do_GET(self) -> None:
                 if self.path == "/v1/labels":
                     self._send(owner.labels)
+                elif self.path in owner.files:
+                    content, content_type = owner.files[self.path]
+                    self._send(Reply(200, content, {"Content-Type": content_type}))
                 elif self.path in page.files():
                     body, media_type = page.files()[self.path]
+                    if self.path == "/":
+                        body = page.index(subject="dogs", **owner.options)
                     headers = {"Content-Type": media_type, "Content-Security-Policy": PAGE_POLICY}
                     self._send(Reply(200, body, headers))
                 else:

@@ -229,4 +229,4 @@ class TestFiles:
         ElementTree.fromstring(page_files.files()["/assets/icon.svg"][0])
 
     def test_it_is_small(self) -> None:
-        assert sum(len(body) for body, _ in page_files.files().values()) < 60_000
+        assert sum(len(body) for body, _ in page_files.files().values()) < 70_000

@@ -235,11 +235,12 @@ def test_the_keyboard_is_enough(page: Reader, server: PageServer, pictures: list
     page.until("answered", "answered", "answered")
     assert page.focus == "Choose pictures", "an answer must not take the focus away"
     stops = []
-    for _ in range(5):
+    for _ in range(11):
         browser.key("Tab")
         stops.append(page.focus)
-    assert stops == ["Remove all", *(f"Remove dog-{number}.jpg" for number in range(3)), "API documentation"]
-    for _ in range(3):
+    of_cards = [("Save as image", "Copy as image", f"Remove dog-{number}.jpg") for number in range(3)]
+    assert stops == ["Remove all", *(stop for card in of_cards for stop in card), "API documentation"]
+    for _ in range(7):
         browser.key("Tab", shift=True)
     browser.key(" ")
     assert page.focus == "Remove dog-1.jpg", "the place of the removed one"

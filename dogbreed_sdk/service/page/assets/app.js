@@ -3,22 +3,39 @@
 import { Queue } from "./queue.js";
 import { Card, percent } from "./card.js";
 import { listen } from "./file_input.js";
-import { Failure, apiKey, classify, keepApiKey, labels } from "./service.js";
+import { copy, drawn, save } from "./save.js";
+import { Failure, apiKey, blobOf, classify, explain, keepApiKey, labels } from "./service.js";
 
 const CONCURRENT_REQUESTS = 4;
 const MAX_POSTPONEMENTS = 10;
 const MAX_ANNOUNCEMENTS = 20;
+const ANNOUNCEMENT_MS = 20_000;
 const SHORT_ID = 12;
 
 const part = (id) => document.getElementById(id);
 const queue = new Queue(send, CONCURRENT_REQUESTS);
-/** Newest first, as on the page: {file, name, card, postponements, failure, modelId, abort}. */
+/** What the service says about itself, in the page that it sends. */
+const settings = document.body.dataset;
+const WORDS = { dogs: { one: "breed", many: "breeds" }, classes: { one: "class", many: "classes" } };
+// Formats that every browser shows; of others, the service is asked for a preview.
+const SHOWN_EVERYWHERE = /^image\/(jpeg|png|gif|webp|avif|bmp|svg\+xml)$/;
+/** What all cards share; the words follow the model's classes. */
+const page = {
+  explains: "explain" in settings,
+  get words() {
+    return WORDS[settings.subject] ?? WORDS.classes;
+  },
+};
+/** Newest first, as on the page: {source, name, card, postponements, failure, modelId, abort, evidence}. */
 let pictures = [];
-/** `labelsOf` is the id of the model that `breeds` belongs to. */
-const model = { id: null, used: false, breeds: null, labelsOf: null, loading: false };
+/** `labelsOf` is the id of the model that `classes` belongs to. */
+const model = { id: null, used: false, classes: null, labelsOf: null, loading: false };
 
-const inputs = ["choose", "photograph", "files", "camera", "drop"];
-listen(Object.fromEntries(inputs.map((id) => [id, part(id)])), add, refuse);
+const inputs = { choose: "choose", photograph: "photograph", files: "files", camera: "camera", drop: "drop" };
+Object.assign(inputs, { addressForm: "address-form", address: "address" });
+const parts = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, part(id)]));
+listen(parts, add, refuse, "urls" in settings);
+document.querySelectorAll("#examples button").forEach((button) => button.addEventListener("click", () => example(button)));
 part("clear").addEventListener("click", () => {
   for (const picture of pictures) discard(picture);
   pictures = [];
@@ -35,9 +52,10 @@ loadLabels();
 
 // ---------------------------------------------------------------- pictures
 
-function add(files) {
+/** Adds pictures: files, and addresses from which the service downloads them. */
+function add(sources) {
   refuse("");
-  const added = files.map(opened);
+  const added = sources.map(opened);
   pictures = [...added, ...pictures];
   part("cards").prepend(...added.map((picture) => picture.card.element));
   announce(added.length === 1 ? `${added[0].name} added.` : `${added.length} pictures added.`);
@@ -46,11 +64,38 @@ function add(files) {
   reveal(added[0].card.element);
 }
 
-function opened(file) {
+async function example(button) {
+  const image = button.querySelector("img");
+  try {
+    const response = await fetch(image.src);
+    if (!response.ok) throw new Error(response.statusText);
+    const name = button.getAttribute("aria-label").replace("Try the example ", "");
+    add([new File([await response.blob()], name, { type: "image/jpeg" })]);
+  } catch {
+    refuse("The example cannot be loaded. Check that the service is running.");
+  }
+}
+
+/** The name of a picture: of a file, or of what an address names. */
+function nameOf(source) {
+  if (source instanceof URL) return decoded(source.pathname.split("/").at(-1)) || source.hostname;
   // The names that browsers give to pictures from the clipboard.
-  const name = /^image\.(png|jpe?g)$/.test(file.name) ? "Pasted picture" : file.name;
-  const picture = { file, name, postponements: 0, failure: null, modelId: null, abort: new AbortController() };
-  picture.card = new Card(file, name, {
+  return /^image\.(png|jpe?g)$/.test(source.name) ? "Pasted picture" : source.name;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function opened(source) {
+  const name = nameOf(source);
+  const picture = { source, name, postponements: 0, failure: null, modelId: null, evidence: null };
+  picture.abort = new AbortController();
+  picture.card = new Card(source, name, {
     retry: () => {
       picture.card.focus();
       again(picture);
@@ -62,8 +107,44 @@ function opened(file) {
       fail(picture, picture.failure);
     },
     remove: () => remove(picture),
-  });
+    why: () => why(picture),
+    save: async () => save(await drawn(picture.card.result), `${name.replace(/\.\w+$/, "")} result.png`),
+    copy: () => copied(picture),
+  }, page);
   return picture;
+}
+
+async function copied({ card, name }) {
+  try {
+    await copy(drawn(card.result));
+    card.remark("The image was copied.");
+    announce(`${name}: the image was copied.`);
+  } catch {
+    card.remark("The browser did not allow copying; save the image instead.");
+  }
+}
+
+/** Shows or hides where the evidence for the answer is. */
+async function why(picture) {
+  const { card, source, name, abort } = picture;
+  if (card.result.explained) {
+    card.unexplained();
+    return;
+  }
+  try {
+    if (picture.evidence === null) {
+      card.explaining();
+      const { heatmap, label } = await explain(source, apiKey(), abort.signal);
+      picture.evidence = { heat: blobOf(heatmap), label };
+    }
+    card.explained(picture.evidence.heat, picture.evidence.label);
+    announce(`${name}: the heat map shows the evidence for ${picture.evidence.label}.`);
+  } catch (failure) {
+    if (abort.signal.aborted) return;
+    if (!(failure instanceof Failure)) throw failure;
+    card.unexplained(`${failure.title}. ${failure.message}`);
+    if (failure.needsKey) askForKey(failure.message);
+  }
 }
 
 async function send(picture) {
@@ -71,9 +152,13 @@ async function send(picture) {
   picture.failure = null;
   const key = apiKey();
   try {
-    const prediction = await classify(picture.file, key, picture.abort.signal);
+    const { source, abort } = picture;
+    const preview = source instanceof URL || !SHOWN_EVERYWHERE.test(source.type);
+    const prediction = await classify(source, key, abort.signal, { preview });
     picture.modelId = prediction.model_id ?? null;
-    picture.card.answered(prediction, picture.modelId === model.labelsOf ? model.breeds : null);
+    picture.evidence = null;
+    if (preview) picture.card.preview(blobOf(prediction.preview));
+    picture.card.answered(prediction, picture.modelId === model.labelsOf ? model.classes : null);
     announce(`${picture.name}: ${inWords(prediction)}`);
     rememberModel(picture.modelId);
   } catch (failure) {
@@ -142,6 +227,7 @@ function count() {
   document.body.classList.toggle("filled", pictures.length > 0);
   part("results").hidden = pictures.length === 0;
   part("toolbar").classList.toggle("many", pictures.length > 1);
+  document.body.dataset.columns = Math.min(3, pictures.length);
   part("count").textContent = pictures.length === 1 ? "1 picture" : `${pictures.length} pictures`;
   const progress = [waiting && `${waiting} waiting`, failed.length && `${failed.length} failed`];
   part("progress").hidden = pictures.length < 2;
@@ -153,7 +239,7 @@ function count() {
 
 function inWords({ scores, rejected }) {
   const [{ label, probability }] = scores;
-  if (rejected) return `probably none of the known breeds. The most similar is ${label}, ${percent(probability)}.`;
+  if (rejected) return `probably none of the known ${page.words.many}. The most similar is ${label}, ${percent(probability)}.`;
   return `${label}, ${percent(probability)}.`;
 }
 
@@ -162,6 +248,8 @@ function announce(message) {
   const line = document.createElement("p");
   line.textContent = message;
   part("spoken").append(line);
+  // Those who read the page to its end must not hear again what its cards say.
+  setTimeout(() => line.remove(), ANNOUNCEMENT_MS);
   while (part("spoken").childElementCount > MAX_ANNOUNCEMENTS) part("spoken").firstElementChild.remove();
 }
 
@@ -183,25 +271,27 @@ function reveal(element) {
 
 // ---------------------------------------------------------------- the model
 
-/** Loads the number of breeds; if that fails, it is tried again after the next prediction. */
+/** Loads the model's classes; if that fails, it is tried again after the next prediction. */
 async function loadLabels() {
   if (model.loading) return;
   model.loading = true;
   const known = await labels();
   model.loading = false;
   if (known === null) return;
-  Object.assign(model, { labelsOf: known.model_id ?? null, breeds: known.labels.length });
+  Object.assign(model, { labelsOf: known.model_id ?? null, classes: known.labels.length });
+  if (known.subject in WORDS) settings.subject = known.subject;
+  document.title = document.querySelector("h1").innerText;
   model.id ??= known.model_id;
   for (const { card, modelId } of pictures) {
-    if (modelId === model.labelsOf) card.among(model.breeds);
+    if (modelId === model.labelsOf) card.among(model.classes);
   }
   showModel();
 }
 
-/** Shows the model of the last prediction; it may be a new one, which knows other breeds. */
+/** Shows the model of the last prediction; it may be a new one, which knows other classes. */
 function rememberModel(id) {
   Object.assign(model, { id, used: true });
-  if (model.breeds === null || model.labelsOf !== id) loadLabels();
+  if (model.classes === null || model.labelsOf !== id) loadLabels();
   showModel();
 }
 
@@ -209,7 +299,8 @@ function showModel() {
   const words = [];
   const id = typeof model.id === "string" ? model.id : "";
   if (id) words.push(`${model.used ? "Classified by model" : "Model"} ${id.slice(0, SHORT_ID)}`);
-  if (model.breeds !== null) words.push(model.breeds === 1 ? "1 breed" : `${model.breeds} breeds`);
+  const { one, many } = page.words;
+  if (model.classes !== null) words.push(model.classes === 1 ? `1 ${one}` : `${model.classes} ${many}`);
   part("model").textContent = words.join(" · ");
   part("model").title = id;
 }

@@ -1,8 +1,9 @@
 /* The card of one picture: the picture, and its state or prediction. Texts of others are inserted as text, not HTML. */
 
+import { Picture } from "./picture.js";
+import { canCopy } from "./save.js";
+
 const ROWS = 5;
-// A picture with nearly the shape of its frame fills the frame: thin margins would look like a mistake.
-const NEARLY = 1.15;
 const SIGNS = { rejected: "#question", failed: "#warning", postponed: "#clock" };
 
 /** A probability as a whole percentage, but never 0% or 100%, which it cannot be. */
@@ -14,26 +15,36 @@ export function percent(probability) {
 
 export class Card {
   #part;
-  #url = "";
   #countdown = 0;
+  #picture;
+  #shown = null;
 
   /**
-   * @param {File} file
+   * @param {File | URL} source
    * @param {string} name The displayed name.
-   * @param {{retry: () => void, enterKey: () => void, cancel: () => void, remove: () => void}} actions
+   * @param {{retry: () => void, enterKey: () => void, cancel: () => void, remove: () => void, why: () => void,
+   *   save: () => void, copy: () => void}} actions
+   * @param {{words: {one: string, many: string}, explains: boolean}} page
    */
-  constructor(file, name, actions) {
+  constructor(source, name, actions, page) {
+    this.page = page;
     this.element = copied("card");
     this.#part = (selector) => this.element.querySelector(selector);
     this.#part(".file").textContent = name;
     this.#part(".file").title = name;
-    this.#part(".photo").alt = `The picture ${name}`;
     this.#part(".remove").setAttribute("aria-label", `Remove ${name}`);
     this.#part(".remove").addEventListener("click", actions.remove);
     this.#part(".retry").addEventListener("click", actions.retry);
     this.#part(".enter-key").addEventListener("click", actions.enterKey);
     this.#part(".cancel").addEventListener("click", actions.cancel);
-    this.#show(file);
+    this.#part(".why").addEventListener("click", actions.why);
+    this.#part(".save").addEventListener("click", actions.save);
+    this.#part(".copy").addEventListener("click", actions.copy);
+    this.#part(".why").hidden = !page.explains;
+    this.#part(".copy").hidden = !canCopy();
+    this.#picture = new Picture(this.#part(".picture"), name);
+    // The browser never loads from the address itself: the service does, and returns a preview.
+    if (source instanceof Blob) this.#picture.show(source);
     this.queued();
   }
 
@@ -52,20 +63,65 @@ export class Card {
 
   /**
    * @param {{scores: {label: string, probability: number}[], rejected?: boolean | null}} prediction
-   * @param {number | null} breeds Number of breeds that the model knows.
+   * @param {number | null} classes Number of classes that the model knows.
    */
-  answered({ scores, rejected }, breeds) {
+  answered({ scores, rejected }, classes) {
     const best = scores.slice(0, ROWS);
-    if (rejected) this.#become("rejected", "Probably none of the known breeds", "The most similar breeds:");
+    const { many } = this.page.words;
+    if (rejected) this.#become("rejected", `Probably none of the known ${many}`, `The most similar ${many}:`);
     else this.#become("answered", best[0].label);
-    this.among(breeds);
+    this.#shown = best;
+    this.among(classes);
     this.#fill(best);
   }
 
-  /** Shows the number of breeds, which may become known after the prediction. */
-  among(breeds) {
+  /** Shows the number of classes, which may become known after the prediction. */
+  among(classes) {
     if (this.state !== "answered") return;
-    this.#part(".note").textContent = breeds ? `Most likely of ${breeds} breeds` : "The most likely breed";
+    const { one, many } = this.page.words;
+    this.#part(".note").textContent = classes ? `Most likely of ${classes} ${many}` : `The most likely ${one}`;
+  }
+
+  /** Shows a small copy that the service made of a picture, if the browser could not show the picture itself. */
+  preview(blob) {
+    if (!this.#picture.visible) this.#picture.show(blob);
+  }
+
+  /** While the service looks for the evidence. */
+  explaining() {
+    this.#legend("Looking for the evidence…");
+    this.#part(".why").disabled = true;
+  }
+
+  /** Shows where the evidence for a class is. */
+  explained(heat, label) {
+    this.#why("Hide why", true);
+    this.#legend(`The brighter, the more this part speaks for ${label}.`);
+    this.#picture.heat(heat, `Heat map of the evidence for ${label}`);
+  }
+
+  /** Takes the heat map away, and says why there is none. */
+  unexplained(why = "") {
+    this.#why("Why?", false);
+    this.#legend(why);
+    this.#picture.heat(null);
+  }
+
+  /** A remark about saving or copying. */
+  remark(words) {
+    this.#legend(words);
+  }
+
+  /** What an image of the result shows. */
+  get result() {
+    const scores = this.#shown ?? [];
+    return {
+      layers: this.#picture.visible ? this.#picture.layers : [],
+      title: this.#part(".title").textContent,
+      note: this.#part(".note").textContent,
+      explained: this.#part(".why").getAttribute("aria-pressed") === "true",
+      rows: scores.map(({ label, probability }) => ({ label, probability, share: percent(probability) })),
+    };
   }
 
   /** @param {import("./service.js").Failure} failure */
@@ -94,12 +150,25 @@ export class Card {
   /** Removes the card from the page, and releases the picture. */
   remove() {
     clearInterval(this.#countdown);
-    this.#release();
+    this.#picture.release();
     this.element.remove();
+  }
+
+  #why(words, pressed) {
+    const button = this.#part(".why");
+    button.textContent = words;
+    button.setAttribute("aria-pressed", String(pressed));
+    button.disabled = false;
+  }
+
+  #legend(words) {
+    this.#part(".legend").textContent = words;
+    this.#part(".legend").hidden = words === "";
   }
 
   #become(state, title, note = "") {
     clearInterval(this.#countdown);
+    this.unexplained();
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(state === "queued" || state === "sending"));
     this.#part(".title").textContent = title;
@@ -120,34 +189,6 @@ export class Card {
       return line;
     });
     this.#part(".scores").replaceChildren(...rows);
-  }
-
-  /** Shows the file; browsers apply its EXIF orientation themselves. */
-  #show(file) {
-    const images = [this.#part(".photo"), this.#part(".backdrop")];
-    this.#url = URL.createObjectURL(file);
-    let settled = 0;
-    const settle = () => (settled += 1) === images.length && this.#release();
-    for (const image of images) {
-      image.addEventListener("load", () => {
-        const { clientWidth, clientHeight } = image.parentElement;
-        const shape = (image.naturalWidth / image.naturalHeight) / (clientWidth / clientHeight);
-        image.classList.toggle("fills", Math.max(shape, 1 / shape) < NEARLY);
-        image.classList.add("loaded");
-        settle();
-      });
-      image.addEventListener("error", () => {
-        image.hidden = true;
-        this.#part(".no-preview").hidden = false;
-        settle();
-      });
-      image.decoding = "async";
-      image.src = this.#url;
-    }
-  }
-
-  #release() {
-    URL.revokeObjectURL(this.#url);
   }
 }
 

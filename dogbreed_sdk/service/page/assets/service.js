@@ -33,6 +33,7 @@ const TEXTS = {
   504: ["The model took too long", "The service stopped waiting for the result."],
 };
 const NOT_READY = ["The model is not ready yet", "It is starting or being updated. Try again in a few minutes."];
+const NO_DOWNLOAD = ["This picture cannot be downloaded", "Check its address, or save the picture and choose it here."];
 const UNKNOWN = ["Something went wrong in the service", "It reported an internal error."];
 const NO_PREDICTION = ["The response cannot be understood", "It may have come from something other than the service."];
 // These statuses are about the file: sending it again cannot help, and the service's own message explains the reason.
@@ -61,28 +62,54 @@ export function keepApiKey(key) {
   }
 }
 
-/** Sends one file and returns its prediction; throws a Failure, or the signal's reason. */
-export async function classify(file, key, signal) {
-  // Only pictures keep their type: a JSON file or a form must not be taken for a request that describes a picture.
-  const type = file.type.startsWith("image/") ? file.type : "application/octet-stream";
+/**
+ * Sends one picture, a file or an address, and returns its prediction; throws a Failure, or the signal's reason.
+ *
+ * With `preview`, the result contains a small copy of the picture, for those that the browser cannot show.
+ */
+export async function classify(source, key, signal, { preview = false } = {}) {
+  const body = await posted(`v1/classify?top_k=5${preview ? "&preview=true" : ""}`, source, key, signal);
+  if (!isPrediction(body)) throw new Failure(...NO_PREDICTION);
+  return body;
+}
+
+/** Sends one picture and returns where the evidence is: `{label, heatmap}`; throws as `classify` does. */
+export async function explain(source, key, signal) {
+  const body = await posted("v1/explain", source, key, signal);
+  if (typeof body?.heatmap !== "string" || typeof body.label !== "string") throw new Failure(...NO_PREDICTION);
+  return body;
+}
+
+/** The picture in a data: URL, which the page's policy does not let it load; null if there is none. */
+export function blobOf(dataUrl) {
+  const [, type, content] = /^data:(image\/(?:png|jpeg));base64,([A-Za-z0-9+/=]+)$/.exec(dataUrl ?? "") ?? [];
+  return content ? new Blob([Uint8Array.from(atob(content), (each) => each.charCodeAt(0))], { type }) : null;
+}
+
+async function posted(path, source, key, signal) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response, body;
   try {
-    response = await fetch("v1/classify?top_k=5", {
+    response = await fetch(path, {
       method: "POST",
-      body: file,
-      headers: { "Content-Type": type, Accept: "application/json", ...authorization(key) },
+      body: source instanceof URL ? JSON.stringify({ url: source.href }) : source,
+      headers: { "Content-Type": typeOf(source), Accept: "application/json", ...authorization(key) },
       signal: AbortSignal.any([signal, timeout]),
     });
     body = await parsed(response);
   } catch {
     if (signal.aborted) throw signal.reason;
     if (timeout.aborted) throw new Failure("No response", "The service did not respond within three minutes.");
-    throw await unreachable(file);
+    throw await unreachable(source);
   }
   if (!response.ok) throw refused(response, body, key);
-  if (!isPrediction(body)) throw new Failure(...NO_PREDICTION);
   return body;
+}
+
+function typeOf(source) {
+  if (source instanceof URL) return "application/json";
+  // Only pictures keep their type: a JSON file or a form must not be taken for a request that describes a picture.
+  return source.type.startsWith("image/") ? source.type : "application/octet-stream";
 }
 
 /** The model and its classes: `{model_id, labels}`, or null if the service does not return them. */
@@ -114,9 +141,9 @@ function isPrediction(body) {
     && body.scores.every((score) => typeof score?.label === "string" && Number.isFinite(score.probability));
 }
 
-async function unreachable(file) {
+async function unreachable(source) {
   try {
-    await file.slice(0, 1).arrayBuffer();
+    if (source instanceof Blob) await source.slice(0, 1).arrayBuffer();
   } catch {
     return new Failure("The file cannot be read", "It was moved or changed. Remove it here and choose it again.");
   }
@@ -132,8 +159,10 @@ function refused(response, problem, key) {
     return new Failure("An API key is required", message, { needsKey: true, reference });
   }
   const notReady = problem?.type === "/problems/endpoint-not-ready";
-  const [title, message] = notReady ? NOT_READY : TEXTS[status] ?? UNKNOWN;
-  const detail = ABOUT_THE_FILE.has(status) ? text(problem?.detail, LONGEST_DETAIL) : "";
+  const ofAddress = problem?.type === "/problems/image-download";
+  const [title, message] = notReady ? NOT_READY : ofAddress ? NO_DOWNLOAD : TEXTS[status] ?? UNKNOWN;
+  // The title has named the picture already.
+  const detail = ABOUT_THE_FILE.has(status) ? text(problem?.detail, LONGEST_DETAIL).replace(/^The picture /, "It ") : "";
   const wait = status === 503 || status === 429 ? seconds(response.headers.get("Retry-After")) : null;
   if (wait !== null && wait > LONGEST_WAIT_S) {
     return new Failure(title, `Try again in about ${Math.ceil(wait / 60)} minutes.`, { reference });
