@@ -82,6 +82,7 @@ def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
     best, trials = job.best, job.trials()
     further = [
         command_line(options, "train", options.data, "--best-of", job.name, *training_options.of_instances(options)),
+        command_line(options, "report", job.name),
         command_line(options, "classify", job.name, _picture(options.data)),
         command_line(options, "deploy", job.name),
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.client import BaseClient
 
 from dogbreed_sdk import DebugReport, RecordingError, Session, TuningJob
 from dogbreed_sdk.cli import main
@@ -308,6 +309,25 @@ class TestRealSearch:
         out = capsys.readouterr().out
         assert out.startswith("+ The best score is ")
         assert "RuntimeError: out of dogs" in out
+
+    def test_it_is_read_by_list_and_describe_calls_alone(
+        self, search: TuningJob, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        called: set[str] = set()
+        call = BaseClient._make_api_call
+
+        def noting(client: BaseClient, operation: str, arguments: Any) -> Any:
+            called.add(operation)
+            return call(client, operation, arguments)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", noting)
+        search.report().summary()
+        assert called
+        assert called <= {
+            "DescribeHyperParameterTuningJob",
+            "DescribeTrainingJob",
+            "ListTrainingJobsForHyperParameterTuningJob",
+        }
 
     def test_as_a_recording_it_is_refused_with_the_way_to_its_report(self, search: TuningJob) -> None:
         with pytest.raises(RecordingError, match="dogbreed report strangers"):

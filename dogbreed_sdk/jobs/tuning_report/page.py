@@ -159,7 +159,7 @@ def _values_section(report: TuningContent) -> Markup:
     each = [_figure(f"value:{entry.name}", entry.name) for entry in report.facts.ranges]
     parallel = _figure("parallel", "All hyperparameters of each trial", look="parallel")
     marked = any(entry.change in (next_search.NARROWED, next_search.EXTENDED) for entry in report.next_search.ranges)
-    lead = "Each line and each point is a trial; dashes and crosses are trials without an objective."
+    lead = "Each line and each point is a trial: diamonds were stopped, dashes and crosses have no objective."
     lead += " Green: where to search next." if marked else ""
     return section("values", title, key, parallel, element("div", each, class_="pair"), lead=lead)
 
@@ -203,7 +203,7 @@ def _next_section(report: TuningContent) -> Markup:
         [
             entry.name,
             range_text(now[entry.name]),
-            element("b", range_text(entry)),
+            element("b", f"→ {range_text(entry)}"),
             element("td", entry.change, class_="change"),
             entry.reason,
         ]
