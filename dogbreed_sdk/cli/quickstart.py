@@ -143,6 +143,7 @@ class _Finished:
         further = functools.partial(command_line, self.options)
         return [
             further("report", self.job.name),
+            further("evaluate", name, self.dataset.root, "--html", "mistakes.html"),
             further("classify", name, self.examples[0][0]),
             further("logs", self.job.name),
             self._serve,

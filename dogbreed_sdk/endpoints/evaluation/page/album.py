@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from dogbreed_sdk.pages.markup import Markup, element
-from dogbreed_sdk.pages.thumbnails import SIZE, small_picture
+from dogbreed_sdk.pages.thumbnails import small_picture
 
 # Decoding leaves the interpreter's lock, and is what takes time.
 _THREADS = min(4, os.cpu_count() or 1)
@@ -27,33 +28,37 @@ class Album:
     Args:
         budget: Bytes that all thumbnails may take in the page.
         locate: Where a picture's file is; None where it is not on this machine.
-        size: The longer side of a thumbnail in pixels.
 
     Attributes:
         left_out: Number of pictures that did not fit into the budget.
         unreadable: Number of pictures that are missing or cannot be read.
     """
 
-    def __init__(self, budget: int, *, locate: Locate = lambda path: path, size: int = SIZE) -> None:
+    def __init__(self, budget: int, *, locate: Locate = lambda path: path) -> None:
         self._room = budget
         self._locate = locate
-        self._size = size
         self._sources: dict[Path, str | None] = {}
         self._names: dict[Path, str] = {}
         self._placed: set[str] = set()
         self.left_out = self.unreadable = 0
 
-    def take(self, paths: Iterable[Path]) -> None:
-        """Reads pictures, the first ones first, until the budget is used up."""
+    def take(self, paths: Iterable[Path], *, size: int) -> None:
+        """Reads pictures, the first ones first, until the budget is used up.
+
+        Args:
+            paths: The pictures; those that are there already stay as they are.
+            size: The longer side of the thumbnails in pixels.
+        """
+        read = partial(self._read, size=size)
         waiting = iter(dict.fromkeys(path for path in paths if path not in self._sources))
         with ThreadPoolExecutor(_THREADS) as pool:
             while some := list(islice(waiting, _AT_ONCE)):
-                for path, source in zip(some, pool.map(self._read, some) if self._room > 0 else some, strict=True):
+                for path, source in zip(some, pool.map(read, some) if self._room > 0 else some, strict=True):
                     self._keep(path, None if self._room <= 0 else source)  # type: ignore[arg-type]
 
-    def _read(self, path: Path) -> str | None:
+    def _read(self, path: Path, *, size: int) -> str | None:
         place = self._locate(path)
-        return None if place is None else small_picture(place, size=self._size)
+        return None if place is None else small_picture(place, size=size)
 
     def _keep(self, path: Path, source: str | None) -> None:
         full = self._room <= 0 or (source is not None and len(source) > self._room)

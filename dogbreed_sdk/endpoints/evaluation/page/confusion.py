@@ -15,7 +15,7 @@ from dogbreed_sdk.pages.markup import Child, Markup, element, table
 
 MAX_PAIRS = 12
 # More pictures of one cell say no more; more in all make the page slow.
-_PER_CELL, _LISTED, _CELLS = 12, 4_000, 50_000
+_PER_CELL, _LISTED, _CELLS = 12, 3_000, 25_000
 _MATRIX = """
 <div class="matrix-tools">
 <label>Order <select id="matrix-order"><option value="similar">confused classes together</option>
@@ -45,11 +45,16 @@ def by_cell(content: EvaluationContent) -> dict[tuple[str, str], list[PictureRes
 
 
 def wanted(content: EvaluationContent) -> list[Path]:
-    """The pictures of all cells, one of each cell before the second of any; typical ones, on the diagonal, last."""
+    """The pictures of all cells, one of each cell and class before the second of any; frequent mistakes first."""
     cells = [pictures for (actual, predicted), pictures in by_cell(content).items() if pictures and actual != predicted]
     cells.sort(key=len, reverse=True)
-    wrong = [cell[number].path for number in range(_PER_CELL) for cell in cells if number < len(cell)]
-    return [*wrong, *(each.path for each in content.typical)]
+    wrong = [[cell[number].path for cell in cells if number < len(cell)] for number in range(_PER_CELL)]
+    first = {each.actual: each.path for each in reversed(content.typical)}
+    return [*wrong[0], *first.values(), *(path for each in wrong[1:] for path in each), *map(_path, content.typical)]
+
+
+def _path(result: PictureResult) -> Path:
+    return result.path
 
 
 def matrix_data(content: EvaluationContent, labels: Labels, album: Album) -> dict[str, Any]:

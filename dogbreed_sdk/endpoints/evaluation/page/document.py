@@ -14,8 +14,7 @@ from dogbreed_sdk.pages.markup import Markup, element, inner
 
 # The largest page; thumbnails may take most of it, and the rest is text.
 MAX_BYTES = 6_000_000
-_PICTURE_BYTES = 4_000_000
-_PICTURE_PIXELS = 200
+_PICTURE_BYTES = 4_200_000
 _NOTES = 30
 
 
@@ -36,7 +35,7 @@ def document(
         notes: What could not be evaluated.
         classifier: Explains the worst mistakes, if it can.
     """
-    album = Album(_PICTURE_BYTES, size=_PICTURE_PIXELS)
+    album = Album(_PICTURE_BYTES)
     made = parts(content, album, classifier=classifier)
     headline = f"{percent(content.correct / content.n)} of {content.n:,} pictures are classified correctly"
     body = [

@@ -37,11 +37,10 @@ class Gallery:
     typical: Mapping[str, Sequence[PictureResult]] = field(default_factory=dict)
     explained: Mapping[tuple[Path, str], str] = field(default_factory=dict)
 
-    def wanted(self, mistakes: Sequence[Mistake]) -> list[Path]:
-        """The pictures that `mistakes` shows, the mistakes themselves first."""
+    def beside(self, mistakes: Sequence[Mistake]) -> list[Path]:
+        """The typical pictures that `mistakes` shows beside the mistakes themselves."""
         classes = dict.fromkeys(name for mistake in mistakes for name in (mistake.actual, mistake.predicted))
-        typical = [each.path for name in classes for each in self.typical.get(name, ())[:_TYPICAL]]
-        return [*(mistake.path for mistake in mistakes), *typical]
+        return [each.path for name in classes for each in self.typical.get(name, ())[:_TYPICAL]]
 
     def mistakes(self, mistakes: Sequence[Mistake]) -> Markup:
         """A card for each mistake, beside typical pictures of its true and of its predicted class.

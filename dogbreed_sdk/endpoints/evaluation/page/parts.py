@@ -24,8 +24,10 @@ from dogbreed_sdk.pages.thumbnails import of_image
 
 WORST = 24
 _REJECTED = 24
+# The longer sides of thumbnails in pixels: about 11 kB and 5 kB in the page.
+_LARGE, _SMALL = 200, 120
 # Each explanation takes another pass through the network, or several; nobody waits minutes for a page.
-_EXPLAINED, _EXPLAINING_SECONDS, _HEAT_PIXELS = 12, 30.0, 200
+_EXPLAINED, _EXPLAINING_SECONDS = 12, 30.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def parts(
     shown, rejected = content.mistakes[:worst], (content.rejected or ())[:_REJECTED]
     explained = _explained(shown, classifier)
     shelf = gallery.Gallery(labels, album, typical, explained)
-    album.take([*shelf.wanted(shown), *(each.path for each in rejected), *confusion.wanted(content)])
+    album.take((each.path for each in shown), size=_LARGE)
+    album.take([*shelf.beside(shown), *(each.path for each in rejected), *confusion.wanted(content)], size=_SMALL)
     sections = [
         ("mistakes", "Mistakes", _mistakes(content, shown, shelf, about)),
         ("confusion", "Confusion", _confusion(content, labels)),
@@ -155,7 +158,7 @@ def _explained(mistakes: Sequence[Mistake], classifier: Explainer | None) -> dic
                 return found
             except DogBreedError:  # one picture without a heat map is no reason for no page
                 continue
-            found[mistake.path, folder] = of_image(overlay, size=_HEAT_PIXELS)
+            found[mistake.path, folder] = of_image(overlay, size=_LARGE)
     return found
 
 
@@ -167,7 +170,7 @@ def left_out(album: Album) -> Markup | None:
     if album.unreadable:
         verbs = "that is not there any more" if album.unreadable == 1 else "that are not there any more"
         told.append(f"{plural(album.unreadable, 'picture')} {verbs} or cannot be read")
-    return element("p", f"Left out: {'; '.join(told)}.", class_="quiet") if told else None
+    return element("p", f"Left out: {'; '.join(told)}.", class_="quiet left-out") if told else None
 
 
 def _asset(name: str) -> str:

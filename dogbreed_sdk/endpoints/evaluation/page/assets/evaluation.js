@@ -185,7 +185,7 @@
       ];
       if (!right && anyPicture) {
         for (const index of [row, column]) {
-          const typical = of(index, index);
+          const typical = of(index, index).filter((each) => each[5]);
           if (typical.length) parts.push(make("h4", {}, `Typical: ${classes[index]}`), make("div", { className: "pictures few" }, ...typical.map(figure)));
         }
       }
