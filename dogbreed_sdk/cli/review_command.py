@@ -10,8 +10,7 @@ from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place
 from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, job_progress, next_steps, say
-from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.cli.output import Outcome, counter, job_progress, next_steps, say
 from training_scripts.data.ignore_list import FILE_NAME
 
 if TYPE_CHECKING:
@@ -55,18 +54,21 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Reviews a data set; the command succeeds whatever it finds."""
     read.check_data(options.folder)
-    with read.new_sagemaker(options) as session, job_progress() as progress:
-        from dogbreed_sdk.reviewing.review import review  # noqa: PLC0415 - not needed for an error
+    with read.new_sagemaker(options) as session:
+        from dogbreed_sdk.reviewing.review import examined, with_features  # noqa: PLC0415 - not needed for an error
 
-        found = review(
-            BreedDataset.open(options.folder, session=session),
-            session=session,
-            model=options.model,
-            weights=options.weights,
-            views=options.views,
-            instance_type=options.instance_type,
-            progress=progress,
-        )
+        with job_progress() as progress:
+            pictures, root = with_features(
+                options.folder,
+                session=session,
+                model=options.model,
+                weights=options.weights,
+                views=options.views,
+                instance_type=options.instance_type,
+                progress=progress,
+            )
+        with counter("pictures read") as count:
+            found = examined(pictures, root, progress=count)
     return _outcome(found, options)
 
 

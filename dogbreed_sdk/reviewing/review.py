@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from dogbreed_sdk.reviewing.contents import ReviewContents
 from dogbreed_sdk.session import Session
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.datasets.examination import Progress
     from dogbreed_sdk.reviewing.stored import StoredPictures
 
 LEAST_PICTURES = 10
@@ -119,24 +119,50 @@ def review(
         DatasetError: The data cannot be trained on, or has too few pictures for a review.
         JobFailedError: The features could not be computed.
     """
-    optional.require({"local": ["numpy"]}, purpose="review a data set")
     where = session or Session.default()
-    trainer = BreedTrainer(where, model=model, weights=weights, views=views, instance_type=instance_type)
-    pictures = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset, session=where)
+    pictures, root = with_features(
+        dataset,
+        session=where,
+        model=model,
+        weights=weights,
+        views=views,
+        instance_type=instance_type,
+        progress=progress,
+    )
+    return examined(pictures, root, progress=_in_steps(progress))
+
+
+def with_features(
+    dataset: BreedDataset | str | Path,
+    *,
+    session: Session,
+    model: str,
+    weights: str | Path,
+    views: str,
+    instance_type: str,
+    progress: ProgressCallback,
+) -> tuple[StoredPictures, Path]:
+    """The pictures of a data set with their features, which a job computes if need be, and the folder with the files.
+
+    The arguments and errors are those of `review`.
+    """
+    optional.require({"local": ["numpy"]}, purpose="review a data set")
+    trainer = BreedTrainer(session, model=model, weights=weights, views=views, instance_type=instance_type)
+    pictures = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset, session=session)
     uri = trainer.extract_features(pictures, progress=progress)
     from dogbreed_sdk.reviewing import stored  # noqa: PLC0415 - needs NumPy
 
     local = pictures.materialize()
-    return examined(stored.read(local, uri, where), local.root, progress=progress)
+    return stored.read(local, uri, session), local.root
 
 
-def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback = show_progress) -> DataReview:
+def examined(pictures: StoredPictures, root: Path, *, progress: Progress | None = None) -> DataReview:
     """Reviews pictures whose features are at hand.
 
     Args:
         pictures: The pictures.
         root: Their data set's folder.
-        progress: Called while they are read.
+        progress: Called with (read pictures, all pictures).
 
     Raises:
         DatasetError: There are too few.
@@ -147,16 +173,14 @@ def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback
     if len(pictures) < LEAST_PICTURES:
         raise DatasetError(f"{root} has {len(pictures)} readable pictures; a review needs at least {LEAST_PICTURES}.")
     begun = time.monotonic()
-    facts = examine_all(list(pictures.paths), progress=_counted(progress, begun))
+    facts = examine_all(list(pictures.paths), progress=progress)
     unread = [path for path in pictures.paths if not facts[path].thumbnail]
     if unread:
         raise DatasetError(f"{unread[0]} has changed since its features were computed: review the data set again.")
     read = time.monotonic()
-    progress(JobProgress(_STEP, "Comparing", f"{len(pictures):,} pictures", read - begun))
     found = examine(
         pictures, [facts[path].digest for path in pictures.paths], [facts[path].thumbnail for path in pictures.paths]
     )
-    done = time.monotonic()
     return DataReview(
         root=root,
         classes=pictures.classes,
@@ -171,18 +195,18 @@ def examined(pictures: StoredPictures, root: Path, *, progress: ProgressCallback
         not_judged=found.not_judged,
         skipped=pictures.skipped,
         backbone=pictures.backbone,
-        seconds={"pictures": round(read - begun, 2), "comparison": round(done - read, 2)},
+        seconds={"pictures": round(read - begun, 2), "comparison": round(time.monotonic() - read, 2)},
     )
 
 
-def _counted(progress: ProgressCallback, begun: float) -> Callable[[int, int], None]:
-    """Turns counted pictures into steps, one every two seconds."""
-    shown = begun
+def _in_steps(progress: ProgressCallback) -> Progress:
+    """Turns counted pictures into steps: one every two seconds, and one at the end."""
+    begun = shown = time.monotonic()
 
     def count(done: int, total: int) -> None:
         nonlocal shown
         now = time.monotonic()
-        if now - shown >= _PROGRESS_SECONDS:
+        if now - shown >= _PROGRESS_SECONDS or done == total:
             shown = now
             progress(JobProgress(_STEP, "Reading", f"{done:,}/{total:,} pictures", now - begun, done / total))
 

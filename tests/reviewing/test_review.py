@@ -24,6 +24,7 @@ from tests.axe import violations
 from training_scripts.data import ignore_list
 
 if TYPE_CHECKING:
+    from tests.aws.server import AwsServer
     from tests.conftest import Workshop
 
 pytestmark = pytest.mark.extras
@@ -62,7 +63,7 @@ def test_a_label_that_is_wrong_is_found_with_its_class(workshop: Workshop) -> No
     pictures = stored.read(workshop.dataset, uri, workshop.session)
     assert np.allclose(np.linalg.norm(pictures.features, axis=1), 1, atol=1e-5)
     pictures.targets[4] = 2
-    found = examined(pictures, workshop.dataset.root, progress=no_progress)
+    found = examined(pictures, workshop.dataset.root)
     assert [(label.picture, label.given, label.likely) for label in found.flagged] == [
         (pictures.names[4], workshop.dataset.classes[2], workshop.dataset.classes[0])
     ]
@@ -76,7 +77,7 @@ def test_too_few_pictures_and_changed_ones_are_refused(workshop: Workshop, tmp_p
     next((data / "train").rglob("*.jpg")).unlink()
     pictures = stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
     with pytest.raises(DatasetError, match="has changed since its features were computed"):
-        examined(pictures, data, progress=no_progress)
+        examined(pictures, data)
     (store / "train.npy").write_bytes(b"")
     with pytest.raises(DatasetError, match="copy the features again"):
         stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
@@ -223,3 +224,19 @@ def test_features_of_what_a_list_leaves_are_taken_from_those_of_all(workshop: Wo
     assert len(pictures) == len(workshop.dataset) - 1
     assert ignored not in pictures.names
     assert not {label.picture for label in review(dataset, session=workshop.session).labels} & {ignored}
+
+
+def test_features_on_s3_are_downloaded(
+    workshop: Workshop, moto_server: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    session = moto_server.session(bucket="dogs")
+    session.client("s3").create_bucket(Bucket="dogs")
+    folder = uri_to_path(uri)
+    session.storage.upload_files({path.name: path for path in folder.iterdir() if path.is_file()}, "s3://dogs/stored")
+    there = stored.read(workshop.dataset, "s3://dogs/stored", session)
+    here = stored.read(workshop.dataset, uri, workshop.session)
+    assert there.names == here.names
+    assert np.array_equal(there.features, here.features)
+    assert not list((tmp_path / "cache").rglob(".lock"))
