@@ -49,7 +49,7 @@ trainer = Trainer(
     TrainingArguments(
         output_dir=f"{args.folder}-output",
         learning_rate=args.lr,
-        num_train_epochs=5,
+        num_train_epochs=4,
         per_device_train_batch_size=16,
         per_device_eval_batch_size=64,
         gradient_accumulation_steps=2,
@@ -59,7 +59,7 @@ trainer = Trainer(
         use_cpu=True,
         disable_tqdm=True,
     ),
-    train_dataset=Stripes(1024, seed=1),
+    train_dataset=Stripes(512, seed=1),
     eval_dataset=Stripes(256, seed=2),
     callbacks=[RecorderCallback(args.folder)],
 )

@@ -18,9 +18,10 @@ from training_scripts.recording.trial.layout import (
 from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
-from training_scripts.rules.evidence import layers, learning_rate, selection
+from training_scripts.rules.evidence import layers, learning_rate, selection, workers
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE
 from training_scripts.rules.evidence.run import KEEPS_BEST
+from training_scripts.rules.findings import in_workers
 
 TOPIC = "divergence"
 USUAL_LOSSES = 20
@@ -61,36 +62,38 @@ def _begin(signs: Signs) -> int | None:
 
 def _from_outside(signs: Signs, begin: int) -> Cause | None:
     """Inputs or targets that are not finite, at this step or the one before the weights broke."""
-    for name, id_, what in ((INPUT_MEAN, "nan-input", "inputs"), (TARGET_MEAN, "nan-target", "targets")):
+    for name in (INPUT_MEAN, TARGET_MEAN):
         series = signs.scalar(name)
         if series is None:
             continue
         bad = series.steps[~np.isfinite(series.values)]
         if len(bad) and bad[0] <= begin:
-            return _outside(signs, int(bad[0]), id_, what, len(bad))
+            return _outside(signs, name, int(bad[0]), len(bad))
     if INPUT_IMAGE in signs.evidence.recorded_names():
         series = signs.evidence.reduction(INPUT_IMAGE, "mean", TRAIN)
         if series is not None and not np.isfinite(series.values[series.steps <= begin]).all():
             step = int(series.steps[~np.isfinite(series.values)][0])
-            return _outside(signs, step, "nan-input", "inputs", 1)
+            return _outside(signs, INPUT_IMAGE, step, 1)
     return None
 
 
-def _outside(signs: Signs, step: int, id_: str, what: str, count: int) -> Cause:
+def _outside(signs: Signs, name: str, step: int, count: int) -> Cause:
+    id_, what = ("nan-target", "targets") if name == TARGET_MEAN else ("nan-input", "inputs")
     before = _before(signs, step)
+    where = in_workers(workers.not_finite(signs.evidence, name, step))
     fine = f"; the loss before was {number_text(before, 3)}" if math.isfinite(before) else ""
     return Cause(
         id=id_,
-        title=f"The {what} of step {step} contain NaN or infinity, and so does everything after it.",
+        title=f"The {what} of step {step}{where} contain NaN or infinity, and so does everything after it.",
         explanation=(
             f"Loss and weights were finite until then. One such value makes the loss NaN, its gradient makes all "
             f"weights NaN, and no later step can repair them.{_kept(signs)}"
         ),
-        evidence=(f"The mean of the {what} is not finite at {count} steps, first at step {step}{fine}.",),
+        evidence=(f"The mean of the {what} is not finite at {count} steps, first at step {step}{where}{fine}.",),
         advice=(
-            f"Look at the batch of step {step}: find the values that are NaN, infinite or a division by zero, and "
-            "repair or remove them (assert torch.isfinite(x).all() where batches are made). The learning rate is not "
-            "the cause."
+            f"Look at the batch of step {step}{where}: find the values that are NaN, infinite or a division by zero, "
+            "and repair or remove them (assert torch.isfinite(x).all() where batches are made). The learning rate is "
+            "not the cause."
         ),
         topic=TOPIC,
         steps=(step,),
