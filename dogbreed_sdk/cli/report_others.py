@@ -18,7 +18,7 @@ from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
 
 # Options of `dogbreed report` that concern one recorded run, by their attribute.
-_OF_ONE_RUN = {"watch": "--watch", "numbers": "--numbers", "compare_with": "--compare-with"}
+_OF_ONE_RUN = {"watch": "--watch", "numbers": "--numbers", "data": "--data", "compare_with": "--compare-with"}
 _OF_RECORDINGS = {**_OF_ONE_RUN, "overrides": "--set", "rules": "--rule"}
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
+from dogbreed_sdk.endpoints.evaluation.content import (
+    TYPICAL_PER_CLASS,
+    EvaluationContent,
+    Mistake,
+    PictureResult,
+)
 from dogbreed_sdk.endpoints.evaluation.statistics import calibration_bins, coverage_curve
 from dogbreed_sdk.endpoints.evaluation.tables import class_results, confusion_matrix, worst_first
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
-
-TYPICAL_PER_CLASS = 3
 
 
 @dataclass(frozen=True)

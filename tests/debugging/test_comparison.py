@@ -236,7 +236,7 @@ class TestForms:
         assert main(["report", *sources]) == 0
         assert capsys.readouterr().out.startswith("+ base is the best of 2 runs")
 
-    @pytest.mark.parametrize("option", ["--watch", "--numbers=x.csv", "--compare-with=x"])
+    @pytest.mark.parametrize("option", ["--watch", "--numbers=x.csv", "--data=x", "--compare-with=x"])
     def test_options_for_one_run_are_refused_with_several(
         self, root: Path, option: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

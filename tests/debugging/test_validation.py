@@ -130,7 +130,7 @@ def test_pictures_are_found_where_another_job_computed_the_features(pictures: Pa
 
 def test_without_the_pictures_their_names_are_listed_and_how_to_see_them() -> None:
     text = document(report(recorded())).decode()
-    assert "They were not found on this machine: pass the data set (--data FOLDER) to see them." in text
+    assert "They were not found on this machine: pass the data set (--data DIR) to see them." in text
     assert "data:image/jpeg" not in text
     assert re.search(r'<th scope="row">6\.jpg</th><td>Beagle</td><td>Collie</td>', text)
 
@@ -138,7 +138,7 @@ def test_without_the_pictures_their_names_are_listed_and_how_to_see_them() -> No
 def test_a_live_page_lists_names_alone(pictures: Path) -> None:
     text = document(report(recorded(), data=pictures), version="1").decode()
     assert "data:image/jpeg" not in text
-    assert "--data FOLDER" not in text
+    assert "--data DIR" not in text
 
 
 def test_a_recording_cannot_bring_other_files_into_the_page(pictures: Path) -> None:

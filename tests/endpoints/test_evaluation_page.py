@@ -33,7 +33,7 @@ def measured(tmp_path: Path) -> Evaluation:
         a0=[0.1, 0.8, 0.05, 0.05],
         a1=[0.3, 0.6, 0.05, 0.05],
         c2=[0.7, 0.1, 0.15, 0.05],
-        d3=UnsupportedImageError("it is broken"),
+        d3=UnsupportedImageError(f"{folder / 'test' / '004.Collie' / 'd3.png'} is broken"),
     )
     return evaluate(classifier, folder)
 
@@ -56,7 +56,7 @@ def test_the_page_tells_what_happened(measured: Evaluation, tmp_path: Path) -> N
     assert "endpoint pets on ./dogs" in text
     assert "All 3 mistakes" in text
     assert "10 % for the true class" in text
-    assert "d3.png: it is broken" in text
+    assert "d3.png: d3.png is broken" in text
     assert text.index("a0.png") < text.index("c2.png") < text.index("a1.png"), "the worst mistake is first"
 
 

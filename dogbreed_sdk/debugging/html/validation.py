@@ -50,5 +50,5 @@ def _about(found: Validation, *, missing: bool) -> str:
     which = ", which has the lowest validation loss" if found.is_best else ""
     text = f"The {found.content.n:,} validation pictures, after epoch {found.epoch}{which}."
     if missing and found.is_named:
-        text += " They were not found on this machine: pass the data set (--data FOLDER) to see them."
+        text += " They were not found on this machine: pass the data set (--data DIR) to see them."
     return text

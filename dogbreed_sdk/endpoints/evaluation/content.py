@@ -7,6 +7,9 @@ from pathlib import Path
 
 from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint, wilson_interval
 
+# Enough to see what a class looks like.
+TYPICAL_PER_CLASS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class PictureResult:

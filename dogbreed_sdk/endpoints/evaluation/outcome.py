@@ -119,7 +119,8 @@ class Evaluation(EvaluationContent):
 
     def _notes(self) -> list[str]:
         """One sentence for everything that was not evaluated."""
-        notes = [f"{failed.path.name}: {failed.error}" for failed in self.errors]
+        # A page is passed on; the errors name whole paths.
+        notes = [f"{each.path.name}: {each.error.replace(str(each.path), each.path.name)}" for each in self.errors]
         if self.excluded:
             notes.insert(0, f"{self._excluded()}.")
         return notes

@@ -10,14 +10,13 @@ from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 
-from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
+from dogbreed_sdk.endpoints.evaluation.content import TYPICAL_PER_CLASS, Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.outcome import Evaluation, FailedPicture
 from dogbreed_sdk.endpoints.evaluation.statistics import calibration_bins, coverage_curve, error_of
 from dogbreed_sdk.endpoints.evaluation.tables import class_results, confusion_matrix, worst_first
 from dogbreed_sdk.errors import DatasetError, LabelError
 from dogbreed_sdk.predictions import Prediction
 
-TYPICAL_PER_CLASS = 3
 _TOP = 5
 
 

@@ -63,7 +63,7 @@ class Gallery:
             for mistake in mistakes
         ]
         head = ("Picture", "True class", "Classified as", "Sure", "For the true class")
-        return table(head, rows, numeric=(3, 4), label="The worst mistakes")
+        return table(head, rows, numeric=(3, 4), label="The worst mistakes", class_="names-only")
 
     def _card(self, mistake: Mistake) -> Markup:
         actual, predicted = self._label(mistake.actual), self._label(mistake.predicted)
