@@ -12,9 +12,16 @@ from torch import Tensor, nn
 
 from training_scripts.recording.trial.layout import (
     ACCURACY,
+    INPUT_MEAN,
+    INPUT_STD,
     LABELS,
     LEARNING_RATE,
+    LOOP_LOSS,
+    OUTPUT_MAX,
+    OUTPUT_MEAN,
+    OUTPUT_MIN,
     PREDICTIONS,
+    SCALARS,
     STEP_SIZE,
     VALID_LOSSES,
 )
@@ -26,9 +33,6 @@ from training_scripts.recording.trial.reductions import (
     saturated_fraction,
 )
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
-
-# As the recorder of somebody's loop names them.
-LOOP_LOSS, SCALARS = "loss_output_0", "scalars"
 
 Split = tuple[Tensor, Tensor]
 
@@ -130,7 +134,7 @@ def _step(run: Run, recording: _Recording, rows: Tensor, step: int) -> None:
     loss.backward()
     recording.gradients(step)
     run.optimizer.step()
-    recording.ends(step, loss.item(), outputs.detach(), targets)
+    recording.ends(step, loss.item(), inputs, outputs.detach(), targets)
 
 
 @torch.no_grad()
@@ -139,8 +143,8 @@ def _evaluate(run: Run, recording: _Recording) -> None:
     assert run.valid is not None
     inputs, targets = run.valid
     outputs = [run.network(part) for part in inputs.split(run.batch)]
-    for answers, truth in zip(outputs, targets.split(run.batch), strict=True):
-        recording.evaluated(float(run.loss(answers, truth)), answers, truth)
+    for part, answers, truth in zip(inputs.split(run.batch), outputs, targets.split(run.batch), strict=True):
+        recording.evaluated(float(run.loss(answers, truth)), part, answers, truth)
     if run.style.answers and targets.dtype == torch.int64:
         recording.answered(targets, torch.cat(outputs))
 
@@ -211,7 +215,7 @@ class _Recording:
                 if parameter.grad is not None:
                     self._add(f"gradient/{name}", step, parameter.grad.numpy().copy(), "gradients")
 
-    def ends(self, step: int, loss: float, outputs: Tensor, targets: Tensor) -> None:
+    def ends(self, step: int, loss: float, inputs: Tensor, outputs: Tensor, targets: Tensor) -> None:
         for name, before in self._before.items():
             if not self._style.full:
                 moved = np.linalg.norm(self._parameters[name].detach().numpy() - before)
@@ -226,20 +230,29 @@ class _Recording:
             self.trial.add_reduction(
                 LEARNING_RATE, "mean", step, TRAIN, self._run.optimizer.param_groups[0]["lr"], collection=SCALARS
             )
-            self._answers(step, TRAIN, outputs, targets)
+            self._answers(step, TRAIN, inputs, outputs, targets)
 
-    def _answers(self, step: int, mode: str, outputs: Tensor, targets: Tensor) -> None:
-        """The number of samples of a step of somebody's loop, and how many were right."""
-        self.trial.add_reduction(STEP_SIZE, "mean", step, mode, float(len(targets)), collection=SCALARS)
+    def _answers(self, step: int, mode: str, inputs: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """The numbers that describe a step of somebody's loop, and how many samples were right."""
+        numbers = {
+            STEP_SIZE: len(targets),
+            INPUT_MEAN: inputs.mean(),
+            INPUT_STD: inputs.std(),
+            OUTPUT_MIN: outputs.min(),
+            OUTPUT_MAX: outputs.max(),
+            OUTPUT_MEAN: outputs.mean(),
+        }
+        for name, value in numbers.items():
+            self.trial.add_reduction(name, "mean", step, mode, float(value), collection=SCALARS)
         if targets.dtype == torch.int64:
             right = float((outputs.argmax(1) == targets).float().mean())
             self.trial.add_reduction(ACCURACY, "mean", step, mode, right, collection="metrics")
 
-    def evaluated(self, loss: float, outputs: Tensor, targets: Tensor) -> None:
+    def evaluated(self, loss: float, inputs: Tensor, outputs: Tensor, targets: Tensor) -> None:
         self.trial.add_step(self._eval, EVAL, global_step=self._global, time=1000.0 + 0.01 * self._global)
         self.trial.add(self._run.loss_name, self._eval, EVAL, np.float32(loss), collection="losses")
         if self._style.loop:
-            self._answers(self._eval, EVAL, outputs, targets)
+            self._answers(self._eval, EVAL, inputs, outputs, targets)
         self._global += 1
         self._eval += 1
 

@@ -132,17 +132,17 @@ def test_a_run_with_batches_of_four_that_does_well_is_not_told_to_raise_its_lear
 
 
 def test_timid_steps_are_raised_by_at_most_three_in_the_runs_own_name() -> None:
-    report = report_of(trained_loop(rate=2e-4, batch=32, epochs=8))
+    report = report_of(trained_loop(rate=5e-4, batch=32, epochs=8))
     [found] = [insight for insight in report.insights() if "learning_rate" in insight.hyperparameters]
-    assert found.hyperparameters == {"learning_rate": 0.0005}
-    assert "Set learning_rate=0.0005 (now 0.0002)" in found.next_step
+    assert found.hyperparameters == {"learning_rate": 0.0015}
+    assert "Set learning_rate=0.0015 (now 0.0005)" in found.next_step
 
 
 def test_a_loop_that_overfits_is_advised_in_its_own_words() -> None:
     torch.manual_seed(1)
     random = torch.Generator().manual_seed(1)
     network = perceptron([24, 256, 3])
-    inputs, labels = blobs(random, classes=3, width=24, counts=40, distance=0.5, label_noise=0.5)
+    inputs, labels = blobs(random, classes=3, width=24, counts=40, distance=0.35, label_noise=0.3)
     made = Run(
         network,
         torch.optim.Adam(network.parameters(), 5e-3),

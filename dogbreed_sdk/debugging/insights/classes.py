@@ -136,7 +136,7 @@ def _weak_classes(
         severity="problem"
         if len(never) > 0.05 * len(present) and not explained
         else "hint"
-        if never or any(hits[c] < FAR_BELOW * overall * totals[c] for c in weak)
+        if never or (run.does_well and any(hits[c] < FAR_BELOW * overall * totals[c] for c in weak))
         else "info",
     )
 

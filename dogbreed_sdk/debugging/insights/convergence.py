@@ -221,7 +221,7 @@ def _severity(run: Run, loss: float, ahead: Outlook) -> Severity:
     """How much a run misses that ended too early. A loss that falls is no fault of a run that does well."""
     if loss > HARDLY * run.scale and run.epochs >= ENOUGH_EPOCHS and _known(run) < LEARNED:
         return "problem"
-    return "hint" if ahead.share > SERIOUS and loss > MOSTLY * run.scale else "info"
+    return "hint" if ahead.share > SERIOUS and loss > MOSTLY * run.scale and not run.does_well else "info"
 
 
 def _known(run: Run) -> float:
@@ -278,7 +278,7 @@ def _one_epoch(run: Run) -> Insight:
         ),
         confidence="high",
         next_step="Set epochs=10, the default." if run.words.is_ours and run.settings else "Train for several epochs.",
-        severity="info" if run.train.loss[-1] < HARDLY * run.scale else "hint",
+        severity="info" if _watched(run)[-1] < HARDLY * run.scale else "hint",
         hyperparameters={"epochs": 10} if run.words.is_ours and run.settings else {},
         steps=(run.last_step(0),),
     )

@@ -22,6 +22,8 @@ NEARLY_CHANCE = 0.97
 BOASTING, LARGE_FIRST = 0.15, 5
 # A run whose loss falls below half of the chance-level loss has recovered.
 RECOVERED = 0.5
+# A run of fewer epochs was ended early on purpose, and may have begun above chance level.
+FEW_EPOCHS = 5
 # Rules that explain why a network cannot learn.
 _DEAF = {
     "DeadRelu": "ReLUs that are never active",
@@ -84,19 +86,20 @@ def _overshot(run: Run) -> Insight | None:
             f"that of guessing ({number(run.chance)}): wrong predictions are made with high confidence."
         )
     evidence += _boasting(run, accuracy)
-    if not evidence:
+    if not evidence or (run.does_well and not risen):
         return None
     new = better_rate(run, larger=False)
     return Insight(
         topic="learning-rate-too-large",
         title=f"The learning rate is too large: its steps overshot, and {_aftermath(run, loss)}.",
         explanation=(
-            "Each step moved the weights past the minimum, so they grew. Large weights give confident predictions "
-            "even if these are wrong, which increases the loss."
+            "Each step moved the weights past the minimum, so they grew. Large weights give "
+            + ("confident predictions even if these are wrong" if run.classes else "predictions that are far off")
+            + ", which increases the loss."
         ),
         evidence=(*evidence, *_reached(run), *update_evidence(run)),
         confidence="high" if risen or len(evidence) > 1 else "medium",
-        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 10.",
+        next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 3.",
         severity="problem",
         hyperparameters=new,
         steps=steps,
@@ -132,6 +135,8 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     loss, accuracy = _kept(run)
     if not math.isfinite(loss) or loss < NEARLY_CHANCE * run.chance:
         return None
+    if run.epochs < FEW_EPOCHS and _falls(run):
+        return None  # it was ended while it was still on its way
     size = run.valid_size or 0
     low, high = wilson(accuracy * size, size) if math.isfinite(accuracy) and size else (0.0, 1.0)
     majority = float(run.class_counts.max() / run.class_counts.sum()) if len(run.class_counts) else 1 / run.classes
@@ -161,6 +166,12 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     )
 
 
+def _falls(run: Run) -> bool:
+    """Whether the validation loss fell in every epoch, by a percent at least."""
+    losses = run.valid.loss[run.validated]
+    return len(losses) > 1 and bool((losses[1:] < 0.99 * losses[:-1]).all())
+
+
 def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     """Reports a training loss that ends where it began, if the number of classes is unknown."""
     losses = run.losses.values
@@ -186,7 +197,7 @@ def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:
         confidence="high" if deaf else "medium",
         next_step="Follow the advice of these rules first."
         if deaf
-        else "Try a learning rate ten times larger and one ten times smaller, and check some labels by eye.",
+        else "Try a learning rate three times larger and one three times smaller, and check some labels by eye.",
         severity="problem",
         steps=(int(run.losses.steps[-1]),),
     )
@@ -230,8 +241,8 @@ def _why_chance(run: Run, trained: float, results: Sequence[RuleResult]) -> tupl
         ),
         f"Check the labels of some pictures by eye; then set {change(run.settings, smaller)}."
         if smaller
-        else "Check the labels of some pictures by eye; then try a learning rate ten times smaller and one ten "
-        "times larger.",
+        else "Check the labels of some pictures by eye; then try a learning rate three times smaller and one "
+        "three times larger.",
         smaller,
     )
 

@@ -201,7 +201,8 @@ def _probabilities(signs: Signs) -> Cause | None:
             else "All outputs lie between 0 and 1: they passed a sigmoid or softmax."
         )
         return _double(signs, floor, what, "high")
-    if not inside or not _stops_at(signs, floor):
+    known = signs.scalar(OUTPUT_MIN) is not None  # and they are not probabilities
+    if known or not inside or not _stops_at(signs, floor):
         return None
     return _double(signs, floor, "", "medium")
 

@@ -15,6 +15,8 @@ from training_scripts.rules.findings import RuleResult
 
 FROM_THE_START = 3
 """Findings that begin within this many saved steps were there from the start."""
+SURE = 3.0
+"""Standard errors by which the loss must be lower in evaluation."""
 STRONG_DROPOUT = 0.75
 HARDLY = 0.6
 """A training loss above this share of the chance-level loss: hardly anything is learned in training mode."""
@@ -152,7 +154,9 @@ def find_dropout(signs: Signs) -> Cause | None:
     validated = float(run.valid.loss[-1]) if run.epochs - 1 in run.validated else math.nan
     if not (trained > HARDLY * start and math.isfinite(trained)):
         return None
-    better = validated < BETTER * trained
+    # Few validation samples, and a few batches, differ by chance; noisy labels make both losses vary.
+    error = math.hypot(float(run.valid.error[-1]), float(end.std()) / math.sqrt(max(len(end) // 2, 1)))
+    better = validated < BETTER * trained and not trained - validated < SURE * error
     usable = not math.isfinite(validated) or validated < 1.1 * trained
     if not (better or (known >= STRONG_DROPOUT and usable)) or (math.isfinite(known) and known < 0.5):
         return None

@@ -26,8 +26,8 @@ NEIGHBORS = 0.3
 """Correlation of neighboring losses within an epoch: sorted data come in blocks."""
 BAD = 0.8
 """The validation loss as a share of the chance-level loss above which the order did harm."""
-SMALL = 0.25
-"""A last batch of at most this share of the others."""
+SMALL, SMALL_OF_SOUND = 0.25, 0.125
+"""A last batch of at most this share of the others; in a run that does well, only a still smaller one matters."""
 NOISIER = 3.0
 """Its loss scatters this many times as much as those of the others; a quarter of the samples explains a factor of 2."""
 VISIBLE = 0.3
@@ -160,7 +160,7 @@ def small_last_batch(signs: Signs) -> Cause | None:
     if table is None or signs.run is None:
         return None
     share = _last_share(signs)
-    if share is not None and share > SMALL:
+    if share is not None and share > (SMALL_OF_SOUND if signs.run.does_well else SMALL):
         return None
     level = np.median(table[:, :-1], axis=1)
     others = table[:, -6:-1] - level[:, None]

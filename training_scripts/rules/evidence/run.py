@@ -38,7 +38,7 @@ LEAST_BATCHES = 5
 """With fewer batches, the scatter of their losses is unknown."""
 LOST = 0.25
 """A run whose validation loss rose by this share of the chance-level loss has lost what it learned."""
-FEW_LEFT, LEARNED, HALVED = 0.25, 0.4, 0.5
+FEW_LEFT, LEARNED, HALVED = 0.2, 0.35, 0.5
 """A run has learned most of what there is to learn with at most this share of the mistakes of guessing, or a loss below
 this share of the chance-level loss; where that is unknown, below this share of the loss at the start."""
 KEEPS_BEST = "train_model keeps the weights of the epoch with the lowest validation loss"

@@ -13,7 +13,7 @@ from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection, statistics
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, learning
+from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, fell, learning
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
@@ -257,7 +257,9 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
         hit = leapt and above and not seen.falling
     else:
         # The fall that follows a leap does not excuse the leap.
-        hit = at_least > BELOW_CHANCE * guess and (leapt or seen.settled or (above and not seen.falling))
+        # Some networks begin above chance level, and a short run may end on its way down.
+        stuck = above and not seen.falling and not fell(seen.initial, seen.final)
+        hit = at_least > BELOW_CHANCE * guess and (leapt or seen.settled or stuck)
     if not hit:
         return None
     begin = int(leaps[0]) if leapt else 0
