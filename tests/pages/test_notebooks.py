@@ -110,6 +110,13 @@ def test_a_prediction_shows_the_picture_and_bars(outputs: list[list[dict[str, An
     assert len(re.findall(r"\d %<", fragment)) == 3
 
 
+def test_an_evaluation_shows_its_mistakes(outputs: list[list[dict[str, Any]]]) -> None:
+    fragment = shown(outputs[4])
+    [(right, pictures, wrong)] = re.findall(r"([\d.]+) % of (\d+) pictures right .*; (\d+) mistakes", text(fragment))
+    assert round(float(right) / 100 * int(pictures)) == int(pictures) - int(wrong)
+    assert fragment.count("<img") == min(6, int(wrong))
+
+
 def test_an_endpoint_shows_its_status(outputs: list[list[dict[str, Any]]]) -> None:
     words = text(shown(outputs[5]))
     assert "InService since" in words
@@ -121,7 +128,7 @@ def test_the_cards_need_no_script_and_read_well_on_any_background(
 ) -> None:
     if installed() is None:
         pytest.skip("no Chromium here")
-    cards = [shown(outputs[index]) for index in (0, 1, 2, 3, 5, 6)]
+    cards = [shown(outputs[index]) for index in (0, 1, 2, 3, 4, 5, 6)]
     assert not [card for card in cards if "<script" in card or "<style" in card]
     path = tmp_path / "cards.html"
     path.write_text(

@@ -24,7 +24,7 @@ class FailedPicture:
     error: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(EvaluationContent):
     """The outcome of evaluate().
 
@@ -129,6 +129,14 @@ class Evaluation(EvaluationContent):
         names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
         more = f" and {rest} more" if rest > 0 else ""
         return f"{self.excluded} pictures of classes that the model does not have were excluded: {names}{more}"
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.endpoints.evaluation.card import evaluation_card  # noqa: PLC0415 - only notebooks need it
+
+        return evaluation_card(self, self._notes())
+
+    def __repr__(self) -> str:
+        return f"Evaluation(accuracy={self.accuracy:.4f}, n={self.n}, mistakes={len(self.mistakes)})"
 
     def __str__(self) -> str:
         low, high = self.accuracy_interval
