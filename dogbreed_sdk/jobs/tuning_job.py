@@ -173,8 +173,10 @@ class TuningJob(Job):
 
         Raises:
             JobError: The job does not exist.
+            ConfigurationError: NumPy is not installed.
         """
-        from dogbreed_sdk.jobs.tuning_report.report import TuningReport  # noqa: PLC0415 - needs NumPy
+        with optional.needed(extra="aws", purpose="report on a search (trials() needs no package)"):
+            from dogbreed_sdk.jobs.tuning_report.report import TuningReport  # noqa: PLC0415 - needs NumPy
 
         described = self.describe()
         asked = itertools.count()

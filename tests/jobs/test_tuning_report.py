@@ -21,7 +21,7 @@ from dogbreed_sdk.cli.options import search as read_search
 from dogbreed_sdk.jobs.tuning_report.facts import place
 from dogbreed_sdk.jobs.tuning_report.reasons import with_reason
 from dogbreed_sdk.jobs.tuning_report.report import TuningReport
-from dogbreed_sdk.local.tuning.search_space import Range
+from dogbreed_sdk.local.tuning.search_space import Range, read_ranges
 from tests.jobs import searches
 
 pytestmark = pytest.mark.extras
@@ -152,6 +152,33 @@ class TestNextSearch:
         assert entry.change == "extended"
         assert entry.range is not None
         assert 0.8 < entry.range.high < 1
+
+    @pytest.mark.parametrize(
+        ("kind", "low", "high", "scaling", "upward"),
+        [
+            ("Continuous", 0.9, 0.99, "ReverseLogarithmic", True),
+            ("Continuous", 0.9, 0.99, "ReverseLogarithmic", False),
+            ("Integer", 1, 64, "Logarithmic", False),
+            ("Integer", 2, 9, "Linear", True),
+            ("Continuous", -1.0, 1.0, "Linear", False),
+        ],
+    )
+    def test_an_extended_range_of_any_scale_is_one_that_sagemaker_accepts(
+        self, kind: str, low: float, high: float, scaling: str, upward: bool
+    ) -> None:
+        wire = {"Name": "a", "MinValue": str(low), "MaxValue": str(high), "ScalingType": scaling}
+        values = [low + (high - low) * share for share in np.linspace(0, 1, 15).tolist()]
+        values = [round(value) for value in values] if kind == "Integer" else values
+        made = [searches.trial(n, value if upward else -value, a=value) for n, value in enumerate(values)]
+        config = {"ParameterRanges": {f"{kind}ParameterRanges": [wire]}}
+        report = TuningReport.of(searches.described(config=config), made)
+        [found] = read_ranges(report.to_dict()["next_search"]["ranges"])
+        ends = (1 - found.high, 1 - found.low) if found.reverse else (found.low, found.high)
+        best = high if upward else low
+        assert ends[0] <= best <= ends[1]
+        if (kind, low) != ("Integer", 1):  # nothing lies below
+            assert report.next_search.ranges[0].change == "extended"
+            assert ends[1] > high if upward else ends[0] < low
 
     def test_winners_among_categories_are_kept_and_a_single_one_is_fixed(self) -> None:
         report = searches.report(40, best_sizes=(64,))

@@ -42,6 +42,7 @@ LEAST_WIDTH = 0.15
 WORTH_NARROWING = 0.75
 # An extended range reaches beyond the edge by half of the old range, on its scale, but by this factor at most.
 LARGEST_FACTOR = 10.0
+_ROUNDING = 1e-9
 KEPT, NARROWED, EXTENDED, FIXED = "kept", "narrowed", "extended", "fixed"
 
 
@@ -186,7 +187,7 @@ def _beyond(facts: SearchFacts, entry: Range, *, high: bool) -> float | None:
     else:
         wanted = edge + (top - low) / 2 if high else edge - (top - low) / 2
     lowest, highest = _allowed(facts, entry)
-    wanted = min(max(wanted, lowest), highest)
+    wanted = min(wanted, highest) if high else max(wanted, lowest)
     return None if (wanted <= edge if high else wanted >= edge) else wanted
 
 
@@ -208,16 +209,15 @@ def _allowed(facts: SearchFacts, entry: Range) -> tuple[float, float]:
 def _rounded(entry: Range, low: float, high: float) -> Range:
     """A range with round ends, none of which cuts off a value that it should contain."""
     if entry.kind == "integer":
-        low, high = math.floor(low), math.ceil(high)
-    else:
-        low, high = _round(low, math.floor), _round(high, math.ceil)
-        old_low, old_high = bounds(entry)
-        # Rounding must not leave the old range where the new one ends inside it.
-        low = old_low if low < old_low and math.isclose(low, old_low, rel_tol=0.1) else low
-        high = old_high if high > old_high and math.isclose(high, old_high, rel_tol=0.1) else high
-    if entry.reverse:
+        least = 1 if entry.logarithmic else -math.inf
+        return replace(entry, low=max(math.floor(low), least), high=math.ceil(high))
+    if entry.reverse:  # the distance to 1 counts, and is what the range holds
         low, high = 1.0 - high, 1.0 - low
-    return replace(entry, low=low, high=high)
+    found = _round(low, math.floor), _round(high, math.ceil)
+    # Rounding must not leave the old range where the new one ends inside it.
+    low = entry.low if found[0] < entry.low <= low * (1 + _ROUNDING) else found[0]
+    high = entry.high if found[1] > entry.high >= high * (1 - _ROUNDING) else found[1]
+    return replace(entry, low=low, high=min(high, 1.0) if entry.reverse else high)
 
 
 def _round(value: float, toward: Any) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.formatting import clipped, joined, number, plural, seconds
+from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk._util.text import columns, cut, hanging
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
@@ -47,7 +48,7 @@ def headline(report: TuningContent) -> str:
 def state(report: TuningContent) -> str:
     """How far the search is, in a sentence."""
     facts = report.facts
-    ended = len(report.trials) - report.counts.get("InProgress", 0)
+    ended = sum(trial.status in FINAL_STATUSES for trial in report.trials)
     of = f" of {facts.limit}" if facts.limit else ""
     spent = f" in {seconds(facts.seconds)}" if facts.seconds is not None else ""
     counts = joined([f"{count} {status}" for status, count in report.counts.items()])
