@@ -119,12 +119,10 @@ def _rank(trial: TrialResult, *, highest: bool) -> tuple[bool, float]:
 
 def _not_default(values: Mapping[str, object]) -> dict[str, object]:
     """The hyperparameters that differ from train_model's defaults, and those that it does not have."""
-    from training_scripts.training.hyperparameters import Hyperparameters  # noqa: PLC0415
+    from training_scripts.training.hyperparameters import table  # noqa: PLC0415
 
-    defaults = Hyperparameters()
-    return {
-        name: value for name, value in values.items() if value != getattr(defaults, name.replace("-", "_"), object())
-    }
+    usual = {parameter.name: parameter.default for parameter in table()}
+    return {name: value for name, value in values.items() if value not in (usual.get(name, ""), "")}
 
 
 def _listed(values: Mapping[str, object]) -> str:
