@@ -25,6 +25,7 @@ PRELOADED = (
     "training_scripts.recording.profiler.profiler",
     "training_scripts.rules.registry",
     "pytorch_lightning",
+    "accelerate",
     "timm",
     "torch.utils.data",
     "transformers.trainer",

@@ -29,6 +29,7 @@ HEALTHY = {
     "lightning": ["lightning_module.py"],
     "transformers": ["transformers_trainer.py"],
     "timm": ["timm_loop.py"],
+    "accelerate": ["accelerate_loop.py"],
 }
 BROKEN = {
     "plain, lr x 100": ["plain.py", "--lr", "5"],
@@ -37,6 +38,8 @@ BROKEN = {
     # This row is in the twentieth batch of the second worker, counted from 0.
     "ddp, NaN": ["ddp.py", "--broken-row", "545"],
 }
+SMDEBUG = {"smdebug": ["smdebug_hook.py"]}
+ALL = HEALTHY | BROKEN | SMDEBUG
 WORKERS = {"ddp.py": 2}
 LOSS = "loss_output_0"
 
@@ -47,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("programs")
     runs = [
         {"program": program, "arguments": arguments, "workers": WORKERS.get(program, 1), "folder": str(root / name)}
-        for name, (program, *arguments) in (HEALTHY | BROKEN).items()
+        for name, (program, *arguments) in ALL.items()
     ]
     (root / "runs.json").write_text(json.dumps(runs))
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -57,7 +60,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             status, out = (Path(f"{run['folder']}-{what}-{rank}").read_text() for what in ("status", "out"))
             assert status == "0", out
             assert "recording to" not in out, out  # the warning of a recorder that failed
-    return {name: root / name for name in HEALTHY | BROKEN}
+    return {name: root / name for name in ALL}
 
 
 @pytest.mark.parametrize("name", HEALTHY)
@@ -147,6 +150,15 @@ def test_the_finding_names_the_worker_whose_data_is_broken(folders: dict[str, Pa
     assert exploding.findings[0].workers == ("worker 1",)
     assert exploding.findings[0].steps[0] == 20
     assert "All is well" not in _out(folders["ddp, NaN"])
+
+
+def test_a_script_that_was_written_for_smdebug_runs_without_it(folders: dict[str, Path]) -> None:
+    report = DebugReport.load(folders["smdebug"])
+    assert [rule.name for rule in report.rules if rule.status == "IssuesFound"] == []
+    losses = report.trial.tensor("CrossEntropyLoss_output_0")
+    assert losses.steps("TRAIN") == list(range(0, 192, 8))
+    assert losses.series("EVAL").values[-1] < 0.2
+    assert report.trial.has("gradient/Sequential_0.weight")
 
 
 def _out(folder: Path, rank: int = 0) -> str:
