@@ -31,6 +31,12 @@ EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
     ("dogbreed_sdk/monitoring/", [{"local"}]),
     ("dogbreed_sdk/recording/", [{"local"}]),  # of a loop whose torch is there
+    ("dogbreed_sdk/reviewing/", [{"local"}]),
+    ("dogbreed_sdk/jobs/tuning_report/", [{"local"}]),
+    ("dogbreed_sdk/pages/drawings.py", [{"local"}]),
+    ("dogbreed_sdk/pages/series.py", [{"local"}]),
+    ("dogbreed_sdk/client/resemblance.py", [{"local"}]),  # of a model that runs here
+    ("dogbreed_sdk/client/transports/bundle.py", [{"local"}]),
     ("dogbreed_sdk/doctor/", [{"local"}]),  # it looks at what is there, and says what is missing
     ("dogbreed_sdk/_util/descendants.py", [{"local"}]),
     ("dogbreed_sdk/_util/processes.py", [{"local"}]),
