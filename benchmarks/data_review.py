@@ -60,7 +60,7 @@ Scores = Mapping[str, np.ndarray]
 def main() -> None:
     """Runs all parts."""
     options = _options()
-    runtime.prepare_libraries()
+    runtime.prepare(threads=1)  # a head's steps are too small for more
     with Session.local(options.root) as session:
         dataset = BreedDataset.from_folder(options.data)
         uri = BreedTrainer(session, model=BACKBONE).extract_features(dataset)
@@ -135,7 +135,7 @@ def exchanged_alike(
     """Labels of which some are a class that the picture resembles, as people mix them up."""
     found = targets.copy()
     for index in generator.choice(len(targets), round(share * len(targets)), replace=False):
-        probable = probabilities(right.logits[index : index + 1], right.temperature)[0].astype(np.float64)
+        probable = probabilities(right.logits[index : index + 1], right.model.temperature)[0].astype(np.float64)
         probable[targets[index]] = 0
         found[index] = generator.choice(len(probable), p=probable / probable.sum())
     return found
@@ -144,13 +144,14 @@ def exchanged_alike(
 def scores(judged: JudgedLabels, targets: np.ndarray, near: neighbours.Neighbours) -> Scores:
     """The product's score and others, by name; higher is more suspicious."""
     rows = np.arange(len(targets))
-    own = own_probability(judged.logits, targets, judged.temperature)
-    others = probabilities(judged.logits, judged.temperature)
+    own = own_probability(judged.logits, targets, judged.model.temperature)
+    others = probabilities(judged.logits, judged.model.temperature)
     others[rows, targets] = 0
     weights = np.exp(10 * (near.similarities - 1))
     agreement = ((targets[near.indices] == targets[:, None]) * weights).sum(1) / weights.sum(1)
     return {
         "probability wrong (used)": judged.scores,
+        "random mistakes only": judged.model.probability_wrong(judged.logits, targets, alike_share=0.0),
         "normalized margin": others.max(1) - own,
         "neighbors' agreement": 1 - agreement,
         "probability and agreement": -np.log(own + 1e-6) - np.log(agreement + 0.02),
@@ -313,7 +314,7 @@ def _strangers() -> dict[str, list[Image.Image]]:
 
 def _extractor() -> Callable[[Sequence[Image.Image]], np.ndarray]:
     """Computes features of length 1, as a feature pass does."""
-    import torch  # noqa: PLC0415 - after the libraries are prepared
+    import torch  # noqa: PLC0415 - only needed here
 
     spec = backbones.spec(BACKBONE)
     network = folding.for_inference(backbones.create(BACKBONE, weights="pretrained"))

@@ -16,7 +16,7 @@ from dogbreed_sdk.reviewing.findings import (
     Outlier,
     ReviewedLabel,
 )
-from dogbreed_sdk.reviewing.mixture import LabelModel, own_probability, probabilities
+from dogbreed_sdk.reviewing.mixture import LabelModel, probabilities
 from dogbreed_sdk.reviewing.stored import StoredPictures
 
 # A label is flagged if it is more likely wrong than right.
@@ -83,14 +83,14 @@ class JudgedLabels:
 
     Attributes:
         logits: [n, classes].
-        temperature: What the logits are divided by for probabilities.
+        model: How likely labels are, given the logits.
         likely: The predicted class [n].
         scores: Probability that the label is wrong [n].
         known: Whether the label could be judged [n]: its class has other pictures, in another fold.
     """
 
     logits: NDArray[np.float32]
-    temperature: float
+    model: LabelModel
     likely: NDArray[np.int64]
     scores: NDArray[np.float64]
     known: NDArray[np.bool_]
@@ -115,9 +115,8 @@ def judge_labels(
     scores = np.zeros(len(targets))
     model = LabelModel.fit(logits[known], targets[known]) if known.any() else LabelModel(1.0, 0.0, 0.0)
     if known.any():
-        own = own_probability(logits[known], targets[known], model.temperature)
-        scores[known] = model.probability_wrong(own, classes)
-    return JudgedLabels(logits, model.temperature, logits.argmax(1), scores, known)
+        scores[known] = model.probability_wrong(logits[known], targets[known])
+    return JudgedLabels(logits, model, logits.argmax(1), scores, known)
 
 
 def _labels(pictures: StoredPictures, judged: JudgedLabels) -> tuple[ReviewedLabel, ...]:
@@ -143,7 +142,7 @@ def _rounded(score: float) -> float:
 def _counts(pictures: StoredPictures, judged: JudgedLabels) -> tuple[LabelCount, ...]:
     if not judged.known.any():
         return ()
-    probable = probabilities(judged.logits[judged.known], judged.temperature)
+    probable = probabilities(judged.logits[judged.known], judged.model.temperature)
     joint = confusion.confident_joint(probable, pictures.targets[judged.known])
     np.fill_diagonal(joint, 0)
     found = [LabelCount(pictures.classes[a], pictures.classes[b], int(joint[a, b])) for a, b in np.argwhere(joint)]

@@ -55,7 +55,8 @@ class DataReview(ReviewContents):
         """Writes the proposal as a text file, with the outliers as comments. An existing file is extended.
 
         Args:
-            path: Default: dogbreed-ignore.txt in the data set's folder, where training and all else honor it.
+            path: Default: dogbreed-ignore.txt in the data set's folder, where training and all else honor it. For a
+                data set on S3, pass a path, and upload the file beside its splits.
 
         Raises:
             ConfigurationError: The file cannot be written.
@@ -118,6 +119,11 @@ def review(
     Raises:
         DatasetError: The data cannot be trained on, or has too few pictures for a review.
         JobFailedError: The features could not be computed.
+
+    Example:
+        >>> found = review("dogs")  # doctest: +SKIP
+        >>> [label.picture for label in found.flagged]  # doctest: +SKIP
+        ['valid/037.Dhole/Dhole_n02115913_3465.jpg', ...]
     """
     where = session or Session.default()
     pictures, root = with_features(
