@@ -96,6 +96,21 @@ class TestRuns:
         assert found.effects == []
         assert found.summary().startswith("? 2 runs without a common result.")
 
+    def test_a_run_without_a_finite_loss_is_last_and_named(self) -> None:
+        def trial(last: float) -> MemoryTrial:
+            made = MemoryTrial(name="short", ended=True)
+            for step in range(10):
+                made.add_step(step, "TRAIN", global_step=step, time=made_up.BEGIN + step)
+                made.add(made_up.LOSS, step, "TRAIN", last if step == 9 else 1 / (step + 1), collection="losses")
+            return made
+
+        values = {"diverged": math.nan, "good": 0.05, "better": 0.01}
+        found = Comparison([DebugReport(name, trial=trial(value)) for name, value in values.items()])
+        assert [run.name for run in found.runs] == ["better", "good", "diverged"]
+        assert (found.measure, found.split) == ("loss", "training")
+        assert "The training loss of diverged was not finite at the end." in found.notes
+        assert json.dumps(found.to_dict(), allow_nan=False)
+
     def test_one_run_is_not_a_comparison(self, root: Path) -> None:
         with pytest.raises(ConfigurationError, match="at least two runs"):
             compared(root, "base")

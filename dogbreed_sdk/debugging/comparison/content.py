@@ -46,19 +46,25 @@ class ComparisonContent:
 
     @cached_property
     def measure(self) -> str | None:
-        """What ranks the runs: accuracy if all have it, else the loss; None if the runs have no common result."""
+        """What ranks the runs: accuracy if all have it, else the loss; None if the runs have no common result.
+
+        Runs without any result, such as those whose loss was never finite, do not count: they are last.
+        """
+        judged = [run for run in self.given if run.results]
         for name in (ACCURACY, LOSS):
-            found = [run.results.get(name) for run in self.given]
+            found = [run.results.get(name) for run in judged]
             splits = {result.split for result in found if result is not None}
-            if None not in found and len(splits) == 1 and (name == ACCURACY or len(self.loss_kinds) == 1):
+            comparable = name == ACCURACY or len(self.loss_kinds) == 1
+            if len(found) > 1 and None not in found and len(splits) == 1 and comparable:
                 return name
         return None
 
     @property
     def split(self) -> str:
         """The split of the results that rank the runs: validation or training."""
-        found = self.given[0].results.get(self.measure or "")
-        return VALIDATION if found is None else found.split
+        measure = self.measure or ""
+        found = [run.results[measure] for run in self.given if measure in run.results]
+        return found[0].split if found else VALIDATION
 
     @cached_property
     def loss_kinds(self) -> list[str]:
@@ -75,8 +81,8 @@ class ComparisonContent:
 
         def key(run: ComparedRun) -> tuple[float, float]:
             """The result; among equal accuracies, the loss."""
-            loss = run.results.get(LOSS)
-            return sign * run.results[measure].value, math.inf if loss is None else loss.value
+            found, loss = run.results.get(measure), run.results.get(LOSS)
+            return math.inf if found is None else sign * found.value, math.inf if loss is None else loss.value
 
         return tuple(sorted(self.given, key=key))
 
@@ -129,6 +135,8 @@ class ComparisonContent:
         if self.split == VALIDATION and self.measure is not None and len(sizes) > 1:
             found.append("The runs were validated on different numbers of samples: their results compare only roughly.")
         for run in self.given:
+            if run.has_diverged:
+                found.append(f"The training loss of {run.name} was not finite at the end.")
             if not run.is_whole:
                 found.append(f"{run.name} is {_state(run)}: its results are of its beginning only.")
         return found

@@ -119,7 +119,7 @@ def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, amo
     normal = Z95 if among == 1 else _normal(0.05 / among)
     half, source = _repeated(before, after, spread, measure, normal)
     if spread.freedom < FEW_REPEATS:  # they alone would say nothing (Student's t for one is 12.7), or there are none
-        sampled, named = _sampled(before.runs[0], after.runs[0], measure, normal)
+        sampled, named = _sampled(_first(before, measure), _first(after, measure), measure, normal)
         half, source = max((half, source), (sampled, named), key=lambda each: each[0] if math.isfinite(each[0]) else -1)
     return Effect(tuple(before.differing(after)), before, after, difference, half, source)
 
@@ -144,6 +144,10 @@ def _sampled(one: ComparedRun, other: ComparedRun, measure: str, normal: float) 
     errors = [run.results[measure].error for run in (one, other)]
     half = normal * math.hypot(*errors)
     return (half, "sizes") if math.isfinite(half) and half > 0 else (math.nan, "")
+
+
+def _first(group: Setting, measure: str) -> ComparedRun:
+    return next(run for run in group.runs if measure in run.results)
 
 
 def _values(group: Setting, measure: str) -> list[float]:

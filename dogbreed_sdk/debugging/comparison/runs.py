@@ -75,6 +75,12 @@ class ComparedRun:
         found = {name: _result(curve) for name, curve in self.curves.items()}
         return {name: result for name, result in found.items() if result is not None}
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the last recorded training loss is not a finite number."""
+        curve = self.curves.get(LOSS)
+        return curve is not None and len(curve.train) > 0 and not np.isfinite(curve.train.values[-1])
+
     @cached_property
     def progress(self) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """How far the run is after each step, by axis."""
@@ -177,8 +183,9 @@ def _result(curve: Curve) -> Result | None:
     if curve.best is not None:
         error = float(curve.errors[curve.best])
         return Result(float(curve.valid[curve.best]), error, int(curve.numbers[curve.best]), VALIDATION)
-    finite = curve.smooth[np.isfinite(curve.smooth)]
-    return Result(float(finite[-1]), math.nan, None, TRAINING) if len(finite) else None
+    # A value from before a run diverged is not its result.
+    last = float(curve.smooth[-1]) if len(curve.smooth) else math.nan
+    return Result(last, math.nan, None, TRAINING) if math.isfinite(last) else None
 
 
 def _several(count: int | None) -> int | None:

@@ -49,9 +49,10 @@ def headline(content: ComparisonContent) -> str:
     if measure is None:
         return f"{len(content.runs)} runs without a common result."
     runs = content.runs
-    first, last = (value(measure, run.results[measure].value) for run in (best, runs[-1]))
+    worst = [run for run in runs if measure in run.results][-1]
+    first, last = (value(measure, run.results[measure].value) for run in (best, worst))
     name = best.source if best.name.startswith("…") else best.name  # to be copied
-    return f"{name} is the best of {len(runs)} runs: {ranked_by(content)} {first}; {runs[-1].name} has {last}."
+    return f"{name} is the best of {len(runs)} runs: {ranked_by(content)} {first}; {worst.name} has {last}."
 
 
 def change(effect: Effect) -> str:
