@@ -31,6 +31,7 @@ from dogbreed_sdk._util.progress import no_progress
 COVERED_SHARE = 0.2
 RANDOM_PLACES = 3
 _EPOCHS = 12
+_SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--hidden", type=int, help="width of a hidden layer of the head (default: a linear head)")
     options = parser.parse_args()
-    photographs = options.data or Path(os.environ.get("DOGBREED_TEST_DATA", "")) / "dogs"
+    photographs = options.data or Path(os.environ.get("DOGBREED_TEST_DATA") or _SHARED_DATA) / "dogs"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if photographs.is_dir():

@@ -36,6 +36,7 @@ SLOW = (
     "cli/test_terminal.py",
     "client/images/test_same_answers.py",
     "client/test_batch_faults.py",
+    "client/test_explanation.py::TestDeletion",
     "client/test_classifier_cost.py",
     "client/test_every_picture.py",
     "client/transports/test_bundle.py",
@@ -122,8 +123,10 @@ ANY_VERSION = (
     "local/start_up/test_start_up.py",
     "local/test_clock.py",
     "local/test_moved_root.py",
+    "service/page/test_page_accessibility.py",
     "service/page/test_page_failures.py",
     "service/page/test_page_looks.py",
+    "service/page/test_page_more.py",
     "service/page/test_page_pictures.py",
 )
 

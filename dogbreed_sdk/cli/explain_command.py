@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.client.images import is_url
 from dogbreed_sdk.errors import ConfigurationError, JobError
 from training_scripts._util.atomic import write_atomically
+from training_scripts.data.split_folders import locate
 
 if TYPE_CHECKING:
     from dogbreed_sdk.client.explanation import Explanation
@@ -47,7 +48,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="compare with the training pictures of this data set; of a job, its stored features are used",
+        help="the data set with the training pictures, to compare with and to show; a job has their features stored",
     )
     command.add_argument(
         "--similar",
@@ -102,31 +103,39 @@ def _opened(options: argparse.Namespace) -> Iterator[_Found]:
         with waiting("loading the model"):
             classifier = BreedClassifier.from_bundle(model.address)
         with classifier:
-            if options.data is not None:
-                yield _Found(classifier, options.data)
-            elif "." in options.model or "/" in options.model:
-                yield _Found(classifier, None, "pass --data DIR to see the training pictures that it resembles")
-            else:
-                yield _of_job(options, classifier)
+            features, why_none = _compared(options)
+            yield _Found(classifier, features, why_none)
 
 
-def _of_job(options: argparse.Namespace, classifier: BreedClassifier) -> _Found:
-    """The features on which a job, or the best trial of a search, was trained."""
+def _compared(options: argparse.Namespace) -> tuple[Path | str | None, str]:
+    """What to compare with, the stored features of a job before the pictures of --data; or why there is nothing."""
+    if "." in options.model or "/" in options.model:
+        return options.data, "pass --data DIR to see the training pictures that it resembles"
     with read.sagemaker(options) as session:
         job = models.training_job(options.model, session)
         try:
             uri = job.features_uri
         except JobError as error:
-            return _Found(classifier, None, f"{error} (--data DIR)")
+            return options.data, f"{error} (--data DIR)"
     if uri.startswith("s3://"):
-        return _Found(classifier, None, "the job's features are on S3: pass --data DIR to compare with pictures")
-    return _Found(classifier, uri)
+        return options.data, "the job's features are on S3: pass --data DIR to compare with pictures"
+    return uri, ""
 
 
 def _similar(options: argparse.Namespace, found: _Found) -> tuple[Resemblance, ...]:
     if found.features is None:
         return ()
-    return found.classifier.resembles(options.picture, found.features, n=options.similar, report=note)
+    similar = found.classifier.resembles(options.picture, found.features, n=options.similar, report=note)
+    return similar if options.data is None else tuple(_with_path(each, options.data) for each in similar)
+
+
+def _with_path(similar: Resemblance, data: Path) -> Resemblance:
+    """Stored features have only names; the file is looked for in the data set."""
+    if similar.path is not None:
+        return similar
+    train = locate(data).folders.get("train", (data,))[0]
+    path = train / similar.picture
+    return replace(similar, path=path) if path.is_file() else similar
 
 
 def _picture_to_write(options: argparse.Namespace) -> Path | None:

@@ -55,6 +55,16 @@ def test_a_page_holds_everything_and_loads_nothing(
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
 
 
+def test_the_data_set_of_a_job_shows_the_pictures_of_its_features(
+    workshop: Workshop, picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--root", str(workshop.root), "--data", str(workshop.dataset.root), "--html", str(tmp_path / "x.html")]
+    assert main(["explain", workshop.job.name, picture, *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert all(Path(each["path"]).is_file() for each in document["similar"])
+    assert (tmp_path / "x.html").read_text().count('src="data:image/jpeg;base64,') == 2 + 5
+
+
 def test_what_cannot_be_explained_is_refused(
     workshop: Workshop, picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

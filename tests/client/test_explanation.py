@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+import explanations
 from dogbreed_sdk import BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
 from dogbreed_sdk.client import explanation
 from dogbreed_sdk.predictions import BreedScore, Prediction
@@ -145,6 +147,50 @@ def test_an_endpoint_names_what_to_use_instead(tmp_path: Path) -> None:
     classifier = FakeEndpoint(["Pug"]).classifier()
     with pytest.raises(ConfigurationError, match=r"needs the model's network .* BreedClassifier.from_bundle"):
         classifier.explain(tmp_path / "rex.jpg")
+
+
+class TestDeletion:
+    """With ImageNet's own classifier, which needs no training, on photographs of dogs."""
+
+    @pytest.fixture
+    def of_imagenet(self, tmp_path: Path) -> Iterator[BreedClassifier]:
+        import torch  # noqa: PLC0415 - needed here only
+
+        from training_scripts.models import backbones, bundle, efficientnet_lite, heads, state_dicts  # noqa: PLC0415
+
+        spec = backbones.spec("efficientnet_lite0")
+        head = heads.build(heads.HeadSpec(), width=spec.feature_width, classes=1000)
+        state = state_dicts.read(efficientnet_lite.pretrained_file(spec.name))
+        head.load_state_dict({"0.weight": state["_fc.weight"], "0.bias": state["_fc.bias"]})
+        bundle.write(
+            tmp_path,
+            backbone_name=spec.name,
+            backbone_state=backbones.create(spec.name).state_dict(),
+            head=head,
+            head_spec=heads.HeadSpec(),
+            classes=[f"{index:03}.Class" for index in range(1000)],
+            preprocessing=spec.preprocessing,
+            metrics={},
+            temperature=1.0,
+            fingerprint="0" * 64,
+            hyperparameters={},
+        )
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # several would wait for each other, beside tests in other processes
+        with BreedClassifier.from_bundle(tmp_path) as classifier:
+            yield classifier
+        torch.set_num_threads(before)
+
+    def test_covering_the_hot_part_costs_more_than_covering_another(
+        self, of_imagenet: BreedClassifier, test_data: Path
+    ) -> None:
+        breeds = sorted((test_data / "dogs" / "test").iterdir())[::10]
+        pictures = [min(breed.iterdir()) for breed in breeds]
+        measured = list(explanations.deletions(of_imagenet, pictures))
+        assert len(measured) == 12
+        mean, half = explanations.interval([each.difference for each in measured])
+        assert mean > half, "the interval must leave out 0"
+        assert sum(each.difference > 0 for each in measured) >= 9
 
 
 class TestResembling:

@@ -124,6 +124,13 @@ class TestPreview:
         answer = service.classify(written.getvalue(), "?preview=true", **{"Content-Type": "image/tiff"}).json()
         assert opened(answer["preview"], "jpeg").size == (64, 48)
 
+    def test_a_phone_s_format_has_one(self, service: RunningService) -> None:
+        pillow_heif = pytest.importorskip("pillow_heif")
+        written = io.BytesIO()
+        pillow_heif.from_pillow(Image.new("RGB", (96, 64), "red")).save(written)
+        answer = service.classify(written.getvalue(), "?preview=true", **{"Content-Type": "image/heic"}).json()
+        assert opened(answer["preview"], "jpeg").size == (96, 64)
+
     def test_a_url_is_loaded_by_the_guarded_downloader_only(self, service: RunningService) -> None:
         response = service.post("/v1/classify?preview=true", json={"url": f"{service.url}/docs"})
         assert (response.status_code, response.json()["type"]) == (422, "/problems/image-download")
