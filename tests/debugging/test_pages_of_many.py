@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dogbreed_sdk import DebugReport
@@ -84,6 +86,18 @@ class TestComparison:
         browser.click('[data-split="training"]')
         assert browser.value(count.format("training")) == 0
         assert browser.value(count.format("validation")) == 3
+
+
+def test_where_not_all_names_fit_a_marked_run_is_named(browser: Page, tmp_path: Path) -> None:
+    trials = [made_up.trial(epochs=2, layers=0, seed=seed) for seed in range(20)]
+    found = Comparison([DebugReport(f"run-{seed}", trial=trial) for seed, trial in enumerate(trials)])
+    browser.open(found.to_html(tmp_path).as_uri())
+    worst = found.runs[-1].name
+    named = "[...document.querySelectorAll('[data-runs=accuracy] .name')].map((each) => each.textContent)"
+    assert worst not in browser.value(named)
+    assert found.runs[0].name in browser.value(named)
+    browser.click(f'[data-pick="{worst}"]')
+    assert worst in browser.value(named)
 
 
 class TestSearch:

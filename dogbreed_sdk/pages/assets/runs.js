@@ -7,6 +7,10 @@ class RunsChart extends LineChart {
     super(figure, spec, view);
     this.axes = axes;
     this.plot.addEventListener("click", (event) => this.pick(event));
+    document.addEventListener("chosen", () => {
+      this.drawLabels();
+      paintChosen(this.figure);
+    });
   }
 
   // One button per run, for its curves of training and validation alike.
@@ -90,7 +94,10 @@ class RunsChart extends LineChart {
         break;
       }
     }
-    const labels = [...ends.values()].sort((one, two) => one.y - two.y);
+    // Where not all names fit: the marked runs, then the best ones, which come first.
+    const room = Math.floor((this.box.bottom - MARGIN.top) / LABEL_GAP);
+    const wanted = [...ends.values()].sort((one, two) => chosen.has(two.run) - chosen.has(one.run));
+    const labels = wanted.slice(0, room).sort((one, two) => one.y - two.y);
     labels.forEach((label, index) => {
       label.at = Math.max(label.y, index ? labels[index - 1].at + LABEL_GAP : MARGIN.top);
     });
@@ -98,7 +105,8 @@ class RunsChart extends LineChart {
       labels[index].at = Math.min(labels[index].at, floor);
       floor = labels[index].at;
     }
-    const layer = svg("g", {});
+    if (this.names) this.names.remove();
+    const layer = (this.names = svg("g", {}));
     this.svg.insertBefore(layer, this.overlay);
     for (const { run, look, x, y, at } of labels) {
       const group = svg("g", { "data-mark": run, class: `run look-${look}` }, layer);

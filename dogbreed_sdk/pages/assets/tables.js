@@ -17,6 +17,7 @@ function choose(id) {
   if (chosen.has(id)) chosen.delete(id);
   else chosen.add(id);
   paintChosen();
+  document.dispatchEvent(new Event("chosen"));
 }
 
 (function tables() {
@@ -42,6 +43,7 @@ function choose(id) {
     if (event.key !== "Escape" || !chosen.size) return;
     chosen.clear();
     paintChosen();
+    document.dispatchEvent(new Event("chosen"));
   });
 
   function sortBy(table, head, column) {
