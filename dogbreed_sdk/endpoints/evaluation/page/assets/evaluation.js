@@ -117,33 +117,71 @@
     function draw() {
       const { rows: found, wanted } = drawn();
       const rows = sorted(found);
-      const inside = rows.reduce((sum, row) => sum + rows.reduce((all, column) => all + (row === column ? 0 : at(row, column)), 0), 0);
-      document.getElementById("matrix-shown").textContent =
-        rows.length === classes.length
-          ? ""
-          : (wanted >= 0 ? `${classes[wanted]}, and the ${rows.length - 1} classes that it is confused with most` : `The ${rows.length} most confused of ${classes.length} classes`) +
-            `: ${inside.toLocaleString("en")} of ${all.toLocaleString("en")} mistakes. Search for a class to see it.`;
-      const head = make("tr", {}, make("td", {}), ...rows.map((column) => make("th", { scope: "col", title: classes[column] }, make("span", {}, classes[column]))));
-      const body = rows.map((row) =>
-        make("tr", {}, make("th", { scope: "row", title: classes[row] }, classes[row]), ...rows.map((column) => cell(row, column))),
+      document.getElementById("matrix-shown").textContent = rows.length === classes.length ? "" : which(rows, wanted);
+      const heads = rows.map((column) =>
+        make("th", { scope: "col", title: classes[column] }, make("span", {}, classes[column])),
       );
-      place.replaceChildren(make("table", { className: "matrix" }, make("caption", { className: "unseen" }, "Confusion matrix: rows are true classes, columns are answers"), make("thead", {}, head), make("tbody", {}, ...body)));
+      const body = rows.map((row) =>
+        make(
+          "tr",
+          {},
+          make("th", { scope: "row", title: classes[row] }, classes[row]),
+          ...rows.map((column) => cell(row, column)),
+        ),
+      );
+      const caption = "Confusion matrix: rows are true classes, columns are answers";
+      place.replaceChildren(
+        make(
+          "table",
+          { className: "matrix" },
+          make("caption", { className: "unseen" }, caption),
+          make("thead", {}, make("tr", {}, make("td", {}), ...heads)),
+          make("tbody", {}, ...body),
+        ),
+      );
       const buttons = [...place.querySelectorAll("button")];
       const first = buttons.find((button) => button.classList.contains("wrong")) || buttons[0];
       if (first) first.tabIndex = 0;
       if (chosen) mark(...chosen);
     }
 
+    // Which classes are drawn, and how many of all mistakes are among them.
+    function which(rows, wanted) {
+      const inside = rows
+        .flatMap((row) => rows.map((column) => (row === column ? 0 : at(row, column))))
+        .reduce((sum, number) => sum + number, 0);
+      const some =
+        wanted >= 0
+          ? `${classes[wanted]}, and the ${rows.length - 1} classes that it is confused with most`
+          : `The ${rows.length} most confused of ${classes.length} classes`;
+      const share = `${inside.toLocaleString("en")} of ${all.toLocaleString("en")} mistakes`;
+      return `${some}: ${share}. Search for a class to see it.`;
+    }
+
     function cell(row, column) {
       const number = at(row, column);
-      if (!number) return make("td", { className: row === column ? "diagonal" : "" });
       const right = row === column;
-      const told = `${pictures(number)} of ${classes[row]} ${right ? "classified correctly" : `classified as ${classes[column]}`}`;
-      const button = make("button", { type: "button", tabIndex: -1, title: told, className: right ? "right" : "wrong", "aria-label": told, "data-row": row, "data-column": column }, String(number));
+      const look = { className: right ? "diagonal" : "" };
+      if (!number) return make("td", look);
+      const answer = right ? "classified correctly" : `classified as ${classes[column]}`;
+      const told = `${pictures(number)} of ${classes[row]} ${answer}`;
+      const button = make(
+        "button",
+        {
+          type: "button",
+          tabIndex: -1,
+          title: told,
+          className: right ? "right" : "wrong",
+          "aria-label": told,
+          "data-row": row,
+          "data-column": column,
+        },
+        String(number),
+      );
       button.style.setProperty("--share", `${Math.round(8 + 44 * Math.sqrt(number / totals[row]))}%`);
       button.addEventListener("click", () => choose(row, column));
       button.addEventListener("keydown", move);
-      return make("td", { className: right ? "diagonal" : "" }, button);
+      return make("td", look, button);
     }
 
     // Arrow keys lead to the next cell with pictures in their direction.
@@ -178,16 +216,16 @@
       const shown = of(row, column);
       const number = at(row, column);
       const right = row === column;
-      const parts = [
-        make("h3", {}, right ? `${classes[row]}, classified correctly` : `${classes[row]} classified as ${classes[column]}`),
-        make("p", { className: "quiet" }, `${pictures(number)} of ${totals[row].toLocaleString("en")} of this class` + (shown.length < number ? `; ${right ? "the surest" : "the worst"} ${shown.length} are shown` : "")),
-        make("div", { className: "pictures" }, ...shown.map(figure)),
-      ];
-      if (!right && anyPicture) {
-        for (const index of [row, column]) {
-          const typical = of(index, index).filter((each) => each[5]);
-          if (typical.length) parts.push(make("h4", {}, `Typical: ${classes[index]}`), make("div", { className: "pictures few" }, ...typical.map(figure)));
-        }
+      const title = right ? `${classes[row]}, classified correctly` : `${classes[row]} classified as ${classes[column]}`;
+      const some = shown.length < number ? `; ${right ? "the surest" : "the worst"} ${shown.length} are shown` : "";
+      const count = `${pictures(number)} of ${totals[row].toLocaleString("en")} of this class${some}`;
+      const parts = [make("h3", {}, title), make("p", { className: "quiet" }, count)];
+      parts.push(make("div", { className: "pictures" }, ...shown.map(figure)));
+      for (const index of right || !anyPicture ? [] : [row, column]) {
+        const typical = of(index, index).filter((each) => each[5]);
+        if (!typical.length) continue;
+        parts.push(make("h4", {}, `Typical: ${classes[index]}`));
+        parts.push(make("div", { className: "pictures few" }, ...typical.map(figure)));
       }
       document.getElementById("cell").replaceChildren(...parts);
     }
@@ -201,8 +239,9 @@
         ? make("img", { src: source(picture), alt: `a picture of ${classes[row]}` })
         : make("span", { className: "none" }, "no picture here");
       const sure = probability === null ? "" : `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} % sure`;
-      const small = make("small", {}, name);
-      return make("figure", {}, ...(anyPicture ? [shown] : []), make("figcaption", {}, [sure, rejected ? "rejected" : ""].filter(Boolean).join(", "), small));
+      const said = [sure, rejected ? "rejected" : ""].filter(Boolean).join(", ");
+      const caption = make("figcaption", {}, said, make("small", {}, name));
+      return make("figure", {}, ...(anyPicture ? [shown] : []), caption);
     }
   }
 
@@ -210,7 +249,8 @@
     const slider = document.getElementById("threshold");
     const said = document.getElementById("traded");
     const plot = document.querySelector("svg.coverage");
-    const [left, width, top, height, low] = ["left", "width", "top", "height", "low"].map((name) => Number(plot.dataset[name]));
+    const names = ["left", "width", "top", "height", "low"];
+    const [left, width, top, height, low] = names.map((name) => Number(plot.dataset[name]));
     slider.min = 0;
     slider.max = Math.max(1, points.length - 1);
     slider.step = 1;
@@ -222,7 +262,9 @@
       document.getElementById("coverage-mark").setAttribute("cx", x);
       document.getElementById("coverage-mark").setAttribute("cy", y);
       for (const end of ["x1", "x2"]) document.getElementById("coverage-cursor").setAttribute(end, x);
-      const told = `at least ${percent(threshold)} sure: ${percent(coverage)} of the pictures are answered, ${percent(accuracy)} of these answers are right`;
+      const told =
+        `at least ${percent(threshold)} sure: ${percent(coverage)} of the pictures are answered, ` +
+        `${percent(accuracy)} of these answers are right`;
       said.textContent = told;
       slider.setAttribute("aria-valuetext", told);
     };
