@@ -26,7 +26,7 @@ from tests.jobs import searches
 
 pytestmark = pytest.mark.extras
 
-# Best at lr = 0.01; the kind "bad" fails, and "slow" never ends by itself.
+# Best at lr = 0.01; trials of the kind "bad" fail.
 SCRIPT = """
 import argparse, math
 parser = argparse.ArgumentParser()
