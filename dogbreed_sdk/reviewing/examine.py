@@ -65,7 +65,7 @@ def examine(pictures: StoredPictures, digests: Sequence[str], thumbnails: Sequen
         expected_wrong=float(judged.scores[judged.known].sum()),
         counts=_counts(pictures, judged),
         near_copies=_near_copies(pictures, groups),
-        outliers=_outliers(pictures, near, thumbnails),
+        outliers=_outliers(pictures, thumbnails),
         indistinct=tuple(
             IndistinctClasses(
                 (pictures.classes[pair.first], pictures.classes[pair.second]), round(pair.accuracy, 4), pair.pictures
@@ -165,10 +165,8 @@ def _near_copies(pictures: StoredPictures, groups: Sequence[copies.CopyGroup]) -
     return tuple(sorted(found, key=lambda each: (not each.leaks, -each.similarity, each.pictures)))
 
 
-def _outliers(
-    pictures: StoredPictures, near: neighbours.Neighbours, thumbnails: Sequence[bytes]
-) -> tuple[Outlier, ...]:
-    scored = outliers.scores(pictures.features, pictures.targets, near, classes=len(pictures.classes))
+def _outliers(pictures: StoredPictures, thumbnails: Sequence[bytes]) -> tuple[Outlier, ...]:
+    scored = outliers.scores(pictures.features, pictures.targets, classes=len(pictures.classes))
     plain = outliers.flat(thumbnails)
     listed = sorted({*outliers.unusual(scored).tolist(), *np.flatnonzero(plain).tolist()}, key=lambda i: -scored[i])
     return tuple(

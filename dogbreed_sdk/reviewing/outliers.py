@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.reviewing.neighbours import Neighbours
-
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-_NEIGHBOURS = 10
 # In units of the median absolute deviation of a normal distribution: the usual 3 of robust statistics.
 DEVIATIONS = 3.0
 _MAD_OF_NORMAL = 1.4826
@@ -20,17 +17,15 @@ _MAD_OF_NORMAL = 1.4826
 FLAT_DEVIATION = 8.0
 
 
-def scores(features: Floats, targets: Integers, neighbours: Neighbours, *, classes: int) -> Floats:
-    """How unlike the others each picture is [n]: 0 to 2, and usually below 0.5; higher is less similar.
+def scores(features: Floats, targets: Integers, *, classes: int) -> Floats:
+    """How unlike the classes each picture is [n]: 0 to 2, and usually below 0.4; higher is less similar.
 
-    The mean of two cosine distances: to its ten nearest neighbors, which strangers in a group have near each other, and
-    to the nearest class's mean, as in the rejection rule of models (`training_scripts.models.rejection`), which
-    includes pictures that are in no class's middle.
+    It is the cosine distance to the nearest class's mean, as in the rejection rule of models
+    (`training_scripts.models.rejection`). Distances to neighbors miss strangers that come in groups.
 
     Args:
         features: Features of length 1 [n, width].
         targets: Class of each picture [n].
-        neighbours: Nearest neighbors of each.
         classes: Number of classes.
     """
     sums = np.zeros((classes, features.shape[1]), np.float32)
@@ -42,8 +37,7 @@ def scores(features: Floats, targets: Integers, neighbours: Neighbours, *, class
         block = slice(start, start + 4096)
         others = _directions(sums[targets[block]] - features[block])
         likeness[rows[block], targets[block]] = (features[block] * others).sum(1)
-    near = neighbours.similarities[:, :_NEIGHBOURS].mean(1)
-    return np.asarray(1 - (near + likeness.max(1)) / 2, np.float32)
+    return np.asarray(1 - likeness.max(1), np.float32)
 
 
 def unusual(scored: Floats) -> Integers:

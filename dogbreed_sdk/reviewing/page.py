@@ -204,7 +204,7 @@ def _outliers_section(page: _Page) -> Markup:
     if not cards:
         return section("outliers", "Outliers", empty("No picture is unlike all others."))
     lead = (
-        "Pictures that are far from all others and from every class, or nearly uniform: the subject may be missing, "
+        "Pictures that are far from every class, or nearly uniform: the subject may be missing, "
         "small or hidden. They may also be the rare pictures that a model needs: look before you ignore them."
     )
     return section("outliers", "Outliers", element("ul", cards, class_="album"), left_out, lead=lead)

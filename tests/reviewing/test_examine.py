@@ -236,6 +236,5 @@ def test_groups_chain_from_the_strongest_link() -> None:
 
 def test_outlier_scores_do_not_count_a_picture_as_its_own_class() -> None:
     features = unit(np.eye(4, 6) + 0.01)
-    near = neighbours.nearest(features)
-    scored = outliers.scores(features, np.array([0, 1, 2, 2]), near, classes=3)
+    scored = outliers.scores(features, np.array([0, 1, 2, 2]), classes=3)
     assert (scored > 0.8).all()
