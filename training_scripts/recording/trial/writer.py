@@ -155,7 +155,7 @@ class TrialWriter:
 
     def clear(self) -> None:
         """Removes this worker's part of a trial from the folder; the first worker removes the rest as well."""
-        if self._workers == 1:
+        if self.is_first and self._workers == 1:
             for part in _PARTS:
                 _remove(self.folder / part)
         else:
