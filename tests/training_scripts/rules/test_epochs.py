@@ -160,6 +160,7 @@ def test_what_guessing_costs_follows_from_what_is_known_of_the_classes() -> None
     assert chance_loss(trial([1.0], name="BCELoss_output_0")) == pytest.approx(math.log(2))
     assert chance_loss(trial([1.0], name="MSELoss_output_0", classes=["a", "b"])) is None
     assert chance_loss(trial([1.0])) is None
+    assert chance_loss(trial([1.0], class_counts=[None, None])) is None
 
 
 @pytest.mark.parametrize("whole", [True, False])

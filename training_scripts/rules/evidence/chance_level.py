@@ -15,6 +15,7 @@ from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.curves import Level
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.evidence.recorded import whole_numbers
 
 Floats = NDArray[np.float64]
 
@@ -164,9 +165,9 @@ def _chance_loss(run: Evidence) -> float | None:
         return math.log(2)
     if not task.is_cross_entropy(run):
         return None
-    counts = run.run.get("class_counts")
-    if isinstance(counts, (list, tuple)) and len(counts) > 1 and sum(counts) > 0:
-        shares = np.asarray(counts, dtype=np.float64) / sum(counts)
+    counts = whole_numbers(run.run.get("class_counts"))
+    if counts is not None and len(counts) > 1 and counts.any():
+        shares = counts / counts.sum()
         shares = shares[shares > 0]
         return float(-(shares * np.log(shares)).sum()) or None
     classes = run.run.get("classes")
