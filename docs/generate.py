@@ -28,6 +28,7 @@ from dogbreed_sdk.local.support.tables import TABLES as SUPPORT
 from training_scripts.data import arrays, formats, limits
 from training_scripts.models import backbones
 from training_scripts.rules import registry
+from training_scripts.rules.causes.catalog import CATALOG
 from training_scripts.rules.declaration import DEBUGGING, PROFILING
 from training_scripts.training import hyperparameters
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -211,6 +212,15 @@ def hyperparameters_table() -> str:
             ]
             for row in hyperparameters.table()
         ],
+    )
+
+
+@table("causes")
+def causes() -> str:
+    """The trace and the advice of each cause."""
+    return markdown(
+        ["Cause", "Trace in the recording", "What to do"],
+        [[f"`{name}`", entry.trace, entry.advice] for name, entry in CATALOG.items()],
     )
 
 

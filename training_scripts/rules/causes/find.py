@@ -90,15 +90,16 @@ _DETECTORS: tuple[Callable[[Signs], Cause | None], ...] = (
     network.find_initialization,
     network.find_blocked,
     optimizer.find_clipping,
+    network.find_dropout,
     optimizer.find_too_high,
     optimizer.find_schedule,
     optimizer.find_too_low,
-    network.find_dropout,
     # The data: training works, or nothing else explains that it does not.
     splits.find_training_mode,
     splits.find_other_classes,
     splits.find_mismatch,
     splits.find_unlearnable,
+    optimizer.find_rise,
     order.small_last_batch,
 )
 """From root cause to symptom: the first that finds its trace is the cause."""

@@ -12,6 +12,7 @@ from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence.epochs import loss_names
+from training_scripts.rules.evidence.learning_rate import first_update
 from training_scripts.rules.evidence.statistics import wilson
 
 FALLS_ON = 0.5
@@ -19,7 +20,11 @@ FALLS_ON = 0.5
 by far less."""
 WITHOUT_BOUND = 3.0
 """It also falls below zero by this many times its first value."""
+SMALL_STEP = 0.1
+"""A first update up to this share of a layer's norm does not overshoot."""
 ROUNDING = 1e-4
+WORSE = 0.4
+"""Answers that are right less often than this share of guesses are systematically wrong."""
 PARTS = 10
 RISING_PARTS = 8
 """Of ten parts of a run, so many are above the one before if the loss rises steadily."""
@@ -39,7 +44,7 @@ def find(signs: Signs) -> Cause | None:
 def _negative(signs: Signs) -> Cause | None:
     """A loss below zero that keeps falling."""
     seen = signs.seen
-    if seen is None or len(seen.values) < PARTS or not seen.final.mean + 3 * min(seen.final.error, 1e300) < 0:
+    if seen is None or len(seen.values) < PARTS or not (seen.values[-len(seen.values) // 5 :] < 0).all():
         return None
     values = seen.values
     if values.min() >= -1 - ROUNDING and values.max() <= ROUNDING and _is_likelihood(signs):
@@ -106,39 +111,52 @@ def _below_chance(signs: Signs) -> tuple[str, ...]:
     if run is None or not run.epochs or not classes:
         return ()
     guess = 1 / classes
-    trained, validated = signs.accuracy
-    size = run.valid_size or 0
-    if math.isfinite(validated) and size and wilson(validated * size, size)[1] < 0.7 * guess:
-        return (f"Of the validation samples, {100 * validated:.1f} % are right; guessing gives {100 * guess:.1f} %.",)
-    values = run.accuracies.values[-max(20, len(run.accuracies) // 4) :]
+    broken = run.losses.steps[~np.isfinite(run.losses.values)]
+    known = run.accuracies.values[run.accuracies.steps < (broken[0] if len(broken) else math.inf)]
+    values = known[-max(3, len(known) // 4) :]
     seen = len(values) * (run.batch_size or 1)
-    if len(values) and math.isfinite(trained) and wilson(float(values.mean()) * seen, seen)[1] < 0.7 * guess:
+    trained = float(values.mean()) if len(values) else math.nan
+    if seen and wilson(trained * seen, seen)[1] < WORSE * guess:
         return (f"Of the training samples, {100 * trained:.1f} % are right; guessing gives {100 * guess:.1f} %.",)
+    validated, size = signs.accuracy[1], run.valid_size or 0
+    if (
+        not seen
+        and not len(broken)
+        and size
+        and math.isfinite(validated)
+        and wilson(validated * size, size)[1] < WORSE * guess
+    ):
+        return (f"Of the validation samples, {100 * validated:.1f} % are right; guessing gives {100 * guess:.1f} %.",)
     return ()
 
 
 def _ascends(signs: Signs) -> Cause | None:
     """A loss that rises steadily from the first step, with predictions worse than guesses."""
     seen = signs.seen
-    if seen is None or len(seen.values) < 3 * PARTS or not seen.final.mean > 1.5 * max(seen.initial.mean, 0.0):
+    if seen is None or len(seen.values) < PARTS or not seen.final.mean > 1.5 * max(seen.initial.mean, 0.0):
         return None
     parts = np.array([part.mean() for part in np.array_split(seen.values, PARTS)])
     if (np.diff(parts) > 0).sum() < RISING_PARTS or parts[0] < seen.initial.mean * 0.9:
         return None
     worse = _below_chance(signs)
-    if not worse:
+    # The gradient of a cross-entropy is bounded, so small steps downhill cannot make it rise from the start.
+    gently = seen.entropy and first_update(signs.evidence) < SMALL_STEP
+    if not worse and not gently:
         return None
     return Cause(
         id="wrong-sign",
-        title=f"The loss rises steadily (to {number_text(seen.final.mean, 3)}) and predictions are worse than guesses: "
-        "the steps lead uphill.",
+        alternatives=() if worse else ("learning-rate-too-high",),
+        confidence="high" if worse else "medium",
+        title=f"The loss rises steadily from the first step (to {number_text(seen.final.mean, 3)}): the steps lead "
+        "uphill.",
         explanation="Steps that are too large make predictions random, not systematically wrong. Here the loss is "
         "maximized: by a wrong sign in the loss or the step, or by maximize=True.",
         evidence=(
             f"The loss of ten parts of the run: {', '.join(number_text(float(part), 3) for part in parts)}.",
             *worse,
         ),
-        advice="Remove the minus sign, or maximize=True in the optimizer; the learning rate is not the cause.",
+        advice="Remove the minus sign, or maximize=True in the optimizer"
+        + ("; the learning rate is not the cause." if worse else ". If there is neither, lower lr."),
         steps=(int(seen.steps[0]),),
     )
 
@@ -190,10 +208,8 @@ def _probabilities(signs: Signs) -> Cause | None:
     inside = seen.values.min() >= floor - 1e-3 and seen.values.max() <= ceiling + 1e-3
     if means is not None:
         sums_to_one = bool((np.abs(means * classes - 1) < 1e-3).mean() > 0.95)
-        if not inside or not (sums_to_one or signs.takes_logits):
-            return None
         # The loss of probabilities through a logarithm also begins at ln(k), but it would not stop at the floor.
-        if not signs.takes_logits and not _stops_at(signs, floor):
+        if not inside or not ((sums_to_one and signs.takes_logits) or _stops_at(signs, floor)):
             return None
         what = (
             "All outputs lie between 0 and 1 and sum to 1: they are probabilities."
@@ -201,8 +217,8 @@ def _probabilities(signs: Signs) -> Cause | None:
             else "All outputs lie between 0 and 1: they passed a sigmoid or softmax."
         )
         return _double(signs, floor, what, "high")
-    known = signs.scalar(OUTPUT_MIN) is not None  # and they are not probabilities
-    if known or not inside or not _stops_at(signs, floor):
+    # With two classes, label smoothing or noisy labels bring a loss to rest there as well.
+    if signs.scalar(OUTPUT_MIN) is not None or classes < 3 or not inside or not _stops_at(signs, floor):
         return None
     return _double(signs, floor, "", "medium")
 

@@ -20,6 +20,8 @@ SURE = 3.0
 STRONG_DROPOUT = 0.75
 HARDLY = 0.6
 """A training loss above this share of the chance-level loss: hardly anything is learned in training mode."""
+ABOVE = 1.3
+"""A training loss above this multiple of the chance-level loss has diverged, which dropout alone does not cause."""
 BETTER = 0.85
 """A validation loss below this share of the training loss: the network knows more than it shows in training."""
 
@@ -147,16 +149,19 @@ def find_dropout(signs: Signs) -> Cause | None:
         return None
     rate = signs.evidence.run.get("dropout")
     known = float(rate) if isinstance(rate, (int, float)) else math.nan
+    if not math.isfinite(known) and signs.evidence.run.get("recorder") in ("builtin", "loop"):
+        return None  # these recorders note the rate, so the network has no dropout
     start = chance if chance is not None else seen.initial.mean
     # The mean of the last epoch includes steps before the weights that are validated.
     end = run.losses.values[np.isin(run.losses.steps, run.train_steps[-1])]
     trained = float(end[len(end) // 2 :].mean()) if len(end) else math.nan
     validated = float(run.valid.loss[-1]) if run.epochs - 1 in run.validated else math.nan
-    if not (trained > HARDLY * start and math.isfinite(trained)):
+    if not HARDLY * start < trained < ABOVE * start:
         return None
     # Few validation samples, and a few batches, differ by chance; noisy labels make both losses vary.
     error = math.hypot(float(run.valid.error[-1]), float(end.std()) / math.sqrt(max(len(end) // 2, 1)))
     better = validated < BETTER * trained and not trained - validated < SURE * error
+    better = better and (math.isfinite(known) or not seen.learned)
     usable = not math.isfinite(validated) or validated < 1.1 * trained
     if not (better or (known >= STRONG_DROPOUT and usable)) or (math.isfinite(known) and known < 0.5):
         return None
@@ -177,7 +182,13 @@ def find_dropout(signs: Signs) -> Cause | None:
         "Validation, where nothing is hidden, is better than training.",
         evidence=tuple(evidence),
         advice="Lower dropout: 0.1 to 0.5 is usual. Keep the learning rate."
-        + ("" if named else " If the network has none, the augmentation of the training pictures is too strong."),
+        + (
+            ""
+            if named
+            else " If the network has none, look at the training batches: augmentation that is "
+            "too strong, or labels that do not match any more, look the same."
+        ),
         confidence="high" if named else "medium",
+        alternatives=() if named else ("shuffled-labels",),
         steps=(int(np.max(seen.steps)),),
     )

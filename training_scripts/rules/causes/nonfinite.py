@@ -200,7 +200,7 @@ def _growth(signs: Signs, begin: int) -> list[str]:
     if outputs is not None:
         steps, sizes = outputs
         there = sizes[(steps < begin) & np.isfinite(sizes)]
-        if len(there) > 1 and there[-1] > GROWN_TENSOR * max(float(np.median(there[: max(5, len(there) // 2)])), 1e-3):
+        if len(there) > 1 and there[-1] > GROWN_TENSOR * max(float(np.median(there[-USUAL_LOSSES:])), 1e-3):
             found.append(f"Outputs grew up to {number_text(float(there[-1]), 3)} in the step before.")
     weights = signs.total("weights")
     if weights is not None:

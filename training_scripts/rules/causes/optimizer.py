@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from training_scripts._util.number_text import number_text
-from training_scripts.recording.trial.layout import GRADIENT_KEPT
+from training_scripts.recording.trial.layout import GRADIENT_KEPT, INPUT_MEAN
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import curves, learning_rate, selection
@@ -27,8 +27,12 @@ CONSTANT = 1e-3
 NOT_LEARNED = 0.8
 """The loss as a share of its start or of the chance-level loss above which a run has hardly learned."""
 SHRUNK = 0.5
+SHRUNK_AT_ALL = 0.7
+STRONG_DECAY = 0.5
+"""Usual weight decays are 0.0001 to 0.1."""
 DECAYED = 0.01
-EARLY = 0.7
+EARLY, FEW_LARGE = 0.7, 8
+"""The share of a run before which a schedule ends too early; and a number of large steps that cannot be enough."""
 LEFT = 0.3
 
 
@@ -110,21 +114,24 @@ def _nothing_moves(signs: Signs, *, arriving: bool) -> Cause | None:
 
 def _never_anything(signs: Signs) -> Cause | None:
     """Losses that never change, without recorded weights."""
+    if signs.seen is None or selection.weights(signs.evidence) or signs.seen.learned or signs.answers_well:
+        return None
+    if signs.evidence.run.get("optimizer_steps") == 0:
+        return _no_step(signs)
     finding = signs.issues.get("LossNotDecreasing")
-    if finding is None or signs.seen is None or signs.evidence.collections.get("weights"):
+    if finding is None:
         return None
-    if not any("does not change" in one.message for one in finding.findings):
-        return None
-    ours = signs.evidence.run.get("recorder") in ("builtin", "loop")
-    if ours and signs.evidence.recorded_names():
+    if signs.scalar(INPUT_MEAN) is not None and signs.scalar(GRADIENT_KEPT) is None:
         return Cause(
             id="frozen",
-            title="Nothing is trained: no parameter of the network has requires_grad, and the loss never changes.",
+            title="Nothing is trained: no parameter of the network has requires_grad, or no gradient reaches any.",
             explanation="The recorder found no trained parameter, so there is no gradient and no update.",
-            evidence=("The loss is the same in every epoch, and no trained weight was recorded.",),
+            evidence=(finding.findings[0].message, "Inputs were recorded, but neither trained weights nor gradients."),
             advice="Set requires_grad_(True) on the layers that are to be trained, before the optimizer is created.",
             steps=(int(signs.seen.steps[0]),),
         )
+    if not any("does not change" in one.message for one in finding.findings):
+        return None
     return Cause(
         id="weights-not-updated",
         alternatives=("learning-rate-too-low", "frozen"),
@@ -137,6 +144,18 @@ def _never_anything(signs: Signs) -> Cause | None:
             "Print the optimizer's lr, the sum of a weight before and after optimizer.step(), and its grad: no grad "
             "means frozen layers, lr 0 a scheduler, and neither a missing step() or other parameters in the optimizer."
         ),
+        steps=(int(signs.seen.steps[0]),),
+    )
+
+
+def _no_step(signs: Signs) -> Cause:
+    assert signs.seen is not None
+    return Cause(
+        id="weights-not-updated",
+        title="The optimizer never takes a step, so no weight changes.",
+        explanation="Losses were recorded, but optimizer.step() was not called even once.",
+        evidence=(f"0 optimizer steps in {int(signs.seen.steps[-1]) + 1} training steps.",),
+        advice="Call optimizer.step() after loss.backward(), on the optimizer that has this model's parameters().",
         steps=(int(signs.seen.steps[0]),),
     )
 
@@ -195,7 +214,7 @@ def find_kept_gradients(signs: Signs) -> Cause | None:
 def _hardly_learned(signs: Signs) -> bool:
     """Whether the loss ended near its start or near chance level, and answers are no better than guesses."""
     seen = signs.seen
-    if seen is None or seen.learned or signs.answers_well:
+    if seen is None or seen.learned:
         return False
     start = min(seen.initial.mean, seen.chance) if seen.chance is not None else seen.initial.mean
     return bool(seen.final.mean > NOT_LEARNED * start)
@@ -257,12 +276,17 @@ def _update_sentence(usual: float) -> tuple[str, ...]:
 def find_weight_decay(signs: Signs) -> Cause | None:
     """Weights that shrink instead of learning."""
     weights, seen = signs.total("weights"), signs.seen
-    if weights is None or seen is None or len(weights) < 3 or not _hardly_learned(signs):
+    set_to = signs.evidence.run.get("weight_decay")
+    strong = isinstance(set_to, (int, float)) and set_to >= STRONG_DECAY
+    if weights is None or seen is None or len(weights) < 3:
+        return None
+    high = seen.chance is not None and seen.final.mean > NOT_LEARNED * seen.chance
+    if not (strong and high) and (not _hardly_learned(signs) or signs.answers_well):
         return None
     if not weights.values[0] > 0 or not np.isfinite(weights.values).all():
         return None
     left = float(weights.values[-1] / weights.values[0])
-    if left > SHRUNK:
+    if left > (SHRUNK_AT_ALL if strong else SHRUNK):
         return None
     set_to = signs.evidence.run.get("weight_decay")
     known = (
@@ -308,12 +332,14 @@ def find_schedule(signs: Signs) -> Cause | None:
         return None
     before, after = seen.values[seen.steps < since], seen.values[seen.steps >= since]
     scale = seen.chance if seen.chance is not None else abs(seen.initial.mean)
-    if len(before) < 4 or len(after) < 10 or curves.level(after).mean < LEFT * scale:
+    if not len(before) or len(after) < 10 or curves.level(after).mean < LEFT * scale or signs.answers_right:
         return None
-    # Whether it was still falling when the rate fell: the last quarter before lies below the one before that.
+    # Whether the loss was falling while the steps were still large.
+    until = rates.steps[rates.values > 10 * DECAYED * peak][-1]
+    large = seen.values[seen.steps <= until]
+    still = float(large[: len(large) // 2].mean() - large[len(large) // 2 :].mean()) if len(large) > 1 else 0.0
     quarter = max(2, len(before) // 4)
-    still = before[-2 * quarter : -quarter].mean() - before[-quarter:].mean()
-    if still < 0.02 * scale:
+    if len(large) >= FEW_LARGE and still < 0.01 * scale:
         return None
     return Cause(
         id="schedule-decays-too-early",
@@ -387,6 +413,29 @@ def find_too_high(signs: Signs) -> Cause | None:
     )
 
 
+def find_rise(signs: Signs) -> Cause | None:
+    """A loss that fell and rose again, with steps of a usual size: something changed in mid-run."""
+    finding = signs.issues.get("LossNotDecreasing")
+    if finding is None or "lowest" not in finding.findings[0].numbers:
+        return None
+    step = finding.findings[0].steps[0]
+    return Cause(
+        id="learning-rate-too-high",
+        alternatives=("wrong-sign", "shuffled-labels"),
+        confidence="low",
+        title=f"The loss fell, and rises again from about step {step} on: something changed there.",
+        explanation="A learning rate that was raised, a loss or step with the wrong sign, and labels that no longer "
+        "match their inputs all look like this.",
+        evidence=(finding.findings[0].message,),
+        advice=(
+            f"Look at what your loop changes around step {step}. If it is the learning rate, keep the earlier one. If "
+            "it is the data, look at a batch with its labels. If answers become worse than guesses, a sign is wrong."
+        ),
+        topic="nothing-learned",
+        steps=(step,),
+    )
+
+
 def _or_old_gradients(signs: Signs) -> tuple[str, ...]:
     """Gradients that were not cleared leave nearly the same trace: they grow, and the loss swings slowly."""
     if signs.scalar(GRADIENT_KEPT) is not None or signs.seen is None:
@@ -394,7 +443,7 @@ def _or_old_gradients(signs: Signs) -> tuple[str, ...]:
     gradients = signs.total("gradients")
     if gradients is None or len(gradients) < 5 or not gradients.values[0] > 0:
         return ()
-    slow = curves.lag_one(np.diff(signs.seen.values)) > 0
+    slow = curves.lag_one(np.diff(signs.seen.values)) > -0.3
     grown = float(np.median(gradients.values[len(gradients) // 2 :])) > 5 * float(gradients.values[0])
     return ("gradients-accumulate",) if grown and slow else ()
 

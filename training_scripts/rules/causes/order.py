@@ -18,17 +18,20 @@ from training_scripts.rules.evidence.predictions import indices, recorded
 Floats = NDArray[np.float64]
 
 FEW_SAMPLES, FEW_BATCHES = 4, 4
-ALIKE = 0.4
-"""Correlation of two labels of a batch: 0 if batches are drawn at random, 1 if each has one class."""
+ALIKE = 0.2
+"""Correlation of two labels of a batch: 0 if batches are drawn at random (± 0.07 for 15 batches of 4 samples and less
+for larger ones), 1 if each has one class."""
 REPEATS = 0.5
 """Correlation of the losses of two epochs, position by position: 0 with shuffling."""
 NEIGHBORS = 0.3
 """Correlation of neighboring losses within an epoch: sorted data come in blocks."""
 BAD = 0.8
 """The validation loss as a share of the chance-level loss above which the order did harm."""
+MOSTLY_RIGHT = 0.6
+"""A model that knows only the classes that it saw last answers less often right."""
 SMALL, SMALL_OF_SOUND = 0.25, 0.125
 """A last batch of at most this share of the others; in a run that does well, only a still smaller one matters."""
-NOISIER = 3.0
+NOISIER = 2.5
 """Its loss scatters this many times as much as those of the others; a quarter of the samples explains a factor of 2."""
 VISIBLE = 0.3
 """It is off by at least this share of the usual loss."""
@@ -93,6 +96,8 @@ def _of_losses(signs: Signs) -> Cause | None:
     if run is None or chance is None or table is None or not len(run.validated):
         return None
     if not float(run.valid.loss[run.validated[-3:]].min()) > BAD * chance:
+        return None
+    if signs.valid_accuracy(run.epochs - 1) > MOSTLY_RIGHT:
         return None
     repeats, neighbors = _repeats(table[1:, :-1])
     if not (repeats > REPEATS and neighbors > NEIGHBORS):
@@ -170,7 +175,7 @@ def small_last_batch(signs: Signs) -> Cause | None:
     outliers = np.abs(last) > 2 * np.abs(others).max(axis=1)
     if scatter < NOISIER * usual or np.median(np.abs(last) / np.maximum(np.abs(level), 1e-12)) < VISIBLE:
         return None
-    if outliers.mean() < 0.5:
+    if share is None and outliers.mean() < 0.5:
         return None
     ends = tuple(signs.run.last_step(epoch) for epoch in range(signs.run.epochs))
     known = share is not None

@@ -120,10 +120,15 @@ class Signs:
         run, classes = self.run, self.classes
         if run is None or not run.epochs or not classes or not run.valid_size:
             return False
-        known = [value for value in map(self.valid_accuracy, range(run.epochs)) if math.isfinite(value)]
+        right = self.accuracy[1]
         shown = run.answers(run.epochs - 1)
         majority = float(np.bincount(shown[0]).max() / len(shown[0])) if shown is not None else 1 / classes
-        return bool(known) and wilson(max(known) * run.valid_size, run.valid_size)[0] > majority
+        return math.isfinite(right) and wilson(right * run.valid_size, run.valid_size)[0] > majority
+
+    @property
+    def answers_right(self) -> bool:
+        """Whether nearly all answers are right, in training or validation; False if unknown."""
+        return any(math.isfinite(value) and value > 0.9 for value in self.accuracy)
 
     @cached_property
     def trained(self) -> list[str]:

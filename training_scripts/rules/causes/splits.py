@@ -17,6 +17,11 @@ from training_scripts.rules.evidence.statistics import wilson
 
 LEARNED = 0.7
 """A training loss below this share of the chance-level loss: the training data were learned, or memorized."""
+HARDLY_LEARNED, LONG = 0.9, 6
+"""A loss below this share of the chance-level loss has begun to fall, at least after so many epochs."""
+NO_BETTER = 0.97
+"""A validation loss above this share of the chance-level loss is no better than guessing."""
+HALF = 0.5
 BAD = 0.9
 """A validation loss above this share of the chance-level loss: nothing of that helps with the validation data."""
 FAR_WORSE = 2.0
@@ -27,7 +32,11 @@ augmentation stay far below."""
 NEW_SAMPLES = 0.95
 """In the first epoch every sample is new: a loss below this share of chance there is not memorized."""
 MAPPED = 0.5
+AS_RIGHT = 0.2
+"""With the exchange undone, validation is as good as training, but for a usual gap."""
 FEW_OF_CLASS = 4
+FEW_SAMPLES = 60
+"""Fewer training samples are memorized even with right labels, before anything general is learned."""
 
 
 def find_training_mode(signs: Signs) -> Cause | None:
@@ -67,6 +76,8 @@ def find_other_classes(signs: Signs) -> Cause | None:
     shown = run.answers(run.epochs - 1)
     if shown is None:
         return None
+    if _inputs_differ(signs):
+        return None  # inputs of another kind may also be taken for other classes
     labels, answers = shown
     goes = _mapping(labels, answers)
     wrong = {label: answer for label, answer in goes.items() if label != answer}
@@ -74,6 +85,10 @@ def find_other_classes(signs: Signs) -> Cause | None:
         return None
     names = run.class_names
     pairs = [f"{_named(names, label)} as {_named(names, answer)}" for label, answer in list(wrong.items())[:4]]
+    exchanged = np.array([goes.get(label, label) for label in labels.tolist()])
+    trained = signs.accuracy[0]
+    if math.isfinite(trained) and float((exchanged == answers).mean()) < trained - AS_RIGHT:
+        return None
     apart = {(answer - label) % max(2, int(labels.max()) + 1) for label, answer in wrong.items()}
     by = f" Every index is shifted by {apart.copy().pop()}." if len(apart) == 1 else ""
     right = float((labels == answers).mean())
@@ -93,6 +108,8 @@ def find_other_classes(signs: Signs) -> Cause | None:
         ),
         advice="Give both splits the same classes in the same order (class_to_idx), and check for an index that is "
         "shifted by one. The learning rate is not the cause.",
+        alternatives=() if len(apart) == 1 else ("validation-preprocessing",),
+        confidence="high" if len(apart) == 1 else "medium",
         steps=(run.last_step(run.epochs - 1),),
     )
 
@@ -118,15 +135,21 @@ def find_mismatch(signs: Signs) -> Cause | None:
         return None
     trained = float(run.train.loss[-1])
     start = chance if chance is not None else float(run.losses.values[0])
-    if not trained < LEARNED * start:
+    if "ClassImbalance" in signs.issues:
+        return None  # the loss of rare classes is high, however well the others are learned
+    learned = trained < LEARNED * start
+    if not trained < HARDLY_LEARNED * start or not (learned or run.epochs >= LONG):
         return None
     differ = _inputs_differ(signs)
     valid = run.valid.loss[run.validated]
-    useless = float(valid.min()) > BAD * start
+    useless = float(valid.min()) > (BAD if learned else NO_BETTER) * start
     early = run.validated[: max(1, len(run.validated) // 3)]
     worse = bool((run.valid.loss[early] > FAR_WORSE * run.train.loss[early]).all())
-    if differ and (useless or worse or (float(valid[-1]) > FAR_WORSE * trained and _accuracy_gap(signs))):
+    if learned and differ and (useless or worse or (float(valid[-1]) > FAR_WORSE * trained and _accuracy_gap(signs))):
         return _preprocessing(signs, differ)
+    mostly_wrong = not signs.valid_accuracy(run.epochs - 1) > HALF
+    if learned and worse and float(valid.min()) > HALF * start and mostly_wrong and _accuracy_gap(signs):
+        return _other_split(signs) if _learned_new_samples(signs, start) else None
     if not useless or not _at_chance_or_below(signs):
         return None
     new = _learned_new_samples(signs, start)
@@ -227,7 +250,7 @@ def _memorized(signs: Signs, *, sure: bool) -> Cause:
     assert run is not None
     return Cause(
         id="shuffled-labels",
-        alternatives=() if sure else ("validation-preprocessing",),
+        alternatives=(*(() if sure else ("validation-preprocessing",)), *_or_overfitting(signs)),
         title="The training labels do not match their inputs: they are memorized sample by sample.",
         explanation=(
             "In the first epoch, where every sample is new, the loss stayed at that of guessing; it fell only when the "
@@ -279,7 +302,7 @@ def _either(signs: Signs) -> Cause:
     assert run is not None
     return Cause(
         id="shuffled-labels",
-        alternatives=("validation-preprocessing", "labels-shifted"),
+        alternatives=("validation-preprocessing", "labels-shifted", *_or_overfitting(signs)),
         confidence="medium",
         title="The training data were learned, but nothing about the validation data: wrong labels, or another "
         "preprocessing in validation.",
@@ -295,12 +318,38 @@ def _either(signs: Signs) -> Cause:
     )
 
 
+def _or_overfitting(signs: Signs) -> tuple[str, ...]:
+    """Few samples are memorized as well, so that Overfit alone does not tell noise from wrong labels."""
+    run = signs.run
+    few = run is not None and 0 < int(run.class_counts.sum()) < FEW_SAMPLES
+    return ("overfitting",) if few and "Overfit" in signs.issues else ()
+
+
+def _stays_at_chance(signs: Signs) -> bool:
+    """Whether many epochs brought neither training nor validation below chance level."""
+    run, chance = signs.run, signs.chance
+    if run is None or chance is None or run.epochs < LONG or not len(run.validated):
+        return False
+    if signs.seen is None or signs.seen.falling or signs.answers_well:
+        return False
+    low = float(run.valid.loss[run.validated].min())
+    return low > NO_BETTER * chance and _at_chance_or_below(signs)
+
+
 def find_unlearnable(signs: Signs) -> Cause | None:
     """A loss that stays at chance although gradients and updates have a usual size."""
     seen, run = signs.seen, signs.run
     finding = signs.issues.get("LossNotDecreasing")
-    if seen is None or run is None or finding is None or seen.learned or seen.chance is None:
+    if seen is None or run is None or seen.learned or seen.chance is None:
         return None
+    if finding is None and not _stays_at_chance(signs):
+        return None
+    symptom = (
+        finding.findings[0].message
+        if finding is not None
+        else f"The training loss ended at {number_text(seen.final.mean, 3)}; "
+        f"guessing gives {number_text(seen.chance, 3)}."
+    )
     usual, first = signs.usual_update, first_update(signs.evidence)
     if not 0.9 * seen.chance < seen.final.mean < 1.6 * seen.chance:
         return None
@@ -312,7 +361,7 @@ def find_unlearnable(signs: Signs) -> Cause | None:
             title="Nothing is learned: labels that do not match their inputs, or a learning rate that is far off.",
             explanation="The loss stays at that of guessing. How far weights moved was not recorded, which would show "
             "whether the steps have a healthy size.",
-            evidence=(finding.findings[0].message,),
+            evidence=(symptom,),
             advice=(
                 "Try to overfit one batch of ten samples: if its loss falls to 0, labels do not match their inputs; if "
                 "not, change lr by three times in both directions, and record weights to see the size of the updates."
@@ -330,7 +379,7 @@ def find_unlearnable(signs: Signs) -> Cause | None:
         "learned "
         "from these inputs about these labels.",
         evidence=(
-            finding.findings[0].message,
+            symptom,
             f"A step changes weights by {number_text(usual, 1)} of their norm; {number_text(TYPICAL_UPDATE)} is usual.",
         ),
         advice="Check the labels of some samples by eye: are inputs and labels shuffled separately, or joined by the "

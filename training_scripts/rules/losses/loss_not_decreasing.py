@@ -13,9 +13,10 @@ from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection, statistics
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, fell, learning
+from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, chance_loss, fell, learning
 from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, loss_series
 from training_scripts.rules.evidence.evidence import Evidence
+from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
@@ -31,6 +32,9 @@ SURE_RISE_ERROR = 1e-3
 
 SMALL_STEPS, LARGE_STEPS = 1e-5, 0.03
 """Outside this range of update ratios, the learning rate explains the loss: a hundredth of 0.001, and 30 times it."""
+
+LEAST_EVALUATIONS, SURELY_BETTER = 3, 0.005
+"""Evaluations that must fall one after the other, and by which share of it the last must be below chance level."""
 
 LEAPS = 3
 """This many losses far above the initial loss cannot come from a single odd batch."""
@@ -114,7 +118,7 @@ def _loss_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
             " Train for more steps or record losses more often (save_interval)."
         )
     found = _frozen(run, seen) or _risen(run, seen, parameters)
-    if not found and _had_time(run, parameters):
+    if not found and _had_time(run, parameters) and not _validation_learns(run):
         found = _no_better_than_guessing(run, seen, parameters) or _flat(run, seen, parameters)
     return Answer([found], advice=_advice(run, seen, found)) if found else []
 
@@ -154,6 +158,20 @@ def _had_time(run: Evidence, parameters: Parameters) -> bool:
         return True
     needed = max(parameters["patience"], parameters["share_of_run"] * planned)
     return bool(len(epoch_losses(run).epochs) >= needed)
+
+
+def _validation_learns(run: Evidence) -> bool:
+    """Whether every evaluation is better than the one before, and the last one surely, and better than guessing.
+
+    The same samples are evaluated each time, so a slow fall shows there long before it does in the training loss.
+    """
+    whole, chance = Run.of(run), chance_loss(run)
+    if whole is None or chance is None or len(whole.validated) < LEAST_EVALUATIONS:
+        return False
+    losses = whole.valid.loss[whole.validated]
+    first, last = int(whole.validated[0]), int(whole.validated[-1])
+    falls = bool((np.diff(losses) < 0).all()) and float(losses[-1]) < (1 - SURELY_BETTER) * chance
+    return falls and whole.excess(first, last).score > SIGMAS
 
 
 def _frozen(run: Evidence, seen: Learning) -> Finding | None:

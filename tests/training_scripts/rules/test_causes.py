@@ -1,0 +1,139 @@
+"""The cause of a run's trouble: named by its trace in a stranger's recorded loop, and not at all in healthy ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+import battery_loop_faults
+from battery_parts import blobs, perceptron, split
+from battery_recorded import Loop, record
+from dogbreed_sdk import DebugReport
+from dogbreed_sdk.debugging.verdict import verdict
+from training_scripts.rules.causes.catalog import CATALOG
+from training_scripts.rules.causes.find import BY_RULE
+
+FAULTS = {
+    "NaN in one batch: table, sgd, 32": "nan-input",
+    "NaN in one batch: picture, adam, 16": "nan-input",
+    "exploding by the learning rate: table, sgd, 32": "learning-rate-too-high",
+    "exploding by the initial weights: table, sgd, 32": "bad-initialization",
+    "log of zero: table, sgd, 32": "undefined-loss",
+    "square root at zero: table, adamw, 64": "undefined-loss",
+    "wrong sign: table, adamw, 64": "wrong-sign",
+    "double softmax: table, sgd, 32": "double-softmax",
+    "softmax over the batch: table, momentum, 16": "softmax-dimension",
+    "sorted data: table, adam, 32": "sorted-data",
+    "small last batch: table, sgd, 32": "small-last-batch",
+    "no zero_grad: table, momentum, 16": "gradients-accumulate",
+    "no optimizer.step: table, sgd, 32": "weights-not-updated",
+    "a layer not in the optimizer: table, adamw, 64": "layers-not-updated",
+    "schedule decays too early: table, adamw, 64": "schedule-decays-too-early",
+    "clipped to a tiny norm: table, sgd, 32": "clipping-too-small",
+    "validation not normalized: table, sgd, 32": "validation-preprocessing",
+    "evaluated in training mode: table, sgd, 32": "evaluation-in-training-mode",
+    "labels shuffled, memorized: table, sgd, 32": "shuffled-labels",
+    "validation labels shifted: table, sgd, 32": "labels-shifted",
+}
+OF_THE_RATE = ("learning-rate-too-high", "learning-rate-too-low")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Networks this small only lose by sharing work, and repeat themselves exactly on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def faults() -> dict[str, battery_loop_faults.Fault]:
+    return {fault.name: fault for fault in battery_loop_faults.faults(0)}
+
+
+@pytest.mark.parametrize(("name", "cause"), FAULTS.items())
+def test_a_fault_is_named_by_its_trace(name: str, cause: str, faults: dict[str, battery_loop_faults.Fault]) -> None:
+    found = {**faults, **{key.removesuffix(", no signs"): value for key, value in faults.items()}}
+    report = DebugReport("a loop", trial=found[name].make())
+    judged = verdict(report)
+    assert (judged.cause, judged.alternatives) == (cause, ()), judged.headline
+    if cause in OF_THE_RATE:
+        return
+    advice = [judged.points[0].advice, *(result.advice for result in report.rules)]
+    assert not [
+        text for text in advice if text.startswith(("Divide lr", "Lower lr", "Raise lr", "Try a learning rate"))
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_a_healthy_loop_has_no_cause(place: int) -> None:
+    _, make = [*battery_loop_faults.healthy_loops(0)][place]
+    judged = verdict(DebugReport("a loop", trial=make()))
+    assert (judged.cause, judged.alternatives, judged.level != "problem") == ("", (), True)
+
+
+def test_without_the_inputs_a_sudden_nan_names_what_tells_its_causes_apart(
+    faults: dict[str, battery_loop_faults.Fault],
+) -> None:
+    report = DebugReport("a loop", trial=faults["NaN in one batch: table, adam, 32, no signs"].make())
+    judged = verdict(report)
+    assert (judged.cause, judged.alternatives) == ("nan-input", ("undefined-loss",))
+    assert "isfinite" in judged.points[0].advice and "set_detect_anomaly" in judged.points[0].advice
+
+
+def _loop(**changes: object) -> Loop:
+    torch.manual_seed(0)
+    train, valid = split(blobs(torch.Generator().manual_seed(0)))
+    network = perceptron([16, 16, 4], norm=True)
+    made = Loop(network, torch.optim.SGD(network.parameters(), 0.05), train, valid, epochs=2)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_what_shows_causes_is_recorded_at_every_step() -> None:
+    trial = record(_loop())
+    inputs = trial.tensor("input_mean")
+    assert len(inputs.series("TRAIN")) == len(trial.steps("TRAIN").steps) == 12
+    loop = _loop()
+    rows = torch.randperm(len(loop.train[1]), generator=torch.Generator().manual_seed(loop.seed))[:32]
+    assert float(inputs.series("TRAIN").values[0]) == pytest.approx(float(loop.train[0][rows].mean()), abs=1e-5)
+    assert float(trial.tensor("input_std").series("TRAIN").values[0]) == pytest.approx(
+        float(loop.train[0][rows].std(correction=0)), rel=1e-4
+    )
+    assert not trial.tensor("gradient_kept").series().values.any()
+    assert "evaluated_in_training_mode" not in trial.run
+
+
+def test_an_evaluation_in_training_mode_and_kept_gradients_are_recorded() -> None:
+    trial = record(_loop(evaluates=False, clears=False))
+    assert trial.run["evaluated_in_training_mode"] is True
+    kept = trial.tensor("gradient_kept").series().values
+    assert kept[0] == 0 and (kept[1:] > 0.05).all()
+
+
+def test_gradients_that_add_up_over_micro_batches_do_not_count_as_kept() -> None:
+    from training_scripts.recording.recorder.signs import Signs  # noqa: PLC0415
+    from training_scripts.recording.recorder.step_buffer import StepBuffer  # noqa: PLC0415
+
+    network = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    signs = Signs(network, StepBuffer(None, None, {}, {}, report=print))
+    kept = []
+    for step in range(6):
+        network(torch.ones(2, 4)).square().sum().backward()
+        kept.append(signs.take(trained=True)["gradient_kept"])
+        if step % 2:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=step % 3 == 0)
+    signs.end()
+    assert kept == [0.0] * 6
+
+
+def test_every_cause_is_documented() -> None:
+    assert set(BY_RULE.values()) <= set(CATALOG)
+    assert {cause for fault in battery_loop_faults.faults(0) for cause in fault.causes} <= set(CATALOG)
