@@ -12,6 +12,7 @@ import numpy as np
 from dogbreed_sdk._util.formatting import joined, number, percent, plural, seconds, step_list
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
+from training_scripts.rules.causes.catalog import CATALOG, EXCEPTION
 from training_scripts.rules.causes.find import of_rule
 from training_scripts.rules.evidence.learning_curves import Curve
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
@@ -31,6 +32,7 @@ STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
 
 # Hints shown for a run in which nothing is wrong; the insights have more.
 MAX_HINTS = 2
+_STOPPED = "The loop was stopped by"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ def verdict(report: ReportContent) -> Verdict:
     remarks = list(_remarks(report))
     level = "hint" if remarks and level == "well" else level
     cause, alternatives = _named_cause(serious, hints, issues)
+    failed = _failure(report)
+    if failed.startswith(_STOPPED):
+        level, headline = "hint" if level == "well" else level, f"{failed} Until then: {headline}"
+    elif failed:
+        found = f" Before that: {headline}" if level in ("problem", "slow") else ""
+        level, headline, cause = "problem", f"{failed}{found}", cause or EXCEPTION
+        points.insert(0, Point("", failed, CATALOG[EXCEPTION].advice))
     return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)), cause, alternatives)
 
 
@@ -97,6 +106,19 @@ def _named_cause(
     rule = of_rule(issues)
     named = named or [insight for insight in hints if insight.cause and not rule]
     return (named[0].cause, named[0].alternatives) if named else (rule, ())
+
+
+def _failure(report: ReportContent) -> str:
+    """The exception that ended the loop, in a sentence; empty if none did."""
+    if report.trial is None or not (failure := str(report.trial.run.get("failure") or "")):
+        return ""
+    kind, _, message = failure.partition(": ")
+    steps = int(report.trial.steps(TRAIN).steps.max(initial=-1)) + 1
+    if kind in ("KeyboardInterrupt", "SystemExit"):
+        return f"{_STOPPED} {kind} after {plural(steps, 'step')}."
+    said = " ".join(message.split())
+    ends = "" if said.endswith((".", "!", "?")) else "."
+    return f"The loop ended with {kind} after {plural(steps, 'step')}{f': {said}' if said else ''}{ends}"
 
 
 def first_steps(result: RuleResult) -> str:

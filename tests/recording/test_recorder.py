@@ -202,6 +202,32 @@ def test_an_exception_in_the_block_is_kept_in_the_recording_and_raised(tmp_path:
     assert report.notes == ["Training ended with an exception after 2 steps: ZeroDivisionError: no more steps"]
 
 
+def test_the_verdict_begins_with_the_exception_that_ended_the_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TypeError), Recorder(tmp_path) as run:
+        for step in range(50):
+            run.step(1.0 / (step + 1))
+        raise TypeError("no len()\nof a number")
+    said = "The loop ended with TypeError after 50 steps: no len() of a number."
+    assert capsys.readouterr().out.startswith(said)
+    report = DebugReport.load(tmp_path)
+    verdict = report.to_dict()["verdict"]
+    assert (verdict["level"], verdict["headline"], verdict["cause"]) == ("problem", said, "exception")
+    assert said in " ".join(report.summary(width=200).split())
+    assert "All is well" not in report.summary()
+
+
+def test_a_loop_that_was_interrupted_is_not_called_faulty(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Recorder(tmp_path, rules=False) as run:
+        for step in range(50):
+            run.step(1.0 / (step + 1))
+        raise KeyboardInterrupt
+    verdict = DebugReport.load(tmp_path).to_dict()["verdict"]
+    assert verdict["level"] == "hint" and verdict["cause"] == ""
+    assert verdict["headline"].startswith("The loop was stopped by KeyboardInterrupt after 50 steps.")
+
+
 def test_a_failure_of_the_recorder_ends_recording_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

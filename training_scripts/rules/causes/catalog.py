@@ -18,7 +18,13 @@ class Entry(NamedTuple):
     advice: str
 
 
+EXCEPTION = "exception"
+
 CATALOG: Mapping[str, Entry] = {
+    EXCEPTION: Entry(
+        "An exception ended the loop.",
+        "Mend what its traceback shows; Recorder(resume=True) then continues the recording.",
+    ),
     "nan-input": Entry(
         "The inputs of a step contain NaN or infinity, while weights and loss were finite before.",
         "Look at the pictures or rows of that batch, and remove or repair them.",
