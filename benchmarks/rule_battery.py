@@ -5,8 +5,8 @@ people's loops are, and ones with a known fault. Reads the report of each, and p
 
 - healthy runs with a finding: a rule or the verdict calls a healthy run a problem;
 - healthy runs with a hint: the report suggests a change to a healthy run;
-- faults found: a rule that is right for the fault finds it, or the report calls the run a problem and names its cause;
-- cause right: the report names the cause, alone or among the few that leave the same trace.
+- faults found: a rule that is right for the fault finds it, or the report calls the run a problem or gives a hint;
+- cause right: the report names the cause, alone or among the few that leave the same trace, and how often it is first.
 
 Other seeds give other data, weights, orders and hyperparameters.
 
@@ -29,6 +29,7 @@ import torch
 import battery_drawn
 import battery_faulty
 import battery_healthy
+import battery_loop_faults
 import battery_loops
 from battery_causes import is_right
 from dogbreed_sdk import DebugReport
@@ -56,6 +57,7 @@ class Score:
         missed: Names of those that were not found.
         elsewhere: Names of those that the right rule found at the wrong step.
         blamed: Names of those whose cause was not named, and the causes that were.
+        second: Names of those whose cause was named as an alternative to another one.
         of_aws: Healthy runs in which AWS's definitions find something, and faults that they find.
     """
 
@@ -66,6 +68,7 @@ class Score:
     missed: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     blamed: dict[str, list[str]] = field(default_factory=dict)
+    second: list[str] = field(default_factory=list)
     of_aws: Counter[str] = field(default_factory=Counter)
 
     def rates(self) -> dict[str, tuple[int, int]]:
@@ -125,7 +128,9 @@ def score_faulty(score: Score, fault: battery_faulty.Fault, trial: Trial) -> Non
     named = (judged.cause, *judged.alternatives) if judged.cause else ()
     if not is_right(named, fault.causes):
         score.blamed[fault.name] = list(named)
-    if not right and not (judged.level == "problem" and is_right(named, fault.causes)):
+    elif named[0] not in fault.causes:
+        score.second.append(fault.name)
+    if not right and judged.level not in ("problem", "hint"):
         score.missed.append(fault.name)
     elif right and fault.begins is not None and not any(near(result, fault.begins, trial) for result in right):
         score.elsewhere.append(fault.name)
@@ -143,6 +148,7 @@ def healthy_runs(seed: int, *, quick: bool) -> Iterator[tuple[str, Callable[[], 
     """The healthy runs of a seed: fixed ones, ones drawn at random, and other people's loops."""
     yield from battery_loops.cases(seed)
     yield from [*battery_healthy.cases(seed)][:: 3 if quick else 1]
+    yield from [*battery_loop_faults.healthy_loops(seed)][:: 3 if quick else 1]
     for number in range(8 if quick else 30):
         yield f"drawn {number}", lambda number=number: battery_drawn.drawn(10_000 * seed + number)
 
@@ -152,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--seeds", type=int, default=2, help="how many seeds (default: 2)")
-    parser.add_argument("--quick", action="store_true", help="one seed, fewer healthy runs, without AWS's definitions")
+    parser.add_argument("--quick", action="store_true", help="one seed, fewer runs, without AWS's definitions")
     parser.add_argument("--verbose", action="store_true", help="name every run that was misjudged")
     parser.add_argument("--recorded", type=Path, nargs="*", default=[], help="folders of recordings of healthy runs")
     options = parser.parse_args(arguments)
@@ -174,7 +180,8 @@ def _run_seed(score: Score, seed: int, *, quick: bool) -> None:
         score_healthy(score, f"{name} ({seed})", trial)
         if not quick:
             score.of_aws["healthy"] += bool(by_aws(trial))
-    for fault in battery_faulty.faults(seed):
+    loops = [*battery_loop_faults.faults(seed)][:: 3 if quick else 1]
+    for fault in [*battery_faulty.faults(seed), *loops]:
         trial = fault.make()
         score_faulty(score, fault, trial)
         if not quick:
@@ -197,6 +204,8 @@ def show(score: Score, *, verbose: bool) -> None:
         lines.append(f"{titles[name]:28} {count:4} of {of:4}  {share:5.1f} %  (goal: {sign} {100 * GOALS[name]:.0f} %)")
     timely = score.faulty - len(score.missed) - len(score.elsewhere)
     lines.append(f"{'... at about the right step':28} {timely:4} of {score.faulty:4}")
+    first = score.faulty - len(score.blamed) - len(score.second)
+    lines.append(f"{'... named first':28} {first:4} of {score.faulty:4}")
     if score.of_aws:
         healthy, faulty = score.of_aws["healthy"], score.of_aws["faulty"]
         lines.append(f"by AWS's definitions: {healthy} healthy runs with a finding, {faulty} faults found")
