@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from dogbreed_sdk.debugging.insights import insights
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
+from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
 from dogbreed_sdk.debugging.insights.overfitting import find as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
 from dogbreed_sdk.debugging.insights.rates import better_rate
@@ -204,6 +206,40 @@ def test_a_loss_that_jumped_to_a_higher_level_is_overfitting_for_rule_and_insigh
     status, topics = judged(made_up_run(valid, [0.9 / 2**epoch for epoch in range(12)]))
     assert status == rules.ISSUES_FOUND
     assert "overfitting" in topics and "too-many-epochs" not in topics
+
+
+def of_few_pictures(valid: Sequence[float]) -> MemoryTrial:
+    """A loop whose 24 validation samples have very different losses, so the error of any rise is wide."""
+    trial = made_up_run(valid, [1.0 / 1.6**epoch for epoch in range(len(valid))], size=24, start=2.3, ours=False)
+    trial.run["steps_per_epoch"] = 20
+    shares = np.concatenate([np.full(21, 0.2), [2.0, 6.0, 11.8]])
+    for epoch, loss in enumerate(valid):
+        trial.add("valid_losses", epoch, EVAL, loss * shares)
+    return trial
+
+
+def test_a_loss_that_doubles_over_few_samples_is_not_called_well() -> None:
+    """It rose in every epoch, but three of 24 samples account for most of the rise, so its error is wide."""
+    run = Run.of(of_few_pictures([1.12, 1.01, 1.08, 1.2, 1.33, 1.45, 1.6, 1.74, 1.88, 2.02]))
+    assert run is not None and run.excess(9, 1).score < 2 and not validation_turned(run)
+    [found] = overfitting(run)
+    assert found.severity == "problem" and found.confidence == "medium"
+    assert "its size is uncertain" in found.explanation
+
+
+def test_a_small_rise_over_few_samples_is_no_problem() -> None:
+    topics = {
+        insight.topic
+        for insight in insights(of_few_pictures([0.73, 0.52, 0.39, 0.36, 0.38, 0.4, 0.43, 0.44, 0.45, 0.46]), None, [])
+    }
+    assert "overfitting" not in topics and "too-many-epochs" in topics
+
+
+def test_a_loss_that_has_risen_since_its_lowest_epoch_is_not_said_to_fall_still() -> None:
+    falling = [1.5, 1.2, 1.0, 0.9, 0.8, 0.7, 0.62, 0.55]
+    for last, falls in (([0.57, 0.58], False), ([0.53, 0.56], False), ([0.53, 0.531], True), ([0.53, 0.52], True)):
+        run = Run.of(made_up_run([*falling, *last], train_accuracy=0.7, valid_accuracy=0.7))
+        assert run is not None and (outlook(run) is not None) == falls, last
 
 
 def test_pictures_that_the_rule_calls_memorized_are_not_to_be_trained_on_for_longer() -> None:

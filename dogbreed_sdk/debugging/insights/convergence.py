@@ -61,15 +61,16 @@ class Outlook:
 def outlook(run: Run) -> Outlook | None:
     """Whether the loss was still falling at the end; None if that is not certain, or not worth more epochs.
 
-    The fall over the last third of the epochs must exceed its standard error and be a few percent of the loss, and the
-    lowest loss must be at the end. If the training pictures are memorized, more epochs do not help.
+    The fall over the last third of the epochs must exceed its standard error and be a few percent of the loss. The
+    lowest loss must be at the end, and the last loss practically as low: a loss that has risen since then no longer
+    falls. If the training pictures are memorized, more epochs do not help.
     """
     curve = _watched(run)
     if run.epochs < 3 or not np.isfinite(curve).all() or not curve.min() > 0 or not _leaves_room(run):
         return None
     since = run.epochs - 1 - math.ceil(run.epochs / 3)
     best, fallen = int(np.argmin(curve)), float(curve[since] - curve[-1])
-    at_end = best >= run.epochs - 1 - max(1, run.epochs // 5)
+    at_end = run.epochs - 1 - best <= max(1, run.epochs // 10) and curve[-1] <= (1 + AS_GOOD) * curve[best]
     if not at_end or fallen < max(WORTH_MORE * curve[best], FELT):
         return None
     # A training loss is a mean over thousands of pictures, so a fall by a few percent is not chance.

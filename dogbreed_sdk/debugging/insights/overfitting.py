@@ -10,7 +10,7 @@ from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severit
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upwards
-from training_scripts.rules.evidence.run import KEEPS_BEST, Run
+from training_scripts.rules.evidence.run import KEEPS_BEST, LOST, Run
 
 # A rise below 2 % of the loss is not worth reporting, however certain it is.
 WORTH_A_WORD = 0.02
@@ -24,6 +24,10 @@ MEMORIZED_WORDS = (
 WANDERED_WORDS = (
     "Meanwhile the training loss did not fall, so the network did not memorize pictures. Its weights drifted "
     "away, as happens with steps that are too large. "
+)
+WITHIN_ERROR_WORDS = (
+    " A few validation pictures account for much of the rise, so its size is uncertain; that it continued from epoch "
+    "to epoch is not."
 )
 
 
@@ -43,7 +47,8 @@ def _turned(run: Run) -> Insight | None:
     # The best epoch was selected from all epochs: the more there are, the stronger the evidence must be (Bonferroni).
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.validated) - 1))
     material = excess.mean >= WORTH_A_WORD * lowest > 0
-    if not material or not (validation_turned(run) or (chance <= SURE and trends_upwards(run, best))):
+    turned = validation_turned(run) or _lost(run, best, last)
+    if not material or not (turned or (chance <= SURE and trends_upwards(run, best))):
         return None
     share = excess.mean / lowest
     wasted = last - best
@@ -54,13 +59,15 @@ def _turned(run: Run) -> Insight | None:
         topic="overfitting",
         title=f"{'Overtraining: the' if memorized else 'The'} validation loss turned after epoch {best + 1} and then "
         f"rose by {percent(share)}.",
-        explanation=(MEMORIZED_WORDS if memorized else WANDERED_WORDS) + _harm(run, wasted),
+        explanation=(MEMORIZED_WORDS if memorized else WANDERED_WORDS)
+        + _harm(run, wasted)
+        + ("" if chance <= SURE or excess.score == 0 else WITHIN_ERROR_WORDS),
         evidence=_evidence_of_turn(run, best, last),
         confidence=confidence,
         next_step=(
             f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
         ),
-        severity=_severity(run, excess.mean),
+        severity=_severity(run, excess.mean, turned=turned),
         hyperparameters=new,
         steps=(run.last_step(best),),
     )
@@ -73,12 +80,22 @@ def _training_fell(run: Run, best: int, last: int) -> bool:
     return fall > (statistics.Z95 * error if math.isfinite(error) else 0.0)
 
 
-def _severity(run: Run, rise: float) -> Severity:
-    """A problem if the rule Overfit reports it too, and the model is that of the last epoch.
+def _lost(run: Run, best: int, last: int) -> bool:
+    """Whether the validation loss rose steadily by a large share of the chance-level loss while training improved.
+
+    With few validation pictures, some of them dominate the rise, and its error is so wide that no test of single
+    pictures calls it certain. Its course is evidence too: chance alone does not raise it epoch after epoch.
+    """
+    rise = float(run.valid.loss[last] - run.valid.loss[best])
+    return rise >= LOST * run.scale > 0 and trends_upwards(run, best) and _training_fell(run, best, last)
+
+
+def _severity(run: Run, rise: float, *, turned: bool) -> Severity:
+    """A problem if the turn is large, as for the rule Overfit, and the model is that of the last epoch.
 
     In healthy runs, a loss near zero rises by a large share of itself, and hardly any prediction changes.
     """
-    if validation_turned(run):
+    if turned:
         return "hint" if run.keeps_best else "problem"
     return "hint" if rise >= FELT * run.scale else "info"
 
