@@ -54,7 +54,7 @@ def losses(report: ReportContent) -> Axes:
         axes.annotate(
             _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
         )
-    axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss (cross-entropy)")
+    axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss")
     axes.legend()
     return axes
 
