@@ -15,6 +15,7 @@ from training_scripts.recording.trial import events, layout, tfrecord
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.patterns import Patterns
 from training_scripts.recording.trial.records import Step
+from training_scripts.recording.trial.run_facts import checked
 from training_scripts.recording.trial.trial import RecordingError
 from training_scripts.recording.trial.writer import TrialWriter
 
@@ -234,6 +235,32 @@ def test_values_of_the_run_of_wrong_kinds_are_left_out_and_named(tmp_path: Path)
         "run.json: epochs is not a count and is left out",
         "run.json: classes is not a list and is left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "refused", "accepted"),
+    [
+        ("framework", 3, "lightning"),
+        ("task", "segmentation", "regression"),
+        ("parameters", ["lr"], {"lr": 0.1}),
+        ("workers", -2, 4),
+        ("accumulation", 1.5, 8),
+        ("optimizer_steps", True, 12),
+        ("dropout", float("nan"), 0.5),
+        ("weight_decay", "1e-4", 1e-4),
+        ("evaluated_in_training_mode", "false", False),
+        ("class_counts", [3, "many"], [3, 4]),
+        ("failure", {"kind": "ValueError"}, "ValueError: no"),
+        ("notes", ["fine", None], ["fine"]),
+    ],
+)
+def test_facts_of_a_loop_are_read_only_if_they_are_of_the_right_kind(
+    name: str, refused: object, accepted: object
+) -> None:
+    kept, problems = checked({name: refused, "epochs": 3})
+    assert dict(kept) == {"epochs": 3}
+    assert [problem.split(" is not ")[0] for problem in problems] == [f"run.json: {name}"]
+    assert checked({name: accepted}) == ({name: accepted}, [])
 
 
 def test_a_recording_that_grows_is_read_on(tmp_path: Path) -> None:
