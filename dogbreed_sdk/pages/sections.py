@@ -1,6 +1,8 @@
-"""Parts of a page: sections, the reason why one is empty, and the place of a chart."""
+"""Parts of a page: its head, sections, the reason why one is empty, and the place of a chart."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from dogbreed_sdk.pages.markup import Child, Markup, Reason, element
 
@@ -12,6 +14,34 @@ def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
     said = element("p", lead, class_="lead") if lead else None
     look = "bare" if bare else None
     return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
+
+
+def head(
+    headline: str, *content: Child, look: str = "", kind: Child = None, tiles: Iterable[tuple[str, str, str]] = ()
+) -> Markup:
+    """The head of a page: what its reader must know first.
+
+    Args:
+        headline: The page's heading, a sentence.
+        content: What follows it.
+        look: How good the news is: problem, slow, hint, well or unknown; empty if that is not judged.
+        kind: What precedes the heading.
+        tiles: Name, value and remark of each important number, shown last.
+    """
+    shown = [
+        element("div", element("dt", name), element("dd", value, element("small", remark) if remark else None))
+        for name, value, remark in tiles
+    ]
+    return element(
+        "section",
+        kind,
+        element("h1", headline, id="verdict-title"),
+        *content,
+        element("dl", shown, class_="tiles") if shown else None,
+        id="verdict",
+        class_=f"verdict {look}".rstrip(),
+        aria_labelledby="verdict-title",
+    )
 
 
 def empty(reason: str) -> Reason:

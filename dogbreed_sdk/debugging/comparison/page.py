@@ -17,7 +17,7 @@ from dogbreed_sdk.debugging.verdict import STATUS_WORDS, main_message, verdict
 from dogbreed_sdk.pages import tables
 from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
-from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.sections import empty, head, section
 from dogbreed_sdk.pages.series import Line, chart, line
 from dogbreed_sdk.pages.tables import Cell, Column, sortable_table
 from training_scripts.recording.trial.trial import despite_damage
@@ -57,7 +57,7 @@ def _page(content: ComparisonContent, points: int) -> bytes:
     shown = content.runs[:MAX_RUNS]
     body = inner(
         [
-            _hero(content),
+            _head(content),
             _curves_section(content),
             _runs_section(content, shown),
             _changes_section(content),
@@ -85,7 +85,7 @@ def _measures(content: ComparisonContent) -> list[str]:
     return [name for name in (ACCURACY, LOSS) if any(name in run.curves for run in content.runs)]
 
 
-def _hero(content: ComparisonContent) -> Markup:
+def _head(content: ComparisonContent) -> Markup:
     best = next((effect for effect in content.effects if effect.is_single and effect.is_clear), None)
     said = None
     if best is not None:
@@ -95,15 +95,7 @@ def _hero(content: ComparisonContent) -> Markup:
     return inner(
         [
             element("p", about if content.measure else about[:1], class_="about"),
-            element(
-                "section",
-                element("h1", words.headline(content), id="verdict-title"),
-                said,
-                notes,
-                id="verdict",
-                class_=f"verdict {'well' if content.measure else 'unknown'}",
-                aria_labelledby="verdict-title",
-            ),
+            head(words.headline(content), said, notes, look="well" if content.measure else "unknown"),
         ]
     )
 

@@ -11,7 +11,7 @@ from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
 from dogbreed_sdk.jobs.managed_results import managed_rules
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
-from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.sections import empty, head, section
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -66,21 +66,14 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
         for point in verdict.points[:MAX_POINTS]
     ]
     more = len(verdict.points) - len(points)
-    tiles = [
-        element("div", element("dt", name), element("dd", value, element("small", remark) if remark else None))
-        for name, value, remark in verdict.numbers
-    ]
-    return element(
-        "section",
-        kind,
-        element("h1", verdict.headline, id="verdict-title"),
+    return head(
+        verdict.headline,
         element("p", clipped(stopped, 600), class_="stopped") if stopped else None,
         element("ol", points, class_="points") if points else None,
         element("p", f"{more} more are listed under Rules.", class_="quiet") if more > 0 else None,
-        element("dl", tiles, class_="tiles") if tiles else None,
-        id="verdict",
-        class_=f"verdict {verdict.level}",
-        aria_labelledby="verdict-title",
+        look=verdict.level,
+        kind=kind,
+        tiles=verdict.numbers,
     )
 
 

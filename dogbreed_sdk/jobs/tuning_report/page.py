@@ -17,7 +17,7 @@ from dogbreed_sdk.pages import tables
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
-from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.sections import empty, head, section
 from dogbreed_sdk.pages.tables import Cell, Column, sortable_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def document(report: TuningContent) -> bytes:
     shades = _shades(shown)
     body = inner(
         [
-            _hero(report),
+            _head(report),
             _trials_section(report, shown),
             _progress_section(report),
             _values_section(report),
@@ -71,7 +71,7 @@ def _again(report: TuningContent) -> str:
     return f"dogbreed report {shlex.quote(report.source)} --html report.html"
 
 
-def _hero(report: TuningContent) -> Markup:
+def _head(report: TuningContent) -> Markup:
     best, facts = report.best, report.facts
     look = "well" if best else "unknown" if report.is_running else "problem"
     tiles = [("Trials", str(len(report.trials)), ", ".join(f"{n} {status}" for status, n in report.counts.items()))]
@@ -80,22 +80,11 @@ def _hero(report: TuningContent) -> Markup:
         tiles += [(name, value(each), "of the best trial") for name, each in best.hyperparameters.items()]
     if facts.seconds is not None:
         tiles.append(("Duration", seconds(facts.seconds), ""))
-    drawn = [
-        element("div", element("dt", name), element("dd", said, element("small", remark) if remark else None))
-        for name, said, remark in tiles
-    ]
+    failure = element("p", clipped(facts.failure, 600)) if facts.failure else None
     return inner(
         [
             element("p", element("b", report.source), element("span", state(report)), class_="about"),
-            element(
-                "section",
-                element("h1", headline(report), id="verdict-title"),
-                element("p", clipped(facts.failure, 600)) if facts.failure else None,
-                element("dl", drawn, class_="tiles"),
-                id="verdict",
-                class_=f"verdict {look}",
-                aria_labelledby="verdict-title",
-            ),
+            head(headline(report), failure, look=look, tiles=tiles),
         ]
     )
 

@@ -11,6 +11,7 @@ from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.parts import left_out, parts
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Markup, element, inner
+from dogbreed_sdk.pages.sections import head
 
 # The largest page; thumbnails may take most of it, and the rest is text.
 MAX_BYTES = 6_000_000
@@ -58,23 +59,11 @@ def document(
 
 def _head(content: EvaluationContent, headline: str, numbers: Sequence[tuple[str, str, str]]) -> Markup:
     low, high = (percent(end) for end in content.accuracy_interval)
-    tiles = [
-        element("div", element("dt", name), element("dd", value, element("small", remark) if remark else None))
-        for name, value, remark in numbers
-    ]
-    return element(
-        "section",
-        element("h1", f"{headline}.", id="verdict-title"),
-        element(
-            "p",
-            f"With this many pictures, the accuracy on other pictures of this kind is between {low} and {high} "
-            "(95 % confidence).",
-        ),
-        element("dl", tiles, class_="tiles"),
-        id="verdict",
-        class_="verdict",
-        aria_labelledby="verdict-title",
+    spread = (
+        f"With this many pictures, the accuracy on other pictures of this kind is between {low} and {high} "
+        "(95 % confidence)."
     )
+    return head(f"{headline}.", element("p", spread), tiles=numbers)
 
 
 def _notes(notes: Sequence[str]) -> Markup | None:
