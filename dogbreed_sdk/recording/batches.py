@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from training_scripts.recording.recorder.torch_reductions import Number
 
+_NONE: Mapping[str, Number] = {}
+
 
 class Batch(NamedTuple):
     """One batch.
@@ -45,8 +47,9 @@ def batch_of(loss: Any, outputs: Any, labels: Any, losses: Mapping[str, Any], si
     if truth is not None and shown is not None and truth.device != shown.device:
         truth = truth.to(shown.device, non_blocking=True)
     if size is None:
-        size = next((len(known) for known in (truth, shown, each) if known is not None), None)
-    return Batch(mean, each, shown, truth, {name: _mean(value)[0] for name, value in losses.items()}, size)
+        size = next((known.shape[0] for known in (truth, shown, each) if known is not None), None)
+    parts = {name: _mean(value)[0] for name, value in losses.items()} if losses else _NONE
+    return Batch(mean, each, shown, truth, parts, size)
 
 
 def _mean(loss: Any) -> tuple[Number, Tensor | None]:
@@ -54,7 +57,7 @@ def _mean(loss: Any) -> tuple[Number, Tensor | None]:
         return float(loss), None
     plain: Tensor = loss.detach()
     if plain.numel() == 1:
-        return plain.reshape(()), None
+        return plain.item() if plain.is_cpu else plain.reshape(()), None
     return plain.float().mean(), plain if plain.dim() == 1 else None
 
 
@@ -68,4 +71,4 @@ def _tensor(value: Any) -> Tensor | None:
         tensor = torch.as_tensor(value)
     else:
         return None
-    return tensor if tensor.dim() and len(tensor) else None
+    return tensor if tensor.dim() and tensor.shape[0] else None

@@ -1,4 +1,7 @@
-"""Reads the inputs of a model with a hook of torch's, not the model's, which a copy of it would carry along."""
+"""Reads the inputs of a model with a hook that does nothing in copies of the model.
+
+A hook of torch's own, for all modules, would make each call of each module take longer.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,11 @@ class InputWatch:
             inputs: Called with the first tensor.
             failed: Called with an error in the hook, which is not raised.
         """
-        from torch.nn.modules import module  # noqa: PLC0415 - torch is the caller's
-
         self.in_training_mode = False
         self._model = model
         self._inputs = inputs
         self._failed = failed
-        self._handle: RemovableHandle | None = module.register_module_forward_pre_hook(self._begins)
+        self._handle: RemovableHandle | None = model.register_forward_pre_hook(_Hook(self._begins))
 
     def _begins(self, passed: nn.Module, given: tuple[Any, ...]) -> None:
         if passed is not self._model:
@@ -49,6 +50,19 @@ class InputWatch:
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+
+
+class _Hook:
+    """A hook of a model; a copied or pickled model gets one that returns its second argument, the inputs."""
+
+    def __init__(self, call: Callable[[nn.Module, tuple[Any, ...]], object]) -> None:
+        self._call = call
+
+    def __call__(self, passed: nn.Module, given: tuple[Any, ...]) -> None:
+        self._call(passed, given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, ({}, "get")  # can be unpickled wherever there is a Python
 
 
 def _first_tensor(given: Any) -> object:

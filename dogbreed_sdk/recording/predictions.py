@@ -65,6 +65,11 @@ class Task:
         self.is_known = False
         self._threshold: float | None = None
 
+    @property
+    def is_of_scores(self) -> bool:
+        """Whether there are classes, and the highest of their scores is the prediction."""
+        return self.name == CLASSIFICATION and self.is_known and self._threshold is None
+
     def look(self, outputs: Tensor, labels: Tensor, loss: float) -> None:
         """Learns from the first batch; waits for a GPU once per run."""
         self.is_known = True

@@ -21,13 +21,16 @@ from dogbreed_sdk.recording.optimizer_watch import (
 from dogbreed_sdk.recording.options import Options
 from dogbreed_sdk.recording.predictions import Answers, Task, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
+from training_scripts.recording.recorder import bulk
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.save_interval import planned
 from training_scripts.recording.recorder.signs import Signs, facts_of
 from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import StepBuffer
+from training_scripts.recording.recorder.torch_reductions import few
 from training_scripts.recording.recorder.worker import current
 from training_scripts.recording.trial.layout import (
+    ACCURACY,
     INPUT_IMAGE,
     LABELS,
     LOOP_LOSS,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 _ALL_STEPS = 20_000
 _WAIT_AT_END = 60.0
 _MOST_CLASSES = 2_000
+_COUNTED_AT_ONCE = 128  # steps
 NO_HOOKS = "Gradients, weights and learning rates were not recorded: the optimizer has no hooks of torch.optim's."
 DIVIDED = (
     "The loop divides its losses by {0}, for gradient accumulation; they were recorded times {0}, so that they compare "
@@ -80,6 +84,7 @@ class Recording:
         self._evaluated_bytes = 0
         self._evaluations = 0
         self._counts: Tensor | None = None
+        self._labels: list[Any] = []
         # Of several workers, each sees its own samples alone; readers go by the sizes of the recorded steps.
         self._counting = self._worker.count == 1
         self._train_samples: int | None = 0 if self._counting else None
@@ -185,13 +190,17 @@ class Recording:
         self._evaluation_ends()
         step = self.steps[TRAIN]
         self.steps[TRAIN] = step + 1
-        answers = self._answers(batch)
-        signs = self._signs_of(batch, trained=True)
-        batch = self._undivided(batch)
-        self._count(answers, batch.size)
-        self._time(TRAIN)
         snapshot, self._ready = self._ready, None
         saved = snapshot or self._armed
+        signs = self._signs_of(batch, trained=True)
+        if saved is None and self._answers_later(batch, signs):
+            answers, labels = None, batch.labels
+        else:
+            answers = self._answers(batch)
+            labels = answers.labels if answers is not None and answers.one_per_sample else None
+        batch = self._undivided(batch)
+        self._count(labels, batch.size)
+        self._time(TRAIN)
         if saved is not None and answers is not None and answers.one_per_sample:
             saved.keep_full(LABELS, answers.labels.int(), LABELS)
             saved.keep_full(PREDICTIONS, answers.predictions.int(), PREDICTIONS)
@@ -202,10 +211,10 @@ class Recording:
         if saved is None and step % one_in(step):
             self._buffer.skip()
         else:
-            others = {**self._rates_now(), **self._parts(batch.losses), **signs}
-            self._buffer.keep(
-                TRAIN, step, batch.loss, _correct(answers, batch), batch.size, others=others, snapshot=snapshot
-            )
+            signs.update(self._rates_now())
+            signs.update(self._parts(batch.losses))
+            correct = _correct(answers, batch)
+            self._buffer.keep(TRAIN, step, batch.loss, correct, batch.size, others=signs, snapshot=snapshot)
         if self._optimizer is not None:
             self._backwards_seen = self._optimizer.backwards
         self._due = self._due or self._saving.at(step + 1)
@@ -291,8 +300,9 @@ class Recording:
         if batch.outputs is not None and batch.labels is not None:
             evaluation.add_samples(batch.outputs, batch.labels, answers, batch.each)
         self._time(EVAL)
-        others = {**self._parts(batch.losses), **self._signs_of(batch, trained=False)}
-        self._buffer.keep(EVAL, step, batch.loss, _correct(answers, batch), batch.size, others=others)
+        signs = self._signs_of(batch, trained=False)
+        signs.update(self._parts(batch.losses))
+        self._buffer.keep(EVAL, step, batch.loss, _correct(answers, batch), batch.size, others=signs)
 
     def _evaluation_ends(self) -> None:
         evaluation, self._evaluation = self._evaluation, None
@@ -397,6 +407,19 @@ class Recording:
             self._learn_task()
         return self._task.answers(batch.outputs, batch.labels)
 
+    def _answers_later(self, batch: Batch, numbers: dict[str, Number]) -> bool:
+        """Leaves the accuracy of a small batch on a CPU, with one label per sample, to the buffer; False for others."""
+        outputs, labels = batch.outputs, batch.labels
+        if not self._task.is_of_scores or outputs is None or labels is None:
+            return False
+        if outputs.dim() != 2 or labels.dim() != 1 or not labels.shape[0] == outputs.shape[0] == batch.size:
+            return False
+        scores, truth = few(outputs), few(labels)
+        if scores is None or truth is None or truth.dtype.kind not in "iu" or scores.shape[1] < 2 or not truth.size:
+            return False
+        self._buffer.bulk.add((ACCURACY,), bulk.share_right, (scores, truth), numbers)
+        return True
+
     def right(self, outputs: Tensor, labels: Tensor) -> float | None:
         """Number of right predictions; None without classes."""
         answers = self._task.answers(outputs, labels)
@@ -408,18 +431,34 @@ class Recording:
             facts["classes"] = list(range(self._task.classes))
         self._learn(**facts)
 
-    def _count(self, answers: Answers | None, size: int | None) -> None:
+    def _count(self, labels: Tensor | None, size: int | None) -> None:
         """Counts samples, and those of each class, until the first epoch or the first evaluation ends it."""
-        if self._worker.count > 1:
+        if not self._counting:
             return
         if self._train_samples is not None:
             self._train_samples = None if size is None else self._train_samples + size
         if "batch_size" not in self._facts and size:
             self._learn(batch_size=size)
-        classes = len(self._facts.get("classes", ()))
-        if not self._counting or answers is None or not answers.one_per_sample or not 1 < classes <= _MOST_CLASSES:
+        if labels is None or not 1 < len(self._facts.get("classes", ())) <= _MOST_CLASSES:
             return
-        labels = answers.labels.long()
+        length = self._options.steps_per_epoch
+        if length is not None and self.steps[TRAIN] - self._first > length:
+            self._end_counting()  # a loop that marks no epochs
+            return
+        small = few(labels)
+        self._labels.append(labels.detach() if small is None else small.copy())
+        if len(self._labels) >= _COUNTED_AT_ONCE or small is None:
+            self._count_labels()
+
+    def _count_labels(self) -> None:
+        """Counts the classes of the labels that were kept for it; no GPU is waited for."""
+        import torch  # noqa: PLC0415 - torch is the caller's
+
+        kept, self._labels = self._labels, []
+        if not kept:
+            return
+        labels = torch.cat([torch.as_tensor(part).long() for part in kept])
+        classes = len(self._facts.get("classes", ()))
         if self._counts is None:
             self._counts = labels.new_zeros(classes + 2)
         # Labels outside the classes go to the ends: an index error on a GPU would end the process.
@@ -431,11 +470,12 @@ class Recording:
         if not self._counting or self.steps[TRAIN] == self._first:
             return
         self._counting = False
+        self._count_labels()
         if self._counts is not None:
             self._learn(class_counts=self._counts[1:-1].tolist())
             self._counts = None
 
-    def _signs_of(self, batch: Batch, *, trained: bool) -> Mapping[str, Number]:
+    def _signs_of(self, batch: Batch, *, trained: bool) -> dict[str, Number]:
         """Numbers of a step's inputs, targets and outputs, and of gradients that were left of earlier steps."""
         if self._signs is None:
             return {}
@@ -493,7 +533,7 @@ def _is_divided(batch: Batch, divisor: int) -> bool:
     return found[0] is None and found[1] is not None
 
 
-def _correct(answers: Answers | None, batch: Batch) -> Tensor | None:
+def _correct(answers: Answers | None, batch: Batch) -> Number | None:
     return answers.correct(batch.size) if answers is not None and batch.size else None
 
 

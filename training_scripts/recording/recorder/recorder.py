@@ -189,10 +189,11 @@ class Recorder(Callback):
         self._steps[mode] = step + 1
         signs = self._signs.take(trained=mode == TRAIN)
         if mode == TRAIN and (self._snapshot is not None or not step % self._every):
-            rates = self._rates.now() if self._rates is not None else {}
+            if self._rates is not None:
+                signs |= self._rates.now()
             snapshot, self._snapshot = self._snapshot, None
             finished = None if snapshot is None else self._finished(snapshot)
-            self._buffer.keep(mode, step, loss, correct, size, others={**rates, **signs}, part=part, snapshot=finished)
+            self._buffer.keep(mode, step, loss, correct, size, others=signs, part=part, snapshot=finished)
         elif mode == TRAIN:
             self._buffer.skip()
         elif mode == EVAL and not self._eval_losses.is_all:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training_scripts.recording.recorder import bulk
 from training_scripts.recording.recorder.step_buffer import StepBuffer
-from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
+from training_scripts.recording.recorder.torch_reductions import Number, few, mean_and_std, number_if_ready
 from training_scripts.recording.trial.layout import (
     GRADIENT_KEPT,
     INPUT_MEAN,
@@ -41,6 +42,7 @@ class Signs:
         self._network = network
         self._buffer = buffer
         self._numbers: dict[str, Number] = {}
+        self._declared: set[str] = set()
         self._watch = _GradientWatch(network)
 
     def evaluation_begins(self) -> None:
@@ -52,24 +54,34 @@ class Signs:
         """Measures the inputs."""
         flat = _numbers_of(inputs)
         if flat is not None:
-            spread, mean = _std_and_mean(flat)
-            self._numbers |= {INPUT_MEAN: mean, INPUT_STD: spread}
+            array, names = few(flat), (INPUT_MEAN, INPUT_STD)
+            if array is not None:
+                self._buffer.bulk.add(names, bulk.mean_and_std, (array,), self._numbers)
+            else:
+                self._numbers |= zip(names, mean_and_std(flat), strict=True)
 
     def targets(self, targets: object) -> None:
         """Measures targets that are not class indices."""
+        if not hasattr(targets, "is_floating_point") or not targets.is_floating_point():
+            return
         wanted = _numbers_of(targets)
-        if wanted is not None and targets.is_floating_point():  # type: ignore[attr-defined]
+        if wanted is not None:
             self._numbers[TARGET_MEAN] = wanted.mean()
 
     def outputs(self, outputs: object) -> None:
         """Measures the network's outputs."""
         flat = _numbers_of(outputs)
         if flat is not None:
-            low, high = flat.aminmax()
-            self._numbers |= {OUTPUT_MIN: low, OUTPUT_MAX: high, OUTPUT_MEAN: flat.mean()}
+            array, names = few(flat), (OUTPUT_MIN, OUTPUT_MAX, OUTPUT_MEAN)
+            if array is not None:
+                self._buffer.bulk.add(names, bulk.bounds_and_mean, (array,), self._numbers)
+            else:
+                self._numbers |= zip(names, (*flat.aminmax(), flat.mean()), strict=True)
 
     def take(self, *, trained: bool) -> dict[str, Number]:
         """The step's numbers by tensor's name; the next step begins empty.
+
+        Those of small tensors are NaN until the buffer is flushed: keep the dictionary itself.
 
         Args:
             trained: Whether the step had a backward pass.
@@ -77,9 +89,13 @@ class Signs:
         found, self._numbers = self._numbers, {}
         if trained and (kept := self._watch.take()) is not None:
             found[GRADIENT_KEPT] = kept
-        for name in found:
+        for name in found.keys() - self._declared:
+            self._declared.add(name)
             self._buffer.declare(SCALARS, name)
-        return {name: number_if_ready(value) for name, value in found.items()}
+        for name, value in found.items():
+            if not isinstance(value, float):
+                found[name] = number_if_ready(value)
+        return found
 
     def end(self) -> None:
         """Stops watching the network."""
@@ -151,15 +167,5 @@ def _numbers_of(value: object) -> Tensor | None:
     tensor: Tensor = value.detach()
     if not tensor.numel() or tensor.is_sparse or tensor.is_complex():
         return None
-    is_small = tensor.is_floating_point() and tensor.element_size() >= 4
-    return tensor if is_small else tensor.float()
-
-
-def _std_and_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean, from sums: a hundred times as fast as torch.std_mean on a CPU.
-
-    Five digits are enough, and a mean that is far larger than the spread is itself the sign.
-    """
-    flat = values.reshape(-1)
-    mean = flat.sum() / flat.numel()
-    return (flat.dot(flat) / flat.numel() - mean * mean).clamp(min=0).sqrt(), mean
+    is_precise = tensor.is_floating_point() and tensor.element_size() >= 4
+    return tensor if is_precise else tensor.float()

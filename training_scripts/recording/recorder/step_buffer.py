@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from training_scripts.recording.recorder.bulk import Bulk
 from training_scripts.recording.recorder.snapshots import Snapshot, as_array
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
 from training_scripts.recording.recorder.worker import Worker
@@ -81,6 +82,7 @@ class StepBuffer:
         collections: Collection -> tensors' names.
         global_step: The next step's number, counted over all modes.
         worker: Which of the workers that train together this process is.
+        bulk: Numbers of the buffered steps that are computed when the buffer is flushed.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class StepBuffer:
             SCALARS: [LEARNING_RATE, STEP_SIZE],
         }
         self.global_step = 0
+        self.bulk = Bulk()
         self._loss_name = loss_name
         self._run = run
         self._intervals = intervals
@@ -137,7 +140,8 @@ class StepBuffer:
             loss: Mean over the samples.
             correct: Number of correct predictions; None where there are no classes, or the size is unknown.
             size: Number of samples; None if unknown.
-            others: Further numbers by name, such as learning rates, each of a collection named to `declare`.
+            others: Further numbers by name, such as learning rates, each of a collection named to `declare`. Read when
+                the buffer is flushed.
             part: If the other numbers are of all workers, what this one writes to disk.
             snapshot: The step's tensors and reductions.
         """
@@ -212,6 +216,7 @@ class StepBuffer:
         Args:
             wait: Wait briefly for the disk, so that the steps are usually on disk when this returns.
         """
+        self.bulk.finish()
         kept, self._kept = self._kept, []
         snapshots, self._snapshots = self._snapshots, {}
         self._pending_bytes = 0
@@ -347,7 +352,11 @@ class StepBuffer:
                 rows, values = others.setdefault(name, ([], []))
                 rows.append(number)
                 values.append(value)
-        return columns | {name: (rows, _numbers(values)) for name, (rows, values) in others.items()}
+        for name, (rows, values) in others.items():
+            found = rows, _numbers(values)
+            # Some accuracies were known at once.
+            columns[name] = _merged(columns[name], found) if name in columns else found
+        return columns
 
     def _remember(self, memory: MemoryTrial, steps: Sequence[Step], columns: Mapping[str, _Column]) -> None:
         for step in steps:
@@ -362,6 +371,12 @@ class StepBuffer:
                 ]
                 numbers, there = zip(*chosen, strict=True)
                 memory.add_numbers(name, numbers, there, mode, collection=collection_of.get(name))
+
+
+def _merged(one: _Column, other: _Column) -> _Column:
+    """Two columns of different steps as one."""
+    pairs = sorted([*zip(*one, strict=True), *zip(*other, strict=True)])
+    return [row for row, _ in pairs], [value for _, value in pairs]
 
 
 def _bytes_of(steps: Sequence[Step]) -> int:

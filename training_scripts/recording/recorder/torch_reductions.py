@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ Number: TypeAlias = "float | Tensor"
 
 # Between these bounds, sums of float32 squares are exact to five digits; outside them, they under- or overflow.
 _TINY, _HUGE = 1e-25, 1e30
+# NumPy reduces this few elements several times as fast as torch does. Of more, its dot product uses threads of its own.
+_FEW = 8192
 EPSILON = 1e-9  # keeps the update ratio of a tensor of zeros finite, as AWS's WeightUpdateRatio does
 
 
@@ -33,6 +36,38 @@ def copied_number(value: Number) -> Number:
     return value if isinstance(value, (int, float)) else number_if_ready(value.detach().clone())
 
 
+def few(tensor: Tensor) -> Array | None:
+    """The memory of a small tensor on a CPU as an array, for NumPy's functions; None for any other tensor."""
+    import torch  # noqa: PLC0415 - this module is imported where there is no torch
+
+    if not tensor.is_cpu or type(tensor) is not torch.Tensor or tensor.numel() > _FEW:
+        return None
+    if tensor.layout is not torch.strided or tensor.dtype in (torch.bfloat16, torch.float16):
+        return None
+    return tensor.numpy()
+
+
+def mean_and_std(values: Tensor) -> tuple[Number, Number]:
+    """Mean and standard deviation, from sums on a CPU: a hundred times as fast as torch.std_mean there.
+
+    Five digits are enough, and a mean that is far larger than the spread is itself the sign.
+
+    Args:
+        values: float32 or float64 without a graph, at least one element.
+    """
+    if not values.is_cpu:
+        import torch  # noqa: PLC0415 - as above
+
+        on_device = torch.std_mean(values, correction=0)
+        return on_device[1], on_device[0]
+    size, flat = values.numel(), values.reshape(-1)
+    average, squares = float(flat.sum()) / size, float(flat.dot(flat))
+    variance = squares / size - average * average
+    spread = 0.0 if variance < 0 else math.sqrt(variance)
+    with np.errstate(over="ignore"):
+        return float(np.float32(average)), float(np.float32(spread))  # as they are written to disk
+
+
 def reduce_all(tensor: Tensor) -> list[float] | Tensor:
     """Computes all of `REDUCTIONS`, in their order: numbers on the CPU; on a GPU a tensor, without waiting for it.
 
@@ -44,12 +79,18 @@ def reduce_all(tensor: Tensor) -> list[float] | Tensor:
         return _on_device(flat)
     if not flat.is_floating_point() or flat.element_size() < 4:
         flat = flat.float()
-    low, high = (float(bound) for bound in flat.aminmax())
+    array = few(flat)
+    low, high = (float(bound) for bound in (flat.aminmax() if array is None else (array.min(), array.max())))
     if not (math.isfinite(low) and math.isfinite(high)):
         array = flat.double().numpy()
         return [reduce(kind, array) for kind in REDUCTIONS]
     size = flat.numel()
-    mean, squares = float(flat.sum()) / size, float(flat.dot(flat))
+    if array is None:
+        total, squares, absolute = float(flat.sum()), float(flat.dot(flat)), float(flat.abs().mean())
+    else:
+        with np.errstate(over="ignore"):
+            total, squares, absolute = float(array.sum()), float(array.dot(array)), float(np.abs(array).sum()) / size
+    mean = total / size
     if not _TINY < squares < _HUGE or mean * mean * size > 0.9 * squares:
         exact = flat.double()
         mean, squares = float(exact.mean()), float(exact.dot(exact))
@@ -57,7 +98,7 @@ def reduce_all(tensor: Tensor) -> list[float] | Tensor:
     else:
         deviation = math.sqrt(max(0.0, squares / size - mean * mean))
     zeros = int(np.count_nonzero(flat.numpy() == 0)) / size
-    return [low, high, mean, deviation, math.sqrt(squares), float(flat.abs().mean()), zeros, 0.0]
+    return [low, high, mean, deviation, math.sqrt(squares), absolute, zeros, 0.0]
 
 
 def _on_device(flat: Tensor) -> Tensor:
