@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -15,12 +16,14 @@ from dogbreed_sdk.debugging.numbers import Format, encoded
 from dogbreed_sdk.errors import DogBreedError
 
 if TYPE_CHECKING:
+    from socket import socket
     from types import TracebackType
 
     from typing_extensions import Self
 
     from dogbreed_sdk.debugging.content import ReportContent
 
+_log = logging.getLogger(__name__)
 # A page asks every two seconds; this long after the last state came, it has it.
 LAST_LOOK_SECONDS = 6.0
 _CSV, _JSON = "text/csv; charset=utf-8", "application/json"
@@ -55,13 +58,7 @@ class LivePage:
         self._viewed = False
         listener = bind("127.0.0.1", port)
         self.url = f"{url_of(listener)}/"
-        self._server = ThreadingHTTPServer(
-            listener.getsockname()[:2], cast("Any", partial(_Handler, self)), bind_and_activate=False
-        )
-        self._server.daemon_threads = True
-        self._server.socket.close()
-        self._server.socket = listener
-        self._server.server_activate()
+        self._server = _Server(listener, self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="live-page")
 
     def start(self) -> None:
@@ -119,6 +116,25 @@ class LivePage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves a page on a socket that is bound already."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket, live: LivePage) -> None:
+        super().__init__(listener.getsockname()[:2], cast("Any", partial(_Handler, live)), bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_activate()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Logs the failure of one request: a traceback would bury the report on the terminal.
+
+        Browsers close connections whenever a page is reloaded before it has arrived.
+        """
+        _log.debug("a request of the live page failed", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):

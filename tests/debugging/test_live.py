@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import socket
+import struct
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -66,6 +69,19 @@ def test_a_page_of_another_site_learns_nothing() -> None:
         answer = requests.get(page.url, headers={"Host": "evil.example:80"}, timeout=10)
         assert (answer.status_code, "run" in answer.text) == (403, False)
         assert requests.get(f"{page.url}../../etc/passwd", timeout=10).status_code == 404
+
+
+def test_a_browser_that_hangs_up_leaves_nothing_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with LivePage("a run") as page:
+        page.show(report(epochs=3))
+        place = urlsplit(page.url)
+        hangs_up = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds resets the connection
+        for request in (b"GET / HTTP/1.0\r\nHost: 127.0.0.1:80\r\n\r\n", b"GET / HT"):
+            with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, hangs_up)
+                browser.sendall(request)
+        assert requests.get(page.url, timeout=30).ok
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_last_report_reaches_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
