@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -192,6 +193,7 @@ class Recorder:
     ) -> None:
         """Records a validation batch; takes the arguments of `step`.
 
+        Batches of one split only: those of a test split that is evaluated as well would count as validation samples.
         With outputs and labels, the loss and the prediction of each sample are recorded as well.
         """
         recording = self._opened()
@@ -205,7 +207,7 @@ class Recorder:
         """Evaluates the model on a loader, and records it: for loops that do not evaluate themselves.
 
         Args:
-            loader: Yields batches (inputs, labels); they are moved to the model's device.
+            loader: The validation split; yields batches (inputs, labels); they are moved to the model's device.
             criterion: Computes the mean loss of outputs and labels.
             model: Default: the recorder's.
 
@@ -302,16 +304,20 @@ class Recorder:
         if os.getpid() != self._process:
             return
         recording = self._recording
+        ended = False
         if recording is not None and not self._is_over:
             try:
                 recording.ends(failure)
-                self._print_verdict()
+                ended = True
             except Exception as error:  # noqa: BLE001 - as above
                 self._fail(error)
         self._is_over, self._steps_done, self._recording = True, self.steps_done, None
         atexit.unregister(self.close)
+        if ended and self._rules and current().is_first:
+            self._print_verdict()
 
     def _print_verdict(self) -> None:
-        if not self._rules or not current().is_first:
-            return
-        print(f"{self.report().headline()}\nThe whole report: dogbreed report {self.folder}")
+        try:
+            print(f"{self.report().headline()}\nThe whole report: dogbreed report {shlex.quote(str(self.folder))}")
+        except Exception as error:  # noqa: BLE001 - as above; the recording is whole
+            _log.warning("no verdict on %s: %s: %s", self.folder, type(error).__name__, error)

@@ -333,6 +333,21 @@ def test_waits_for_data_are_those_of_the_loader(tmp_path: Path) -> None:
     assert len(profile.phases[TRAIN_STEP]) == 3
 
 
+def test_a_report_that_fails_leaves_the_recording_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_given: object) -> None:
+        raise ValueError("no report today")
+
+    monkeypatch.setattr(Recorder, "report", fails)
+    train(tmp_path, epochs=1, rules=True)
+    trial = trial_of(tmp_path)
+    assert trial.ended and not trial.problems
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"no verdict on {tmp_path}: ValueError: no report today"
+    ]
+
+
 def test_the_verdict_is_printed_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(tmp_path, rules=True)
     printed = capsys.readouterr().out
