@@ -122,9 +122,6 @@ class ComparisonContent:
     @cached_property
     def notes(self) -> list[str]:
         """What a reader must know before believing the comparison, in sentences."""
-        return list(self._notes())
-
-    def _notes(self) -> Sequence[str]:
         found = []
         if len(self.loss_kinds) > 1:
             named = ", ".join(self.loss_kinds)
