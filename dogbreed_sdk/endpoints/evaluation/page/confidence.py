@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dogbreed_sdk._util.formatting import number, percent
+from dogbreed_sdk._util.formatting import percent, points
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
 from dogbreed_sdk.endpoints.evaluation.page.plots import coverage_plot, reliability_diagram
 from dogbreed_sdk.endpoints.evaluation.statistics import CoveragePoint, error_of
@@ -51,7 +51,7 @@ def _calibration(content: EvaluationContent) -> Markup:
     sure = sum((each.probability or 0.0) * each.n for each in content.calibration) / max(1, content.n)
     difference = sure - content.correct / max(1, content.n)
     verdict = "about as right as it is sure" if abs(difference) < 0.02 else _tendency(difference)
-    told = f"On average, this model is {verdict}: calibration error {number(error, digits=2)}."
+    told = f"On average, this model is {verdict}: calibration error {error:.3f}."
     return element(
         "figure",
         element("figcaption", "Calibration"),
@@ -68,7 +68,7 @@ def _calibration(content: EvaluationContent) -> Markup:
 
 def _tendency(difference: float) -> str:
     way = "surer than it is right" if difference > 0 else "less sure than it is right"
-    return f"{percent(abs(difference))[:-2]} points {way}"
+    return f"{points(abs(difference))} {way}"
 
 
 def _coverage(content: EvaluationContent) -> Markup:
