@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Entries of each kind, if the bytes suffice.
 MAX_LABELS, MAX_COPIES, MAX_OUTLIERS, MAX_PAIRS, MAX_COUNTS = 120, 60, 60, 12, 30
-# So many labels are shown even if fewer are flagged: those next in the ranking are worth a look.
+# This number of labels is shown even if fewer are flagged: those next in the ranking are worth a look.
 LEAST_LABELS = 24
 MAX_OF_GROUP = 6
 _LARGE, _SMALL = 200, 96
@@ -59,7 +59,7 @@ def document(review: ReviewContents) -> bytes:
     hidden = {picture: reason for picture, reason in page.proposed.items() if picture not in page.boxes}
     return filled_page(
         brand="Data review",
-        title=f"{text.headline(review)} · {clipped(str(review.root), 120)}",
+        title=f"{text.headline(review)} · {clipped(review.root.name, 120)}",
         sections=_SECTIONS,
         body=body,
         script=_asset("review.js"),
@@ -76,7 +76,7 @@ def _about(review: ReviewContents) -> Markup:
     counts = joined([f"{split} {count:,}" for split, count in review.splits.items()])
     return element(
         "p",
-        element("b", clipped(str(review.root), 300)),
+        element("b", clipped(review.root.name, 300)),
         element("span", f"{len(review.classes)} classes"),
         element("span", f"pictures: {counts}"),
         element("span", f"features of {review.backbone}"),
@@ -186,7 +186,7 @@ def _copies_card(page: _Page, group: NearCopies) -> Markup:
     several = f"; labeled {joined([display_name(name) for name in group.classes])}" if len(group.classes) > 1 else ""
     return element(
         "li",
-        element("div", pictures, class_="row"),
+        element("div", pictures, class_="alike"),
         element(
             "div",
             element("h3", plural(len(group.pictures), "picture"), ", ", where),
@@ -241,12 +241,17 @@ def _classes_section(page: _Page) -> Markup:
         "Classes",
         element("div", pairs, class_="cards") if pairs else element("p", "All classes are told apart.", class_="quiet"),
         element("p", f"{plural(more, 'more pair')} not shown.", class_="quiet") if more else None,
-        table(("Labeled", "Confidently like", "Pictures"), rows, numeric=(2,)) if rows else None,
+        _counts_table(rows) if rows else None,
         lead=(
             "Pairs of classes that heads tell apart hardly more often than a coin: the pictures may be mixed up, or "
             "the features may not show the difference. The table counts pictures by confident learning."
         ),
     )
+
+
+def _counts_table(rows: Sequence[Sequence[Child]]) -> Markup:
+    head = ("Labeled", "Confidently like", "Pictures")
+    return table(head, rows, numeric=(2,), label="Labels that may be mixed up", class_="label-counts")
 
 
 def _pair(pair: IndistinctClasses) -> Markup:
@@ -280,7 +285,7 @@ def _list_section() -> Markup:
 
 def _basket() -> Markup:
     def button(name: str, label: str) -> Markup:
-        return element("button", label, type="button", id=name)
+        return element("button", label, type="button", id=name, class_="action")
 
     return element(
         "div",
