@@ -15,17 +15,7 @@ from dogbreed_sdk.pages.thumbnails import of_image, thumbnail
 
 _PICTURE_PIXELS = 720
 _THUMBNAIL_PIXELS = 240
-_STYLE = """
-main > h1 { margin: 2rem 0 0; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr)); gap: 1rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
-.pair figure, .pictures figure { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: 12px;
-  overflow: hidden; }
-.pair img { display: block; width: 100%; }
-.pictures img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
-figcaption { padding: 0.6rem 0.8rem; font-size: 0.875rem; overflow-wrap: anywhere; }
-figcaption small { display: block; color: var(--soft); }
-"""
+_STYLE = "main > h1 { margin-top: 2rem; }"
 
 
 def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: str) -> bytes:
@@ -84,7 +74,7 @@ def _pair(explanation: Explanation) -> Markup:
         "div",
         element("figure", element("img", src=heat, alt=f"The evidence for {explanation.label}, as a heat map")),
         element("figure", element("img", src=shown, alt="The picture")),
-        class_="pair",
+        class_="pictures large",
     )
 
 

@@ -48,12 +48,6 @@ _MAX_CLASSES = 60
 _BINS = 20
 _PICTURE_PIXELS = 240
 _STYLE = """
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
-.pictures figure { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; overflow: hidden; }
-.pictures img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
-.pictures .none { display: grid; place-items: center; aspect-ratio: 1; color: var(--soft); background: var(--track); }
-.pictures figcaption { padding: 0.6rem 0.8rem; font-size: 0.875rem; overflow-wrap: anywhere; }
-.pictures small { display: block; color: var(--soft); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1.5rem; }
 .shares td:nth-child(n+5) { width: 9rem; }
 """

@@ -66,7 +66,9 @@ def downloads(name: str, *, live: bool) -> Markup:
         ways = [element("a", form.upper(), href=f"numbers.{form}", download=f"{name}.{form}") for form in forms]
     else:
         ways = [
-            element("button", form.upper(), type="button", data_download=form, data_name=name, hidden=True)
+            element(
+                "button", form.upper(), type="button", class_="action", data_download=form, data_name=name, hidden=True
+            )
             for form in forms
         ]
     return element("p", said, *ways, class_="downloads")

@@ -125,4 +125,4 @@ def pairs_table(content: EvaluationContent, labels: Labels) -> Markup | None:
 
 def _button(row: int, column: int, label: str) -> Markup:
     name = element("span", f" of {clipped(label, 80)}", class_="unseen")
-    return element("button", "Show", name, type="button", data_row=row, data_column=column, class_="show")
+    return element("button", "Show", name, type="button", data_row=row, data_column=column, class_="action show")
