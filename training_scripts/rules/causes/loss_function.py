@@ -63,8 +63,7 @@ def _negative(signs: Signs) -> Cause | None:
         title=f"The loss is negative and keeps falling (to {number_text(end, 3)}): its sign is wrong.",
         explanation=(
             f"{known}Training minimizes the negative of what it should, so the predictions become as wrong as "
-            "possible, "
-            "and there is no lower bound."
+            "possible, and there is no lower bound."
         ),
         evidence=(
             f"The loss went from {number_text(begin, 3)} over {number_text(middle, 3)} to {number_text(end, 3)}.",
@@ -251,8 +250,7 @@ def _double(signs: Signs, floor: float, outputs: str, confidence: str) -> Cause:
         ),
         explanation=(
             f"CrossEntropyLoss applies softmax itself. Given probabilities, its lowest value for {signs.classes} "
-            "classes "
-            "is ln(e + k - 1) - 1, and it learns slowly, however well the run ends."
+            "classes is ln(e + k - 1) - 1, and it learns slowly, however well the run ends."
         ),
         evidence=(
             *((outputs,) if outputs else ()),

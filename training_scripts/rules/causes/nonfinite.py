@@ -284,9 +284,8 @@ def _sudden_start(begin: int) -> Cause:
         explanation="Too few losses were recorded before that step to see whether they grew.",
         advice=(
             f"Check the batches up to step {begin} with torch.isfinite(x).all(). If they pass, print the loss of each "
-            "of "
-            "these steps: if it grows, lower lr; if the first one is huge, the initial weights are too large; if it is "
-            "usual until the last, the loss itself is undefined (log(0), sqrt(0), 0/0)."
+            "of these steps: if it grows, lower lr; if the first one is huge, the initial weights are too large; if "
+            "it is usual until the last, the loss itself is undefined (log(0), sqrt(0), 0/0)."
         ),
         topic=TOPIC,
         steps=(begin,),

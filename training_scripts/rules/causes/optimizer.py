@@ -200,9 +200,7 @@ def find_kept_gradients(signs: Signs) -> Cause | None:
         evidence=(
             (
                 f"At {int((later > KEPT).sum())} of {len(later)} steps, gradients of earlier steps were left; their "
-                "norm "
-                "is "
-                f"{number_text(float(np.median(later)), 2)} times that of the new one (median)."
+                f"norm is {number_text(float(np.median(later)), 2)} times that of the new one (median)."
             ),
             *grown,
         ),
@@ -251,8 +249,7 @@ def find_clipping(signs: Signs) -> Cause | None:
             evidence=(
                 (
                     f"The total norm of the {what} is {number_text(float(values.mean()), 3)} at all {len(values)} "
-                    "recorded "
-                    f"steps, to within {number_text(100 * float(values.std() / values.mean()), 1)} %."
+                    f"recorded steps, to within {number_text(100 * float(values.std() / values.mean()), 1)} %."
                 ),
                 *_update_sentence(usual),
             ),
@@ -344,23 +341,19 @@ def find_schedule(signs: Signs) -> Cause | None:
     return Cause(
         id="schedule-decays-too-early",
         title=f"The schedule ends too early: after {100 * share:.0f} % of the run (step {since}), the {source} is "
-        "below "
-        "1 % of its highest value, and the loss stops falling.",
+        "below 1 % of its highest value, and the loss stops falling.",
         explanation="The loss was still falling and gradients still arrived when the steps became too small to follow "
         "them; the rest of the run was wasted.",
         evidence=(
             (
-                f"The {source} fell from {number_text(peak, 3)} to {number_text(float(rates.values[-1]), 3)}. The "
-                "loss was "
-                f"{number_text(float(before[-quarter:].mean()), 3)} by then and {number_text(seen.final.mean, 3)} at "
-                "the "
-                "end."
+                f"The {source} fell from {number_text(peak, 3)} to {number_text(float(rates.values[-1]), 3)}. The loss "
+                f"was {number_text(float(before[-quarter:].mean()), 3)} by then and {number_text(seen.final.mean, 3)} "
+                "at the end."
             ),
         ),
         advice=(
             "Stretch the schedule over the whole run: its length must be the number of steps if it is stepped per "
-            "batch, "
-            "and of epochs if it is stepped per epoch. Keep the initial learning rate."
+            "batch, and of epochs if it is stepped per epoch. Keep the initial learning rate."
         ),
         steps=(since,),
     )
@@ -402,8 +395,7 @@ def find_too_high(signs: Signs) -> Cause | None:
         title="The learning rate is too large: its steps overshot"
         + (", and the loss never recovered." if _hardly_learned(signs) else "."),
         explanation="Each step moved the weights past the minimum, so they grew. Large weights give confident "
-        "predictions "
-        "even if these are wrong, which increases the loss.",
+        "predictions even if these are wrong, which increases the loss.",
         evidence=tuple(evidence),
         advice=f"{learning_rate.lower(signs.evidence)}.",
         topic="learning-rate-too-large",

@@ -56,8 +56,7 @@ def _of_labels(signs: Signs) -> Cause | None:
         (
             (
                 f"The labels of {len(batches)} recorded batches have {number_text(float(distinct), 2)} of {classes} "
-                "classes "
-                f"each (median); drawn at random, they would have nearly all."
+                "classes each (median); drawn at random, they would have nearly all."
             ),
         ),
         steps=tuple(step for step, _ in batches),
@@ -185,14 +184,12 @@ def small_last_batch(signs: Signs) -> Cause | None:
         title=f"The loss leaps at the last step of each epoch, which has {size}.",
         explanation=(
             "The mean over few samples is noisy, and so is their gradient: the weights that are evaluated right after "
-            "it "
-            "are the ones it moved. With batch normalization, its statistics are wrong too."
+            "it are the ones it moved. With batch normalization, its statistics are wrong too."
         ),
         evidence=(
             (
                 f"The loss of the last step is off by {number_text(scatter, 2)} from the epoch's usual loss; that of "
-                "the "
-                f"steps before it by {number_text(usual, 2)} ({number_text(scatter / max(usual, 1e-12), 2)} times)."
+                f"the steps before it by {number_text(usual, 2)} ({number_text(scatter / max(usual, 1e-12), 2)} times)."
             ),
         ),
         advice=(

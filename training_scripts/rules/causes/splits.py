@@ -51,8 +51,7 @@ def find_training_mode(signs: Signs) -> Cause | None:
         title="The network is evaluated in training mode: dropout and batch normalization are still active.",
         explanation=(
             "Batch normalization then uses the statistics of the evaluated batch, which are useless for few samples, "
-            "and "
-            "learns from validation data; dropout hides units. Validation is worse, and noisier, than the model is."
+            "and learns from validation data; dropout hides units. Validation is worse, and noisier, than the model is."
         ),
         evidence=(
             "The network was in training mode at an evaluation, and has dropout or batch normalization.",
@@ -193,8 +192,7 @@ def _inputs_differ(signs: Signs) -> tuple[str, ...]:
         (
             f"Training inputs have a mean of {number_text(found[INPUT_MEAN, TRAIN], 3)} and a standard deviation of "
             f"{number_text(found[INPUT_STD, TRAIN], 3)}; validation inputs, {number_text(found[INPUT_MEAN, EVAL], 3)} "
-            "and "
-            f"{number_text(found[INPUT_STD, EVAL], 3)}."
+            f"and {number_text(found[INPUT_STD, EVAL], 3)}."
         ),
     )
 
@@ -219,8 +217,7 @@ def _preprocessing(signs: Signs, differ: tuple[str, ...]) -> Cause:
         title="Validation data are preprocessed differently from training data: their inputs have another mean or "
         "spread.",
         explanation="The network is evaluated on inputs of a kind that it has never seen, so validation is bad from "
-        "the "
-        "first epoch on, while training goes well.",
+        "the first epoch on, while training goes well.",
         evidence=(*differ, _losses(signs)),
         advice="Apply the same preprocessing (scaling, mean and standard deviation, size, order of channels) to both "
         "splits; only random augmentation may differ. Training itself needs no change.",
@@ -376,8 +373,7 @@ def find_unlearnable(signs: Signs) -> Cause | None:
         confidence="medium",
         title="The weights move as they should, but nothing is learned: labels do not match their inputs.",
         explanation="Gradients arrive and each step has a usual size, so the loop works. There is nothing to be "
-        "learned "
-        "from these inputs about these labels.",
+        "learned from these inputs about these labels.",
         evidence=(
             symptom,
             f"A step changes weights by {number_text(usual, 1)} of their norm; {number_text(TYPICAL_UPDATE)} is usual.",
