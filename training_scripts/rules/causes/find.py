@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from training_scripts.recording.trial.trial import Trial, despite_damage
-from training_scripts.rules.causes import loss_function, network, nonfinite, optimizer, order, splits
+from training_scripts.rules.causes import learning_rate, loss_function, network, nonfinite, optimizer, order, splits
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import evidence as evidences
@@ -91,15 +91,15 @@ _DETECTORS: tuple[Callable[[Signs], Cause | None], ...] = (
     network.find_blocked,
     optimizer.find_clipping,
     network.find_dropout,
-    optimizer.find_too_high,
-    optimizer.find_schedule,
-    optimizer.find_too_low,
+    learning_rate.find_too_high,
+    learning_rate.find_schedule,
+    learning_rate.find_too_low,
     # The data: training works, or nothing else explains that it does not.
     splits.find_training_mode,
     splits.find_other_classes,
     splits.find_mismatch,
     splits.find_unlearnable,
-    optimizer.find_rise,
+    learning_rate.find_rise,
     order.small_last_batch,
 )
 """From root cause to symptom: the first that finds its trace is the cause."""

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series
 from training_scripts.rules.evidence import learning_rate, selection
@@ -29,6 +30,9 @@ NEVER_NEGATIVE = re.compile(
     r"cross_?entropy|nll|bce|binary|mse|mean_?squared|l1|mae|huber|hinge|margin|poisson|ctc|focal|dice|quantile", re.I
 )
 """Names of losses that have no negative values, if they get what they expect."""
+
+NOT_LEARNED = 0.8
+"""The loss as a share of its start or of the chance-level loss above which a run has hardly learned."""
 
 
 class Signs:
@@ -129,6 +133,23 @@ class Signs:
     def answers_right(self) -> bool:
         """Whether nearly all answers are right, in training or validation; False if unknown."""
         return any(math.isfinite(value) and value > 0.9 for value in self.accuracy)
+
+    @cached_property
+    def hardly_learned(self) -> bool:
+        """Whether the loss ended near its start or near chance level, and answers are no better than guesses."""
+        seen = self.seen
+        if seen is None or seen.learned:
+            return False
+        start = min(seen.initial.mean, seen.chance) if seen.chance is not None else seen.initial.mean
+        return bool(seen.final.mean > NOT_LEARNED * start)
+
+    @property
+    def usual_update_sentence(self) -> tuple[str, ...]:
+        """A sentence on `usual_update`; empty if it is unknown."""
+        if not math.isfinite(self.usual_update):
+            return ()
+        usual, typical = number_text(self.usual_update, 1), number_text(learning_rate.TYPICAL_UPDATE)
+        return (f"A step changes weights by {usual} of their norm; {typical} is usual.",)
 
     @cached_property
     def trained(self) -> list[str]:

@@ -376,7 +376,7 @@ def find_unlearnable(signs: Signs) -> Cause | None:
         "learned from these inputs about these labels.",
         evidence=(
             symptom,
-            f"A step changes weights by {number_text(usual, 1)} of their norm; {number_text(TYPICAL_UPDATE)} is usual.",
+            *signs.usual_update_sentence,
         ),
         advice="Check the labels of some samples by eye: are inputs and labels shuffled separately, or joined by the "
         "wrong key or order? Also look at the inputs after preprocessing. The learning rate is not the cause.",
