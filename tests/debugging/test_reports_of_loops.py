@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.nn import functional
 from battery_loops import LOOP
 from battery_parts import blobs, curve, perceptron
 from battery_training import Run, train
-from dogbreed_sdk import DebugReport
+from dogbreed_sdk import DebugReport, Recorder
 from dogbreed_sdk.debugging.insights import Insight
 from dogbreed_sdk.debugging.summary import summary
 from dogbreed_sdk.debugging.verdict import verdict
@@ -174,3 +175,42 @@ def test_a_loop_without_labels_is_reported_by_its_loss_alone() -> None:
     assert "accuracy" not in summary(report, width=100)
     unknown = {result.name: result.message for result in report.rules if result.name in ("ClassImbalance", "Confusion")}
     assert set(unknown.values()) == {"The run has no classes: it predicts numbers."}
+
+
+def memorizing(folder: Path, seed: int) -> DebugReport:
+    """A loop that memorizes 64 samples, and is validated on 24."""
+    torch.manual_seed(seed)
+    centers = 2 * torch.randn(3, 20) / 20**0.5
+
+    def drawn(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = torch.randint(0, 3, (count,))
+        return centers[wanted] + torch.randn(count, 20), wanted
+
+    (samples, labels), held_out = drawn(64), drawn(24)
+    model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with Recorder(folder, model=model, optimizer=optimizer, rules=False, profile=False) as run:
+        for _ in range(10):
+            for inputs, wanted in zip(samples.split(8), labels.split(8), strict=True):
+                outputs = model(inputs)
+                loss = functional.cross_entropy(outputs, wanted)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.step(loss, outputs=outputs, labels=wanted)
+            run.validate([held_out], functional.cross_entropy)
+    return run.report()
+
+
+def test_a_loop_that_memorizes_is_not_called_well_though_it_is_validated_on_few_samples(tmp_path: Path) -> None:
+    """The validation loss rises from 0.6 to 1.5, which no test of 24 samples calls certain."""
+    judged = verdict(memorizing(tmp_path, 1))
+    assert (judged.level, judged.cause) == ("problem", "overfitting"), judged.headline
+    assert judged.headline.startswith("Overtraining: the validation loss turned after epoch ")
+
+
+def test_few_validation_samples_do_not_rule_out_that_a_loop_has_memorized(tmp_path: Path) -> None:
+    """Validation is as bad as that of another data set from the start: 24 samples cannot tell the two apart."""
+    judged = verdict(memorizing(tmp_path, 0))
+    assert "overfitting" in judged.alternatives, judged.headline
+    assert "the model has only memorized its samples" in judged.points[0].advice

@@ -54,6 +54,7 @@ def _turned(run: Run) -> Insight | None:
     wasted = last - best
     new = _earlier_end(run, best)
     memorized = _training_fell(run, best, last)
+    severity = _severity(run, excess.mean, turned=turned)
     confidence: Confidence = "high" if chance < 0.001 and "picture" in excess.source else "medium"
     return Insight(
         topic="overfitting",
@@ -67,9 +68,10 @@ def _turned(run: Run) -> Insight | None:
         next_step=(
             f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
         ),
-        severity=_severity(run, excess.mean, turned=turned),
+        severity=severity,
         hyperparameters=new,
         steps=(run.last_step(best),),
+        cause="overfitting" if severity == "problem" else "",
     )
 
 

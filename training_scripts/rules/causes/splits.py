@@ -36,7 +36,8 @@ AS_RIGHT = 0.2
 """With the exchange undone, validation is as good as training, but for a usual gap."""
 FEW_OF_CLASS = 4
 FEW_SAMPLES = 60
-"""Fewer training samples are memorized even with right labels, before anything general is learned."""
+"""Fewer training samples are memorized even with right labels, before anything general is learned; fewer validation
+samples hardly show whether anything was."""
 
 
 def find_training_mode(signs: Signs) -> Cause | None:
@@ -273,9 +274,10 @@ def _other_split(signs: Signs) -> Cause:
     first, second = "validation-preprocessing", "labels-shifted"
     if same:
         first, second = second, first
+    memorized = _or_overfitting(signs)
     return Cause(
         id=first,
-        alternatives=(second, "shuffled-labels"),
+        alternatives=(second, "shuffled-labels", *memorized),
         confidence="medium",
         title="Training works, but validation does not fit it: another preprocessing, or other labels, in validation.",
         explanation=(
@@ -288,6 +290,7 @@ def _other_split(signs: Signs) -> Cause:
             "Evaluate some training samples through the validation pipeline: if they are wrong too, the preprocessing "
             "differs; if they are right, the validation labels or their order are wrong. Training itself needs no "
             "change."
+            + (" If the labels are right, too, the model has only memorized its samples." if memorized else "")
         ),
         topic="nothing-learned",
         steps=(run.last_step(int(run.validated[0])),),
@@ -316,9 +319,9 @@ def _either(signs: Signs) -> Cause:
 
 
 def _or_overfitting(signs: Signs) -> tuple[str, ...]:
-    """Few samples are memorized as well, so that Overfit alone does not tell noise from wrong labels."""
+    """Whether Overfit alone does not tell memorized samples from wrong labels: of few, both leave the same trace."""
     run = signs.run
-    few = run is not None and 0 < int(run.class_counts.sum()) < FEW_SAMPLES
+    few = run is not None and any(0 < size < FEW_SAMPLES for size in (run.class_counts.sum(), run.valid_size or 0))
     return ("overfitting",) if few and "Overfit" in signs.issues else ()
 
 
