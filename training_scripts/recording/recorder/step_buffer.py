@@ -22,6 +22,7 @@ from training_scripts.recording.trial.layout import (
     PER_RUN,
     SCALARS,
     STEP_SIZE,
+    is_held,
     reduction_name,
 )
 from training_scripts.recording.trial.records import Step
@@ -225,7 +226,8 @@ class StepBuffer:
         if not kept:
             return
         steps = [Step(row.mode, row.mode_step, row.global_step, row.time) for row in kept]
-        for name, (rows, values) in self._columns([row.written() for row in kept]).items():
+        for name, column in self._columns([row.written() for row in kept]).items():
+            rows, values = _ends_of_equals(name, column, steps) if is_held(name) else column
             for row, value in zip(rows, values, strict=True):
                 steps[row].numbers.append((name, value))
         fresh = False
@@ -371,6 +373,24 @@ class StepBuffer:
                 ]
                 numbers, there = zip(*chosen, strict=True)
                 memory.add_numbers(name, numbers, there, mode, collection=collection_of.get(name))
+
+
+def _ends_of_equals(name: str, column: _Column, steps: Sequence[Step]) -> _Column:
+    """A held number without the steps between the first and the last of equal values, in each mode.
+
+    Sizes of 0 stay: they may be the only numbers of steps without samples.
+    """
+    kept: list[tuple[int, float]] = []
+    for mode in dict.fromkeys(steps[row].mode for row in column[0]):
+        pairs = [(row, value) for row, value in zip(*column, strict=True) if steps[row].mode == mode]
+        kept += pairs if len(pairs) < 3 else [pairs[0], pairs[-1]]
+        kept += [
+            pair
+            for before, pair, after in zip(pairs, pairs[1:], pairs[2:], strict=False)
+            if not before[1] == pair[1] == after[1] or (name == STEP_SIZE and not pair[1])
+        ]
+    kept.sort()
+    return [row for row, _ in kept], [value for _, value in kept]
 
 
 def _merged(one: _Column, other: _Column) -> _Column:

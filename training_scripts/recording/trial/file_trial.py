@@ -150,6 +150,9 @@ class FileTrial(Trial):
             raise RecordingError(f"{self.folder} cannot be read: {error.strerror or error}") from error
         self._problems = []
         self._run = self._read_run()
+        if changed and self._run.get("recorder") in ("builtin", "loop"):
+            for part in self._parts.values():
+                part.fill_held()
         self._check_index()
         described, workers = self._read_collections()
         self._collections = described

@@ -143,6 +143,17 @@ def learning_rate_name(group: int) -> str:
     return f"{LEARNING_RATE}/{group}" if group else LEARNING_RATE
 
 
+def is_held(name: str) -> bool:
+    """Whether a number usually stays the same for many steps: it is written where equal values begin and end.
+
+    Readers give the steps between two equal values the same value. Each event file has its first and its last one.
+
+    >>> is_held("learning_rate/1"), is_held("loss_output_0")
+    (True, False)
+    """
+    return name in (STEP_SIZE, GRADIENT_KEPT) or name.partition("/")[0] == LEARNING_RATE
+
+
 def loss_part_name(name: str) -> str:
     """The tensor of a loss that adds up to the total with others, by the name that the loop gives it.
 

@@ -85,6 +85,22 @@ class WorkerTrial(Trial):
         """Drops series that were computed before tensors were added."""
         self._cached, self.damaged_values = {}, []
 
+    def fill_held(self) -> None:
+        """Gives the steps between two equal values of a number that `layout.is_held` the same value."""
+        for (name, mode), there in self._full.items():
+            if not layout.is_held(name):
+                continue
+            earlier: _Content | None = None
+            between: list[int] = []
+            for step in sorted(self._steps[mode]):
+                content = there.get(step)
+                if content is None:
+                    between.append(step)
+                    continue
+                if between and content == earlier:
+                    there.update(dict.fromkeys(between, content))
+                earlier, between = content, []
+
     def steps(self, mode: str) -> StepTable:
         """The recorded steps of a mode; empty arrays if there are none."""
         rows = sorted((step, *rest) for step, rest in self._steps[mode].items())
