@@ -99,8 +99,18 @@ class Inference:
         prediction, preview = await self.within_deadline(request, self._admitted(source, work))
         return {**prediction.to_dict(), "preview": preview}
 
-    async def explain(self, request: Request, pictures: Pictures, label: str | None, top_k: int) -> Explanation:
+    async def explain(
+        self, request: Request, pictures: Pictures, label: str | None, top_k: int, draw: Callable[[Explanation], Result]
+    ) -> Result:
         """Explains the prediction for one picture.
+
+        Args:
+            request: The request.
+            pictures: Its picture.
+            label: The class to explain; None for the most probable one.
+            top_k: Number of classes to rank.
+            draw: Makes the answer of the explanation, in a thread. Encoding pictures takes longer than classifying
+                one, so that it keeps the picture's slot and is subject to the deadline, too.
 
         Raises:
             LabelError: The model has no such class.
@@ -109,10 +119,10 @@ class Inference:
         [source] = pictures.sources
         assert not isinstance(source, Problem)
 
-        async def work() -> Explanation:
+        async def work() -> Result:
             found = await self._recorded(self._classifier.explain(source, label=label, top_k=top_k))
             self._metrics.picture(rejected=found.prediction.rejected)
-            return found
+            return await anyio.to_thread.run_sync(draw, found)
 
         return await self.within_deadline(request, self._admitted(source, work))
 

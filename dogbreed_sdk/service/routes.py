@@ -6,8 +6,6 @@ import base64
 import io
 from typing import TYPE_CHECKING, Annotated
 
-import anyio.to_thread
-
 # FastAPI evaluates the annotations of the routes, so these names must exist at run time.
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -137,15 +135,16 @@ class ApiRoutes:
         self._admission.check()
         form = preferred(request.headers.get("accept"), (JSON, _PNG))
         async with request_bodies.read_picture(request, self._settings, self._admission) as pictures:
+            number = chosen_top_k(top_k, pictures.top_k)
             try:
-                found = await self._inference.explain(request, pictures, label, chosen_top_k(top_k, pictures.top_k))
+                if form == _PNG:
+                    drawn = await self._inference.explain(request, pictures, label, number, _overlay)
+                    return Response(drawn, media_type=_PNG)
+                return JSONResponse(await self._inference.explain(request, pictures, label, number, _explanation))
             except LabelError as error:
                 if label is None:
                     raise
                 raise ProblemError(request_bodies.invalid([(("label",), sentence(str(error)).rstrip("."))])) from error
-        if form == _PNG:
-            return Response(await anyio.to_thread.run_sync(_overlay, found), media_type=_PNG)
-        return JSONResponse(await anyio.to_thread.run_sync(_explanation, found))
 
     async def batch(self, request: Request, top_k: TopK = None) -> Response:
         """Classifies several pictures.
