@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import exclusive
+from training_scripts._util.relative_names import is_inside
 from training_scripts.data import image_folder
 from training_scripts.data.image_folder import DataError, DataSet
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
@@ -151,13 +152,17 @@ class FeatureStore:
             Its features, targets and names.
 
         Raises:
-            DataError: The store lacks the split.
+            DataError: The store lacks the split, or a name leads out of the data set.
         """
         import numpy as np
 
         if not self.has(name):
             raise DataError(f"the features in {self.folder} have no {name} split, only {', '.join(self.sizes)}.")
         listing = json.loads((self.folder / PICTURES_FILE).read_bytes())[name]
+        # Pages show the pictures of a data set by these names, and a store may come from somebody else.
+        outside = next((each for each in listing["names"] if not is_inside(each)), None)
+        if outside is not None:
+            raise DataError(f"the features in {self.folder} name a picture outside of the data set: {outside!r}.")
         return SplitFeatures(
             features=np.load(self.folder / f"{name}.npy", mmap_mode="r"),
             targets=np.array(listing["labels"], np.int64),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk import container
+from training_scripts._util.relative_names import is_inside
 from training_scripts.data.split_folders import plain_folders, split_of
 
 # Some pictures may have been deleted since; if none of these is there, it is another folder.
@@ -20,7 +21,7 @@ def validation_folder(names: Sequence[str], places: Sequence[Path]) -> Path | No
         names: The recorded names of the pictures, relative to the folder.
         places: The validation split itself, or a data set that has one.
     """
-    wanted = [name for name in names[:_TRIED] if _is_inside(name)]
+    wanted = [name for name in names[:_TRIED] if is_inside(name)]
     for folder in (each for place in places for each in _candidates(place)):
         if any((folder / name).is_file() for name in wanted):
             return folder
@@ -29,7 +30,7 @@ def validation_folder(names: Sequence[str], places: Sequence[Path]) -> Path | No
 
 def located(folder: Path, name: Path) -> Path | None:
     """The file of a picture; None if it is not there, or its name leads out of the folder."""
-    return folder / name if _is_inside(str(name)) and (folder / name).is_file() else None
+    return folder / name if is_inside(str(name)) and (folder / name).is_file() else None
 
 
 def channel_folders(job: Mapping[str, Any]) -> Iterator[Path]:
@@ -50,9 +51,3 @@ def _candidates(place: Path) -> Iterator[Path]:
     except OSError:
         return
     yield from (folder for folder in inside if split_of(folder.name) == "valid")
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a name from a recording is a path below a folder: a recording may come from anybody."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\0" not in name

@@ -358,6 +358,17 @@ def test_features_of_some_pictures_are_those_of_a_pass_over_them(tmp_path: Path)
     assert not (tmp_path / "more").exists()
 
 
+def test_a_picture_outside_of_the_data_set_is_refused(dataset: DataSet, tmp_path: Path) -> None:
+    store = extract(dataset, tmp_path / "store", views="plain")
+    listing = tmp_path / "store" / features.PICTURES_FILE
+    listed = json.loads(listing.read_text())
+    listed["train"]["names"][0] = "../../home/secret.jpg"
+    listing.write_text(json.dumps(listed))
+    with pytest.raises(DataError, match=r"outside of the data set: '\.\./\.\./home/secret\.jpg'"):
+        store.split("train")
+    assert store.split("test").names
+
+
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:
     heavy = "{'torch', 'numpy', 'torchvision'}"
     code = f"import sys, training_scripts.features.store; sys.exit(bool({heavy} & set(sys.modules)))"
