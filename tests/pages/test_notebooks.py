@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,22 @@ import pytest
 
 from tests import axe
 from tests.browser import Page, installed
+from tests.conftest import Workshop
 
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 CELLS = (
     """
     from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, evaluate
-    session = Session.local("sagemaker")
-    dataset = BreedDataset.sample("dogs", breeds=3, per_breed=15)
+    session = Session.local({root!r})
+    dataset = BreedDataset.open({data!r})
     dataset.check()
     """,
     """
-    tuning = BreedTrainer(session).tune(dataset, hyperparameters={"epochs": 2}, max_jobs=2).wait()
-    tuning
+    BreedTrainer.attach({tuning!r}, session)
     """,
     """
-    job = BreedTrainer(session).train(dataset, tuning.best.hyperparameters).wait()
+    job = BreedTrainer(session).train(dataset, {{"epochs": 2}}).wait()
     job
     """,
     """
@@ -36,7 +37,7 @@ CELLS = (
     classifier.classify(picture)
     """,
     """
-    evaluate(classifier, dataset)
+    evaluate(classifier, {mislabeled!r})
     """,
     """
     deployment = job.deploy()
@@ -53,13 +54,23 @@ CELLS = (
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
+def outputs(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
     """The outputs of the cells, run in order by a kernel of this Python."""
     import nbformat  # noqa: PLC0415
     from nbclient import NotebookClient  # noqa: PLC0415
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in CELLS])
     folder = tmp_path_factory.mktemp("notebook")
+    shutil.copytree(workshop.dataset.root / "test", folder / "mislabeled")
+    disc = next(iter((folder / "mislabeled" / "001.Red_disc").iterdir()))
+    disc.rename(folder / "mislabeled" / "010.Green_stripes" / disc.name)
+    places = {
+        "root": str(workshop.root),
+        "data": str(workshop.dataset.root),
+        "tuning": workshop.tuning.name,
+        "mislabeled": str(folder / "mislabeled"),
+    }
+    cells = [nbformat.v4.new_code_cell(textwrap.dedent(cell).format(**places)) for cell in CELLS]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
     return [cell.outputs for cell in notebook.cells]
 
@@ -76,12 +87,12 @@ def text(fragment: str) -> str:
 
 
 def test_a_data_sets_report_shows_its_splits(outputs: list[list[dict[str, Any]]]) -> None:
-    assert re.match(r"● Data set dogs: ready for training classes 3 train \d+ pictures", text(shown(outputs[0])))
+    assert re.match(r"● Data set \w+: ready for training classes 3 train \d+ pictures", text(shown(outputs[0])))
 
 
 def test_waiting_is_one_line_per_job_that_is_replaced(outputs: list[list[dict[str, Any]]]) -> None:
-    lines = [each for each in outputs[1] if each["output_type"] == "display_data"]
-    assert not [each for each in outputs[1] if each["output_type"] == "stream"]
+    lines = [each for each in outputs[2] if each["output_type"] == "display_data"]
+    assert not [each for each in outputs[2] if each["output_type"] == "stream"]
     names = [each["data"]["text/plain"].split()[0] for each in lines]
     assert len(names) == len(set(names))
     assert 1 <= len(names) <= 4
@@ -91,9 +102,9 @@ def test_waiting_is_one_line_per_job_that_is_replaced(outputs: list[list[dict[st
 def test_a_search_shows_its_trials_best_first(outputs: list[list[dict[str, Any]]]) -> None:
     words = text(shown(outputs[1]))
     assert "Completed" in words
-    assert "2 trials" in words
+    assert "3 trials" in words
     objectives = [float(found) for found in re.findall(r"<td[^>]*tabular-nums[^>]*>([\d.]+)</td>", shown(outputs[1]))]
-    assert len(objectives) == 2
+    assert len(objectives) == 3
     assert objectives == sorted(objectives)
 
 
@@ -112,9 +123,11 @@ def test_a_prediction_shows_the_picture_and_bars(outputs: list[list[dict[str, An
 
 def test_an_evaluation_shows_its_mistakes(outputs: list[list[dict[str, Any]]]) -> None:
     fragment = shown(outputs[4])
-    [(right, pictures, wrong)] = re.findall(r"([\d.]+) % of (\d+) pictures right .*; (\d+) mistakes", text(fragment))
+    words = text(fragment)
+    [(right, pictures, wrong)] = re.findall(r"([\d.]+) % of (\d+) pictures right .*; (\d+) mistakes?", words)
     assert round(float(right) / 100 * int(pictures)) == int(pictures) - int(wrong)
     assert fragment.count("<img") == min(6, int(wrong))
+    assert "Green stripes said Red disc" in words
 
 
 def test_an_endpoint_shows_its_status(outputs: list[list[dict[str, Any]]]) -> None:
