@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.cli import evaluate_command
+from dogbreed_sdk._util.bundle_files import bundle_path
+from dogbreed_sdk.cli import evaluate_command, main
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from dogbreed_sdk.errors import UnsupportedImageError
+from tests.conftest import Workshop
 from tests.endpoints.folder_classifier import CLASSES, FolderClassifier, draw
 
 
@@ -47,3 +52,26 @@ def test_the_suggested_command_goes_to_the_same_place(model: str, place: str, tm
     options = parse(["evaluate", model, "dogs", "--root", str(tmp_path)])
     suggested = evaluate_command._how_to_see(options)
     assert suggested.endswith(f"evaluate {model} dogs --html mistakes.html {place.format(root=tmp_path)}".rstrip())
+
+
+@pytest.mark.extras
+@pytest.mark.slow
+def test_the_page_of_a_bundle_has_heat_maps(
+    workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mislabeled = tmp_path / "moved" / "010.Green_stripes"
+    disc = next(each for each in workshop.dataset.pictures("test") if each.class_folder == "001.Red_disc")
+    shutil.copytree(workshop.dataset.root / "test", tmp_path / "moved")
+    disc_here = shutil.move(tmp_path / "moved" / disc.class_folder / disc.path.name, mislabeled / "disc.png")
+    page = tmp_path / "mistakes.html"
+    bundle = str(bundle_path(workshop.job.model_uri))
+    assert main(["evaluate", bundle, str(tmp_path / "moved"), "--html", str(page), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    [wrong] = [each for each in document["mistakes"] if each["picture"] == str(disc_here)]
+    assert (wrong["actual"], wrong["predicted"]) == ("010.Green_stripes", "001.Red_disc")
+    assert set(wrong) == {"picture", "actual", "predicted", "probability", "rejected"}
+    assert document["html"] == str(page)
+    [card] = re.findall(r'<article class="card mistake">(?:(?!</article>).)*disc\.png.*?</article>', page.read_text())
+    maps = re.findall(r'<img src="(data:image/jpeg;base64,[^"]+)" alt="[^"]* the evidence for ([^"]+) is"', card)
+    assert [label for _, label in maps] == ["Green stripes", "Red disc"]
+    assert maps[0][0] != maps[1][0], "each class has its own evidence"
