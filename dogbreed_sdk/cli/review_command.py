@@ -78,12 +78,12 @@ def _outcome(found: DataReview, options: argparse.Namespace) -> Outcome:
     steps = []
     if options.html is not None:
         document["html"] = str(found.to_html(options.html))
-        lines.append(f"page: {document['html']}")
+        lines.append(f"wrote {document['html']}")
     else:
         steps.append(command_line(options, "data", "review", options.folder, "--html", "review.html"))
     if options.ignore_list is not None:
         document["ignore_list_file"] = str(found.write_ignore_list(options.ignore_list))
-        lines.append(f"ignore list: {document['ignore_list_file']}")
+        lines.append(f"wrote {document['ignore_list_file']}")
     elif isinstance(options.folder, Path):
         target = options.folder / FILE_NAME
         steps.append(command_line(options, "data", "review", options.folder, "--ignore-list", target))
