@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dogbreed_sdk._util.formatting import percent
+from dogbreed_sdk._util.formatting import rough_percent
 from dogbreed_sdk.client.explanation import Explanation
 from dogbreed_sdk.client.resemblance import Resemblance
 from dogbreed_sdk.pages.bars import bar
@@ -38,8 +38,9 @@ def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: 
             table(
                 ("Class", "Probability", ""),
                 [
-                    (each.label, percent(each.probability), bar(each.probability, label=percent(each.probability)))
+                    (each.label, share, bar(each.probability, label=share))
                     for each in prediction.scores
+                    for share in (rough_percent(each.probability),)
                 ],
                 numeric=(1,),
             ),
@@ -60,6 +61,8 @@ def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: 
 
 def _lead(explanation: Explanation) -> str:
     text = f"The brighter, the more a part of the picture speaks for {explanation.label}."
+    if sum(map(sum, explanation.contributions)) < 0:
+        text += " Taken together, its parts speak against it."
     left, top, right, bottom = explanation.box
     width, height = explanation.picture.size
     if left > 1 or top > 1 or right < width - 1 or bottom < height - 1:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 import explanations
 from dogbreed_sdk import BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
-from dogbreed_sdk.client import explanation
+from dogbreed_sdk.client import explanation, explanation_page
 from dogbreed_sdk.predictions import BreedScore, Prediction
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.conftest import Workshop
@@ -49,6 +49,12 @@ def hottest(found: Explanation) -> tuple[float, float]:
     """The middle of the hot part, as shares of width and height."""
     rows, columns = np.nonzero(found.heatmap > 0.6)
     return float(columns.mean() / found.picture.width), float(rows.mean() / found.picture.height)
+
+
+def test_a_page_says_if_a_picture_speaks_against_the_class() -> None:
+    remark = "Taken together, its parts speak against it."
+    pages = [explanation_page.document(explained(grid), (), name="rex.jpg").decode() for grid in ([[2, -1]], [[1, -3]])]
+    assert [remark in page for page in pages] == [False, True]
 
 
 class TestMap:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from dogbreed_sdk._util.formatting import clipped
+from dogbreed_sdk._util.formatting import clipped, rough_percent
 from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
@@ -57,8 +57,8 @@ class Gallery:
                 picture_name(mistake.path),
                 self._label(mistake.actual),
                 self._label(mistake.predicted),
-                "—" if mistake.probability is None else _rough(mistake.probability),
-                "—" if mistake.loss is None else _rough(math.exp(-mistake.loss)),
+                "—" if mistake.probability is None else rough_percent(mistake.probability),
+                "—" if mistake.loss is None else rough_percent(math.exp(-mistake.loss)),
             ]
             for mistake in mistakes
         ]
@@ -107,7 +107,7 @@ class Gallery:
     def _figure(self, each: PictureResult) -> Markup:
         actual = self._label(each.actual)
         answer = "classified correctly" if each.is_correct else f"classified as {self._label(each.predicted)}"
-        sure = "" if each.probability is None else f", {_rough(each.probability)} sure"
+        sure = "" if each.probability is None else f", {rough_percent(each.probability)} sure"
         return element(
             "figure",
             self.album.image(each.path, f"a picture of {actual}"),
@@ -123,18 +123,13 @@ def picture_name(path: Path) -> str:
     return clipped(path.name, 120)
 
 
-def _rough(share: float) -> str:
-    """A probability in percent, without digits that mean nothing."""
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
-
-
 def _numbers(mistake: PictureResult) -> str:
     """The probabilities in words."""
     parts = []
     if mistake.probability is not None:
-        parts.append(f"{_rough(mistake.probability)} sure")
+        parts.append(f"{rough_percent(mistake.probability)} sure")
     if mistake.loss is not None:
-        parts.append(f"{_rough(math.exp(-mistake.loss))} for the true class")
+        parts.append(f"{rough_percent(math.exp(-mistake.loss))} for the true class")
     if mistake.rejected:
         parts.append("rejected as none of the classes")
     return ", ".join(parts)
