@@ -358,8 +358,9 @@ class Recording:
             reason = f"{type(failure).__name__}: {failure}".rstrip(": ")[:300]
             self._buffer.learn({"failure": reason})
             self._buffer.remark(f"{FAILED} after {self.steps[TRAIN]:,} steps: {reason}")
-        if self._optimizer is not None and self._first == 0:
-            self._learn(optimizer_steps=self._optimizer.steps)
+        if self._optimizer is not None:
+            earlier = bool(self._facts.get("optimizer_stepped"))
+            self._learn(optimizer_stepped=earlier or self._optimizer.steps > 0)
         self.release()
         self._buffer.flush()
         others = self._worker.local_others() if failure is None else ()

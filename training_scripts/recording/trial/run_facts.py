@@ -32,7 +32,7 @@ class RunFacts(TypedDict, total=False):
         batch_size: Samples per step.
         epochs: Planned epochs.
         learning_rate: The initial one.
-        optimizer_steps: Steps that the optimizer took in the whole run.
+        optimizer_stepped: Whether the optimizer took any step; missing while the run goes on.
         dropout: The highest rate of dropout among the network's modules.
         weight_decay: The strongest of the optimizer's parameter groups.
         evaluated_in_training_mode: Whether dropout or batch normalization were in training mode in an evaluation.
@@ -64,7 +64,7 @@ class RunFacts(TypedDict, total=False):
     batch_size: int | None
     epochs: int | None
     learning_rate: float | None
-    optimizer_steps: int
+    optimizer_stepped: bool
     dropout: float
     weight_decay: float
     evaluated_in_training_mode: bool
@@ -116,7 +116,7 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "batch_size": ("a count", _count),
     "epochs": ("a count", _count),
     "learning_rate": ("a number", _number),
-    "optimizer_steps": ("a count", _count),
+    "optimizer_stepped": ("true or false", lambda value: isinstance(value, bool)),
     "dropout": ("a number", _number),
     "weight_decay": ("a number", _number),
     "evaluated_in_training_mode": ("true or false", lambda value: isinstance(value, bool)),

@@ -108,7 +108,7 @@ def _never_anything(signs: Signs) -> Cause | None:
     """Losses that never change, without recorded weights."""
     if signs.seen is None or selection.weights(signs.evidence) or signs.seen.learned or signs.answers_well:
         return None
-    if signs.evidence.run.get("optimizer_steps") == 0:
+    if signs.evidence.run.get("optimizer_stepped") is False:
         return _no_step(signs)
     finding = signs.issues.get("LossNotDecreasing")
     if finding is None:

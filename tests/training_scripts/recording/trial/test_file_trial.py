@@ -245,7 +245,7 @@ def test_values_of_the_run_of_wrong_kinds_are_left_out_and_named(tmp_path: Path)
         ("parameters", ["lr"], {"lr": 0.1}),
         ("workers", -2, 4),
         ("accumulation", 1.5, 8),
-        ("optimizer_steps", True, 12),
+        ("optimizer_stepped", 12, True),
         ("dropout", float("nan"), 0.5),
         ("weight_decay", "1e-4", 1e-4),
         ("evaluated_in_training_mode", "false", False),
