@@ -184,6 +184,15 @@ def interval(value: float, half: float) -> str:
     return f"{value:.{decimals}f} ± {half:.{decimals}f}"
 
 
+def counted_more(count: int) -> str:
+    """How many more there are, with the verb.
+
+    >>> counted_more(1), counted_more(1200)
+    ('1 more is', '1,200 more are')
+    """
+    return f"{count:,} more {'is' if count == 1 else 'are'}"
+
+
 def points(share: float) -> str:
     """A difference of shares in percentage points.
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from types_boto3_sts import STSClient
 
 
-NO_REGION: Final = "No AWS region is configured. Pass Session.aws(region=…) or set AWS_DEFAULT_REGION."
+NO_REGION: Final = (
+    "No AWS region is configured. For AWS, pass session=Session.aws(region=…) or set AWS_DEFAULT_REGION; to work on "
+    "this machine, without AWS, pass session=Session.local(folder)."
+)
 
 
 class Clients:

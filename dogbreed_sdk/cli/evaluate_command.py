@@ -53,8 +53,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _page(result: Evaluation, options: argparse.Namespace, classifier: BreedClassifier) -> Path:
     with waiting("writing the page"):
-        subject = f"{redacted(options.model)} on {options.folder}"
+        subject = f"{_shown(options.model)} on {_shown(options.folder)}"
         return result.to_html(options.html, subject=subject, classifier=classifier)
+
+
+def _shown(place: object) -> str:
+    """A model or folder for the page, which people pass on: of a path on this machine, the last part only."""
+    text = redacted(str(place))
+    return text if text.startswith("s3://") else Path(text).name or Path(text).resolve().name
 
 
 def _how_to_see(options: argparse.Namespace) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from dogbreed_sdk._util.formatting import clipped, joined, percent, plural
+from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent, plural
 from dogbreed_sdk.debugging.html.sections import verdict_section
 from dogbreed_sdk.debugging.verdict import Point, Verdict
 from dogbreed_sdk.labels import display_name
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Entries of each kind, if the bytes suffice.
 MAX_LABELS, MAX_COPIES, MAX_OUTLIERS, MAX_PAIRS, MAX_COUNTS = 120, 60, 60, 12, 30
-# This number of labels is shown even if fewer are flagged: those next in the ranking are worth a look.
-LEAST_LABELS = 24
+# Without a flagged label, the first few of the ranking are worth a look if their scores are not nearly 0.
+DOUBTFUL_LABELS, DOUBTFUL_SCORE = 6, 0.1
 MAX_OF_GROUP = 6
 _LARGE, _SMALL = 200, 96
 _SECTIONS = (
@@ -117,16 +117,25 @@ def _verdict(review: ReviewContents) -> Verdict:
 
 def _labels_section(page: _Page) -> Markup:
     review = page.review
-    shown = review.labels[: min(MAX_LABELS, max(LEAST_LABELS, len(review.flagged)))]
-    lead = (
-        "The most suspicious labels first. The score is the probability that the label is wrong, judged by a head that "
-        "was not trained on the picture."
+    if not review.labels:
+        return section("labels", "Labels", empty("No label could be judged."))
+    shown = review.flagged[:MAX_LABELS] or _doubtful(review)
+    if not shown:
+        return section("labels", "Labels", empty("No label looks wrong."))
+    which = (
+        "The labels that are more likely wrong than right, the most suspicious first."
+        if review.flagged
+        else "No label is more likely wrong than right; these are the least certain ones."
     )
+    lead = f"{which} The score is the probability that the label is wrong, judged by a head that was not trained on "
+    lead += "the picture."
     typical = {label.given: label.picture for label in review.labels}  # the last one of a class is the surest
     cards, left_out = _fitting(page, shown, lambda label: _label_card(page, label, typical), total=len(review.flagged))
-    if not cards:
-        return section("labels", "Labels", empty("No label could be judged."))
     return section("labels", "Labels", element("ul", cards, class_="album"), left_out, lead=lead)
+
+
+def _doubtful(review: ReviewContents) -> Sequence[ReviewedLabel]:
+    return [label for label in review.labels[:DOUBTFUL_LABELS] if label.score >= DOUBTFUL_SCORE]
 
 
 def _label_card(page: _Page, label: ReviewedLabel, typical: dict[str, str]) -> Markup:
@@ -191,7 +200,7 @@ def _copies_card(page: _Page, group: NearCopies) -> Markup:
             "div",
             element("h3", plural(len(group.pictures), "picture"), ", ", where),
             element("span", f"similarity {group.similarity:.2f}{several}"),
-            element("small", f"{more} more are not shown") if more else None,
+            element("small", f"{counted_more(more)} not shown") if more else None,
             class_="said",
         ),
         class_="copies",
@@ -311,7 +320,7 @@ def _fitting(
             break
         cards.append(card(each))
     more = total - len(cards)
-    note = f"{more:,} more are not shown; they are in the JSON document and in the ignore list as proposed."
+    note = f"{counted_more(more)} not shown; the JSON document has all of them, and the ignore list those proposed."
     return cards, element("p", note, class_="quiet") if more > 0 else None
 
 

@@ -121,7 +121,7 @@ def review(
         JobFailedError: The features could not be computed.
 
     Example:
-        >>> found = review("dogs")  # doctest: +SKIP
+        >>> found = review("dogs", session=Session.local("local-sagemaker"))  # doctest: +SKIP
         >>> [label.picture for label in found.flagged]  # doctest: +SKIP
         ['valid/037.Dhole/Dhole_n02115913_3465.jpg', ...]
     """

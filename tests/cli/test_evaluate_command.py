@@ -54,6 +54,21 @@ def test_the_suggested_command_goes_to_the_same_place(model: str, place: str, tm
     assert suggested.endswith(f"evaluate {model} dogs --html mistakes.html {place.format(root=tmp_path)}".rstrip())
 
 
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("pets", "pets"),
+        ("/home/ann/model.tar.gz", "model.tar.gz"),
+        ("file:///home/ann/model.tar.gz", "model.tar.gz"),
+        (Path("/home/ann/pictures"), "pictures"),
+        ("s3://ours/pictures/test", "s3://ours/pictures/test"),
+        (".", Path.cwd().name),
+    ],
+)
+def test_the_page_names_no_folder_of_this_machine(place: object, shown: str) -> None:
+    assert evaluate_command._shown(place) == shown
+
+
 @pytest.mark.extras
 @pytest.mark.slow
 def test_the_page_of_a_bundle_has_heat_maps(
@@ -71,6 +86,8 @@ def test_the_page_of_a_bundle_has_heat_maps(
     assert (wrong["actual"], wrong["predicted"]) == ("010.Green_stripes", "001.Red_disc")
     assert set(wrong) == {"picture", "actual", "predicted", "probability", "rejected"}
     assert document["html"] == str(page)
+    assert "model.tar.gz on moved" in page.read_text()
+    assert str(tmp_path) not in page.read_text() and str(workshop.root) not in page.read_text()
     [card] = re.findall(r'<article class="card mistake">(?:(?!</article>).)*disc\.png.*?</article>', page.read_text())
     maps = re.findall(r'<img src="(data:image/jpeg;base64,[^"]+)" alt="[^"]* the evidence for ([^"]+) is"', card)
     assert [label for _, label in maps] == ["Green stripes", "Red disc"]

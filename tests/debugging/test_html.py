@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import DebugReport
+from dogbreed_sdk.debugging.html.curves import _lead
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
@@ -132,6 +133,12 @@ class TestContent:
         kinds = {mark["kind"] for mark in loss["marks"]}
         assert {"epoch", "best", "finding"} <= kinds
         assert page.charts["accuracy"]["link"] == loss["link"]
+
+    def test_the_lead_says_where_validation_was_best(self) -> None:
+        curve = replace(rich().curves["loss"], numbers=np.array([1, 2, 3]), valid=np.array([0.5, 0.25, 0.5]), best=1)
+        assert _lead(curve).endswith("validation was best in epoch 2 (0.25, 0.5 at the end).")
+        last = replace(curve, valid=np.array([0.5, 0.3, 0.25]), best=2)
+        assert _lead(last).endswith("validation was best in epoch 3, the last one (0.25).")
 
     def test_every_rule_shows_all_its_parameters(self, page: Parsed) -> None:
         report = rich()

@@ -13,6 +13,7 @@ from PIL import Image
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate, summarize
 from dogbreed_sdk.endpoints.evaluation.page import confusion, parts
 from dogbreed_sdk.endpoints.evaluation.page import document as page
+from dogbreed_sdk.endpoints.evaluation.page.confidence import _tendency
 from dogbreed_sdk.endpoints.evaluation.page.parts import unique_labels
 from dogbreed_sdk.endpoints.evaluation.page.plots import coverage_plot
 from dogbreed_sdk.endpoints.evaluation.statistics import CoveragePoint
@@ -54,10 +55,22 @@ def test_the_page_tells_what_happened(measured: Evaluation, tmp_path: Path) -> N
     assert "80 % of 15 pictures are classified correctly." in text
     assert "between 54.8 % and 93 % (95 % confidence)" in text
     assert "endpoint pets on ./dogs" in text
-    assert "All 3 mistakes" in text
+    assert "All 3 mistakes. First come the pictures whose true class the model finds least likely." in text
     assert "10 % for the true class" in text
     assert "d3.png: d3.png is broken" in text
     assert text.index("a0.png") < text.index("c2.png") < text.index("a1.png"), "the worst mistake is first"
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        (0.0345, "confidence is 3.5 points above its accuracy"),
+        (-0.2, "confidence is 20.0 points below its accuracy"),
+        (0.001, "confidence matches its accuracy"),
+    ],
+)
+def test_confidence_and_accuracy_are_compared_in_plain_words(difference: float, said: str) -> None:
+    assert _tendency(difference) == f"On average, the model's {said}"
 
 
 def test_each_picture_is_in_the_page_once(measured: Evaluation, tmp_path: Path) -> None:

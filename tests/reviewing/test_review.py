@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,9 +158,28 @@ def test_the_page_is_small_escaped_and_says_what_it_leaves_out(
 ) -> None:
     monkeypatch.setattr("dogbreed_sdk.reviewing.page.MAX_OUTLIERS", 1)
     page = document(planted).decode()
-    assert "1 more are not shown" in page
+    assert "1 more is not shown" in page
+    assert str(planted.root.parent) not in page  # people pass the page on
     assert "<script>alert" not in page
     assert len(page) < 300_000
+
+
+def test_the_gallery_ends_where_no_label_is_flagged(planted: DataReview) -> None:
+    page = document(planted).decode()
+    assert page.count("· score 0.98") == 1
+    assert "score 0.01" not in page
+    assert "The labels that are more likely wrong than right" in page
+
+    def with_scores(*scores: float) -> str:
+        labels = [
+            replace(label, score=score, flagged=False) for label, score in zip(planted.labels, scores, strict=False)
+        ]
+        return document(replace(planted, labels=tuple(labels))).decode()
+
+    doubtful = with_scores(0.4, 0.3, 0.05)
+    assert "No label is more likely wrong than right; these are the least certain ones." in doubtful
+    assert [f"· score {score}" in doubtful for score in ("0.40", "0.30", "0.05")] == [True, True, False]
+    assert "No label looks wrong." in with_scores(0.05, 0.0)
 
 
 @pytest.fixture

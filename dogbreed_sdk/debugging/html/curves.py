@@ -120,9 +120,10 @@ def _lead(curve: Curve) -> str:
         parts.append(f"Training {curve.name} went from {said(value)} at step {step} to {said(float(finite[-1]))}")
     if curve.best is not None:
         best, last = float(curve.valid[curve.best]), float(curve.valid[-1])
-        turned = f", {said(last)} at the end" if curve.best < len(curve.numbers) - 1 else ", at the end"
+        turned = f", {said(last)} at the end" if curve.best < len(curve.numbers) - 1 else ""
+        which = "" if turned or len(curve.numbers) == 1 else ", the last one"
         subject = "validation" if parts else "Validation"
-        parts.append(f"{subject} was best in epoch {curve.numbers[curve.best]} ({said(best)}{turned})")
+        parts.append(f"{subject} was best in epoch {curve.numbers[curve.best]}{which} ({said(best)}{turned})")
     return "; ".join(parts) + "." if parts else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk._util.formatting import clipped, date, number, plain
+from dogbreed_sdk._util.formatting import clipped, counted_more, date, number, plain
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
@@ -70,7 +70,7 @@ def verdict_section(verdict: Verdict, stopped: str) -> Markup:
         verdict.headline,
         element("p", clipped(stopped, 600), class_="stopped") if stopped else None,
         element("ol", points, class_="points") if points else None,
-        element("p", f"{more} more are listed under Rules.", class_="quiet") if more > 0 else None,
+        element("p", f"{counted_more(more)} listed under Rules.", class_="quiet") if more > 0 else None,
         look=verdict.level,
         kind=kind,
         tiles=verdict.numbers,

@@ -28,6 +28,7 @@ from training_scripts.recording.profile.summary import phase_statistics, usage_s
 from training_scripts.rules.declaration import Answer, Rule
 from training_scripts.rules.findings import PARAMETER_SETS, Finding, NotEvaluated
 from training_scripts.rules.profiling.gpu import distance
+from training_scripts.rules.profiling.samples import require
 from training_scripts.rules.registry import built_in
 
 FOUND, QUIET, UNABLE = "IssuesFound", "NoIssuesFound", "NotEvaluated"
@@ -410,3 +411,10 @@ def test_phases_without_a_pass_are_no_step_times() -> None:
 def test_advice_on_memory_does_not_contradict_that_on_utilisation() -> None:
     assert RULES["LowGPUUtilization"].advice.startswith("While GPU memory has room and does not grow")
     assert "lower it only if" in RULES["GPUMemoryIncrease"].advice
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "No samples"), (1, "Only 1 sample"), (3, "Only 3 samples")])
+def test_too_few_samples_are_counted_in_good_english(count: int, said: str) -> None:
+    with pytest.raises(NotEvaluated) as error:
+        require(count, 4, "of GPU 0")
+    assert str(error.value) == f"{said} of GPU 0: this rule needs more than 4 (its parameter patience)."

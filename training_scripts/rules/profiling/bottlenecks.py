@@ -51,7 +51,7 @@ def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding]
         rows = [device for device in waits if device.node == node]
         times = rows[0].times
         mean = np.nanmean(np.stack([at_times(row, times) for row in rows]), axis=0) if len(times) else np.zeros(0)
-        require(len(times), parameters["patience"], "samples during training")
+        require(len(times), parameters["patience"], "during training")
         share = 100 * float((mean > parameters["io_threshold"]).mean())
         if share > parameters["threshold"]:
             text = f"In {share:.0f} % of the samples during training, the cores of {node} waited for the disk."
@@ -104,7 +104,7 @@ def _bottlenecks(
         times = max((device.times for device in idle), key=len)
         if window is not None:
             times = times[(times >= window[0]) & (times <= window[1])]
-        require(len(times), parameters["patience"], "samples" + (" during training" if window else ""))
+        require(len(times), parameters["patience"], "during training" if window else "")
         low = _any(idle, times, below=parameters["gpu_threshold"])
         both = low & _any(busy, times, above=limit)
         count = _decisive(times, both, parameters, every_minute=window is None)

@@ -22,7 +22,7 @@ def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Fi
     findings = []
     for device in gpus(profile):
         values = device.during(window).values
-        require(len(values), parameters["patience"], f"samples of {device} during training")
+        require(len(values), parameters["patience"], f"of {device} during training")
         p95, idle = float(np.quantile(values, 0.95)), 100 * float((values < parameters["threshold_p5"]).mean())
         numbers = {"p95": p95, "idle_percent": idle, "p50": float(np.median(values))}
         if p95 < parameters["threshold_p95"]:
@@ -45,7 +45,7 @@ def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequenc
     """AWS: quantiles of the last `window` samples, evaluated every minute, including initialization."""
     findings = []
     for device in gpus(profile):
-        require(len(device.values), parameters["patience"], f"samples of {device}")
+        require(len(device.values), parameters["patience"], f"of {device}")
         for count in scans(device.times):
             if count <= parameters["patience"]:
                 continue
@@ -78,7 +78,7 @@ def _room(profile: Profile, busy: list[Device], parameters: Parameters, *, whole
     memory = {(device.node, device.name): device for device in gpus(profile, GPU_MEMORY)}
     findings = []
     for device in busy:
-        require(len(device.values), parameters["patience"], f"samples of {device}")
+        require(len(device.values), parameters["patience"], f"of {device}")
         cpu, full = cpu_total(profile, device.node), memory.get((device.node, device.name))
         if cpu is None or full is None:
             raise NotEvaluated(f"The CPU or the memory of {device} was not sampled.")
@@ -111,7 +111,7 @@ def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Fi
     findings = []
     for device in gpus(profile, GPU_MEMORY):
         values = device.during(window).values
-        require(len(values), parameters["patience"], f"samples of the memory of {device} during training")
+        require(len(values), parameters["patience"], f"of the memory of {device} during training")
         quarters = [float(np.median(part)) for part in np.array_split(values, 4)]
         grown = quarters[3] - quarters[1]
         steady = min(quarters[2] - quarters[1], quarters[3] - quarters[2]) >= grown / 4
@@ -129,7 +129,7 @@ def gpu_memory_increase_aws(profile: Profile, parameters: Parameters) -> Sequenc
     findings = []
     for device in gpus(profile, GPU_MEMORY):
         values, window = device.values, int(parameters["window"])
-        require(len(values), parameters["patience"], f"samples of the memory of {device}")
+        require(len(values), parameters["patience"], f"of the memory of {device}")
         sums = np.concatenate([[0.0], np.cumsum(values)])
         average = (sums[window:] - sums[:-window]) / window
         rises = np.diff(average)
@@ -171,7 +171,7 @@ def _pairs(found: list[Device], patience: float) -> list[tuple[Device, Device]]:
     if len(found) < 2:
         raise NotEvaluated("The job had only one GPU, so there is no load to balance.")
     for device in found:
-        require(len(device.values), patience, f"samples of {device}")
+        require(len(device.values), patience, f"of {device}")
     return list(combinations(found, 2))
 
 

@@ -103,15 +103,16 @@ def training_window(profile: Profile) -> tuple[float, float]:
     return begin + min(WARM_UP_SECONDS, WARM_UP_SHARE * (end - begin)), end
 
 
-def require(count: int, least: float, what: str) -> None:
-    """Refuses to evaluate too few values.
+def require(count: int, least: float, which: str) -> None:
+    """Refuses to evaluate too few samples, of which the words say whose or when they were taken.
 
     Raises:
         NotEvaluated: There are too few values.
     """
     if count <= least:
+        few = "Only 1 sample" if count == 1 else f"Only {count} samples" if count else "No samples"
         raise NotEvaluated(
-            f"Only {count} {what}: this rule needs more than {number_text(least)} (its parameter patience)."
+            f"{few} {which}".rstrip() + f": this rule needs more than {number_text(least)} (its parameter patience)."
         )
 
 

@@ -12,6 +12,8 @@ from dogbreed_sdk.endpoints.evaluation.statistics import CoveragePoint, error_of
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import empty, section
 
+# Confidence and accuracy that differ by less are the same to a reader.
+_SAME = 0.02
 _SLIDER = """
 <p><label for="threshold">Use an answer only if it is at least this sure:</label></p>
 <input type="range" id="threshold" class="slider">
@@ -50,8 +52,7 @@ def _calibration(content: EvaluationContent) -> Markup:
     error = error_of(content.calibration)
     sure = sum((each.probability or 0.0) * each.n for each in content.calibration) / max(1, content.n)
     difference = sure - content.correct / max(1, content.n)
-    verdict = "about as right as it is sure" if abs(difference) < 0.02 else _tendency(difference)
-    told = f"On average, this model is {verdict}: calibration error {error:.3f}."
+    told = f"{_tendency(difference)} (calibration error {error:.3f})."
     return element(
         "figure",
         element("figcaption", "Calibration"),
@@ -67,8 +68,13 @@ def _calibration(content: EvaluationContent) -> Markup:
 
 
 def _tendency(difference: float) -> str:
-    way = "surer than it is right" if difference > 0 else "less sure than it is right"
-    return f"{points(abs(difference))} {way}"
+    """How the mean probability of the answers compares with the share of right ones."""
+    if abs(difference) < _SAME:
+        return "On average, the model's confidence matches its accuracy"
+    return (
+        f"On average, the model's confidence is {points(abs(difference))} {'above' if difference > 0 else 'below'} "
+        "its accuracy"
+    )
 
 
 def _coverage(content: EvaluationContent) -> Markup:

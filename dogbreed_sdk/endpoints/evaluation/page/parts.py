@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk._util.formatting import plural
+from dogbreed_sdk._util.formatting import counted_more, plural
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery
@@ -108,13 +108,17 @@ def _mistakes(content: EvaluationContent, shown: Sequence[Mistake], shelf: galle
         nothing = f"None: all {content.n:,} pictures are classified correctly."
         return section("mistakes", title, empty(" ".join(filter(None, (about, nothing)))))
     count = len(content.mistakes)
-    which = f"The {len(shown)} worst of {count:,} mistakes" if count > len(shown) else f"All {count} mistakes"
+    which = (
+        f"The {len(shown)} worst of {count:,} mistakes"
+        if count > len(shown)
+        else ("The only mistake" if count == 1 else f"All {count} mistakes")
+    )
     return section(
         "mistakes",
         title,
         shelf.mistakes(shown),
-        lead=f"{about}{' ' if about else ''}{which}: pictures to whose true class the model gives the least "
-        "probability. Often the label is wrong, or the picture shows several subjects or something else.",
+        lead=f"{about}{' ' if about else ''}{which}. First come the pictures whose true class the model "
+        "finds least likely. Often the label is wrong, or the picture shows several subjects or something else.",
     )
 
 
@@ -140,7 +144,9 @@ def _rejected(content: EvaluationContent, shown: Sequence[PictureResult], shelf:
     if not shown:
         return section("rejected", title, empty(told))
     count = len(content.rejected or ())
-    more = element("p", f"{count - len(shown):,} more are not shown.", class_="quiet") if count > len(shown) else None
+    more = (
+        element("p", f"{counted_more(count - len(shown))} not shown.", class_="quiet") if count > len(shown) else None
+    )
     return section("rejected", title, shelf.figures(shown), more, lead=told)
 
 
