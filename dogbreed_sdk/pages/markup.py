@@ -26,6 +26,12 @@ class Reason(Markup):
     __slots__ = ()
 
 
+class EmptySection(Markup):
+    """A section that only says why it is empty; the navigation leaves it out."""
+
+    __slots__ = ()
+
+
 def element(tag: str, *children: Child, **attributes: object) -> Markup:
     """Builds an element.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dogbreed_sdk.pages.markup import Child, Markup, Reason, element
+from dogbreed_sdk.pages.markup import Child, EmptySection, Markup, Reason, element
 
 
 def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
@@ -13,7 +13,8 @@ def section(anchor: str, title: str, *content: Child, lead: str = "") -> Markup:
     heading = element("h2", title, id=f"{anchor}-title")
     said = element("p", lead, class_="lead") if lead else None
     look = "bare" if bare else None
-    return element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
+    drawn = element("section", heading, said, *content, id=anchor, class_=look, aria_labelledby=f"{anchor}-title")
+    return EmptySection(drawn) if bare else drawn
 
 
 def head(

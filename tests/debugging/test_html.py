@@ -117,6 +117,15 @@ class TestContent:
         for name in ("curves", "tensors", "timeline", "usage", "steps", "operators", "features", "run"):
             assert len(texts[name].strip()) > 40, name
 
+    def test_the_navigation_names_the_sections_with_content_only(self, page: Parsed) -> None:
+        def links(each: Parsed) -> list[str]:
+            hrefs = [attributes.get("href") or "" for tag, attributes in each.elements if tag == "a"]
+            return [href.removeprefix("#") for href in hrefs if href.startswith("#") and href != "#content"]
+
+        nothing = DebugReport("nothing", trial=MemoryTrial())
+        assert links(parsed(nothing)) == ["not-evaluated"]
+        assert links(page) == [name for name in SECTIONS if name not in ("verdict", "features", "problems")]
+
     def test_the_verdict_comes_first_with_what_to_do(self, page: Parsed) -> None:
         text = page.texts["verdict"]
         assert "VanishingGradient" in text
@@ -367,6 +376,24 @@ class TestInABrowser:
         assert set(browser.requests) <= {url, "about:blank"}
         assert browser.value("document.documentElement.scrollWidth") == width
         assert browser.value("document.querySelectorAll('.chart svg path.curve').length") > 10
+
+    def test_the_whole_navigation_is_in_sight(self, browser: Page, url: str) -> None:
+        browser.open(url, width=1280)
+        ends = browser.value("[...document.querySelectorAll('nav a')].map(e => e.getBoundingClientRect().right)")
+        assert 0 < max(ends) < 1280
+        # Many sections need a second row: none is cut off.
+        browser.value("(() => { const nav = document.querySelector('nav'); nav.innerHTML += nav.innerHTML; })()")
+        assert browser.value(
+            "(e => [e.scrollWidth - e.clientWidth, e.clientHeight > 60])(document.querySelector('nav'))"
+        ) == [
+            0,
+            True,
+        ]
+
+    def test_buttons_have_the_pages_colors(self, browser: Page, url: str) -> None:
+        browser.open(url, dark=True)
+        colors = "(e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor])(document.querySelector('{}'))"
+        assert browser.value(colors.format("[data-download=json]")) == ["rgb(232, 230, 225)", "rgb(27, 30, 35)"]
 
     def test_the_pointer_reads_values(self, browser: Page, url: str) -> None:
         browser.open(url)

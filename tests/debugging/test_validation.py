@@ -18,6 +18,7 @@ from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.debugging.sources.pictures import located, validation_folder
 from dogbreed_sdk.endpoints.evaluation import ConfusedPair
 from dogbreed_sdk.errors import ConfigurationError
+from tests.browser import Page
 from tests.debugging.insights_made_up import HEALTHY, made_up_run
 from tests.debugging.test_feature_pass import FACTS
 from training_scripts.recording.trial.trial import EVAL, MemoryTrial
@@ -133,6 +134,20 @@ def test_without_the_pictures_their_names_are_listed_and_how_to_see_them() -> No
     assert "They were not found on this machine: pass the data set (--data DIR) to see them." in text
     assert "data:image/jpeg" not in text
     assert re.search(r'<th scope="row">6\.jpg</th><td>Beagle</td><td>Collie</td>', text)
+
+
+def test_words_and_numbers_stay_whole_on_a_phone(browser: Page, tmp_path: Path) -> None:
+    page = report(recorded()).to_html(tmp_path / "report.html")
+    browser.open(page.as_uri(), width=390, phone=True)
+    cells = browser.value(
+        "[...document.querySelectorAll('.names-only td')].slice(1, 5).map(cell => {"
+        "const range = document.createRange(); range.selectNodeContents(cell);"
+        "return [cell.textContent, new Set([...range.getClientRects()].map(box => box.top)).size]; })"
+    )
+    assert len(cells) == 4
+    assert "%" in cells[2][0]
+    assert [lines for _, lines in cells] == [1, 1, 1, 1], cells
+    assert browser.value("document.documentElement.scrollWidth") == 390
 
 
 def test_a_live_page_lists_names_alone(pictures: Path) -> None:

@@ -60,10 +60,13 @@ def downloads(name: str, *, live: bool) -> Markup:
         name: Of the files.
         live: Whether a server keeps the page up to date.
     """
-    said = "Download all numbers:" if live else "Download the numbers of all charts:"
+    said = "All numbers:" if live else "Numbers of all charts:"
     forms = ("csv", "json")
     if live:
-        ways = [element("a", form.upper(), href=f"numbers.{form}", download=f"{name}.{form}") for form in forms]
+        ways = [
+            element("a", form.upper(), href=f"numbers.{form}", download=f"{name}.{form}", class_="action")
+            for form in forms
+        ]
     else:
         ways = [
             element(

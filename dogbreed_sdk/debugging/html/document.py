@@ -24,7 +24,7 @@ from dogbreed_sdk.debugging.html.validation import validation_parts
 from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
 from dogbreed_sdk.endpoints.evaluation.page.parts import Parts
 from dogbreed_sdk.pages.document import filled_page
-from dogbreed_sdk.pages.markup import Markup, element, inner
+from dogbreed_sdk.pages.markup import EmptySection, Markup, element, inner
 from dogbreed_sdk.pages.series import Charts
 from training_scripts.recording.trial.trial import despite_damage
 
@@ -50,19 +50,21 @@ class Detail(NamedTuple):
 
 # Tried in this order until the file is small enough.
 DETAILS = (Detail(3_000, 120, 120), Detail(1_500, 60, 80), Detail(800, 40, 48), Detail(400, 24, 24), Detail(200, 12, 8))
-_FIRST_SECTIONS = (("curves", "Curves"), ("insights", "Insights"))
-_SECTIONS = (
-    ("rules", "Rules"),
-    ("tensors", "Tensors"),
-    ("timeline", "Time"),
-    ("usage", "System"),
-    ("steps", "Steps"),
-    ("operators", "Operators"),
-    ("features", "Features"),
-    ("run", "Run"),
-    ("problems", "Gaps"),
-    ("not-evaluated", "Not evaluated"),
-)
+# Short names of the sections in the navigation.
+_NAMES = {
+    "curves": "Curves",
+    "insights": "Insights",
+    "rules": "Rules",
+    "tensors": "Tensors",
+    "timeline": "Time",
+    "usage": "System",
+    "steps": "Steps",
+    "operators": "Operators",
+    "features": "Features",
+    "run": "Run",
+    "problems": "Gaps",
+    "not-evaluated": "Not evaluated",
+}
 
 
 def document(report: ReportContent, *, version: str | None = None) -> bytes:
@@ -97,13 +99,19 @@ def waiting_page(source: str, version: str) -> bytes:
 
 def _page(report: ReportContent, judged: Verdict, detail: Detail, shown: Parts | None, version: str | None) -> bytes:
     charts: Charts = {}
-    body = _body(report, judged, charts, detail, shown, live=version is not None)
-    answers = () if shown is None else tuple((anchor, name) for anchor, name, _ in shown.sections)
+    sections = _sections(report, charts, detail, shown, live=version is not None)
+    names = _NAMES | ({} if shown is None else {anchor: name for anchor, name, _ in shown.sections})
     return filled_page(
         brand="Debug report",
         title=f"{clipped(judged.headline, 120)} · {clipped(report.source, 120)}",
-        sections=(*_FIRST_SECTIONS, *answers, *_SECTIONS),
-        body=body,
+        sections=[(anchor, names[anchor]) for anchor, each in sections.items() if not isinstance(each, EmptySection)],
+        body=inner(
+            [
+                element("p", _about(report), class_="about"),
+                verdict_section(judged, ended_by(report)),
+                *sections.values(),
+            ]
+        ),
         footer=[
             "Regenerate: ",
             element("code", _again(report, "--html", "report.html")),
@@ -118,36 +126,33 @@ def _page(report: ReportContent, judged: Verdict, detail: Detail, shown: Parts |
     )
 
 
-def _body(
-    report: ReportContent, judged: Verdict, charts: Charts, detail: Detail, shown: Parts | None, *, live: bool
-) -> Markup:
+def _sections(
+    report: ReportContent, charts: Charts, detail: Detail, shown: Parts | None, *, live: bool
+) -> dict[str, Markup]:
+    """The sections below the verdict by anchor, in the page's order; their charts are added to `charts`."""
     trial, profile, results = report.evidence, report.profile, report.rules
-    return inner(
-        [
-            element("p", _about(report), class_="about"),
-            verdict_section(judged, ended_by(report)),
-            curves_section(
-                trial,
-                report.curves,
-                results,
-                charts,
-                points=detail.points,
-                downloads=downloads(clipped(report.source, 60), live=live),
-            ),
-            insights_section(report.insights()),
-            *(() if shown is None else (markup for _, _, markup in shown.sections)),
-            rules_section(results, report.job),
-            tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
-            timeline_section(profile),
-            usage_section(profile, charts, points=detail.points // 2),
-            steps_section(profile, charts, points=detail.points),
-            operators_section(profile),
-            feature_pass_section(report.feature_pass),
-            run_section(trial.run if trial is not None else {}, report.notes),
-            problems_section(report.problems),
-            not_evaluated_section(results),
-        ]
-    )
+    return {
+        "curves": curves_section(
+            trial,
+            report.curves,
+            results,
+            charts,
+            points=detail.points,
+            downloads=downloads(clipped(report.source, 60), live=live),
+        ),
+        "insights": insights_section(report.insights()),
+        **({} if shown is None else {anchor: markup for anchor, _, markup in shown.sections}),
+        "rules": rules_section(results, report.job),
+        "tensors": tensors_section(trial, results, charts, points=detail.layer_points, layers=detail.layers),
+        "timeline": timeline_section(profile),
+        "usage": usage_section(profile, charts, points=detail.points // 2),
+        "steps": steps_section(profile, charts, points=detail.points),
+        "operators": operators_section(profile),
+        "features": feature_pass_section(report.feature_pass),
+        "run": run_section(trial.run if trial is not None else {}, report.notes),
+        "problems": problems_section(report.problems),
+        "not-evaluated": not_evaluated_section(results),
+    }
 
 
 def _about(report: ReportContent) -> Markup:
