@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 # The loss of each sample is recorded only if its mean is the loss that the loop reports, within this share.
 _SAME, _SAME_IN_HALF_PRECISION = 1e-3, 0.02
 
+# A loss is told to be one of two values if it is this many times closer to it.
+_TOLD_APART = 10
+_MOST_PAIRS = 1 << 24
+
 # Probabilities below this are taken for it, so that their logarithms are finite.
 _LEAST = 1e-12
 
@@ -145,6 +149,39 @@ def _candidates(outputs: Tensor, labels: Tensor) -> Sequence[PerSample]:
     if _is_pair(outputs, labels) or outputs.shape == labels.shape:
         return _mse, _l1, _smooth_l1, _binary_of_logits, _binary_of_probabilities
     return ()
+
+
+def compares_every_pair(outputs: Tensor, labels: Tensor, loss: float) -> bool | None:
+    """Whether a loss of numbers was computed of every output with every target, as shapes [n, 1] and [n] broadcast.
+
+    Waits for a GPU.
+
+    Returns:
+        False if the loss is that of each output with its own target; None if it is neither's, or cannot be told.
+    """
+    import torch  # noqa: PLC0415 - torch is the caller's
+
+    if outputs.numel() * labels.numel() > _MOST_PAIRS or not math.isfinite(loss):
+        return None
+    every, targets = torch.broadcast_tensors(outputs.detach(), labels.detach())  # type: ignore[no-untyped-call]
+    half = outputs.element_size() < 4
+    tolerance = max(abs(loss) * (_SAME_IN_HALF_PRECISION if half else _SAME), 1e-7)
+    for function in (_mse, _l1, _smooth_l1):
+        broadcast = abs(float(function(every, targets).double().mean()) - loss)
+        paired = abs(float(function(outputs, labels).double().mean()) - loss)
+        if min(broadcast, paired) <= tolerance and max(broadcast, paired) > _TOLD_APART * min(broadcast, paired):
+            return broadcast < paired
+    return None
+
+
+def may_broadcast(outputs: Tensor, labels: Tensor) -> bool:
+    """Whether outputs and numbers of the same count have shapes that an elementwise loss broadcasts to a larger one."""
+    if outputs.shape == labels.shape or outputs.numel() != labels.numel():
+        return False
+    if not (outputs.is_floating_point() and labels.is_floating_point()):
+        return False
+    pairs = [*zip(reversed(outputs.shape), reversed(labels.shape), strict=False)]
+    return any(one != other for one, other in pairs) and all(one == other or 1 in (one, other) for one, other in pairs)
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:

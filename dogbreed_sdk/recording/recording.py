@@ -19,7 +19,7 @@ from dogbreed_sdk.recording.optimizer_watch import (
     unwrapped_optimizer,
 )
 from dogbreed_sdk.recording.options import Options
-from dogbreed_sdk.recording.predictions import Answers, Task, per_sample_losses
+from dogbreed_sdk.recording.predictions import Answers, Task, compares_every_pair, may_broadcast, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
 from training_scripts.recording.recorder import bulk
 from training_scripts.recording.recorder.learning_rates import LearningRates
@@ -89,6 +89,7 @@ class Recording:
         self._counting = self._worker.count == 1
         self._train_samples: int | None = 0 if self._counting else None
         self._divisor: int | None = None
+        self._unequal: dict[str, int] = {TRAIN: 0, EVAL: 0}  # batches with shapes that may broadcast
         self._armed: Snapshot | None = None
         self._ready: Snapshot | None = None
         self._rates_of_step: Mapping[str, Number] | None = None
@@ -199,6 +200,7 @@ class Recording:
             answers = self._answers(batch)
             labels = answers.labels if answers is not None and answers.one_per_sample else None
         batch = self._undivided(batch)
+        self._look_at_shapes(TRAIN, batch)
         self._count(labels, batch.size)
         self._time(TRAIN)
         if saved is not None and answers is not None and answers.one_per_sample:
@@ -296,6 +298,7 @@ class Recording:
         step = self.steps[EVAL]
         self.steps[EVAL] = step + 1
         answers = self._answers(batch)
+        self._look_at_shapes(EVAL, batch)
         evaluation.add(batch.loss, batch.size)
         if batch.outputs is not None and batch.labels is not None:
             evaluation.add_samples(batch.outputs, batch.labels, answers, batch.each)
@@ -496,6 +499,24 @@ class Recording:
                 self._buffer.multiply_losses(TRAIN, self._divisor)
                 self._buffer.remark(DIVIDED.format(self._divisor))
         return batch if self._divisor in (None, 1) else batch.multiplied(self._divisor)
+
+    def _look_at_shapes(self, mode: str, batch: Batch) -> None:
+        """Notes shapes of outputs and targets that the loss broadcasts.
+
+        Where shapes allow it, compares the loss of batches 1, 2, 4, 8, ... until it can be told; this waits for a GPU.
+        """
+        outputs, labels = batch.outputs, batch.labels
+        if mode not in self._unequal or outputs is None or labels is None or not may_broadcast(outputs, labels):
+            return
+        self._unequal[mode] += 1
+        if self._unequal[mode].bit_count() > 1:
+            return
+        found = compares_every_pair(outputs, labels, float(batch.loss))
+        if found is not None:
+            del self._unequal[mode]
+        if found:
+            self._unequal.clear()
+            self._learn(output_shape=list(outputs.shape), target_shape=list(labels.shape))
 
     def _parts(self, losses: Mapping[str, Number]) -> dict[str, Number]:
         found = {}

@@ -10,7 +10,9 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.modules import module as modules
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from dogbreed_sdk import ConfigurationError, DebugReport, Recorder
+from dogbreed_sdk.debugging.verdict import verdict
+from dogbreed_sdk.recording.predictions import may_broadcast
 from dogbreed_sdk.recording.recording import Recording
 from tests.recording.loops import (
     BATCH,
@@ -385,3 +389,75 @@ def test_the_report_of_a_regression_never_speaks_of_classes(tmp_path: Path) -> N
     assert trial.tensor("valid_losses").value(last, "EVAL") == pytest.approx(each, rel=1e-4)
     assert not any(name in trial.recorded_names() for name in ("labels", "predictions"))
     assert json.dumps(report.to_dict()).count("right answers") == 0
+
+
+def flat_line(rows: int, seed: int, scale: float = 1) -> TensorDataset:
+    """As `line`, with targets without a second dimension, [rows]; a large scale makes them prices."""
+    inputs, targets = line(rows, seed).tensors
+    return TensorDataset(inputs, scale * targets[:, 0] + 10 * (scale - 1))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize(
+    ("criterion", "scale", "rate"),
+    [
+        (functional.mse_loss, 100, 1e-4),  # where the two losses differ by little
+        (functional.mse_loss, 1, 0.05),
+        (functional.l1_loss, 1, 0.0),
+        (functional.huber_loss, 1, 0.05),
+    ],
+)
+def test_a_loss_of_every_output_with_every_target_is_named(
+    tmp_path: Path, criterion: Callable[..., torch.Tensor], scale: float, rate: float
+) -> None:
+    model, (batches, valid) = network(1), loaders(partial(flat_line, scale=scale))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    with Recorder(tmp_path, model=model, optimizer=optimizer, rules=False, profile=False) as run:
+        for _ in range(3):
+            for inputs, targets in batches:
+                outputs = model(inputs)
+                loss = criterion(outputs, targets)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.step(loss, outputs=outputs, labels=targets)
+            run.validate(valid, criterion)
+    report = DebugReport.load(tmp_path)
+    assert report.trial is not None
+    assert (report.trial.run["output_shape"], report.trial.run["target_shape"]) == ([BATCH, 1], [BATCH])
+    judged = verdict(report)
+    assert (judged.level, judged.cause, judged.alternatives) == ("problem", "output-target-shapes", ())
+    assert judged.headline == (
+        "Outputs [16, 1] and targets [16] broadcast to [16, 16]: every output is compared with every target."
+    )
+    assert "outputs.squeeze(1), or targets.unsqueeze(1)" in judged.points[0].advice
+
+
+def test_outputs_that_the_loss_gets_in_the_targets_shape_are_fine(tmp_path: Path) -> None:
+    def criterion(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return functional.mse_loss(outputs.squeeze(1), targets)
+
+    train(tmp_path, of=flat_line, criterion=criterion, outputs=1, epochs=2)
+    report = DebugReport.load(tmp_path)
+    assert report.trial is not None
+    assert not {"output_shape", "target_shape"} & set(report.trial.run)
+    assert verdict(report).cause != "output-target-shapes"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "expected"),
+    [
+        ((4, 1), (4,), True),
+        ((4,), (4, 1), True),
+        ((4, 1), (4, 1), False),
+        ((4, 3), (4,), False),
+        ((1, 1), (1,), False),
+        ((4, 3), (12,), False),
+        ((4, 1, 2), (4, 2), True),
+    ],
+)
+def test_shapes_that_broadcast_to_more_than_either(
+    outputs: tuple[int, ...], targets: tuple[int, ...], expected: bool
+) -> None:
+    assert may_broadcast(torch.zeros(outputs), torch.zeros(targets)) is expected
+    assert may_broadcast(torch.zeros(outputs), torch.zeros(targets).long()) is False

@@ -36,6 +36,8 @@ class RunFacts(TypedDict, total=False):
         dropout: The highest rate of dropout among the network's modules.
         weight_decay: The strongest of the optimizer's parameter groups.
         evaluated_in_training_mode: Whether dropout or batch normalization were in training mode in an evaluation.
+        output_shape: That of a batch's outputs, if the loss broadcasts them and the targets to a larger shape.
+        target_shape: That of the same batch's targets.
         classes: Class folders in index order.
         class_counts: Training pictures per class.
         valid_names: Names of the validation pictures, in the order of their predictions.
@@ -68,6 +70,8 @@ class RunFacts(TypedDict, total=False):
     dropout: float
     weight_decay: float
     evaluated_in_training_mode: bool
+    output_shape: list[int]
+    target_shape: list[int]
     classes: list[str]
     class_counts: list[int]
     valid_names: list[str]
@@ -120,6 +124,8 @@ _KINDS: Mapping[str, tuple[str, _Check]] = {
     "dropout": ("a number", _number),
     "weight_decay": ("a number", _number),
     "evaluated_in_training_mode": ("true or false", lambda value: isinstance(value, bool)),
+    "output_shape": ("a list of counts", _listed(_count)),
+    "target_shape": ("a list of counts", _listed(_count)),
     "classes": ("a list", _listed(lambda value: isinstance(value, (str, int)))),
     "class_counts": ("a list of counts", _listed(_count)),
     "valid_names": ("a list of texts", _listed(_text)),

@@ -65,6 +65,11 @@ CATALOG: Mapping[str, Entry] = {
         "classes, however many are right.",
         "Remove the softmax or sigmoid before CrossEntropyLoss.",
     ),
+    "output-target-shapes": Entry(
+        "Outputs and targets have shapes such as [20, 1] and [20], and the loss is that of every output with every "
+        "target.",
+        "Give both the same shape: outputs.squeeze(1), or targets.unsqueeze(1).",
+    ),
     "softmax-dimension": Entry(
         "The outputs are probabilities that sum to 1 over the batch instead of the classes.",
         "Remove the softmax (CrossEntropyLoss takes logits), or apply it over the last dimension.",

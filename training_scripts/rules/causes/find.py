@@ -9,7 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from training_scripts.recording.trial.trial import Trial, despite_damage
-from training_scripts.rules.causes import learning_rate, loss_function, network, nonfinite, optimizer, order, splits
+from training_scripts.rules.causes import (
+    learning_rate,
+    loss_function,
+    network,
+    nonfinite,
+    optimizer,
+    order,
+    shapes,
+    splits,
+)
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import evidence as evidences
@@ -79,6 +88,7 @@ def of_rule(results: Sequence[RuleResult]) -> str:
 
 _DETECTORS: tuple[Callable[[Signs], Cause | None], ...] = (
     # Faults that make all other signs meaningless.
+    shapes.find,
     loss_function.find,
     nonfinite.find,
     order.find,

@@ -249,6 +249,8 @@ def test_values_of_the_run_of_wrong_kinds_are_left_out_and_named(tmp_path: Path)
         ("dropout", float("nan"), 0.5),
         ("weight_decay", "1e-4", 1e-4),
         ("evaluated_in_training_mode", "false", False),
+        ("output_shape", [20, -1], [20, 1]),
+        ("target_shape", 20, [20]),
         ("class_counts", [3, "many"], [3, 4]),
         ("failure", {"kind": "ValueError"}, "ValueError: no"),
         ("notes", ["fine", None], ["fine"]),
