@@ -65,6 +65,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def loop(name: str, epochs: int = 4, facts: dict[str, Any] | None = None, **parameters: Any) -> DebugReport:
+    """A made-up run of a stranger's loop, which planned no length."""
+    made = made_up.trial(epochs=epochs, seed=epochs)
+    made.run.update({"hyperparameters": {}, "epochs": None, "parameters": parameters, **(facts or {})})
+    return DebugReport(name, trial=made)
+
+
+def loops(*given: dict[str, object], facts: dict[str, Any] | None = None) -> Comparison:
+    return Comparison([loop(name, facts=facts, **values) for name, values in zip("abcdef", given, strict=False)])
+
+
 def compared(root: Path, *names: str) -> Comparison:
     return DebugReport.compare([root / name for name in names])
 
@@ -206,6 +217,63 @@ class TestEffects:
         found = Comparison(reports)
         assert len(found.effects) == 3
         assert {effect.after.runs[0].name for effect in found.effects} == {found.runs[0].name}
+
+    def test_a_parameter_that_only_one_run_recorded_is_not_a_change(self) -> None:
+        found = loops({"lr": 0.1, "width": 8}, {"lr": 0.1})
+        [effect] = found.effects
+        assert (effect.unknown, effect.is_single) == (["width"], False)
+        assert "width is not recorded for both: not attributed." in found.to_dict()["effects"][0]["text"]
+        assert "within chance" not in found.summary()
+
+    def test_a_known_change_is_attributed_beside_a_run_that_did_not_record_the_parameter(self) -> None:
+        found = loops({"width": 8}, {"width": 16}, {})
+        attributed = [effect for effect in found.effects if effect.is_single]
+        assert [effect.parameters for effect in attributed] == [("width",)]
+        values = {effect.values["width"] for one in attributed for effect in (one.before, one.after)}
+        assert values == {"8", "16"}
+
+    def test_runs_of_different_length_differ_in_it(self) -> None:
+        found = Comparison([loop("short", epochs=6), loop("long", epochs=8)])
+        assert "epochs" in found.differing
+        [effect] = found.effects
+        values = {effect.before.runs[0].name: effect.before, effect.after.runs[0].name: effect.after}
+        assert {name: setting.values for name, setting in values.items()} == {
+            "short": {"epochs": "6"},
+            "long": {"epochs": "8"},
+        }
+
+    def test_a_mistake_in_one_loop_is_not_attributed_to_a_hyperparameter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from dogbreed_sdk.debugging.verdict import Verdict  # noqa: PLC0415
+
+        causes = {"a": "", "b": "gradients-accumulate"}
+        monkeypatch.setattr(
+            "dogbreed_sdk.debugging.verdict.verdict",
+            lambda report: Verdict("problem", "", (), (), causes[report.source]),
+        )
+        [effect] = loops({"lr": 0.1}, {"lr": 0.2}).effects
+        assert (effect.parameters, effect.causes, effect.is_single) == (("lr",), ["gradients-accumulate"], False)
+        [effect] = loops({"lr": 0.1}, {"lr": 0.1}).effects  # no repeats of each other
+        assert (effect.parameters, effect.causes) == ((), ["gradients-accumulate"])
+        causes["b"] = "learning-rate-too-high"  # follows from the value of lr
+        [effect] = loops({"lr": 0.1}, {"lr": 0.2}).effects
+        assert (effect.causes, effect.is_single) == ([], True)
+
+
+class TestNames:
+    def test_the_learning_rate_is_one_column_however_it_is_spelled(self) -> None:
+        given: list[dict[str, object]] = [{"lr": 0.003}, {"learning rate": 0.003}, {"base_lr": "3e-3"}, {}]
+        found = loops(*given, facts={"learning_rate": 0.003, "batch_size": 32})
+        assert found.differing == []
+        document = found.to_dict()
+        assert document["shared"]["lr"] == "0.003"
+        assert document["shared"]["batch size"] == "32"
+        assert not {"learning rate", "base_lr", "learning_rate"} & document["shared"].keys()
+
+    def test_a_name_with_another_meaning_keeps_its_column(self) -> None:
+        given: list[dict[str, object]] = [{"step_size": 30, "lr": 0.003}, {"step_size": 10}]
+        found = loops(*given, facts={"learning_rate": 0.003})
+        assert found.differing == ["step_size"]
+        assert found.to_dict()["shared"]["lr"] == "0.003"
 
 
 class TestRules:

@@ -136,11 +136,25 @@ def _own_names(facts: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
     found: dict[str, tuple[str, float | None]] = {}
     for source in (facts.get("parameters"), facts.get("hyperparameters")):
         for spelled, value in source.items() if isinstance(source, Mapping) else ():
-            plain = re.sub(r"[^a-z0-9]", "", str(spelled).lower())
-            for name, names in NAMES.items():
-                if plain in names.spellings and name not in found:
-                    found[name] = str(spelled), _number(value)
+            name = known_as(str(spelled))
+            if name is not None and name not in found:
+                found[name] = str(spelled), _number(value)
     return found
+
+
+def plain_name(spelled: str) -> str:
+    """A hyperparameter's name without underscores, hyphens, spaces and capitals."""
+    return re.sub(r"[^a-z0-9]", "", spelled.lower())
+
+
+def known_as(spelled: str) -> str | None:
+    """The one of `NAMES` that a hyperparameter's name is a spelling of; None if it is another one.
+
+    >>> known_as("base_lr"), known_as("Batch Size"), known_as("width")
+    ('lr', 'batch-size', None)
+    """
+    plain = plain_name(spelled)
+    return next((name for name, names in NAMES.items() if plain in names.spellings), None)
 
 
 def _number(value: object) -> float | None:

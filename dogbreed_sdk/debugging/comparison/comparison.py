@@ -31,7 +31,8 @@ class Comparison(ComparisonContent):
             headline; ranked_by (measure, split; None if nothing ranks the runs); runs, best first (rank, name, source,
             status, verdict, parameters, results by measure: value, error, epoch, split; epochs, steps, samples,
             seconds); differing (the parameters that differ) and shared (those that do not, with their values);
-            effects (parameters, before and after: values and runs; difference, half, clear, single, source, text);
+            effects (parameters, before and after: values and runs; difference, half, clear, single, unknown, causes,
+            source, text);
             noise (deviation, repeats, text); rules (name -> status by run); notes; problems.
         """
         measure = self.measure
@@ -102,6 +103,8 @@ class Comparison(ComparisonContent):
             "half": effect.half,
             "clear": effect.is_clear,
             "single": effect.is_single,
+            "unknown": effect.unknown,
+            "causes": effect.causes,
             "source": effect.source,
             "text": f"{words.change(effect)}: {words.outcome(effect, self)}",
         }

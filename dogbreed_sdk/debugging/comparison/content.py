@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.debugging.comparison import effects, parameters
+from dogbreed_sdk.debugging.comparison import effects, parameters, spellings
 from dogbreed_sdk.debugging.comparison.parameters import Setting
 from dogbreed_sdk.debugging.comparison.runs import (
     ACCURACY,
@@ -43,6 +43,9 @@ class ComparisonContent:
             raise ConfigurationError("A comparison needs at least two runs; DebugReport.load shows a single one.")
         names = short_names([report.source for report in reports])
         self.given = tuple(ComparedRun(report, name) for report, name in zip(reports, names, strict=True))
+        columns = spellings.columns(run.names for run in self.given)
+        for run in self.given:
+            run.columns = columns
 
     @cached_property
     def measure(self) -> str | None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from dogbreed_sdk.debugging.comparison.parameters import Setting
+from dogbreed_sdk.debugging.comparison import defects
+from dogbreed_sdk.debugging.comparison.parameters import MISSING, Setting
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun
 from training_scripts.rules.evidence.statistics import Z95, t_quantile
 
@@ -60,12 +62,27 @@ class Effect:
     @property
     def is_single(self) -> bool:
         """Whether a single parameter was changed, to which the effect can be attributed."""
-        return len(self.parameters) == 1
+        return len(self.parameters) == 1 and not self.unknown and not self.causes
+
+    @property
+    def unknown(self) -> list[str]:
+        """The parameters that only one of the settings has recorded."""
+        return self.before.unknown(self.after)
+
+    @cached_property
+    def causes(self) -> list[str]:
+        """What is wrong with the runs of one setting alone, and is not brought about by what was changed."""
+        apart = _causes(self.before) ^ _causes(self.after)
+        return sorted(cause for cause in apart if not defects.is_brought_about(cause, self.parameters))
 
     @property
     def is_clear(self) -> bool:
         """Whether the difference is larger than its uncertainty."""
         return math.isfinite(self.half) and self.difference > self.half
+
+
+def _causes(setting: Setting) -> set[str]:
+    return {run.verdict.cause for run in setting.runs} - {""}
 
 
 def noise(groups: Sequence[Setting], measure: str) -> Noise:
@@ -96,9 +113,9 @@ def effects(groups: Sequence[Setting], measure: str) -> list[Effect]:
     several = [
         _effect(group, best, measure, spread)
         for group in better[1:]
-        if id(group) not in related and len(group.differing(best)) > 1
+        if id(group) not in related and (len(group.differing(best)) != 1 or group.unknown(best))
     ]
-    return [*sorted(single, key=lambda effect: -effect.difference), *several]
+    return [*sorted(single, key=lambda effect: (not effect.is_single, -effect.difference)), *several]
 
 
 def _single(better: Sequence[Setting], measure: str, spread: Noise) -> Iterator[Effect]:
@@ -106,11 +123,14 @@ def _single(better: Sequence[Setting], measure: str, spread: Noise) -> Iterator[
     for name in better[0].values:
         families: dict[tuple[str, ...], list[Setting]] = {}
         for group in better:
+            if group.values[name] == MISSING:  # unknown: it may be the same as in any of the others
+                continue
             key = tuple(value for other, value in group.values.items() if other != name)
             families.setdefault(key, []).append(group)
         for best, *others in families.values():
             for group in others:
-                yield _effect(group, best, measure, spread, among=len(others))
+                if group.differing(best):  # else only what is wrong with them differs
+                    yield _effect(group, best, measure, spread, among=len(others))
 
 
 def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, among: int = 1) -> Effect:

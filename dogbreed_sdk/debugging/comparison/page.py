@@ -26,6 +26,7 @@ from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.comparison.content import ComparisonContent
+    from dogbreed_sdk.debugging.comparison.effects import Effect
 
 MAX_BYTES = 2_000_000
 # Points per page for all curves; the first that makes the file small enough is taken.
@@ -265,7 +266,7 @@ def _changes_section(content: ComparisonContent) -> Markup:
             words.change(effect),
             f"{words.names(effect.before)} → {words.names(effect.after)}",
             element("td", words.difference(effect, content.measure), class_="number change"),
-            _judged(effect.is_single, clear=effect.is_clear),
+            _judged(effect),
             words.outcome(effect, content),
         ]
         for effect in content.effects[:MAX_EFFECTS]
@@ -275,10 +276,15 @@ def _changes_section(content: ComparisonContent) -> Markup:
     return section("changes", title, table(head, rows, label="Effects of changes", class_="plain"), lead=lead)
 
 
-def _judged(is_single: bool, *, clear: bool) -> Markup:
-    if not is_single:
+def _judged(effect: Effect) -> Markup:
+    if effect.causes:
+        return element("td", "cause differs", class_="change")
+    if effect.unknown:
+        return element("td", "not recorded", class_="change")
+    if not effect.is_single:
         return element("td", "several changes", class_="change")
-    return element("td", "clear", class_="change clear") if clear else element("td", "within chance", class_="change")
+    is_clear = effect.is_clear
+    return element("td", "clear" if is_clear else "within chance", class_="change clear" if is_clear else "change")
 
 
 def _rules_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> Markup:

@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dogbreed_sdk.debugging.comparison import defects
 from dogbreed_sdk.debugging.comparison.runs import ComparedRun
 from training_scripts._util.number_text import number_text
 from training_scripts.training.parameters import write
 
 MISSING = "—"
+# What runs have that do not say otherwise.
+_USUAL = {"processes": "1", "accumulation": "1"}
 # Runs that differ in these alone are repeats: what remains is chance.
 _SEED = re.compile(r"(^|[_\- ])(random[_\- ]?(seed|state)|seed)$", re.IGNORECASE)
 # Names under which loops keep where and when they ran.
@@ -34,6 +37,10 @@ class Setting:
     def differing(self, other: Setting) -> list[str]:
         """The parameters in which two settings differ."""
         return [name for name in self.values if self.values[name] != other.values[name]]
+
+    def unknown(self, other: Setting) -> list[str]:
+        """The parameters that only one of two settings has recorded: whether they differ is not known."""
+        return [name for name in self.differing(other) if MISSING in (self.values[name], other.values[name])]
 
 
 def text(value: object) -> str:
@@ -63,7 +70,7 @@ def shared(runs: Sequence[ComparedRun]) -> dict[str, str]:
 
 def value_of(run: ComparedRun, name: str) -> str:
     """A run's value of a parameter, or a dash."""
-    return text(run.parameters[name]) if name in run.parameters else MISSING
+    return text(run.parameters[name]) if name in run.parameters else _USUAL.get(name, MISSING)
 
 
 def is_chance(runs: Sequence[ComparedRun], name: str) -> bool:
@@ -74,7 +81,9 @@ def is_chance(runs: Sequence[ComparedRun], name: str) -> bool:
 def settings(runs: Sequence[ComparedRun]) -> list[Setting]:
     """The runs grouped by the parameters that matter, in the order of the runs."""
     names = [name for name in differing(runs) if not is_chance(runs, name)]
-    groups: dict[tuple[str, ...], list[ComparedRun]] = {}
+    groups: dict[tuple[tuple[str, ...], str], list[ComparedRun]] = {}
     for run in runs:
-        groups.setdefault(tuple(value_of(run, name) for name in names), []).append(run)
-    return [Setting(dict(zip(names, values, strict=True)), tuple(members)) for values, members in groups.items()]
+        values = tuple(value_of(run, name) for name in names)
+        # A run with a mistake in its loop is no repeat of one without.
+        groups.setdefault((values, defects.of(run.verdict.cause)), []).append(run)
+    return [Setting(dict(zip(names, values, strict=True)), tuple(runs)) for (values, _), runs in groups.items()]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed_sdk.debugging.comparison import spellings
 from dogbreed_sdk.debugging.comparison.axes import progress
 from training_scripts.recording.trial.trial import TRAIN, despite_damage
 from training_scripts.rules.evidence import task
@@ -23,9 +24,14 @@ from training_scripts.training.hyperparameters import table, typed
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent
+    from dogbreed_sdk.debugging.verdict import Verdict
 
 # Names of jobs begin with the same name and day; that much is left out.
 _LONG_BEGINNING = 10
+# Parameters that plan how long a run is, by meaning.
+_LENGTHS = frozenset(
+    {"epochs", "trainingsteps", "steps", "maxsteps", "numsteps", "iterations", "maxiterations", "iters"}
+)
 ACCURACY, LOSS = "accuracy", "loss"
 VALIDATION, TRAINING = "validation", "training"
 
@@ -53,11 +59,13 @@ class ComparedRun:
     Attributes:
         report: The run's own report.
         name: A short name that no other run of the comparison has.
+        columns: What the comparison calls each parameter, by meaning; without one, the run's own names are used.
     """
 
     def __init__(self, report: ReportContent, name: str) -> None:
         self.report = report
         self.name = name
+        self.columns: Mapping[str, str] = {}
 
     @property
     def source(self) -> str:
@@ -102,20 +110,28 @@ class ComparedRun:
         return evidence is not None and bool(despite_damage(lambda: task.has_classes(evidence)))
 
     @cached_property
-    def parameters(self) -> Mapping[str, object]:
-        """The hyperparameters by the run's own names, and the facts of its data that it has no parameter for."""
-        trial = self.report.trial
-        if trial is None:
+    def given(self) -> Mapping[str, object]:
+        """The hyperparameters by the run's own names."""
+        if self.report.trial is None:
             return {}
-        facts = trial.run
+        facts = self.report.trial.run
         ours = {name.replace("_", "-"): typed(name, value) for name, value in mapping(facts, "hyperparameters").items()}
-        given = {**ours, **mapping(facts, "parameters")}
+        return {**ours, **mapping(facts, "parameters")}
+
+    @cached_property
+    def facts(self) -> Mapping[str, object]:
+        """What is recorded of the training's settings and data, in plain words; the length is the one it has had."""
+        if self.report.trial is None:
+            return {}
+        facts = self.report.trial.run
         sizes = mapping(facts, "sizes")
         classes = facts.get("classes")
-        derived = {
+        epochs, steps = self.amount("epoch"), self.amount("step")
+        known = {
             "batch size": facts.get("batch_size"),
             "learning rate": facts.get("learning_rate"),
-            "epochs": facts.get("epochs"),
+            "epochs": facts.get("epochs") or (None if epochs is None else round(epochs, 1)),
+            "training steps": int(steps) if epochs is None and steps is not None else None,
             "processes": _several(facts.get("workers")),
             "accumulation": _several(facts.get("accumulation")),
             "backbone": facts.get("backbone"),
@@ -123,10 +139,30 @@ class ComparedRun:
             "validation samples": sizes.get("valid"),
             "classes": len(classes) if classes else None,
         }
-        written = {_plain_name(name) for name in given}
-        known = {name: value for name, value in derived.items() if value is not None}
-        more = {name: value for name, value in known.items() if _plain_name(name) not in written}
-        return {**given, **more}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What the run calls each parameter, by meaning: its own name, else that of the recorded fact."""
+        facts = {spellings.meaning(name): value for name, value in self.facts.items()}
+        own = spellings.by_meaning(self.given, self.given, facts)
+        # Who gives a number of epochs or steps has planned the length; the one that the run has had is its result.
+        planned = {"trainingsteps"} if own.keys() & _LENGTHS else set()
+        facts_alone = {spellings.meaning(name): name for name in self.facts}
+        return {**own, **{key: name for key, name in facts_alone.items() if key not in own.keys() | planned}}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, object]:
+        """The hyperparameters, and the facts of its data that it has no parameter for, by the comparison's names."""
+        values = {**self.facts, **self.given}
+        return {self.columns.get(key, name): values[name] for key, name in self.names.items()}
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict on the run."""
+        from dogbreed_sdk.debugging.verdict import verdict  # noqa: PLC0415 - on demand, as elsewhere
+
+        return verdict(self.report)
 
     @property
     def neutral(self) -> frozenset[str]:
@@ -191,12 +227,6 @@ def _result(curve: Curve) -> Result | None:
 def _several(count: int | None) -> int | None:
     """A number above 1: one process is what runs without the fact have too."""
     return count if count is not None and count > 1 else None
-
-
-def _plain_name(name: str) -> str:
-    """A name without its spelling: batch size, batch-size, batch_size, bs, and lr are written in many ways."""
-    plain = name.lower().replace("_", "").replace("-", "").replace(" ", "")
-    return {"lr": "learningrate", "bs": "batchsize", "numepochs": "epochs", "nepochs": "epochs"}.get(plain, plain)
 
 
 def short_names(sources: Sequence[str]) -> list[str]:

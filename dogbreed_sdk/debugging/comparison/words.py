@@ -57,10 +57,10 @@ def headline(content: ComparisonContent) -> str:
 
 def change(effect: Effect) -> str:
     """What was changed: `lr 0.2 -> 0.002`, or the names of several parameters."""
-    if effect.is_single:
+    if len(effect.parameters) == 1 and not effect.unknown:
         [name] = effect.parameters
         return f"{name} {effect.before.values[name]} → {effect.after.values[name]}"
-    return joined(effect.parameters, most=MAX_NAMES)
+    return joined(effect.parameters, most=MAX_NAMES) or "no parameter"
 
 
 def names(setting: Setting) -> str:
@@ -73,6 +73,13 @@ def outcome(effect: Effect, content: ComparisonContent) -> str:
     measure = content.measure or ""
     more = "more" if measure == ACCURACY else "lower"
     said = f"{content.split} {measure} {difference(effect, measure)} {'higher' if more == 'more' else more}"
+    if effect.causes:
+        changed = f": not attributed to {joined(effect.parameters, most=MAX_NAMES)}" if effect.parameters else ""
+        return f"{said}. The cause differs ({_causes(effect)}){changed}."
+    if effect.unknown:
+        one = len(effect.unknown) == 1
+        known = "is" if one else "are"
+        return f"{said}. {joined(effect.unknown, most=MAX_NAMES)} {known} not recorded for both: not attributed."
     if not effect.is_single:
         return f"{said}. {plural(len(effect.parameters), 'parameter')} changed: the effect cannot be attributed to one."
     if effect.is_clear:
@@ -80,6 +87,15 @@ def outcome(effect: Effect, content: ComparisonContent) -> str:
     if not math.isfinite(effect.half):
         return f"{said}; how much of it is chance is unknown: repeat runs with other seeds."
     return f"{said}: within chance.{_limits(effect)}"
+
+
+def _causes(effect: Effect) -> str:
+    """What is wrong with which runs, for the causes in which they differ."""
+    runs = (*effect.before.runs, *effect.after.runs)
+    return "; ".join(
+        f"{cause}: {joined([run.name for run in runs if run.verdict.cause == cause], most=MAX_NAMES)}"
+        for cause in effect.causes
+    )
 
 
 def _limits(effect: Effect) -> str:
