@@ -129,20 +129,43 @@ class ReportContent:
         Raises:
             ConfigurationError: A rule, parameter or set of parameters does not exist.
         """
-        from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
-        from training_scripts.rules.causes.find import explained  # noqa: PLC0415
+        from training_scripts.rules.causes.find import explained  # noqa: PLC0415 - needs NumPy
 
-        results = evaluated(
+        results = self._evaluated(self.parameters, self._overrides)
+        if self.evidence is None:
+            return results
+        return explained(results, self._cause(self._results_by_ours if self._shows_aws else results))
+
+    @property
+    def diagnostic(self) -> list[RuleResult]:
+        """The results by which causes are found: with our parameters, since AWS's have many false alarms.
+
+        Raises:
+            ConfigurationError: A rule, parameter or set of parameters does not exist.
+        """
+        return self._results_by_ours if self._shows_aws else self.rules
+
+    @property
+    def _shows_aws(self) -> bool:
+        return self.parameters == "aws" and self.trial is not None
+
+    @cached_property
+    def _results_by_ours(self) -> list[RuleResult]:
+        return self._evaluated("default", None)  # overrides are of the set that is shown
+
+    def _evaluated(self, parameters: str, overrides: Mapping[str, Mapping[str, Any]] | None) -> list[RuleResult]:
+        from dogbreed_sdk.debugging.rule_results import evaluated  # noqa: PLC0415 - needs NumPy
+
+        return evaluated(
             self.trial,
             self.profile,
             stored=self.stored,
-            parameters=self.parameters,
-            overrides=self._overrides,
+            parameters=parameters,
+            overrides=overrides,
             only=self._only,
             others=[trial for trial in map(self._other, self._others) if trial is not None],
             now=ended.timestamp() if (ended := self.job.get("TrainingEndTime")) is not None else None,
         )
-        return results if self.evidence is None else explained(results, self._cause(results))
 
     def _cause(self, results: Sequence[RuleResult]) -> Cause | None:
         """The cause of what is wrong with the run; None if it cannot be found, whatever an odd recording contains."""
@@ -308,7 +331,7 @@ class ReportContent:
     def _insights(self) -> list[Insight]:
         from dogbreed_sdk.debugging.insights import insights  # noqa: PLC0415
 
-        return insights(self.evidence, self.profile, self.rules, problems=self._unread)
+        return insights(self.evidence, self.profile, self.diagnostic, problems=self._unread)
 
     def _read(self, path: Path, reader: Callable[[Path], Part]) -> Part | None:
         """Reads a part of the recording; a failure is noted as a problem, or raised if there is no other part."""

@@ -32,6 +32,12 @@ STATUS_ORDER = (ISSUES_FOUND, ERROR, NO_ISSUES_FOUND, NOT_EVALUATED)
 
 # Hints shown for a run in which nothing is wrong; the insights have more.
 MAX_HINTS = 2
+# Topics of insights that state what rules show as a cause.
+_SAME_AS_RULES = {
+    "weak-classes": ("class-imbalance", "confused-classes"),
+    "labels": ("confused-classes",),
+    "generalisation-gap": ("overfitting",),
+}
 _STOPPED = "The loop was stopped by"
 
 
@@ -78,16 +84,21 @@ class Verdict:
 def verdict(report: ReportContent) -> Verdict:
     """The verdict on a report's run."""
     issues = [result for result in report.rules if result.status == ISSUES_FOUND]
-    evaluated = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
     serious = [insight for insight in report.insights() if insight.severity == "problem"]
     hints = [insight for insight in report.insights() if insight.severity == "hint"]
-    level, headline = _headline(report, issues, evaluated, serious, hints)
-    points = [Point("" if each.title == headline else each.title, each.explanation, each.next_step) for each in serious]
-    points += [_point(result, serious) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
+    shown_by_rules = of_rule([result for result in report.diagnostic if result.status == ISSUES_FOUND])
+    lead = _leading(serious, shown_by_rules)
+    level, headline = _headline(report, issues, serious, hints, lead)
+    ordered = sorted(serious, key=lambda insight: insight is not lead)
+    explained = [
+        Point("" if each.title == headline else each.title, each.explanation, each.next_step) for each in ordered
+    ]
+    of_rules = [_point(result, serious) for result in sorted(issues, key=lambda result: result.kind == "profiling")]
+    points = [*of_rules, *explained] if lead is None else [*explained, *of_rules]
     points = points or [Point(each.title, "", each.next_step) for each in hints if each.next_step][:MAX_HINTS]
     remarks = list(_remarks(report))
     level = "hint" if remarks and level == "well" else level
-    cause, alternatives = _named_cause(serious, hints, issues)
+    cause, alternatives = _named_cause(serious, hints, shown_by_rules)
     failed = _failure(report)
     if failed.startswith(_STOPPED):
         level, headline = "hint" if level == "well" else level, f"{failed} Until then: {headline}"
@@ -98,12 +109,21 @@ def verdict(report: ReportContent) -> Verdict:
     return Verdict(level, " ".join([headline, *remarks]), tuple(points), tuple(_numbers(report)), cause, alternatives)
 
 
-def _named_cause(
-    serious: Sequence[Insight], hints: Sequence[Insight], issues: Sequence[RuleResult]
-) -> tuple[str, tuple[str, ...]]:
-    """The id of the cause and those of other possible causes: a problem's, else a rule's, else a hint's."""
+def _leading(serious: Sequence[Insight], rule: str) -> Insight | None:
+    """The insight that the headline states; None if rules show another cause than the insights do, or without any.
+
+    Headline and cause must not contradict each other, so an insight without a cause never hides one.
+    """
+    caused = [insight for insight in serious if insight.cause]
+    candidates = caused or [
+        insight for insight in serious if rule in ("", insight.topic, *_SAME_AS_RULES.get(insight.topic, ()))
+    ]
+    return candidates[0] if candidates else None
+
+
+def _named_cause(serious: Sequence[Insight], hints: Sequence[Insight], rule: str) -> tuple[str, tuple[str, ...]]:
+    """The id of the cause and those of other possible causes: a problem's, else that of a rule, else a hint's."""
     named = [insight for insight in serious if insight.cause]
-    rule = of_rule(issues)
     named = named or [insight for insight in hints if insight.cause and not rule]
     return (named[0].cause, named[0].alternatives) if named else (rule, ())
 
@@ -178,10 +198,11 @@ def _point(result: RuleResult, explained: Sequence[Insight]) -> Point:
 def _headline(
     report: ReportContent,
     issues: list[RuleResult],
-    evaluated: int,
     serious: Sequence[Insight],
     hints: Sequence[Insight],
+    lead: Insight | None,
 ) -> tuple[str, str]:
+    evaluated = sum(result.status in (ISSUES_FOUND, NO_ISSUES_FOUND) for result in report.rules)
     cost = report.feature_pass if report.trial is None else None
     training = [result.name for result in issues if result.kind != "profiling"]
     machine = [result.name for result in issues if result.kind == "profiling"]
@@ -191,10 +212,11 @@ def _headline(
     if cost is not None:  # a job that only computes features trains nothing
         worth = f" The machine is not used well: {joined(machine)}." if machine else ""
         return "slow" if machine else "well", f"The features were computed: {cost.headline()}{worth}"
-    if serious and (training or serious[0].cause):
-        return "problem", serious[0].title
+    if lead is not None and (training or lead.cause):
+        return "problem", lead.title
     if training:
-        return "problem", f"{_count(len(issues))}: {joined(training + machine, most=3)}."
+        whose = " by AWS's definitions" if report.parameters == "aws" else ""
+        return "problem", f"{_count(len(issues))}{whose}: {joined(training + machine, most=3)}."
     if machine:
         fine = (
             "Training looks sound; the machine is not used well"

@@ -260,7 +260,8 @@ class TestVerdict:
             RuleResult("ClassImbalance", ISSUES_FOUND, "Unequal.", "Balance the classes."),
         ]
         report = DebugReport("job", trial=made_up.trial(epochs=3))
-        report.__dict__.update(rules=rules, _insights=[self.insight("problem", hyperparameters={"lr": 0.002})])
+        insight = self.insight("problem", hyperparameters={"lr": 0.002}, cause="learning-rate-too-high")
+        report.__dict__.update(rules=rules, _insights=[insight])
         judged = verdict(report)
         assert (judged.level, judged.headline) == ("problem", "The learning rate is too large.")
         assert [(point.title, point.advice) for point in judged.points] == [

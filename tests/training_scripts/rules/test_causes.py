@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import battery_loop_faults
 from battery_parts import blobs, perceptron, split
 from battery_recorded import Loop, record
 from dogbreed_sdk import DebugReport
-from dogbreed_sdk.debugging.verdict import verdict
+from dogbreed_sdk.debugging.insights import Insight
+from dogbreed_sdk.debugging.verdict import _leading, verdict
 from training_scripts.rules.causes.catalog import CATALOG
 from training_scripts.rules.causes.find import BY_RULE
 
@@ -137,3 +139,73 @@ def test_gradients_that_add_up_over_micro_batches_do_not_count_as_kept() -> None
 def test_every_cause_is_documented() -> None:
     assert set(BY_RULE.values()) <= set(CATALOG)
     assert {cause for fault in battery_loop_faults.faults(0) for cause in fault.causes} <= set(CATALOG)
+
+
+def _detached(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(outputs.detach(), targets).requires_grad_()
+
+
+def _over_the_batch(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.nll_loss(functional.log_softmax(outputs, 0), targets)
+
+
+def _without_logarithm(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.nll_loss(functional.softmax(outputs, 1), targets)
+
+
+@pytest.mark.parametrize(
+    ("loss", "cause", "alternatives", "advice"),
+    [
+        (_detached, "frozen", (), "Do not detach the outputs"),
+        (_over_the_batch, "softmax-dimension", ("bad-initialization",), "Apply softmax or log_softmax over the cla"),
+        (_without_logarithm, "probabilities-as-log-probabilities", (), "Apply log_softmax instead of softmax"),
+    ],
+)
+def test_a_fault_within_the_loss_is_the_headline_and_gives_the_only_advice(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], cause: str, alternatives: tuple[str, ...], advice: str
+) -> None:
+    report = DebugReport("a loop", trial=record(_loop(loss=loss, epochs=8)))
+    judged = verdict(report)
+    assert (judged.cause, judged.alternatives) == (cause, alternatives), judged.headline
+    first = report.insights()[0]
+    assert (judged.headline, first.cause) == (first.title, cause)
+    assert next(point.advice for point in judged.points if point.advice).startswith(advice)
+    assert not [text for text in _advice(report) if "earning rate" in text or "aise lr" in text]
+
+
+def test_a_layer_that_only_begins_with_a_larger_loss_is_not_a_softmax_over_the_batch() -> None:
+    loop = _loop(epochs=8)
+    with torch.no_grad():
+        loop.network[-1].weight.mul_(8)  # type: ignore[index,union-attr,operator]
+    assert verdict(DebugReport("a loop", trial=record(loop))).cause != "softmax-dimension"
+
+
+def _advice(report: DebugReport) -> list[str]:
+    """All advice of a report on training."""
+    rules = [result.advice for result in report.rules if result.kind == "debugging"]
+    return [*rules, *(insight.next_step for insight in report.insights())]
+
+
+def test_no_update_is_never_answered_by_a_learning_rate() -> None:
+    report = DebugReport("a loop", trial=record(_loop(steps=False)))
+    assert verdict(report).cause == "weights-not-updated"
+    assert not [text for text in _advice(report) if "earning rate" in text or "aise lr" in text]
+
+
+def test_an_insight_without_a_cause_does_not_hide_the_cause_that_rules_show() -> None:
+    unfinished = Insight("not-converged", "Training had not converged.", "", severity="problem")
+    assert _leading([unfinished], "class-imbalance") is None
+    assert _leading([unfinished], "") is unfinished
+    weak = Insight("weak-classes", "1 class is never predicted: 1.", "", severity="problem")
+    assert _leading([unfinished, weak], "class-imbalance") is weak
+    caused = Insight("frozen", "Nothing is trained.", "", severity="problem", cause="frozen")
+    assert _leading([unfinished, caused], "class-imbalance") is caused
+
+
+def test_the_rules_of_aws_name_no_cause() -> None:
+    trial = record(_loop(epochs=8))
+    ours, aws = DebugReport("a loop", trial=trial), DebugReport("a loop", trial=trial, parameters="aws")
+    assert verdict(ours).cause == "" and {result.name for result in aws.rules if result.status == "IssuesFound"}
+    judged = verdict(aws)
+    assert (judged.cause, judged.alternatives) == ("", ())
+    assert "by AWS's definitions: " in judged.headline

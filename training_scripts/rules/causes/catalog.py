@@ -71,7 +71,8 @@ CATALOG: Mapping[str, Entry] = {
         "Give both the same shape: outputs.squeeze(1), or targets.unsqueeze(1).",
     ),
     "softmax-dimension": Entry(
-        "The outputs are probabilities that sum to 1 over the batch instead of the classes.",
+        "The outputs are probabilities that sum to 1 over the batch instead of the classes; or the loss begins at "
+        "ln(samples in the step) instead of ln(classes), and stays high.",
         "Remove the softmax (CrossEntropyLoss takes logits), or apply it over the last dimension.",
     ),
     "sorted-data": Entry(

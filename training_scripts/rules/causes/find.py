@@ -77,6 +77,8 @@ def explained(results: Sequence[RuleResult], cause: Cause | None) -> list[RuleRe
 def _agrees(rule: str, cause: Cause) -> bool:
     """Whether a rule's own advice agrees with a cause."""
     of_rules = {*BY_RULE.values(), "learning-rate-too-high", "learning-rate-too-low"}
+    if cause.id == "weights-not-updated":
+        return False  # the rules advise a learning rate, which is of no use without updates
     return cause.id in of_rules or (rule == "ExplodingTensor" and bool(cause.alternatives))
 
 

@@ -32,13 +32,25 @@ WELL = 0.8
 """A model that is right this often has a loss far below that of a double softmax."""
 FALLEN = 0.3
 """It has come at least this share of the way."""
+NEAR_SHARE = 0.35
+"""The first probabilities of a class are 1 / classes, but for this share of it; ln(2) is 39 % above 1/2."""
+NEAR_BATCH, FIRST = 0.05, 3
+"""The first losses of a softmax over the batch are ln(samples) within this share: small outputs hardly differ."""
+APART = 1.5
+"""Samples in a step per class from which on ln(samples) is not mistaken for the ln(classes) of guessing."""
 NEAR_FLOOR = 0.35
 """A double softmax brings a loss from ln(k) down towards its floor: by then, this share of the way is left at most."""
 
 
 def find(signs: Signs) -> Cause | None:
     """A fault of the loss function that its values show."""
-    return _negative(signs) or _ascends(signs) or _wrong_dimension(signs) or _probabilities(signs)
+    return (
+        _negative(signs)
+        or _ascends(signs)
+        or _wrong_dimension(signs)
+        or _wrong_dimension_in_the_loss(signs)
+        or _probabilities(signs)
+    )
 
 
 def _negative(signs: Signs) -> Cause | None:
@@ -87,7 +99,18 @@ def _is_likelihood(signs: Signs) -> bool:
     """Whether the loss is a negative log-likelihood of classes, by its name or by its outputs."""
     if any("nll" in name.lower() for name in loss_names(signs.evidence)):
         return True
-    return signs.classes is not None and _within_unit(signs) is not None
+    if signs.classes is None or signs.takes_logits:
+        return False
+    return _within_unit(signs) is not None or _begins_at_a_share(signs, signs.classes)
+
+
+def _begins_at_a_share(signs: Signs, classes: int) -> bool:
+    """Whether the loss begins at -1 / classes: the probability of each class before anything was learned.
+
+    A cross-entropy of the wrong sign begins at -ln(classes) instead.
+    """
+    seen = signs.seen
+    return seen is not None and abs(-seen.initial.mean * classes - 1) < NEAR_SHARE
 
 
 def _log_of_nothing(signs: Signs) -> Cause:
@@ -193,6 +216,40 @@ def _wrong_dimension(signs: Signs) -> Cause | None:
         ),
         advice="Remove the softmax, since CrossEntropyLoss takes logits; or apply it over the last dimension (dim=1).",
         steps=(int(sizes.steps[0]),),
+    )
+
+
+def _wrong_dimension_in_the_loss(signs: Signs) -> Cause | None:
+    """A loss that begins at ln(samples in the step) instead of ln(classes), and stays above what that allows."""
+    seen, sizes, classes = signs.seen, signs.scalar(STEP_SIZE), signs.run.classes if signs.run is not None else None
+    if seen is None or sizes is None or not classes or len(seen.values) < PARTS or len(sizes) != len(seen.values):
+        return None
+    if not (sizes.values > APART * classes).all():
+        return None
+    guesses = np.log(sizes.values)
+    begins = (np.abs(seen.values[:FIRST] / guesses[:FIRST] - 1) < NEAR_BATCH).all()
+    # At best, the samples of a class share its probability, so about ln(samples / classes) remains.
+    if not begins or (seen.values < 0.8 * (guesses - math.log(classes))).any():
+        return None
+    size = int(sizes.values[0])
+    return Cause(
+        id="softmax-dimension",
+        alternatives=("bad-initialization",),
+        confidence="medium",
+        title="The loss compares the samples of a batch instead of the classes: its softmax has the wrong dimension.",
+        explanation="The probability of a class is shared among the samples of a batch, so guessing gives the "
+        "logarithm of their number, and the outputs do not answer which class a sample has.",
+        evidence=(
+            (
+                f"The loss begins at {number_text(float(seen.values[0]), 3)} with {size} samples in the step; "
+                f"ln({size}) is {number_text(math.log(size), 3)}, and guessing among {classes} classes gives "
+                f"{number_text(math.log(classes), 3)}."
+            ),
+        ),
+        advice="Apply softmax or log_softmax over the classes (dim=1 for outputs of [samples, classes]), or use "
+        "CrossEntropyLoss on the logits. If it already is over the classes, the last layer's initial weights are too "
+        "large.",
+        steps=(int(seen.steps[0]),),
     )
 
 

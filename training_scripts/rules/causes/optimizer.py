@@ -64,7 +64,8 @@ def _nothing_moves(signs: Signs, *, arriving: bool) -> Cause | None:
     assert seen is not None
     steps = (int(seen.steps[0]),)
     if not arriving:
-        return None  # dead or disconnected layers explain it
+        # Zero gradients come from dead layers; gradients that do not exist, from a graph that ends before the weights.
+        return _no_gradient(signs) if _computes_none(signs) else None
     highest = float(np.nanmax(np.abs(rates.values))) if rates is not None and len(rates) else math.nan
     if highest < 1e-7:
         return Cause(
@@ -104,6 +105,26 @@ def _nothing_moves(signs: Signs, *, arriving: bool) -> Cause | None:
     )
 
 
+def _computes_none(signs: Signs) -> bool:
+    """Whether the recorder, which saves what gradients there are, met none at any step."""
+    recorded = selection.gradients(signs.evidence)
+    return not recorded and signs.scalar(INPUT_MEAN) is not None and signs.scalar(GRADIENT_KEPT) is None
+
+
+def _no_gradient(signs: Signs) -> Cause:
+    assert signs.seen is not None
+    return Cause(
+        id="frozen",
+        title="No gradient reaches any weight, so none ever changes: the loss is detached from the network.",
+        explanation="The optimizer skips parameters without a gradient. The outputs or the loss were detached from "
+        "what computed them (detach(), .data, no_grad(), a new tensor of their values), so backward() ends there.",
+        evidence=("All weights are exactly the same at all recorded steps, and no gradient was computed.",),
+        advice="Do not detach the outputs: compute the loss from what the network returned, outside of "
+        "torch.no_grad(), and do not call requires_grad_() on the loss, which hides the error.",
+        steps=(int(signs.seen.steps[0]),),
+    )
+
+
 def _never_anything(signs: Signs) -> Cause | None:
     """Losses that never change, without recorded weights."""
     if signs.seen is None or selection.weights(signs.evidence) or signs.seen.learned or signs.answers_well:
@@ -113,7 +134,7 @@ def _never_anything(signs: Signs) -> Cause | None:
     finding = signs.issues.get("LossNotDecreasing")
     if finding is None:
         return None
-    if signs.scalar(INPUT_MEAN) is not None and signs.scalar(GRADIENT_KEPT) is None:
+    if _computes_none(signs):
         return Cause(
             id="frozen",
             title="Nothing is trained: no parameter of the network has requires_grad, or no gradient reaches any.",
