@@ -27,7 +27,7 @@ _STEP = "review"
 _PROGRESS_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataReview(ReviewContents):
     """What `review` found in a data set.
 
@@ -86,6 +86,17 @@ class DataReview(ReviewContents):
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        from dogbreed_sdk.reviewing.card import review_card  # noqa: PLC0415 - only notebooks need it
+
+        return review_card(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"DataReview({str(self.root)!r}: {len(self.labels)} labels, {len(self.flagged)} flagged, "
+            f"{len(self.near_copies)} groups of near-copies, {len(self.outliers)} outliers)"
+        )
 
 
 def review(

@@ -164,6 +164,18 @@ def test_the_page_is_small_escaped_and_says_what_it_leaves_out(
     assert len(page) < 300_000
 
 
+def test_a_notebook_shows_counts_and_the_most_suspicious_labels(planted: DataReview) -> None:
+    card = planted._repr_html_()
+    assert "1 label probably wrong" in card and "1 of 30" in card
+    assert card.count("<img") == 1 and "data:image/jpeg;base64," in card
+    assert "Blue square?" in card and "labeled Red disc (score 0.98)" in card
+    assert str(planted.root) not in card
+    many = replace(planted, labels=tuple(replace(label, flagged=True) for label in planted.labels))
+    assert many._repr_html_().count("<img") == 6
+    assert repr(planted).endswith(" labels, 1 flagged, 2 groups of near-copies, 2 outliers)")
+    assert len(repr(planted)) < 300
+
+
 def test_the_gallery_ends_where_no_label_is_flagged(planted: DataReview) -> None:
     page = document(planted).decode()
     assert page.count("· score 0.98") == 1
