@@ -162,12 +162,14 @@ def _save(explanation: Explanation, path: Path) -> None:
 
 
 def _lines(explanation: Explanation, similar: tuple[Resemblance, ...], why_none: str) -> list[str]:
+    from dogbreed_sdk.client.explanation import nothing_for  # noqa: PLC0415 - other commands do not need it
+
     prediction = explanation.prediction
     rejected = ["  probably none of these classes; the most likely are"] if prediction.rejected else []
     lines = [
         *rejected,
         *(f"  {score.probability:7.1%}  {score.label}" for score in prediction.scores),
-        f"the evidence for {explanation.label} is strongest {_place(explanation)}",
+        nothing_for(explanation) or f"the evidence for {explanation.label} is strongest {_place(explanation)}",
     ]
     if similar:
         lines.append("the training pictures that it resembles most:")

@@ -113,7 +113,8 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         source = of_image(self.overlay(), size=_SHOWN_SIDE)
-        caption = html.escape(f"Where the evidence for {self.label} is. The prediction: {self.prediction}")
+        where = nothing_for(self) or f"Where the evidence for {self.label} is."
+        caption = html.escape(f"{where} The prediction: {self.prediction}")
         return (
             f'<figure style="margin:0"><img src="{source}" alt="{caption}" style="max-width:min(100%,28rem)">'
             f"<figcaption>{caption}</figcaption></figure>"
@@ -133,6 +134,13 @@ class Explanation:
         grid.putdata([value / strongest for row in self.contributions for value in row])
         whole.paste(grid.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
         return whole
+
+
+def nothing_for(explanation: Explanation) -> str:
+    """A sentence that nothing speaks for the explained class; empty if a part of the picture does."""
+    if any(value > 0 for row in explanation.contributions for value in row):
+        return ""
+    return f"Nothing in the picture speaks for {explanation.label}."
 
 
 def parse(body: bytes, prediction: Prediction, picture: Image.Image, *, labels: Sequence[str]) -> Explanation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dogbreed_sdk._util.formatting import rough_percent
-from dogbreed_sdk.client.explanation import Explanation
+from dogbreed_sdk.client.explanation import Explanation, nothing_for
 from dogbreed_sdk.client.resemblance import Resemblance
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.document import filled_page
@@ -60,8 +60,9 @@ def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: 
 
 
 def _lead(explanation: Explanation) -> str:
-    text = f"The brighter, the more a part of the picture speaks for {explanation.label}."
-    if sum(map(sum, explanation.contributions)) < 0:
+    nothing = nothing_for(explanation)
+    text = nothing or f"The brighter, the more a part of the picture speaks for {explanation.label}."
+    if not nothing and sum(map(sum, explanation.contributions)) < 0:
         text += " Taken together, its parts speak against it."
     left, top, right, bottom = explanation.box
     width, height = explanation.picture.size

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 import explanations
 from dogbreed_sdk import BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
+from dogbreed_sdk.cli import explain_command
 from dogbreed_sdk.client import explanation, explanation_page
 from dogbreed_sdk.predictions import BreedScore, Prediction
 from dogbreed_sdk.testing import FakeEndpoint
@@ -55,6 +56,17 @@ def test_a_page_says_if_a_picture_speaks_against_the_class() -> None:
     remark = "Taken together, its parts speak against it."
     pages = [explanation_page.document(explained(grid), (), name="rex.jpg").decode() for grid in ([[2, -1]], [[1, -3]])]
     assert [remark in page for page in pages] == [False, True]
+
+
+def test_a_class_without_evidence_is_said_to_have_none() -> None:
+    told = "Nothing in the picture speaks for Pug."
+    for grid, nothing in (([[-1.0, -3.0]], True), ([[1.0, -3.0]], False)):
+        found = explained(grid)
+        page = explanation_page.document(found, (), name="rex.jpg").decode()
+        assert (told in page, told in found._repr_html_()) == (nothing, nothing)
+        assert ("The brighter, the more" in page) != nothing
+        [*_, line] = explain_command._lines(found, (), "")
+        assert (line == told) == nothing
 
 
 class TestMap:
