@@ -17,8 +17,9 @@ from dogbreed_sdk.cli.argument_types import one_of, port
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, note, say, waiting
 from dogbreed_sdk.debugging.report import DebugReport
+from dogbreed_sdk.debugging.sources.layout import find
 from dogbreed_sdk.debugging.sources.locate import job_behind
-from dogbreed_sdk.errors import DogBreedError, RecordingError
+from dogbreed_sdk.errors import ConfigurationError, DogBreedError, RecordingError
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
@@ -87,6 +88,8 @@ def run(options: argparse.Namespace) -> Outcome:
     options = argparse.Namespace(**{**vars(options), "source": options.source[0]})
     on_aws = options.aws or options.source.startswith("s3://")
     with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
+        if options.watch and _is_awaited(options, session):
+            _await_folder(options.source)
         job = job_behind(options.source, session)
         if isinstance(job, TuningJob):
             return report_others.search(job, options)
@@ -104,6 +107,28 @@ def run(options: argparse.Namespace) -> Outcome:
 
         report = _watched(load, options, session) if options.watch else _read(load)
         return _outcome(report, options)
+
+
+def _is_awaited(options: argparse.Namespace, session: Session) -> bool:
+    """Whether the source is a folder that a loop has yet to make: a path, or a name that no job has.
+
+    With --root or --aws, a name is that of a job.
+    """
+    source = options.source
+    if source.startswith(("s3://", "file:")) or Path(source).expanduser().exists():
+        return False
+    try:
+        return job_behind(source, session) is None
+    except (RecordingError, ConfigurationError):  # also where there is no local SageMaker
+        return not (options.root or options.aws)
+
+
+def _await_folder(source: str) -> None:
+    """Waits until something has been recorded into a folder; Ctrl-C ends it."""
+    folder = Path(source).expanduser()
+    note(f"{source} does not exist yet; waiting until a loop records into it (Ctrl-C ends)")
+    while not (folder.is_dir() and find(folder)):
+        time.sleep(WATCH_SECONDS)
 
 
 def _read(load: Callable[[], DebugReport]) -> DebugReport:

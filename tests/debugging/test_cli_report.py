@@ -124,6 +124,34 @@ def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: p
     assert "8 epochs" in captured.out
 
 
+@pytest.mark.parametrize("name", ["slow", "./slow", "runs/slow"])
+def test_watching_waits_for_a_folder_that_a_loop_has_yet_to_make(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOGBREED_ROOT", str(tmp_path / "sagemaker"))
+
+    def record() -> None:
+        Path(tmp_path / name).mkdir(parents=True)
+        time.sleep(0.2)
+        (tmp_path / name / "debug-output" / "collections").mkdir(parents=True)
+
+    timer = threading.Timer(0.3, record)
+    timer.start()
+    try:
+        assert main(["report", name, "--watch"]) == 0
+    finally:
+        timer.join()
+    captured = capsys.readouterr()
+    assert captured.err == f"{name} does not exist yet; waiting until a loop records into it (Ctrl-C ends)\n"
+    assert "VanishingGradient" in captured.out
+
+
+def test_watching_a_job_that_does_not_exist_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "nothing", "--watch", "--root", str(tmp_path)]) == 2
+    assert "there is no local SageMaker" in capsys.readouterr().err
+
+
 def test_watching_a_run_that_has_ended_reports_at_once(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", folder, "--watch", "--json"]) == 0
     captured = capsys.readouterr()
