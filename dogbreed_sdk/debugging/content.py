@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from training_scripts.rules.evidence.evidence import Evidence
     from training_scripts.rules.evidence.learning_curves import Curve
     from training_scripts.rules.findings import RuleResult
+    from training_scripts.rules.own_words import Words
 
 Part = TypeVar("Part")
 
@@ -170,18 +171,24 @@ class ReportContent:
     def _cause(self, results: Sequence[RuleResult]) -> Cause | None:
         """The cause of what is wrong with the run; None if it cannot be found, whatever an odd recording contains."""
         from training_scripts.rules.causes.find import find  # noqa: PLC0415 - needs NumPy
-        from training_scripts.rules.own_words import Words  # noqa: PLC0415
 
         evidence = self.evidence
         try:
             cause = None if evidence is None else find(evidence, results)
             if evidence is None or cause is None:
                 return None
-            words = Words.of(evidence.run, evidence.recorded_names())
-            return replace(cause, advice=words.put(cause.advice))
+            return replace(cause, advice=self.words.put(cause.advice))
         except Exception as error:  # noqa: BLE001 - as with insights
             self._unread.append(f"The search for a cause failed: {type(error).__name__}: {str(error)[:200]}.")
             return None
+
+    @cached_property
+    def words(self) -> Words:
+        """The words of the run, which may have no pictures or labels."""
+        from training_scripts.rules import own_words  # noqa: PLC0415
+
+        evidence = self.evidence
+        return own_words.Words() if evidence is None else own_words.Words.of(evidence.run, evidence.recorded_names())
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:

@@ -20,6 +20,7 @@ from dogbreed_sdk.endpoints.evaluation.statistics import calibration_bins, cover
 from dogbreed_sdk.endpoints.evaluation.tables import class_results, confusion_matrix, worst_first
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
+from training_scripts.rules.own_words import Words
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,24 @@ def validation(evidence: Evidence) -> Validation | None:
     run = Run.of(evidence)
     if run is None:
         return None
-    best = run.best
+    words, best = Words.of(evidence.run, evidence.recorded_names()), run.best
     for epoch in [*([] if best is None else [best]), *reversed(range(run.epochs))]:
         shown = run.answers(epoch)
         if shown is not None and run.size("valid") in (None, len(shown[0])):  # not one batch of several
-            content, is_named = _content(run, epoch, *shown)
+            content, is_named = _content(run, words, epoch, *shown)
             return Validation(content, epoch + 1, epoch == best, is_named)
     return None
 
 
 def _content(
-    run: Run, epoch: int, labels: NDArray[np.int64], predictions: NDArray[np.int64]
+    run: Run, words: Words, epoch: int, labels: NDArray[np.int64], predictions: NDArray[np.int64]
 ) -> tuple[EvaluationContent, bool]:
     """The answers after an epoch (from 0), and whether pictures have names."""
     names = [Path(name) for name in run.picture_names]
     is_named = len(names) == len(labels)
     if not is_named:
-        names = [Path(f"validation picture {number}") for number in range(1, len(labels) + 1)]
+        sample = "picture" if words.has_pictures else "sample"
+        names = [Path(f"validation {sample} {number}") for number in range(1, len(labels) + 1)]
     losses, probabilities = run.picture_losses(epoch), run.picture_probabilities(epoch)
     losses = losses if losses is not None and len(losses) == len(labels) else None
     probabilities = probabilities if probabilities is not None and len(probabilities) == len(labels) else None

@@ -86,6 +86,24 @@ def test_without_names_or_probabilities_less_is_known_and_nothing_is_made_up() -
     assert "The probabilities of these answers are not known." in document(report(trial)).decode()
 
 
+def test_a_run_whose_samples_are_no_pictures_has_none_on_its_page() -> None:
+    trial = recorded(recorder="loop", valid_names=[])
+    trial.run["classes"] = ["low", "middle", "high", "none"]
+    found = report(trial)
+    assert found.validation is not None
+    assert str(found.validation.content.mistakes[0].path) == "validation sample 7"
+    shown = validation_parts(found, with_pictures=True)
+    assert shown is not None
+    assert shown.data["noun"] == "sample"
+    text = " ".join(markup for _, _, markup in shown.sections)
+    assert "The 40 validation samples, after epoch 9" in text
+    assert "to see its samples." in text
+    assert re.findall(r">[^<]*[Pp]icture[^<]*|aria-label=\"[^\"]*picture", text) == []
+    assert ">Show<" not in text and 'class="pictures' not in text
+    rows = re.findall(r"<tr.*?</tr>", text[text.index("The most confused pairs") :].partition("</table>")[0])
+    assert {row.count("<th") + row.count("<td") for row in rows} == {4}
+
+
 def test_runs_without_classes_or_answers_have_no_such_sections() -> None:
     without = made_up_run(ours=False)
     assert report(without).validation is None

@@ -2,6 +2,8 @@
 
 (function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
+  // Recorded runs may have learned from something else.
+  const noun = data.noun || "picture";
   // A larger matrix fits no screen.
   const MOST_CLASSES = 30;
 
@@ -29,7 +31,7 @@
   }
 
   function pictures(count) {
-    return `${count.toLocaleString("en")} ${count === 1 ? "picture" : "pictures"}`;
+    return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
   }
 
   function connectMatrix({ classes, totals, mistakes: all, counts, pictures: listed }) {
@@ -263,7 +265,7 @@
       document.getElementById("coverage-mark").setAttribute("cy", y);
       for (const end of ["x1", "x2"]) document.getElementById("coverage-cursor").setAttribute(end, x);
       const told =
-        `at least ${percent(threshold)} sure: ${percent(coverage)} of the pictures are answered, ` +
+        `at least ${percent(threshold)} sure: ${percent(coverage)} of the ${noun}s are answered, ` +
         `${percent(accuracy)} of these answers are right`;
       said.textContent = told;
       slider.setAttribute("aria-valuetext", told);
