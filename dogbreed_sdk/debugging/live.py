@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent
 
 _log = logging.getLogger(__name__)
-# A page asks every two seconds; this long after the last state came, it has it.
-LAST_LOOK_SECONDS = 6.0
+# A page asks every five seconds; this long after the last state came, it has it.
+LAST_LOOK_SECONDS = 8.0
 _CSV, _JSON = "text/csv; charset=utf-8", "application/json"
 
 
 class LivePage:
     """Serves the newest report to browsers on this machine, from `start` to `stop`.
 
-    A page asks once every two seconds whether there is a newer report, and is drawn only if somebody looks at it.
+    A page asks once every five seconds whether there is a newer report, and is drawn only if somebody looks at it.
 
     Attributes:
         url: Of the page.
@@ -181,4 +181,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
-        """Logs nothing: a request every two seconds would bury the report on the terminal."""
+        """Logs nothing: a request every five seconds would bury the report on the terminal."""

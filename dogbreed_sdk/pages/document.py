@@ -40,8 +40,8 @@ def filled_page(
         script: The page's own JavaScript; its hash allows it, and nothing else runs.
         data: What the page's own script reads from the element with the id `data`, as JSON.
         style: Style sheet beside that of all pages.
-        version: Of a page that a server on loopback keeps up to date: the page asks it for `version`, and loads itself
-            again when that has changed. None for a page that is a file.
+        version: Of a page that a server on loopback keeps up to date: the page asks it for `version`, and takes
+            the new sections when that has changed. None for a page that is a file.
     """
     whole_style = asset("page.css") + style
     whole_script = ("" if charts is None else asset("charts.js") + asset("page.js")) + script

@@ -39,6 +39,33 @@ def test_the_page_loads_itself_again_when_there_is_more(browser: Page) -> None:
     assert not [each for each in browser.complaints if "ERR_CONNECTION" not in each]
 
 
+def test_a_newer_report_leaves_the_reader_where_they_are(browser: Page) -> None:
+    with LivePage("a run") as page:
+        page.show(report(epochs=2))
+        browser.open(page.url)
+        closed = browser.value("(e => { e.open = !e.open; return e.open; })(document.querySelector('#rules details'))")
+        name = browser.value("document.querySelector('#rules details .name').textContent")
+        browser.value("(() => { window.same = true; document.documentElement.style.scrollBehavior = 'auto'; })()")
+        browser.value("scrollBy(0, document.querySelector('#tensors').getBoundingClientRect().top - 30)")
+        ends = "JSON.parse(document.querySelector('#charts').textContent).loss.series[0].x.at(-1)"
+        before = browser.value(ends)
+        page.show(report(epochs=4))
+        browser.wait(lambda: browser.value(ends) > before)
+        assert browser.value("window.same"), "the page was loaded as a whole"
+        assert browser.value("document.querySelector('#tensors').getBoundingClientRect().top") == pytest.approx(
+            30, abs=2
+        )
+        rules = "[...document.querySelectorAll('#rules details')]"
+        assert browser.value(f"{rules}.find(e => e.querySelector('.name').textContent == {name!r}).open") == closed
+        assert browser.value("document.querySelectorAll('[data-chart=loss] .plot svg path.curve').length") >= 2
+        assert browser.value("document.querySelectorAll('[data-chart=loss] .plot').length") == 1
+        assert browser.value("document.querySelector('[data-version]').dataset.version") == page.version
+        browser.click("[data-chart=loss] .legend button")
+        pressed = "document.querySelector('[data-chart=loss] .legend button').getAttribute('aria-pressed')"
+        assert browser.value(pressed) == "false"
+        assert browser.complaints == []
+
+
 def test_all_numbers_can_be_downloaded() -> None:
     with LivePage("a run") as page:
         assert requests.get(f"{page.url}numbers.csv", timeout=10).status_code == 404

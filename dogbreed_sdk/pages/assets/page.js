@@ -1,6 +1,12 @@
 // Brings the page to life: charts, the choice of a statistic, printing.
 
-(function start() {
+// Ends what an earlier start left outside of <main>.
+let pageListeners = new AbortController();
+
+function startPage() {
+  pageListeners.abort();
+  pageListeners = new AbortController();
+  const { signal } = pageListeners;
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const views = new Map();
   const drawn = new Map();
@@ -65,13 +71,13 @@
       // What was found is printed with its evidence; a rule without findings is a line.
       if (on) for (const rule of document.querySelectorAll("details.found")) rule.open = true;
     };
-    window.addEventListener("beforeprint", () => print(true));
-    window.addEventListener("afterprint", () => print(false));
+    window.addEventListener("beforeprint", () => print(true), { signal });
+    window.addEventListener("afterprint", () => print(false), { signal });
   }
 
   function connectColors() {
     const redraw = () => [...drawn.values()].forEach((chart) => chart.draw());
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, { signal });
   }
 
   // The numbers behind the charts, as a file: one row per point as CSV, the charts themselves as JSON.
@@ -119,5 +125,9 @@
       { rootMargin: "-20% 0px -70% 0px" },
     );
     for (const section of document.querySelectorAll("main section")) watch.observe(section);
+    signal.addEventListener("abort", () => watch.disconnect());
   }
-})();
+}
+
+startPage();
+document.addEventListener("renewed", startPage);

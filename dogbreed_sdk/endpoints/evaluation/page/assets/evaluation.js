@@ -1,6 +1,6 @@
 // The confusion matrix with the pictures of its cells, repeated pictures, and the threshold's slider.
 
-(function start() {
+function startEvaluation() {
   const data = JSON.parse(document.getElementById("data").textContent);
   // Recorded runs may have learned from something else.
   const noun = data.noun || "picture";
@@ -273,4 +273,7 @@
     slider.addEventListener("input", show);
     show();
   }
-})();
+}
+
+startEvaluation();
+document.addEventListener("renewed", startEvaluation);
