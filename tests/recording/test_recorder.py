@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from dogbreed_sdk import ConfigurationError, DebugReport, Recorder
+from dogbreed_sdk._util import formatting
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.recording.predictions import may_broadcast
 from dogbreed_sdk.recording.recording import Recording
@@ -461,3 +462,38 @@ def test_shapes_that_broadcast_to_more_than_either(
 ) -> None:
     assert may_broadcast(torch.zeros(outputs), torch.zeros(targets)) is expected
     assert may_broadcast(torch.zeros(outputs), torch.zeros(targets).long()) is False
+
+
+def noise(rows: int, seed: int) -> TensorDataset:
+    """Inputs, and targets [rows, 1] that do not depend on them."""
+    inputs, _ = line(rows, seed).tensors
+    return TensorDataset(inputs, 3 + torch.randn(rows, 1, generator=torch.Generator().manual_seed(seed + 7)))
+
+
+@pytest.mark.parametrize(
+    ("criterion", "constant", "of_constant"),
+    [
+        (functional.mse_loss, "mean", lambda targets: np.mean((targets - targets.mean()) ** 2)),
+        (functional.l1_loss, "median", lambda targets: np.mean(np.abs(targets - np.median(targets)))),
+    ],
+)
+def test_a_regression_no_better_than_a_constant_is_not_well(
+    tmp_path: Path,
+    criterion: Callable[..., torch.Tensor],
+    constant: str,
+    of_constant: Callable[[np.ndarray], float],
+) -> None:
+    train(tmp_path, of=noise, criterion=criterion, outputs=1, epochs=12)
+    report = DebugReport.load(tmp_path)
+    found = [insight for insight in report.insights() if insight.topic == "nothing-learned"]
+    assert [insight.title for insight in found] == [
+        f"Validation is no better than predicting the {constant} of the targets."
+    ]
+    assert verdict(report).level in ("problem", "hint")
+    expected = of_constant(noise(VALID_ROWS, 5).tensors[1].numpy())
+    assert f", {formatting.number(float(expected))}." in found[0].evidence[0]
+
+
+def test_a_regression_that_learns_is_better_than_the_mean(tmp_path: Path) -> None:
+    train(tmp_path, of=line, criterion=functional.mse_loss, outputs=1, epochs=6)
+    assert "nothing-learned" not in [insight.topic for insight in DebugReport.load(tmp_path).insights()]

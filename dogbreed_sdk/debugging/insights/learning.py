@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 from dogbreed_sdk._util.formatting import change, number, percent
+from dogbreed_sdk.debugging.insights import mean_baseline
 from dogbreed_sdk.debugging.insights.insight import Insight
+from dogbreed_sdk.debugging.insights.mean_baseline import falls_on
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.find import find as find_cause
@@ -40,6 +42,8 @@ def failures(run: Run, results: Sequence[RuleResult]) -> list[Insight]:
     if cause is not None:
         return [_of_cause(cause, run)]
     overshot = _overshot(run)
+    if overshot is None and (constant := mean_baseline.find(run)):
+        return constant
     chance = overshot or _at_chance(run, results)
     return [chance] if chance else []
 
@@ -135,7 +139,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     loss, accuracy = _kept(run)
     if not math.isfinite(loss) or loss < NEARLY_CHANCE * run.chance:
         return None
-    if run.epochs < FEW_EPOCHS and _falls(run):
+    if run.epochs < FEW_EPOCHS and falls_on(run):
         return None  # it was ended while it was still on its way
     size = run.valid_size or 0
     low, high = wilson(accuracy * size, size) if math.isfinite(accuracy) and size else (0.0, 1.0)
@@ -164,12 +168,6 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
         hyperparameters=new,
         steps=(run.last_step(run.epochs - 1),) if run.epochs else (),
     )
-
-
-def _falls(run: Run) -> bool:
-    """Whether the validation loss fell in every epoch, by a percent at least."""
-    losses = run.valid.loss[run.validated]
-    return len(losses) > 1 and bool((losses[1:] < 0.99 * losses[:-1]).all())
 
 
 def _unmoved(run: Run, results: Sequence[RuleResult]) -> Insight | None:

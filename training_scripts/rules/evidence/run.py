@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts.recording.trial.layout import LEARNING_RATE, VALID_PROBABILITIES
+from training_scripts.recording.trial.layout import LEARNING_RATE, OUTPUTS, TARGETS, VALID_PROBABILITIES
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules.evidence import curves, statistics, step_sizes, task
 from training_scripts.rules.evidence import evidence as evidences
@@ -329,6 +329,19 @@ class Run:
         if self.classes and max(labels.max(), predictions.max()) >= self.classes:
             return None
         return labels, predictions
+
+    def targets_and_outputs(self, epoch: int) -> tuple[Values, Values] | None:
+        """Targets and outputs of the validation samples of a regression after an epoch (from 0), float64 [n, ...] each.
+
+        None if they were not recorded, or one of them is not finite.
+        """
+        targets, outputs = self._at(TARGETS, epoch), self._at(OUTPUTS, epoch)
+        if targets is None or outputs is None or targets.shape != outputs.shape or not targets.ndim:
+            return None
+        flat = numbers(targets), numbers(outputs)
+        if flat[0] is None or flat[1] is None:
+            return None
+        return flat[0].reshape(targets.shape), flat[1].reshape(targets.shape)
 
     def certainty(self, epoch: int) -> float:
         """The mean probability of the right predictions after an epoch (from 0); NaN if unknown."""
