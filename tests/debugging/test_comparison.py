@@ -13,6 +13,7 @@ import pytest
 from dogbreed_sdk import ConfigurationError, DebugReport
 from dogbreed_sdk.cli import main
 from dogbreed_sdk.debugging.comparison.comparison import Comparison
+from dogbreed_sdk.debugging.comparison.runs import Result
 from tests.debugging import made_up
 from training_scripts.recording.trial.trial import MemoryTrial
 
@@ -74,6 +75,23 @@ def loop(name: str, epochs: int = 4, facts: dict[str, Any] | None = None, **para
 
 def loops(*given: dict[str, object], facts: dict[str, Any] | None = None) -> Comparison:
     return Comparison([loop(name, facts=facts, **values) for name, values in zip("abcdef", given, strict=False)])
+
+
+def repeated(losses: dict[float, tuple[float, ...]], *, same_seeds: bool) -> Comparison:
+    """Runs of several learning rates and seeds with these losses, and accuracies that differ by chance alone."""
+    reports = []
+    for rate, values in losses.items():
+        for seed, _ in enumerate(values):
+            said = seed if same_seeds else seed + round(1e4 * rate)
+            reports.append(loop(f"{rate}-{seed}", lr=rate, seed=said))
+    found = Comparison(reports)
+    flat = [value for values in losses.values() for value in values]
+    for place, (run, value) in enumerate(zip(found.given, flat, strict=True)):
+        run.results = {
+            "accuracy": Result((0.96, 0.90, 0.93, 0.88, 0.90, 0.68)[place], 0.02, 1, "validation"),
+            "loss": Result(value, 0.02, 1, "validation"),
+        }
+    return found
 
 
 def compared(root: Path, *names: str) -> Comparison:
@@ -258,6 +276,31 @@ class TestEffects:
         [effect] = loops({"lr": 0.1}, {"lr": 0.2}).effects
         assert (effect.causes, effect.is_single) == ([], True)
 
+    def test_a_clear_effect_on_the_loss_is_reported_where_accuracy_shows_none(self) -> None:
+        found = repeated({0.003: (0.16, 0.21, 0.25), 0.001: (0.45, 0.58, 0.75)}, same_seeds=True)
+        [effect] = found.effects
+        assert not effect.is_clear
+        loss = found.by_loss(effect)
+        assert loss is not None
+        assert (loss.source, loss.after.values) == ("pairs", {"lr": "0.003"})
+        apart = np.array([0.29, 0.37, 0.50])
+        assert loss.difference == pytest.approx(apart.mean(), abs=1e-3)
+        assert loss.half == pytest.approx(4.303 * apart.std(ddof=1) / math.sqrt(3), rel=0.02)
+        assert "loss is clearly" in found.to_dict()["effects"][0]["text"]
+        assert "compared seed by seed" in found.summary(width=1000)
+
+    def test_repeats_with_other_seeds_are_not_paired(self) -> None:
+        found = repeated({0.003: (0.16, 0.21, 0.25), 0.001: (0.45, 0.58, 0.75)}, same_seeds=False)
+        loss = found.by_loss(found.effects[0])
+        assert loss is not None
+        assert loss.source == "repeats"
+
+    def test_groups_of_repeats_are_told_apart(self) -> None:
+        found = repeated({0.003: (0.16, 0.21, 0.25), 0.001: (0.45, 0.58, 0.75)}, same_seeds=True)
+        said = found.to_dict()["noise"]["text"]
+        listed = said.partition("(")[2].partition(")")[0].split("; ")
+        assert sorted(map(len, (part.replace(" and ", ", ").split(", ") for part in listed))) == [3, 3]
+
 
 class TestNames:
     def test_the_learning_rate_is_one_column_however_it_is_spelled(self) -> None:
@@ -300,6 +343,30 @@ class TestForms:
         assert "<script>alert" not in page
         assert "http://www.w3.org" in page
         assert page.count("https://") == 0
+
+    def test_a_diverged_run_makes_the_axis_of_the_loss_logarithmic(self) -> None:
+        from dogbreed_sdk.debugging.comparison.page import _chart  # noqa: PLC0415
+
+        def trial(growth: float) -> MemoryTrial:
+            made = MemoryTrial(name="short", ended=True)
+            for step in range(20):
+                made.add_step(step, "TRAIN", global_step=step, time=made_up.BEGIN + step)
+                made.add(made_up.LOSS, step, "TRAIN", growth**step / (step + 1), collection="losses")
+            return made
+
+        def is_log(*growths: float) -> object:
+            found = Comparison([DebugReport(f"{rate}", trial=trial(rate)) for rate in growths])
+            return _chart("loss", found.runs, 100)["log"]
+
+        assert is_log(1.0, 3.0) is True
+        assert is_log(1.0, 0.9) is False
+
+    def test_a_page_whose_runs_all_ended_alike_leaves_out_their_status(self, tmp_path: Path) -> None:
+        found = loops({"lr": 0.1}, {"lr": 0.2})
+        assert ">Status" not in found.to_html(tmp_path).read_text()
+        found.given[0].report.trial.ended = False  # type: ignore[union-attr]
+        page = Comparison([run.report for run in found.given]).to_html(tmp_path).read_text()
+        assert ">Status" in page
 
     @pytest.mark.parametrize("width", [40, 100])
     def test_the_summary_keeps_to_its_width(self, root: Path, width: int) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.debugging.comparison import effects, parameters, spellings
+from dogbreed_sdk.debugging.comparison.effects import Effect
 from dogbreed_sdk.debugging.comparison.parameters import Setting
 from dogbreed_sdk.debugging.comparison.runs import (
     ACCURACY,
@@ -108,6 +109,15 @@ class ComparisonContent:
     def effects(self) -> list[effects.Effect]:
         """What each change did to the ranking measure."""
         return [] if self.measure is None else effects.effects(self.settings, self.measure)
+
+    def by_loss(self, effect: Effect) -> Effect | None:
+        """A change's clear effect on the loss, where accuracy alone does not show it or shows the opposite."""
+        if self.measure != ACCURACY or not effect.is_single or len(self.loss_kinds) != 1:
+            return None
+        if len({run.results[LOSS].split for run in self.given if LOSS in run.results}) != 1:
+            return None
+        found = effects.by_loss(effect, self.settings)
+        return None if found is None or (effect.is_clear and found.after is effect.after) else found
 
     @cached_property
     def rules(self) -> dict[str, list[str]]:

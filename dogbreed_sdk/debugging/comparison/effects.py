@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogbreed_sdk.debugging.comparison import defects
-from dogbreed_sdk.debugging.comparison.parameters import MISSING, Setting
-from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun
+from dogbreed_sdk.debugging.comparison.parameters import MISSING, Setting, seeds_of
+from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun
 from training_scripts.rules.evidence.statistics import Z95, t_quantile
 
 # Below this many repeats, beyond the first run of each setting, their spread is a guess.
@@ -48,8 +49,9 @@ class Effect:
         after: The setting with the better result.
         difference: How much better the result is: above 0, whatever the measure.
         half: Half of the 95 % interval of the difference; NaN if unknown.
-        source: Where the interval comes from: repeats, few repeats, samples (one by one), sizes, or nothing. From too
-            few repeats it is the least that it can be.
+        source: Where the interval comes from: pairs (of repeats with the same seed), repeats, few repeats, samples (one
+            by one), sizes, or nothing. From too few repeats it is the least that it can be.
+        among: The number of comparisons with the same best setting, for which the interval is widened.
     """
 
     parameters: tuple[str, ...]
@@ -58,6 +60,7 @@ class Effect:
     difference: float
     half: float
     source: str
+    among: int = 1
 
     @property
     def is_single(self) -> bool:
@@ -141,16 +144,42 @@ def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, amo
     if spread.freedom < FEW_REPEATS:  # they alone would say nothing (Student's t for one is 12.7), or there are none
         sampled, named = _sampled(_first(before, measure), _first(after, measure), measure, normal)
         half, source = max((half, source), (sampled, named), key=lambda each: each[0] if math.isfinite(each[0]) else -1)
-    return Effect(tuple(before.differing(after)), before, after, difference, half, source)
+    return Effect(tuple(before.differing(after)), before, after, difference, half, source, among)
+
+
+def by_loss(effect: Effect, groups: Sequence[Setting]) -> Effect | None:
+    """The same change's effect on the loss, if it is clear; from the setting with the higher loss to the other one."""
+    pair = (effect.before, effect.after)
+    if not all(_values(group, LOSS) for group in pair):
+        return None
+    before, after = sorted(pair, key=lambda group: -_mean(group, LOSS))
+    found = _effect(before, after, LOSS, noise(groups, LOSS), among=effect.among)
+    return replace(found, parameters=effect.parameters) if found.is_clear else None
 
 
 def _repeated(before: Setting, after: Setting, spread: Noise, measure: str, normal: float) -> tuple[float, str]:
     if not spread.freedom:
         return math.nan, ""
+    apart = _paired(before, after, measure)
+    if len(apart) > FEW_REPEATS:
+        quantile = t_quantile(len(apart) - 1, normal)
+        return quantile * float(apart.std(ddof=1)) / math.sqrt(len(apart)), "pairs"
     counts = len(_values(before, measure)), len(_values(after, measure))
     error = spread.deviation * math.sqrt(1 / counts[0] + 1 / counts[1])
     few = spread.freedom < FEW_REPEATS
     return (normal if few else t_quantile(spread.freedom, normal)) * error, "few repeats" if few else "repeats"
+
+
+def _paired(before: Setting, after: Setting, measure: str) -> NDArray[np.float64]:
+    """The differences between runs with the same seed, [n]; empty if the settings do not have the same seeds, once."""
+    found: list[dict[tuple[str, ...], float]] = []
+    for group in (before, after):
+        seeds = {seeds_of(run): run.results[measure].value for run in group.runs if measure in run.results}
+        if len(seeds) < len(group.runs) or () in seeds or not all(map(math.isfinite, seeds.values())):
+            return np.zeros(0)
+        found.append(seeds)
+    first, second = found
+    return np.array([second[seed] - first[seed] for seed in first]) if first.keys() == second.keys() else np.zeros(0)
 
 
 def _sampled(one: ComparedRun, other: ComparedRun, measure: str, normal: float) -> tuple[float, str]:

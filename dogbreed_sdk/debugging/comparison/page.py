@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, plain, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, joined, plain, plural, seconds
 from dogbreed_sdk.debugging.comparison import parameters, words
 from dogbreed_sdk.debugging.comparison.axes import AXES, positions
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun
@@ -18,7 +18,7 @@ from dogbreed_sdk.pages import tables
 from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
 from dogbreed_sdk.pages.sections import empty, head, section
-from dogbreed_sdk.pages.series import Line, chart, line
+from dogbreed_sdk.pages.series import WIDE_RATIO, Line, chart, line
 from dogbreed_sdk.pages.tables import Cell, Column, sortable_table
 from training_scripts.recording.trial.trial import despite_damage
 from training_scripts.rules.evidence.learning_curves import Curve
@@ -160,9 +160,17 @@ def _chart(measure: str, runs: Sequence[ComparedRun], points: int) -> dict[str, 
         unit="number" if is_loss else "share",
         high=None if is_loss else 1.0,
         low=None if is_loss and any(value is not None and value < 0 for each in series for value in each["y"]) else 0.0,
-        log=None if is_loss else False,
+        log=is_loss and _is_wide(series),
     )
     return dict(made)
+
+
+def _is_wide(series: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the curves, of a diverged run too, are unreadable on a linear axis; the training curves are smoothed."""
+    values = np.array([value for each in series for value in each["y"] if value is not None], dtype=np.float64)
+    if not len(values) or values.min() <= 0:
+        return False
+    return float(values.max()) > WIDE_RATIO * float(np.percentile(values, 5))
 
 
 def _lines(run: ComparedRun, curve: Curve, look: int, points: int) -> list[dict[str, Any]]:
@@ -199,7 +207,9 @@ def _runs_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> M
     columns += [Column(name.capitalize(), is_number=True, high_first=name == ACCURACY) for name in measures]
     columns += [Column(name, is_number=_is_numeric(shown, name)) for name in content.differing]
     columns += [Column("Length", is_number=True), Column("Time", is_number=True)]
-    columns += [Column("Status"), Column("Verdict", look="reason")]
+    # The width is for what differs.
+    has_status = len({run.report.status for run in content.runs}) > 1
+    columns += [*([Column("Status")] if has_status else []), Column("Verdict", look="reason")]
     best = {name: _best(content.runs, name) for name in measures}
     rows = []
     for run in shown:
@@ -210,7 +220,7 @@ def _runs_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> M
         cells += [
             Cell(words.length(run), run.amount("step")),
             Cell(seconds(run.seconds), run.seconds),
-            Cell(run.report.status, run.report.status),
+            *([Cell(run.report.status, run.report.status)] if has_status else []),
             Cell(clipped(judged.headline, 160), judged.level),
         ]
         rows.append(cells)
@@ -266,7 +276,7 @@ def _changes_section(content: ComparisonContent) -> Markup:
             words.change(effect),
             f"{words.names(effect.before)} → {words.names(effect.after)}",
             element("td", words.difference(effect, content.measure), class_="number change"),
-            _judged(effect),
+            _judged(effect, content),
             words.outcome(effect, content),
         ]
         for effect in content.effects[:MAX_EFFECTS]
@@ -276,13 +286,15 @@ def _changes_section(content: ComparisonContent) -> Markup:
     return section("changes", title, table(head, rows, label="Effects of changes", class_="plain"), lead=lead)
 
 
-def _judged(effect: Effect) -> Markup:
+def _judged(effect: Effect, content: ComparisonContent) -> Markup:
     if effect.causes:
         return element("td", "cause differs", class_="change")
     if effect.unknown:
         return element("td", "not recorded", class_="change")
     if not effect.is_single:
         return element("td", "several changes", class_="change")
+    if not effect.is_clear and content.by_loss(effect) is not None:
+        return element("td", "clear by loss", class_="change clear")
     is_clear = effect.is_clear
     return element("td", "clear" if is_clear else "within chance", class_="change clear" if is_clear else "change")
 
@@ -294,9 +306,10 @@ def _rules_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> 
         return section("rules", title, empty("No rule could be evaluated in any run."))
     found = {name: row for name, row in rules.items() if ISSUES_FOUND in row or "Error" in row}
     quiet = [name for name in rules if name not in found]
-    said = element("p", "No issue in any run: ", ", ".join(quiet), ".", class_="quiet") if quiet else None
     if not found:
-        return section("rules", title, element("p", "No rule found an issue in any run."), said)
+        evaluated = joined(quiet, most=len(quiet))
+        return section("rules", title, element("p", f"No rule found an issue in any run. Evaluated: {evaluated}."))
+    said = element("p", "No issue in any run: ", ", ".join(quiet), ".", class_="quiet") if quiet else None
     rows = [[name, *(_status(status) for status in row[: len(shown)])] for name, row in found.items()]
     messages = _messages(shown, found)
     head: list[Child] = ["Rule", *(run.name for run in shown)]

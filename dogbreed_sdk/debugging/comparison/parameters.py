@@ -78,6 +78,11 @@ def is_chance(runs: Sequence[ComparedRun], name: str) -> bool:
     return bool(_SEED.search(name) or _PLACES.search(name) or any(name in run.neutral for run in runs))
 
 
+def seeds_of(run: ComparedRun) -> tuple[str, ...]:
+    """A run's seeds, in the order of their names; empty if it has none."""
+    return tuple(value_of(run, name) for name in sorted(run.parameters) if _SEED.search(name))
+
+
 def settings(runs: Sequence[ComparedRun]) -> list[Setting]:
     """The runs grouped by the parameters that matter, in the order of the runs."""
     names = [name for name in differing(runs) if not is_chance(runs, name)]

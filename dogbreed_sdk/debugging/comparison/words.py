@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._util.formatting import interval, joined, number, percent, plural
 from dogbreed_sdk.debugging.comparison.effects import FEW_REPEATS, Effect
 from dogbreed_sdk.debugging.comparison.parameters import Setting
-from dogbreed_sdk.debugging.comparison.runs import ACCURACY, ComparedRun, Result
+from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun, Result
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.comparison.content import ComparisonContent
@@ -82,11 +82,20 @@ def outcome(effect: Effect, content: ComparisonContent) -> str:
         return f"{said}. {joined(effect.unknown, most=MAX_NAMES)} {known} not recorded for both: not attributed."
     if not effect.is_single:
         return f"{said}. {plural(len(effect.parameters), 'parameter')} changed: the effect cannot be attributed to one."
+    loss = _by_loss(effect, content)
     if effect.is_clear:
-        return f"{said}.{_limits(effect)}"
+        return f"{said}.{loss}{_limits(effect)}"
     if not math.isfinite(effect.half):
-        return f"{said}; how much of it is chance is unknown: repeat runs with other seeds."
-    return f"{said}: within chance.{_limits(effect)}"
+        return f"{said}; how much of it is chance is unknown: repeat runs with other seeds.{loss}"
+    return f"{said}: within chance.{loss}{_limits(effect)}"
+
+
+def _by_loss(effect: Effect, content: ComparisonContent) -> str:
+    found = content.by_loss(effect)
+    if found is None:
+        return ""
+    changed = "lower" if found.after is effect.after else "higher"
+    return f" The {content.split} loss is clearly {changed}, by {difference(found, LOSS)}."
 
 
 def _causes(effect: Effect) -> str:
@@ -100,7 +109,7 @@ def _causes(effect: Effect) -> str:
 
 def _limits(effect: Effect) -> str:
     """What the interval leaves out."""
-    if effect.source in ("repeats", "few repeats"):
+    if effect.source in ("pairs", "repeats", "few repeats"):
         return ""
     return " The luck of the seed is not in this interval." if effect.is_clear else ""
 
@@ -113,12 +122,15 @@ def noise(content: ComparisonContent) -> str:
     if spread.freedom:
         scale, unit = (100.0, " points") if measure == ACCURACY else (1.0, "")
         repeats = [group for group in content.settings if len(group.runs) > 1]
-        said = joined([names(group) for group in repeats], most=2)
+        more = [plural(len(repeats) - 2, "more setting")] if len(repeats) > 2 else []
+        said = "; ".join([*(names(group) for group in repeats[:2]), *more])
         source = "intervals are at least that wide" if spread.freedom < FEW_REPEATS else "the intervals come from that"
         few = " One repeat says little: intervals may be wider. Repeat more." if spread.freedom < FEW_REPEATS else ""
+        is_paired = any(effect.source == "pairs" for effect in content.effects)
+        paired = " Settings that were repeated with the same seeds are compared seed by seed." if is_paired else ""
         return (
             f"Repeats of the same settings ({said}) differ by {number(scale * spread.deviation, digits=2)}{unit} "
-            f"(standard deviation): {source}.{few}"
+            f"(standard deviation): {source}.{few}{paired}"
         )
     return (
         "No settings were repeated: intervals come from the validation samples alone. Repeat a run with another seed "
