@@ -87,6 +87,51 @@ def test_without_the_inputs_a_sudden_nan_names_what_tells_its_causes_apart(
     assert "isfinite" in judged.points[0].advice and "set_detect_anomaly" in judged.points[0].advice
 
 
+def _noisy_rows(seed: int, count: int, *, noise: float, epochs: int = 15) -> Loop:
+    """Few rows of 30 features, of which one shows the class, with noise: a network memorizes them."""
+    random = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    inputs = torch.randn(count + 200, 30, generator=random)
+    labels = (inputs[:, 0] + noise * torch.randn(count + 200, generator=random) > 0).long()
+    network = perceptron([30, 128, 2])
+    train, valid = (inputs[:count], labels[:count]), (inputs[count:], labels[count:])
+    return Loop(network, torch.optim.Adam(network.parameters(), 5e-3), train, valid, epochs=epochs, batch=10, seed=seed)
+
+
+@pytest.mark.parametrize(("count", "noise"), [(40, 1.0), (60, 0.5), (150, 1.0)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_plain_overfitting_is_not_taken_for_wrong_labels(seed: int, count: int, noise: float) -> None:
+    judged = verdict(DebugReport("a loop", trial=record(_noisy_rows(seed, count, noise=noise))))
+    assert judged.cause == "overfitting", judged.headline
+
+
+def test_of_too_few_samples_overfitting_is_named_with_what_tells_wrong_labels_apart() -> None:
+    loop = _noisy_rows(0, 40, noise=1.0)
+    loop.train = loop.train[0], loop.train[1].flip(0)
+    judged = verdict(DebugReport("a loop", trial=record(loop)))
+    assert (judged.cause, judged.alternatives) == ("overfitting", ("shuffled-labels",)), judged.headline
+    assert "Check the labels" in judged.points[0].advice and "overfits" in judged.points[0].advice
+
+
+def test_of_enough_samples_wrong_labels_are_still_named() -> None:
+    loop = _noisy_rows(1, 400, noise=0.3)
+    loop.train = loop.train[0], loop.train[1].flip(0)
+    judged = verdict(DebugReport("a loop", trial=record(loop)))
+    assert judged.cause == "shuffled-labels", judged.headline
+
+
+@pytest.mark.parametrize("rate", [0.01, 1.0])
+def test_inputs_that_are_not_scaled_are_named_rather_than_weights_or_rate(rate: float) -> None:
+    loop = _loop()
+    loop.network = perceptron([16, 16, 4])
+    loop.optimizer = torch.optim.SGD(loop.network.parameters(), rate)
+    loop.train, loop.valid = ((data[0] * 150, data[1]) for data in (loop.train, loop.valid))
+    judged = verdict(DebugReport("a loop", trial=record(loop)))
+    assert (judged.cause, judged.alternatives) == ("inputs-not-scaled", ()), judged.headline
+    assert "they have a spread of 3" in judged.headline and 300 < float(loop.train[0].std()) < 400
+    assert "Scale the inputs" in judged.points[0].advice
+
+
 def _loop(**changes: object) -> Loop:
     torch.manual_seed(0)
     train, valid = split(blobs(torch.Generator().manual_seed(0)))

@@ -47,6 +47,11 @@ CATALOG: Mapping[str, Entry] = {
         "Updates are far smaller than usual, with usual gradients; the loss falls slowly, evenly, or not at all.",
         "Raise lr.",
     ),
+    "inputs-not-scaled": Entry(
+        "The first inputs have a mean or spread above 10, and the first loss is far above that of guessing, with "
+        "weights of a usual size.",
+        "Scale the inputs to a mean of about 0 and a spread of about 1.",
+    ),
     "bad-initialization": Entry(
         "Weights that are all equal or zero, a gain far from 1, or a first loss far above that of guessing.",
         "Initialize weights with a standard deviation of about 1 / sqrt(inputs) (Xavier, He).",

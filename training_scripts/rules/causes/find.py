@@ -99,6 +99,7 @@ _DETECTORS: tuple[Callable[[Signs], Cause | None], ...] = (
     optimizer.find_kept_gradients,
     optimizer.find_weight_decay,
     # The network, from its start on.
+    network.find_unscaled_inputs,
     network.find_initialization,
     network.find_blocked,
     optimizer.find_clipping,

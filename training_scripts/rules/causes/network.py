@@ -7,12 +7,15 @@ import math
 import numpy as np
 
 from training_scripts._util.number_text import number_text
+from training_scripts.recording.trial.layout import INPUT_MEAN, INPUT_STD
 from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import learning_rate
 from training_scripts.rules.findings import RuleResult
 
+UNSCALED = 10.0
+"""Inputs with a mean or standard deviation beyond this have never been scaled: that of scaled ones is about 1."""
 FROM_THE_START = 3
 """Findings that begin within this many saved steps were there from the start."""
 SURE = 3.0
@@ -41,6 +44,49 @@ def _early(signs: Signs, step: int) -> bool:
     table = signs.gradients
     steps = table.steps if table is not None else signs.evidence.steps(TRAIN).steps
     return bool(len(steps) <= FROM_THE_START or step <= steps[FROM_THE_START - 1])
+
+
+def find_unscaled_inputs(signs: Signs) -> Cause | None:
+    """Inputs that are so large that usual initial weights give outputs far too large."""
+    poor = signs.issues.get("PoorWeightInitialization")
+    begun = [finding for finding in poor.findings if "initial" in finding.numbers] if poor is not None else []
+    if poor is None or not begun or len(begun) < len(poor.findings):
+        return None  # the outputs begin at a usual size, or the weights themselves are wrong
+    mean, spread = _first_inputs(signs)
+    if not max(abs(mean), spread) > UNSCALED:
+        return None
+    size = (
+        f"have a spread of {number_text(spread, 2)}"
+        if spread > UNSCALED
+        else f"are around {number_text(mean, 2)}, far from 0"
+    )
+    return Cause(
+        id="inputs-not-scaled",
+        title=f"The inputs are not scaled: they {size}, so the loss begins far above that of guessing.",
+        explanation="Usual initial weights expect inputs with a mean of about 0 and a spread of about 1. Larger ones "
+        "make all signals and gradients as much larger, so the first outputs are confident and wrong.",
+        evidence=(
+            (
+                f"Training inputs begin with a mean of {number_text(mean, 3)} and a standard deviation of "
+                f"{number_text(spread, 3)}."
+            ),
+            begun[0].message,
+        ),
+        advice="Scale the inputs of all splits to a mean of about 0 and a spread of about 1 (pictures: divide by 255, "
+        "then Normalize; tables: subtract each column's mean and divide by its standard deviation). Do that before you "
+        "change the learning rate or the initial weights.",
+        topic="nothing-learned",
+        steps=poor.steps[:20],
+    )
+
+
+def _first_inputs(signs: Signs) -> tuple[float, float]:
+    """Mean and standard deviation of the first recorded training inputs; NaN if unknown."""
+    found = []
+    for name in (INPUT_MEAN, INPUT_STD):
+        series = signs.scalar(name)
+        found.append(float(series.values[0]) if series is not None and len(series) else math.nan)
+    return found[0], found[1]
 
 
 def find_initialization(signs: Signs) -> Cause | None:

@@ -16,6 +16,7 @@ from training_scripts.recording.trial.layout import (
     TARGET_MEAN,
 )
 from training_scripts.recording.trial.trial import TRAIN
+from training_scripts.rules.causes import network
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import layers, learning_rate, selection, workers
@@ -126,6 +127,9 @@ def _grown(signs: Signs, begin: int) -> Cause | None:
     at_start = begin <= 0 or not math.isfinite(first)
     if wide and (huge or at_start or evidence):
         return _initialization(signs, begin, wide, first)
+    unscaled = network.find_unscaled_inputs(signs)
+    if unscaled is not None:
+        return unscaled
     if huge and not _large_updates(signs, begin):
         return _initialization(signs, begin, wide, first)
     if not evidence and not _large_updates(signs, begin):

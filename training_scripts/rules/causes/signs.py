@@ -14,7 +14,7 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series
 from training_scripts.rules.evidence import learning_rate, selection
-from training_scripts.rules.evidence.chance_level import Learning, learning
+from training_scripts.rules.evidence.chance_level import SIGMAS, Learning, learning
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
@@ -121,13 +121,46 @@ class Signs:
     @cached_property
     def answers_well(self) -> bool:
         """Whether validation answers are significantly better than guesses; False if unknown."""
-        run, classes = self.run, self.classes
-        if run is None or not run.epochs or not classes or not run.valid_size:
+        run = self.run
+        if run is None or not run.epochs or not self.classes or not run.valid_size:
             return False
         right = self.accuracy[1]
+        return math.isfinite(right) and wilson(right * run.valid_size, run.valid_size)[0] > self.majority
+
+    @cached_property
+    def valid_accuracies(self) -> Floats:
+        """The validation accuracy after each validated epoch, as shares; empty if unknown."""
+        validated = self.run.validated if self.run is not None else ()
+        values = [self.valid_accuracy(int(epoch)) for epoch in validated]
+        return np.array([value for value in values if math.isfinite(value)], np.float64)
+
+    @cached_property
+    def majority(self) -> float:
+        """The validation accuracy of answering with the most frequent class always, as a share; NaN if unknown."""
+        run, classes = self.run, self.classes
+        if run is None or not classes:
+            return math.nan
         shown = run.answers(run.epochs - 1)
-        majority = float(np.bincount(shown[0]).max() / len(shown[0])) if shown is not None else 1 / classes
-        return math.isfinite(right) and wilson(right * run.valid_size, run.valid_size)[0] > majority
+        counts = np.bincount(shown[0]) if shown is not None else run.class_counts
+        return float(counts.max() / counts.sum()) if counts.sum() else 1 / classes
+
+    @cached_property
+    def better_than_guessing(self) -> bool:
+        """Whether validation was ever better than guessing, by its answers or its loss; False if unknown.
+
+        The best of many epochs must be better by three standard errors; all epochs on average, by two.
+        """
+        run, right, majority = self.run, self.valid_accuracies, self.majority
+        if run is None:
+            return False
+        if len(right) and run.valid_size and math.isfinite(majority):
+            error = math.sqrt(majority * (1 - majority) / run.valid_size)
+            if right.max() > majority + SIGMAS * error or right.mean() > majority + 2 * error:
+                return True
+        if self.chance is None or not len(run.validated):
+            return False
+        highest = (run.valid.loss + SIGMAS * run.valid.error)[run.validated]
+        return bool((highest < self.chance).any())
 
     @property
     def answers_right(self) -> bool:

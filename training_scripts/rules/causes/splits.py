@@ -38,6 +38,9 @@ FEW_OF_CLASS = 4
 FEW_SAMPLES = 60
 """Fewer training samples are memorized even with right labels, before anything general is learned; fewer validation
 samples hardly show whether anything was."""
+UNCERTAIN = 0.15
+"""The share of the way from guessing to all answers right that the validation accuracy may have come, by its interval:
+noisy labels and few samples bring it no further than that."""
 
 
 def find_training_mode(signs: Signs) -> Cause | None:
@@ -147,12 +150,16 @@ def find_mismatch(signs: Signs) -> Cause | None:
     worse = bool((run.valid.loss[early] > FAR_WORSE * run.train.loss[early]).all())
     if learned and differ and (useless or worse or (float(valid[-1]) > FAR_WORSE * trained and _accuracy_gap(signs))):
         return _preprocessing(signs, differ)
+    if signs.better_than_guessing:
+        return None  # what was learned holds for the validation data too, so their labels and inputs fit
     mostly_wrong = not signs.valid_accuracy(run.epochs - 1) > HALF
     if learned and worse and float(valid.min()) > HALF * start and mostly_wrong and _accuracy_gap(signs):
         return _other_split(signs) if _learned_new_samples(signs, start) else None
-    if not useless or not _at_chance_or_below(signs):
+    if not useless:
         return None
     new = _learned_new_samples(signs, start)
+    if new is not True and _undecided(signs):
+        return _too_few(signs)
     if new is False:
         return _memorized(signs, sure=signs.scalar(INPUT_MEAN, EVAL) is not None)
     if new is True:
@@ -165,14 +172,16 @@ def _accuracy_gap(signs: Signs) -> bool:
     return not (math.isfinite(trained) and math.isfinite(validated)) or trained - validated > 0.15
 
 
-def _at_chance_or_below(signs: Signs) -> bool:
-    """Whether validation accuracy does not exceed guessing significantly; True if unknown."""
+def _undecided(signs: Signs) -> bool:
+    """Whether there are too few samples to tell useless validation from a little that was learned."""
     run = signs.run
     assert run is not None
-    right, size, classes = signs.valid_accuracy(run.epochs - 1), run.valid_size, signs.classes
-    if not (math.isfinite(right) and size and classes):
+    size, right, majority = run.valid_size or 0, signs.valid_accuracies, signs.majority
+    if any(0 < count < FEW_SAMPLES for count in (run.class_counts.sum(), size)):
         return True
-    return wilson(right * size, size)[0] < 1.5 / classes
+    if not (len(right) and size and math.isfinite(majority)):
+        return False
+    return wilson(float(right.mean()) * size, size)[1] > majority + UNCERTAIN * (1 - majority)
 
 
 def _inputs_differ(signs: Signs) -> tuple[str, ...]:
@@ -227,10 +236,10 @@ def _preprocessing(signs: Signs, differ: tuple[str, ...]) -> Cause:
 
 
 def _learned_new_samples(signs: Signs, start: float) -> bool | None:
-    """Whether samples were better than chance when they were new; None if the first epoch shows nothing."""
+    """Whether samples were better than chance when they were new; None if the first epoch is too short to show it."""
     run, seen = signs.run, signs.seen
     assert run is not None
-    if seen is None or run.epochs < 2:
+    if seen is None or run.epochs < 2 or 0 < run.class_counts.sum() < FEW_SAMPLES:
         return None
     first = run.losses.values[np.isin(run.losses.steps, run.train_steps[0])]
     if len(first) < 4:
@@ -248,7 +257,7 @@ def _memorized(signs: Signs, *, sure: bool) -> Cause:
     assert run is not None
     return Cause(
         id="shuffled-labels",
-        alternatives=(*(() if sure else ("validation-preprocessing",)), *_or_overfitting(signs)),
+        alternatives=() if sure else ("validation-preprocessing",),
         title="The training labels do not match their inputs: they are memorized sample by sample.",
         explanation=(
             "In the first epoch, where every sample is new, the loss stayed at that of guessing; it fell only when the "
@@ -264,6 +273,39 @@ def _memorized(signs: Signs, *, sure: bool) -> Cause:
         confidence="high" if sure else "medium",
         topic="nothing-learned",
         steps=(run.last_step(0),),
+    )
+
+
+def _too_few(signs: Signs) -> Cause:
+    """Memorized samples that are too few to show whether their labels are right."""
+    run = signs.run
+    assert run is not None
+    sure = signs.scalar(INPUT_MEAN, EVAL) is not None
+    right, size, evidence = signs.valid_accuracies, run.valid_size, [_losses(signs)]
+    if len(right) and size and math.isfinite(signs.majority):
+        mean = float(right.mean())
+        low, high = wilson(mean * size, size)
+        evidence.append(
+            f"On average over the epochs, {100 * mean:.0f} % of the {size} validation samples are right (95 % interval "
+            f"{100 * low:.0f} to {100 * high:.0f} %); always guessing the most frequent class gives "
+            f"{100 * signs.majority:.0f} %."
+        )
+    return Cause(
+        id="overfitting",
+        alternatives=("shuffled-labels", *(() if sure else ("validation-preprocessing",))),
+        confidence="medium",
+        title="The training samples are memorized, and there are too few samples to show whether anything general was "
+        "learned.",
+        explanation="A network memorizes few samples whether their labels are right or wrong. With noisy labels, or "
+        "many features for the number of samples, validation stays near guessing even if all is right.",
+        evidence=tuple(evidence),
+        advice=(
+            "Check the labels of some training samples by eye, and whether inputs and labels are joined by the right "
+            "key and order. If they are right, the model overfits: collect more samples, use a smaller network, weight "
+            "decay or fewer epochs. More validation samples also tell both apart: with wrong labels, accuracy stays "
+            "at that of guessing."
+        ),
+        steps=(run.last_step(int(run.validated[0])),),
     )
 
 
@@ -302,7 +344,7 @@ def _either(signs: Signs) -> Cause:
     assert run is not None
     return Cause(
         id="shuffled-labels",
-        alternatives=("validation-preprocessing", "labels-shifted", *_or_overfitting(signs)),
+        alternatives=("validation-preprocessing", "labels-shifted"),
         confidence="medium",
         title="The training data were learned, but nothing about the validation data: wrong labels, or another "
         "preprocessing in validation.",
@@ -333,7 +375,7 @@ def _stays_at_chance(signs: Signs) -> bool:
     if signs.seen is None or signs.seen.falling or signs.answers_well:
         return False
     low = float(run.valid.loss[run.validated].min())
-    return low > NO_BETTER * chance and _at_chance_or_below(signs)
+    return low > NO_BETTER * chance and not signs.better_than_guessing
 
 
 def find_unlearnable(signs: Signs) -> Cause | None:
