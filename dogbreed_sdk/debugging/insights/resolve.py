@@ -27,6 +27,7 @@ TOPICS = (
     "training-fluctuations",
     "huge-losses",
     "few-pictures",
+    "unused-outputs",
     "validation-size",
     "result",
     "confused-classes",

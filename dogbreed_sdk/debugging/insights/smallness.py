@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dogbreed_sdk._util.formatting import percent, plural, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.predictions import unused_outputs
 from training_scripts.rules.evidence.run import AS_GOOD, Run
 
 # If half the interval is more than 5 points, it hides most improvements that tuning a head can achieve.
@@ -24,7 +25,7 @@ KNOWN = 0.99
 
 def find(run: Run) -> list[Insight]:
     """Reports a validation split that is too small, and too few training pictures."""
-    found = [_small_validation(run), _few_pictures(run)]
+    found = [_small_validation(run), _few_pictures(run), _unused_outputs(run)]
     return [insight for insight in found if insight is not None]
 
 
@@ -63,13 +64,46 @@ def _small_validation(run: Run) -> Insight | None:
 
 def few_pictures(run: Run) -> bool:
     """Whether most classes have too few training pictures to be evaluated one by one."""
-    return len(run.class_counts) > 0 and float(np.median(run.class_counts)) < FEW
+    counts = _used_counts(run)
+    return len(counts) > 0 and float(np.median(counts)) < FEW
+
+
+def _used_counts(run: Run) -> NDArray[np.int64]:
+    """Training pictures per class, without the outputs that no label uses."""
+    return np.delete(run.class_counts, _unused(run))
+
+
+def _unused(run: Run) -> NDArray[np.int64]:
+    shown = run.answers(run.epochs - 1) if run.epochs else None
+    return unused_outputs(run.trial.run, run.class_counts, [] if shown is None else [shown[0]])
+
+
+def _unused_outputs(run: Run) -> Insight | None:
+    """Reports a model with more outputs than the labels have classes."""
+    unused, outputs = _unused(run), len(run.class_counts)
+    if not len(unused):
+        return None
+    used = outputs - len(unused)
+    return Insight(
+        topic="unused-outputs",
+        title=f"The model has {outputs} outputs, but labels use {used}.",
+        explanation="It first has to learn that the other outputs are never right, and losses of guessing are given "
+        f"for {outputs} classes. This harms little if the other classes are to come.",
+        evidence=(f"{plural(len(unused), 'output')} without a label: {_first(unused)}.",),
+        next_step=f"Give the last layer {used} outputs, unless the other classes are to come.",
+        severity="hint",
+    )
+
+
+def _first(places: NDArray[np.int64]) -> str:
+    left = len(places) - 5
+    return ", ".join(map(str, places[:5].tolist())) + (f" and {left} more" if left > 0 else "")
 
 
 def _few_pictures(run: Run) -> Insight | None:
     if not few_pictures(run):
         return None
-    counts = run.class_counts
+    counts = _used_counts(run)
     typical = int(np.median(counts))
     return Insight(
         topic="few-pictures",

@@ -254,3 +254,17 @@ def test_the_rules_of_aws_name_no_cause() -> None:
     judged = verdict(aws)
     assert (judged.cause, judged.alternatives) == ("", ())
     assert "by AWS's definitions: " in judged.headline
+
+
+def test_outputs_that_no_label_uses_are_no_classes_without_samples() -> None:
+    network = perceptron([16, 16, 10], norm=True)
+    loop = _loop(network=network, optimizer=torch.optim.SGD(network.parameters(), 0.05), epochs=8)
+    report = DebugReport("a loop", trial=record(loop))
+    assert not [result.name for result in report.rules if result.name == "ClassImbalance" and result.findings]
+    assert verdict(report).cause == ""
+    told = {insight.topic: insight for insight in report.insights()}
+    assert (told["unused-outputs"].title, told["unused-outputs"].severity) == (
+        "The model has 10 outputs, but labels use 4.",
+        "hint",
+    )
+    assert "few-pictures" not in told

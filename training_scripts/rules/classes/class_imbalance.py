@@ -26,6 +26,7 @@ from training_scripts.rules.evidence.predictions import (
     recorded_answers,
     refuse_without_numbers,
     train_steps,
+    unused_outputs,
     why_no_answers,
 )
 from training_scripts.rules.findings import Finding, NotEvaluated
@@ -86,9 +87,10 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
     ]
 
 
-def _missing(run: Evidence, counts: Integers) -> list[Finding]:
+def _missing(run: Evidence, counts: Integers, evaluations: list[Answers]) -> list[Finding]:
     """Reports classes without any training picture, which no model can learn."""
-    missing = np.flatnonzero(counts == 0).tolist()
+    unused = unused_outputs(run.run, counts, [one.labels for one in evaluations])
+    missing = np.setdiff1d(np.flatnonzero(counts == 0), unused).tolist()
     if not missing:
         return []
     names = ", ".join(class_name(run, index) for index in missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -153,7 +155,7 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         sure = exact or _surely_uneven(counts, threshold)
         uneven = _uneven(run, counts, threshold, "" if exact else TRAIN) if sure else []
         findings += uneven if _do_harm(counts, evaluations, threshold) else []
-        findings += _missing(run, counts) if exact else []
+        findings += _missing(run, counts, evaluations) if exact else []
     if counts is None and not evaluations:
         raise NotEvaluated(why_no_answers(run))
     if not findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,3 +154,23 @@ def train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:
     known = place < len(evaluated.steps)
     before = np.searchsorted(train.global_steps, evaluated.global_steps[place[known]]) - 1
     return tuple(train.steps[before[before >= 0]].tolist())
+
+
+def unused_outputs(facts: Mapping[str, object], counts: Integers, validated: Sequence[Integers]) -> Integers:
+    """Outputs of a loop's model that no label uses. They are no classes without pictures: nobody said there are more.
+
+    Args:
+        facts: Of the run. A run that gives its classes names, or that counts pictures of folders, has them all.
+        counts: Training labels of each output, int64 [outputs].
+        validated: Validation labels, int64 [n] each.
+
+    Returns:
+        The outputs, ascending.
+    """
+    names = facts.get("classes")
+    if facts.get("recorder") != "loop" or not isinstance(names, (list, tuple)) or list(names) != [*range(len(counts))]:
+        return np.zeros(0, dtype=np.int64)
+    used = counts > 0
+    for labels in validated:
+        used[labels[(labels >= 0) & (labels < len(used))]] = True
+    return np.flatnonzero(~used)
