@@ -30,6 +30,7 @@ EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/aws/requests/", [{"aws"}]),
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
     ("dogbreed_sdk/monitoring/", [{"local"}]),
+    ("dogbreed_sdk/recording/smdebug.py", [{"smdebug"}]),  # looks whether it is there
     ("dogbreed_sdk/recording/", [{"local"}]),  # of a loop whose torch is there
     ("dogbreed_sdk/reviewing/", [{"local"}]),
     ("dogbreed_sdk/jobs/tuning_report/", [{"local"}]),
