@@ -185,8 +185,11 @@ class TestContent:
 
     def test_the_run_began_on_a_date(self) -> None:
         trial = made_up.trial(epochs=1)
-        trial.run["started"] = 1_750_000_000.25
-        assert "2025-06-15 15:06:40 UTC" in parsed(DebugReport("job", trial=trial)).texts["run"]
+        trial.run |= {"started": 1_750_000_000.25, "ended": 1_750_000_060.5, "epochs": None}
+        text = parsed(DebugReport("job", trial=trial)).texts["run"]
+        assert "2025-06-15 15:06:40 UTC" in text
+        assert "2025-06-15 15:07:40 UTC" in text
+        assert "not set" not in text
 
     def test_a_job_that_a_rule_ended_or_that_failed_says_so(self) -> None:
         report = DebugReport("job", trial=made_up.trial(epochs=1))

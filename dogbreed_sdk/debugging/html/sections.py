@@ -39,6 +39,7 @@ _VERDICT_KINDS = {
 _DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
 _STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
 _UNLISTED = frozenset({"hyperparameters", "valid_names", "format", "notes"})
+_MOMENTS = frozenset({"started", "ended"})
 _COUNTED = {
     "IssuesFound": "with an issue",
     "NoIssuesFound": "without",
@@ -240,9 +241,9 @@ def run_section(run: Mapping[str, Any], notes: Sequence[str] = ()) -> Markup:
             empty("This recording does not contain the run's settings; recordings of dogbreed-sdk do."),
         )
     settings = run.get("hyperparameters")
-    facts = {name: value for name, value in run.items() if name not in _UNLISTED}
-    if "started" in facts:
-        facts["started"] = date(facts["started"]) or facts["started"]
+    facts = {name: value for name, value in run.items() if name not in _UNLISTED and value is not None}
+    for name in facts.keys() & _MOMENTS:
+        facts[name] = date(facts[name]) or facts[name]
     lists = [
         _parameters({str(name): _short(value) for name, value in (each if isinstance(each, Mapping) else {}).items()})
         for each in (settings, facts)
