@@ -183,6 +183,15 @@ class TestContent:
         assert [(mark["x"], mark["to"]) for mark in loss["marks"] if mark["kind"] == "broken"] == [(15, 19)]
         assert loss["series"][0]["y"][15:] == [None] * 5
 
+    @pytest.mark.parametrize("last", [0.01, 0.001])
+    def test_a_learning_rate_that_never_changes_is_a_sentence(self, last: float) -> None:
+        trial = made_up.trial(epochs=1)
+        trial.add_numbers("learning_rate", range(3), [0.01, 0.01, last], TRAIN, collection="scalars")
+        page = parsed(DebugReport("job", trial=trial))
+        constant = last == 0.01
+        assert ("The learning rate was 0.01 at every step." in page.texts["curves"]) == constant
+        assert ("learning rate" in page.charts) == (not constant)
+
     def test_the_run_began_on_a_date(self) -> None:
         trial = made_up.trial(epochs=1)
         trial.run |= {"started": 1_750_000_000.25, "ended": 1_750_000_060.5, "epochs": None}

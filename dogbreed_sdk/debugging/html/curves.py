@@ -44,8 +44,11 @@ def curves_section(
         found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
     rates = _learning_rates(trial, points)
-    if rates is not None:
-        charts["learning rate"] = rates
+    constant = _constant(rates)
+    if constant is not None:
+        leads.append(f"The learning rate was {number(constant)} at every step.")
+    elif rates:
+        charts["learning rate"] = chart(rates, x="training step", y="learning rate", low=0.0, link="training")
         found.append(figure("learning rate", "Learning rate"))
     if not found:
         reason = "Neither a loss nor an accuracy was recorded; they belong to the collections losses and metrics."
@@ -77,17 +80,23 @@ def downloads(name: str, *, live: bool) -> Markup:
     return element("p", said, *ways, class_="downloads")
 
 
-def _learning_rates(trial: Trial, points: int) -> Chart | None:
-    """The learning rate of each step, by parameter group; None if it was not recorded."""
+def _learning_rates(trial: Trial, points: int) -> list[Line]:
+    """The learning rate of each step, by parameter group; empty if it was not recorded."""
     series: list[Line] = []
     for name in trial.tensor_names(regex=rf"^{re.escape(LEARNING_RATE)}(/\d+)?$"):
         rates = trial.tensor(name).series(TRAIN)
         group = name.partition("/")[2] or "0"
         look, off = len(series) % LOOKS, len(series) >= LOOKS
         series.append(line(f"group {group}", rates.steps, rates.values, look=look, points=points, off=off))
-    if not series:
+    return series
+
+
+def _constant(rates: Sequence[Line]) -> float | None:
+    """The learning rate of a run that never changed it and has one parameter group; else None."""
+    if len(rates) != 1:
         return None
-    return chart(series, x="training step", y="learning rate", low=0.0, link="training")
+    values = set(rates[0]["y"])
+    return values.pop() if len(values) == 1 else None
 
 
 def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: int) -> Chart:
