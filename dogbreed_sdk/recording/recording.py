@@ -56,6 +56,10 @@ DIVIDED = (
     "The loop divides its losses by {0}, for gradient accumulation; they were recorded times {0}, so that they compare "
     "with those of the evaluations."
 )
+SUMMED = (
+    "The loss is a sum over the {0} samples of a batch (reduction='sum'), not their mean: it and its gradients are {0} "
+    "times as large, so lr acts like {0} times that of a mean."
+)
 COMPILED = "Activations were not recorded: torch.compile runs the model."
 
 
@@ -409,6 +413,8 @@ class Recording:
         if not self._task.is_known:
             self._task.look(batch.outputs, batch.labels, float(batch.loss))
             self._learn_task()
+            if _is_summed(batch):
+                self._buffer.remark(SUMMED.format(batch.size))
         return self._task.answers(batch.outputs, batch.labels)
 
     def _answers_later(self, batch: Batch, numbers: dict[str, Number]) -> bool:
@@ -494,7 +500,7 @@ class Recording:
         """
         if self._divisor is None and self._optimizer is not None and self._optimizer.steps:
             every = self.steps[TRAIN] - self._first - int(self._records_first)  # steps before the first update
-            self._divisor = every if self._optimizer.steps == 1 and every > 1 and _is_divided(batch, every) else 1
+            self._divisor = every if self._optimizer.steps == 1 and every > 1 and _is_usual_times(batch, every) else 1
             if self._divisor > 1:
                 self._buffer.multiply_losses(TRAIN, self._divisor)
                 self._buffer.remark(DIVIDED.format(self._divisor))
@@ -546,12 +552,18 @@ class Recording:
         profiler.add_step((mode, begin, ready, min(forward, backward), backward, now))
 
 
-def _is_divided(batch: Batch, divisor: int) -> bool:
-    """Whether a batch's loss is one of the usual ones only if it is multiplied."""
+def _is_summed(batch: Batch) -> bool:
+    """Whether a batch's loss is the sum of one of the usual losses of its samples."""
+    one_each = batch.labels is not None and batch.labels.numel() == batch.size
+    return one_each and (batch.size or 0) > 1 and _is_usual_times(batch, 1 / (batch.size or 1))
+
+
+def _is_usual_times(batch: Batch, factor: float) -> bool:
+    """Whether a batch's loss is one of the usual ones if it is multiplied by the factor, and is none as it is."""
     if batch.outputs is None or batch.labels is None:
         return False
     loss = float(batch.loss)
-    found = [per_sample_losses(batch.outputs, batch.labels, loss * factor) for factor in (1, divisor)]
+    found = [per_sample_losses(batch.outputs, batch.labels, loss * times) for times in (1, factor)]
     return found[0] is None and found[1] is not None
 
 

@@ -28,7 +28,7 @@ from dogbreed_sdk import ConfigurationError, DebugReport, Recorder
 from dogbreed_sdk._util import formatting
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.recording.predictions import may_broadcast
-from dogbreed_sdk.recording.recording import Recording
+from dogbreed_sdk.recording.recording import SUMMED, Recording
 from tests.recording.loops import (
     BATCH,
     CLASSES,
@@ -497,3 +497,20 @@ def test_a_regression_no_better_than_a_constant_is_not_well(
 def test_a_regression_that_learns_is_better_than_the_mean(tmp_path: Path) -> None:
     train(tmp_path, of=line, criterion=functional.mse_loss, outputs=1, epochs=6)
     assert "nothing-learned" not in [insight.topic for insight in DebugReport.load(tmp_path).insights()]
+
+
+@pytest.mark.parametrize(
+    ("of", "criterion", "outputs"), [(clouds, functional.cross_entropy, CLASSES), (line, functional.mse_loss, 1)]
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_loss_that_is_a_sum_is_noted_with_what_it_means_for_the_learning_rate(
+    tmp_path: Path,
+    of: Callable[[int, int], TensorDataset],
+    criterion: Callable[..., torch.Tensor],
+    outputs: int,
+    reduction: str,
+) -> None:
+    train(tmp_path, of=of, criterion=partial(criterion, reduction=reduction), outputs=outputs, epochs=1)
+    noted = [note for note in DebugReport.load(tmp_path).notes if "is a sum over" in note]
+    assert noted == [SUMMED.format(BATCH)] * (reduction == "sum")
+    assert "lr acts like 16 times that of a mean" in SUMMED.format(BATCH)
