@@ -205,23 +205,25 @@ def _runs_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> M
     measures = _measures(content)
     columns = [Column("Run")]
     columns += [Column(name.capitalize(), is_number=True, high_first=name == ACCURACY) for name in measures]
+    # Before the parameters: where there are many, the table scrolls, and what a run is worth stays in sight.
+    columns += [Column("Verdict", look="reason")]
     columns += [Column(name, is_number=_is_numeric(shown, name)) for name in content.differing]
     columns += [Column("Length", is_number=True), Column("Time", is_number=True)]
     # The width is for what differs.
     has_status = len({run.report.status for run in content.runs}) > 1
-    columns += [*([Column("Status")] if has_status else []), Column("Verdict", look="reason")]
+    columns += [Column("Status")] if has_status else []
     best = {name: _best(content.runs, name) for name in measures}
     rows = []
     for run in shown:
         judged = verdict(run.report)
         cells = [Cell(breakable(run.name), run.name)]
         cells += [_result_cell(run, name, best[name]) for name in measures]
+        cells += [Cell(clipped(judged.headline, 160), judged.level)]
         cells += [_parameter_cell(run, name) for name in content.differing]
         cells += [
             Cell(words.length(run), run.amount("step")),
             Cell(seconds(run.seconds), run.seconds),
             *([Cell(run.report.status, run.report.status)] if has_status else []),
-            Cell(clipped(judged.headline, 160), judged.level),
         ]
         rows.append(cells)
     left = len(content.runs) - len(shown)
