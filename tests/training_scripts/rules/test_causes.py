@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import battery_drawn
 import battery_loop_faults
 from battery_parts import blobs, perceptron, split
 from battery_recorded import Loop, record
@@ -76,6 +77,10 @@ def test_a_healthy_loop_has_no_cause(place: int) -> None:
     _, make = [*battery_loop_faults.healthy_loops(0)][place]
     judged = verdict(DebugReport("a loop", trial=make()))
     assert (judged.cause, judged.alternatives, judged.level != "problem") == ("", (), True)
+
+
+def test_one_large_first_update_does_not_make_a_schedule_end_too_early() -> None:
+    assert verdict(DebugReport("a run", trial=battery_drawn.drawn(30_004))).cause == ""
 
 
 def test_without_the_inputs_a_sudden_nan_names_what_tells_its_causes_apart(

@@ -33,7 +33,8 @@ def find_schedule(signs: Signs) -> Cause | None:
         rates, source = signs.total("updates"), "size of the updates"
     if rates is None or len(rates) < 8 or not np.isfinite(rates.values).all():
         return None
-    peak = float(rates.values.max())
+    # The very first update is often several times as large as all others, whatever the learning rate is.
+    peak = float(rates.values.max() if signs.rates is not None else np.quantile(rates.values, 0.9))
     small = rates.values <= DECAYED * peak
     place = len(small) - int(np.argmin(small[::-1])) if not small.all() else 0
     if not peak > 0 or not small[-1] or place >= len(small):
