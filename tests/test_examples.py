@@ -66,6 +66,7 @@ def test_plain_boto3(workshop: Workshop) -> None:
     assert output.split()[0] == str(picture.index)
 
 
+@pytest.mark.extras
 def test_record_your_loop(tmp_path: Path) -> None:
     output = run("record_your_loop.py", tmp_path / "run", root=tmp_path)
     assert output.startswith("All is well")
