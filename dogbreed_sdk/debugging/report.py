@@ -159,12 +159,9 @@ class DebugReport(ReportContent):
             The path of the file written.
         """
         from dogbreed_sdk.debugging.html.document import document  # noqa: PLC0415
-        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
-        target = Path(path).expanduser()
-        target = target / "report.html" if target.is_dir() else target
-        write_atomically(target, document(self))
-        return target
+        return write_page(document(self), path, name="report.html")
 
     def save_numbers(self, path: str | Path) -> Path:
         """Writes every recorded number to a file: losses, learning rates, statistics of weights and gradients, ...

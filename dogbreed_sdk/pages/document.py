@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from string import Template
 
 from dogbreed_sdk._version import __version__
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner
+from training_scripts._util.atomic import write_atomically
 
 
 def filled_page(
@@ -76,6 +79,23 @@ def _embedded(name: str, value: object) -> str:
 def _hash(content: str) -> str:
     """The hash by which the page's content security policy allows this content."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def write_page(page: bytes, path: str | os.PathLike[str], *, name: str) -> Path:
+    """Writes a page as a whole, or not at all.
+
+    Args:
+        page: Its content.
+        path: The file, or a folder.
+        name: The file's name in a folder.
+
+    Returns:
+        The path of the file written.
+    """
+    target = Path(path).expanduser()
+    target = target / name if target.is_dir() else target
+    write_atomically(target, page)
+    return target
 
 
 def asset(name: str) -> str:

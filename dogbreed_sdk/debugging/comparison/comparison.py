@@ -79,12 +79,9 @@ class Comparison(ComparisonContent):
             The path of the file written.
         """
         from dogbreed_sdk.debugging.comparison.page import document  # noqa: PLC0415
-        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
-        target = Path(path).expanduser()
-        target = target / "comparison.html" if target.is_dir() else target
-        write_atomically(target, document(self))
-        return target
+        return write_page(document(self), path, name="comparison.html")
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(repr(run.name) for run in self.given)})"

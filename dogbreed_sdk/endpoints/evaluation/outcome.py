@@ -98,13 +98,10 @@ class Evaluation(EvaluationContent):
             The path of the file written. Pictures are read again: they must still be where they were evaluated.
         """
         from dogbreed_sdk.endpoints.evaluation.page.document import document  # noqa: PLC0415 - few look at a page
-        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
-        target = Path(path).expanduser()
-        target = target / "evaluation.html" if target.is_dir() else target
         page = document(self, subject=subject, numbers=self._numbers(), notes=self._notes(), classifier=classifier)
-        write_atomically(target, page)
-        return target
+        return write_page(page, path, name="evaluation.html")
 
     def _numbers(self) -> list[tuple[str, str, str]]:
         """The key numbers: name, value and remark."""

@@ -98,12 +98,9 @@ class TuningReport(TuningContent):
             The path of the file written.
         """
         from dogbreed_sdk.jobs.tuning_report.page import document  # noqa: PLC0415
-        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
-        target = Path(path).expanduser()
-        target = target / "report.html" if target.is_dir() else target
-        write_atomically(target, document(self))
-        return target
+        return write_page(document(self), path, name="report.html")
 
     def __repr__(self) -> str:
         return f"TuningReport({self.source!r}, {len(self.trials)} trials)"
