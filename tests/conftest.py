@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
 from dogbreed_sdk._util.progress import JobProgress
+from tests.browser import Page, installed
 
 if TYPE_CHECKING:
     from tests.aws.account import RecordedSageMaker
@@ -254,6 +255,26 @@ def aws_server(_moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     with LocalSageMaker(tmp_path / "sagemaker") as sagemaker:
         yield opened(_moto_url, monkeypatch, sagemaker)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser to look at pages with; opening a page forgets what the last test did."""
+    if installed() is None:
+        pytest.skip("no Chromium on this machine: pages are only parsed, not looked at")
+    with Page(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small only lose by sharing work, and repeat themselves exactly on one thread."""
+    import torch  # noqa: PLC0415 - only tests that train have it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,7 @@ OURS = ("train_model", "hidden=", "views", "patience", "backbone", "label smooth
 OF_CLASSES = ("accura", "right ", "class", "guess", "label", "chance", "picture")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small only lose by sharing work, and repeat themselves exactly on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def report_of(trial: MemoryTrial) -> DebugReport:

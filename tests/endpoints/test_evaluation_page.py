@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from dogbreed_sdk.endpoints.evaluation.page.plots import coverage_plot
 from dogbreed_sdk.endpoints.evaluation.statistics import CoveragePoint
 from dogbreed_sdk.errors import ConfigurationError, UnsupportedImageError
 from dogbreed_sdk.predictions import Rejection
-from tests import axe, browser
+from tests import axe
+from tests.browser import Page
 from tests.endpoints.folder_classifier import CLASSES, FolderClassifier, draw, predicted
 
 BREEDS = (*CLASSES, "004.Collie")
@@ -232,64 +232,54 @@ def test_the_axis_of_accuracy_has_round_steps(lowest: float, ticks: list[str]) -
     assert sorted(shown, key=lambda each: float(each[:-2])) == ticks
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    if browser.installed() is None:
-        pytest.skip("no browser")
-    with browser.Page(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_a_browser_shows_the_page_without_a_complaint(
-    shown: browser.Page, measured: Evaluation, tmp_path: Path, width: int, dark: bool
+    browser: Page, measured: Evaluation, tmp_path: Path, width: int, dark: bool
 ) -> None:
-    shown.open(measured.to_html(tmp_path / "page.html").as_uri(), width=width, dark=dark)
-    shown.click("button.wrong")
-    assert shown.value("[...document.images].every((image) => image.naturalWidth > 0)") is True
-    assert shown.value("document.documentElement.scrollWidth") == width
-    assert shown.complaints == []
-    assert [url for url in shown.requests if not url.startswith(("data:", "file:"))] == []
-    assert axe.violations(shown) == []
+    browser.open(measured.to_html(tmp_path / "page.html").as_uri(), width=width, dark=dark)
+    browser.click("button.wrong")
+    assert browser.value("[...document.images].every((image) => image.naturalWidth > 0)") is True
+    assert browser.value("document.documentElement.scrollWidth") == width
+    assert browser.complaints == []
+    assert [url for url in browser.requests if not url.startswith(("data:", "file:"))] == []
+    assert axe.violations(browser) == []
 
 
 @pytest.mark.slow
-def test_a_cell_shows_its_pictures_with_the_keyboard_alone(
-    shown: browser.Page, measured: Evaluation, tmp_path: Path
-) -> None:
-    shown.open(measured.to_html(tmp_path / "page.html").as_uri())
-    shown.value("document.querySelector('#matrix button[tabindex=\"0\"]').focus()")
+def test_a_cell_shows_its_pictures_with_the_keyboard_alone(browser: Page, measured: Evaluation, tmp_path: Path) -> None:
+    browser.open(measured.to_html(tmp_path / "page.html").as_uri())
+    browser.value("document.querySelector('#matrix button[tabindex=\"0\"]').focus()")
     told = "document.activeElement.getAttribute('aria-label')"
-    assert shown.value(told) == "2 pictures of Boxer classified as Pug"
-    shown.key("Enter")
-    assert shown.value("document.querySelector('#cell h3').textContent") == "Boxer classified as Pug"
+    assert browser.value(told) == "2 pictures of Boxer classified as Pug"
+    browser.key("Enter")
+    assert browser.value("document.querySelector('#cell h3').textContent") == "Boxer classified as Pug"
     names = "[...document.querySelectorAll('#cell .pictures:not(.few) small')].map((each) => each.textContent)"
-    assert shown.value(names) == ["a0.png", "a1.png"]
-    shown.key("ArrowLeft")
-    assert shown.value(told) == "2 pictures of Boxer classified correctly"
-    shown.key("ArrowLeft")
-    assert shown.value(told) == "2 pictures of Boxer classified correctly", "there is nothing further left"
+    assert browser.value(names) == ["a0.png", "a1.png"]
+    browser.key("ArrowLeft")
+    assert browser.value(told) == "2 pictures of Boxer classified correctly"
+    browser.key("ArrowLeft")
+    assert browser.value(told) == "2 pictures of Boxer classified correctly", "there is nothing further left"
     order = "[...document.querySelectorAll('#matrix tbody th')].map((each) => each.textContent)"
-    shown.value("(e => { e.value = 'name'; e.dispatchEvent(new Event('change')); })(document.all['matrix-order'])")
-    assert shown.value(order) == ["Beagle", "Boxer", "Collie", "Pug"]
-    shown.value("(e => { e.value = 'data'; e.dispatchEvent(new Event('change')); })(document.all['matrix-order'])")
-    assert shown.value(order) == ["Boxer", "Pug", "Beagle", "Collie"]
+    browser.value("(e => { e.value = 'name'; e.dispatchEvent(new Event('change')); })(document.all['matrix-order'])")
+    assert browser.value(order) == ["Beagle", "Boxer", "Collie", "Pug"]
+    browser.value("(e => { e.value = 'data'; e.dispatchEvent(new Event('change')); })(document.all['matrix-order'])")
+    assert browser.value(order) == ["Boxer", "Pug", "Beagle", "Collie"]
 
 
 @pytest.mark.slow
-def test_the_slider_trades_coverage_for_accuracy(shown: browser.Page, measured: Evaluation, tmp_path: Path) -> None:
-    shown.open(measured.to_html(tmp_path / "page.html").as_uri())
+def test_the_slider_trades_coverage_for_accuracy(browser: Page, measured: Evaluation, tmp_path: Path) -> None:
+    browser.open(measured.to_html(tmp_path / "page.html").as_uri())
     told = "document.getElementById('traded').textContent"
-    assert "100 % of the pictures are answered, 80 % of these answers are right" in shown.value(told)
-    shown.value("document.getElementById('threshold').focus()")
+    assert "100 % of the pictures are answered, 80 % of these answers are right" in browser.value(told)
+    browser.value("document.getElementById('threshold').focus()")
     for _ in range(3):
-        shown.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", windowsVirtualKeyCode=39)
-    assert "at least 80 % sure: 86.7 % of the pictures are answered, 92.3 % of" in shown.value(told)
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", windowsVirtualKeyCode=39)
+    assert "at least 80 % sure: 86.7 % of the pictures are answered, 92.3 % of" in browser.value(told)
 
 
 @pytest.mark.slow
-def test_many_classes_show_the_most_confused_and_a_search(shown: browser.Page, tmp_path: Path) -> None:
+def test_many_classes_show_the_most_confused_and_a_search(browser: Page, tmp_path: Path) -> None:
     classes = tuple(f"{number:03d}.Breed_{number}" for number in range(1, 61))
     truths, answers = [], []
     for number, name in enumerate(classes):
@@ -297,9 +287,11 @@ def test_many_classes_show_the_most_confused_and_a_search(shown: browser.Page, t
         truths += [name, name]
         answers += [predicted([0.9, 0.1], (each, "other")) for each in (name, other)]
     result = summarize(truths, answers, classes=classes)
-    shown.open(result.to_html(tmp_path / "page.html").as_uri())
+    browser.open(result.to_html(tmp_path / "page.html").as_uri())
     rows = "[...document.querySelectorAll('#matrix tbody th')].map((each) => each.textContent)"
-    assert len(shown.value(rows)) == 30
-    assert {f"Breed {number}" for number in range(51, 61)} <= set(shown.value(rows))
-    shown.value("(e => { e.value = 'Breed 60'; e.dispatchEvent(new Event('input')); })(document.all['matrix-search'])")
-    assert shown.value(rows) == ["Breed 60", "Breed 59", "Breed 1"]
+    assert len(browser.value(rows)) == 30
+    assert {f"Breed {number}" for number in range(51, 61)} <= set(browser.value(rows))
+    browser.value(
+        "(e => { e.value = 'Breed 60'; e.dispatchEvent(new Event('input')); })(document.all['matrix-search'])"
+    )
+    assert browser.value(rows) == ["Breed 60", "Breed 59", "Breed 1"]

@@ -22,7 +22,7 @@ from dogbreed_sdk.endpoints.kinds import DataCapture
 from dogbreed_sdk.monitoring import page
 from dogbreed_sdk.monitoring.answers import Answer, Baseline, digest, sort_captured
 from dogbreed_sdk.monitoring.report import MonitorReport, judge
-from tests import browser
+from tests.browser import Page
 from tests.waiting import wait_for
 
 CLASSES = ("001.Boxer", "002.Pug")
@@ -180,14 +180,12 @@ def test_the_page_shows_no_byte_of_what_clients_sent() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(browser.installed() is None, reason="no browser")
-def test_a_browser_shows_the_page_without_a_complaint(tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_without_a_complaint(browser: Page, tmp_path: Path) -> None:
     path = page.write_html(report(traffic(200, boxers=0.8, sure=(0.5, 0.9))), tmp_path / "monitor.html")
-    with browser.Page(tmp_path / "profile") as shown:
-        shown.open(path.as_uri())
-        assert shown.value("document.querySelectorAll('.pictures img').length") == 12
-        assert shown.value("[...document.images].every((image) => image.naturalWidth > 0)") is True
-        assert shown.complaints == []
+    browser.open(path.as_uri())
+    assert browser.value("document.querySelectorAll('.pictures img').length") == 12
+    assert browser.value("[...document.images].every((image) => image.naturalWidth > 0)") is True
+    assert browser.complaints == []
 
 
 CODE = """

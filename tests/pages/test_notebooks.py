@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import axe
-from tests.browser import Page, installed
+from tests.browser import Page
 from tests.conftest import Workshop
 
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
@@ -137,10 +137,8 @@ def test_an_endpoint_shows_its_status(outputs: list[list[dict[str, Any]]]) -> No
 
 
 def test_the_cards_need_no_script_and_read_well_on_any_background(
-    outputs: list[list[dict[str, Any]]], tmp_path: Path
+    outputs: list[list[dict[str, Any]]], browser: Page, tmp_path: Path
 ) -> None:
-    if installed() is None:
-        pytest.skip("no Chromium here")
     cards = [shown(outputs[index]) for index in (0, 1, 2, 3, 4, 5, 6)]
     assert not [card for card in cards if "<script" in card or "<style" in card]
     path = tmp_path / "cards.html"
@@ -149,9 +147,8 @@ def test_the_cards_need_no_script_and_read_well_on_any_background(
         f"<body style='font-family:sans-serif'><main><h1>Cards</h1>{'<hr>'.join(cards)}</main>",
         encoding="utf-8",
     )
-    with Page(tmp_path / "profile") as page:
-        for dark in (False, True):
-            page.open(path.as_uri(), width=900, dark=dark)
-            page.screenshot(tmp_path / f"cards-{dark}.png")
-            contrast = [each for each in axe.violations(page) if each.startswith("color-contrast")]
-            assert contrast == []
+    for dark in (False, True):
+        browser.open(path.as_uri(), width=900, dark=dark)
+        browser.screenshot(tmp_path / f"cards-{dark}.png")
+        contrast = [each for each in axe.violations(browser) if each.startswith("color-contrast")]
+        assert contrast == []

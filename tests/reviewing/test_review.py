@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,8 @@ from dogbreed_sdk.reviewing import proposal, stored
 from dogbreed_sdk.reviewing.findings import NearCopies, Outlier, ReviewedLabel
 from dogbreed_sdk.reviewing.page import document
 from dogbreed_sdk.reviewing.review import DataReview, examined
-from tests import browser
 from tests.axe import violations
+from tests.browser import Page
 from training_scripts.data import ignore_list
 
 if TYPE_CHECKING:
@@ -194,40 +193,30 @@ def test_the_gallery_ends_where_no_label_is_flagged(planted: DataReview) -> None
     assert "No label looks wrong." in with_scores(0.05, 0.0)
 
 
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[browser.Page]:
-    if browser.installed() is None:
-        pytest.skip("no Chromium is installed")
-    with browser.Page(tmp_path / "profile") as page:
-        yield page
-
-
-def test_pictures_are_ticked_on_the_page_for_the_list(
-    planted: DataReview, chromium: browser.Page, tmp_path: Path
-) -> None:
+def test_pictures_are_ticked_on_the_page_for_the_list(planted: DataReview, browser: Page, tmp_path: Path) -> None:
     url = planted.to_html(tmp_path / "review.html").as_uri()
     for width, dark in ((1280, False), (390, True)):
-        chromium.open(url, width=width, dark=dark, phone=width == 390)
-        assert violations(chromium) == []
-        assert chromium.value("document.documentElement.scrollWidth") <= width
-        assert chromium.complaints == []
+        browser.open(url, width=width, dark=dark, phone=width == 390)
+        assert violations(browser) == []
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.complaints == []
         # On a phone the bar would cover half a figure.
-        assert chromium.value("getComputedStyle(basket).position") == ("static" if width == 390 else "sticky")
-        assert all(request.startswith(("file:", "data:")) for request in chromium.requests)
+        assert browser.value("getComputedStyle(basket).position") == ("static" if width == 390 else "sticky")
+        assert all(request.startswith(("file:", "data:")) for request in browser.requests)
 
     def listed() -> dict[str, str]:
-        return ignore_list.parse(chromium.value("document.getElementById('ignore-list').value").encode())
+        return ignore_list.parse(browser.value("document.getElementById('ignore-list').value").encode())
 
     assert listed() == planted.ignore_list()
     outlier, flagged = planted.outliers[0].picture, planted.labels[0].picture
-    chromium.value(f"document.querySelector('#outliers input[value=\"{outlier}\"]').click()")
-    chromium.value(f"document.querySelector('#labels input[value=\"{flagged}\"]').click()")
+    browser.value(f"document.querySelector('#outliers input[value=\"{outlier}\"]').click()")
+    browser.value(f"document.querySelector('#labels input[value=\"{flagged}\"]').click()")
     expected = {**planted.ignore_list(), outlier: "unlike the others (score 0.62)"}
     del expected[flagged]
     assert listed() == expected
-    assert chromium.value("document.getElementById('ticked').textContent") == "4 pictures to ignore"
+    assert browser.value("document.getElementById('ticked').textContent") == "4 pictures to ignore"
     # It is shown among the near-copies, too.
-    assert not chromium.value(f"document.querySelector('#copies input[value=\"{flagged}\"]').checked")
+    assert not browser.value(f"document.querySelector('#copies input[value=\"{flagged}\"]').checked")
 
 
 def test_the_command_writes_page_and_list(

@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.browser import Page, installed
+from tests.browser import Page
 from tests.service.page.reading import Reader
 from tests.service.page.stand_in import PageServer
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    if installed() is None:
-        pytest.skip("no Chromium here")
-    with Page(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 @pytest.fixture
