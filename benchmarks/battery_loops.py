@@ -226,7 +226,7 @@ def _weighted_classes(draw: Draw) -> Plan:
 
 
 def _focal(draw: Draw) -> Plan:
-    """A loss of its own, whose level has no meaning to others."""
+    """A custom loss, whose absolute value means nothing without its definition."""
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         single = functional.cross_entropy(outputs, targets, reduction="none")

@@ -1,4 +1,4 @@
-"""Lines of a notebook's output that are replaced while work goes on."""
+"""Status lines in a notebook, each replaced by the next one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import uuid
 from typing import Any
 
-# One per job and cell; old cells' lines are no longer replaced.
+# One per job and cell; the lines of older cells stay as they are.
 _KEPT = 200
 _lines: dict[tuple[int, str], str] = {}
 

@@ -140,7 +140,7 @@ def training_job(name: str, session: Session) -> TrainingJob:
     """The training job of that name, or the best one of a search.
 
     Raises:
-        EndpointNotFoundError: There is no such job.
+        EndpointNotFoundError: The job does not exist.
         JobError: The search has no best job yet.
     """
     try:

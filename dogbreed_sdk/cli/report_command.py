@@ -119,7 +119,7 @@ def _is_awaited(options: argparse.Namespace, session: Session) -> bool:
         return False
     try:
         return job_behind(source, session) is None
-    except (RecordingError, ConfigurationError):  # also where there is no local SageMaker
+    except (RecordingError, ConfigurationError):  # the latter if local SageMaker does not run
         return not (options.root or options.aws)
 
 

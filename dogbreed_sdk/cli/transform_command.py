@@ -108,7 +108,7 @@ def _earlier(options: argparse.Namespace, session: Session) -> TransformJob:
     except JobError as error:
         if not is_unknown(error):
             raise
-        attach(options.job, session)  # says so if there is no such job at all
+        attach(options.job, session)  # raises the error that fits if the job does not exist
         raise ConfigurationError(
             f"{options.job} is not a transform job. Pass PICTURES to classify with its model."
         ) from error
