@@ -21,6 +21,7 @@ from dogbreed_sdk.recording.optimizer_watch import (
 from dogbreed_sdk.recording.options import Options
 from dogbreed_sdk.recording.predictions import Answers, Task, compares_every_pair, may_broadcast, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
+from dogbreed_sdk.recording.sample_counts import MOST_CLASSES, SampleCounts
 from training_scripts.recording.recorder import bulk
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.save_interval import planned
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 # The losses of all steps up to this one are kept, then one in two up to twice as many, one in four up to four times ...
 _ALL_STEPS = 20_000
 _WAIT_AT_END = 60.0
-_MOST_CLASSES = 2_000
-_COUNTED_AT_ONCE = 128  # steps
 NO_HOOKS = "Gradients, weights and learning rates were not recorded: the optimizer has no hooks of torch.optim's."
 DIVIDED = (
     "The loop divides its losses by {0}, for gradient accumulation; they were recorded times {0}, so that they compare "
@@ -87,11 +86,8 @@ class Recording:
         self._evaluation: Evaluation | None = None
         self._evaluated_bytes = 0
         self._evaluations = 0
-        self._counts: Tensor | None = None
-        self._labels: list[Any] = []
         # Of several workers, each sees its own samples alone; readers go by the sizes of the recorded steps.
-        self._counting = self._worker.count == 1
-        self._train_samples: int | None = 0 if self._counting else None
+        self._counts = SampleCounts(is_active=self._worker.count == 1)
         self._divisor: int | None = None
         self._unequal: dict[str, int] = {TRAIN: 0, EVAL: 0}  # batches with shapes that may broadcast
         self._armed: Snapshot | None = None
@@ -129,7 +125,7 @@ class Recording:
             kept = None if options.resume is True else int(options.resume or 0)
             self.steps = continue_trial(buffer, buffer.writer, kept)
             self._epoch_begins = self.steps[TRAIN]
-            self._counting = False
+            self._counts.is_active = False
         else:
             folders.clear(options.folder, self._worker)
         if note := self._saving.note():
@@ -341,11 +337,9 @@ class Recording:
             return
         self._epoch += 1
         self._lengths.add(length)
-        if self._train_samples and not self._facts.get("sizes", {}).get("train"):
-            self._learn(sizes={**self._facts.get("sizes", {}), "train": self._train_samples})
-        self._train_samples = None
-        whole = self._lengths.pop() if len(self._lengths) == 1 else None
-        self._lengths |= {whole} if whole is not None else set()
+        if self._epoch == 1 and self._counts.samples and not self._facts.get("sizes", {}).get("train"):
+            self._learn(sizes={**self._facts.get("sizes", {}), "train": self._counts.samples})
+        whole = next(iter(self._lengths)) if len(self._lengths) == 1 else None
         if self._first == 0 and self._facts.get("steps_per_epoch") != whole:
             self._learn(steps_per_epoch=whole)  # None if epochs differ: readers then go by the evaluations
         if self._profiler is not None:
@@ -437,53 +431,33 @@ class Recording:
 
     def _learn_task(self) -> None:
         facts: dict[str, Any] = {"task": self._task.name}
-        if 0 < self._task.classes <= _MOST_CLASSES and not self._facts.get("classes"):
+        if 0 < self._task.classes <= MOST_CLASSES and not self._facts.get("classes"):
             facts["classes"] = list(range(self._task.classes))
         self._learn(**facts)
 
     def _count(self, labels: Tensor | None, size: int | None) -> None:
-        """Counts samples, and those of each class, until the first epoch or the first evaluation ends it."""
-        if not self._counting:
+        counts = self._counts
+        if not counts.is_active:
             return
-        if self._train_samples is not None:
-            self._train_samples = None if size is None else self._train_samples + size
+        counts.add(size)
         if "batch_size" not in self._facts and size:
             self._learn(batch_size=size)
-        if labels is None or not 1 < len(self._facts.get("classes", ())) <= _MOST_CLASSES:
+        classes = len(self._facts.get("classes", ()))
+        if labels is None or not 1 < classes <= MOST_CLASSES:
             return
         length = self._options.steps_per_epoch
         if length is not None and self.steps[TRAIN] - self._first > length:
             self._end_counting()  # a loop that marks no epochs
             return
-        small = few(labels)
-        self._labels.append(labels.detach() if small is None else small.copy())
-        if len(self._labels) >= _COUNTED_AT_ONCE or small is None:
-            self._count_labels()
-
-    def _count_labels(self) -> None:
-        """Counts the classes of the labels that were kept for it; no GPU is waited for."""
-        import torch  # noqa: PLC0415 - torch is the caller's
-
-        kept, self._labels = self._labels, []
-        if not kept:
-            return
-        labels = torch.cat([torch.as_tensor(part).long() for part in kept])
-        classes = len(self._facts.get("classes", ()))
-        if self._counts is None:
-            self._counts = labels.new_zeros(classes + 2)
-        # Labels outside the classes go to the ends: an index error on a GPU would end the process.
-        places = labels.clamp(-1, classes) + 1
-        self._counts.index_add_(0, places, labels.new_ones(len(labels)))
+        counts.add_labels(labels, classes)
 
     def _end_counting(self) -> None:
         self._learn_accumulation()
-        if not self._counting or self.steps[TRAIN] == self._first:
+        if not self._counts.is_active or self.steps[TRAIN] == self._first:
             return
-        self._counting = False
-        self._count_labels()
-        if self._counts is not None:
-            self._learn(class_counts=self._counts[1:-1].tolist())
-            self._counts = None
+        found = self._counts.end(len(self._facts.get("classes", ())))
+        if found is not None:
+            self._learn(class_counts=found)
 
     def _signs_of(self, batch: Batch, *, trained: bool) -> dict[str, Number]:
         """Numbers of a step's inputs, targets and outputs, and of gradients that were left of earlier steps."""
