@@ -11,7 +11,6 @@ from dogbreed_sdk._util.text import cut, hanging, one_line
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
     STATUS_WORDS,
-    Verdict,
     ended_by,
     first_steps,
     main_message,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
     from dogbreed_sdk.jobs.managed_results import ManagedRule
+    from dogbreed_sdk.pages.verdict import Verdict
 
 MIN_WIDTH = 40
 MAX_INSIGHTS = 8

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dogbreed_sdk._util.formatting import joined, number, percent, plural, seconds, step_list
+from dogbreed_sdk.pages.verdict import Point, Verdict
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.causes.catalog import CATALOG, EXCEPTION
@@ -39,46 +39,6 @@ _SAME_AS_RULES = {
     "generalisation-gap": ("overfitting",),
 }
 _STOPPED = "The loop was stopped by"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One thing that is wrong.
-
-    Attributes:
-        title: The name of the rule, or the statement of an insight.
-        message: The answer in a sentence or two.
-        advice: What to do.
-        where: The first steps, in words; empty if it concerns the whole run.
-    """
-
-    title: str
-    message: str
-    advice: str
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a reader needs to know first.
-
-    Attributes:
-        level: problem (with training), slow (only the machine is used badly), hint, well or unknown.
-        headline: The verdict in a sentence.
-        points: What is wrong, most important first; if nothing is wrong, what is worth a try.
-        numbers: Name, value and remark of each important number, the most important first.
-        cause: The id of the cause of what is wrong, as in the documentation's table of causes; empty if nothing is
-            wrong with training, or if the recording does not show the cause.
-        alternatives: Ids of other causes that leave the same trace; the first point's advice says what tells them
-            apart.
-    """
-
-    level: str
-    headline: str
-    points: tuple[Point, ...]
-    numbers: tuple[tuple[str, str, str], ...]
-    cause: str = ""
-    alternatives: tuple[str, ...] = ()
 
 
 def verdict(report: ReportContent) -> Verdict:

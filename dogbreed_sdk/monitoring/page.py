@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, joined, percent, points
-from dogbreed_sdk.debugging.html.sections import verdict_section
-from dogbreed_sdk.debugging.verdict import Point, Verdict
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
@@ -21,6 +19,7 @@ from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import small_picture
+from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from training_scripts._util.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def document(report: MonitorReport) -> bytes:
     body = inner(
         [
             element("p", _about(report), class_="about"),
-            verdict_section(verdict, ""),
+            verdict_section(verdict),
             _mix_section(report),
             _confidence_section(report),
             _unusual_section(report),

@@ -7,12 +7,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent, plural
-from dogbreed_sdk.debugging.html.sections import verdict_section
-from dogbreed_sdk.debugging.verdict import Point, Verdict
 from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
+from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from dogbreed_sdk.reviewing import proposal, text
 from dogbreed_sdk.reviewing.album import Album
 from training_scripts.data import ignore_list
@@ -55,7 +54,7 @@ def document(review: ReviewContents) -> bytes:
     """The HTML page, encoded as UTF-8."""
     page = _Page(review, review.ignore_list(), Album(review.root), set())
     sections = [_labels_section(page), _copies_section(page), _outliers_section(page), _classes_section(page)]
-    body = inner([_about(review), verdict_section(_verdict(review), ""), *sections, _list_section(), _basket()])
+    body = inner([_about(review), verdict_section(_verdict(review)), *sections, _list_section(), _basket()])
     hidden = {picture: reason for picture, reason in page.proposed.items() if picture not in page.boxes}
     return filled_page(
         brand="Data review",

@@ -261,7 +261,7 @@ class TestEffects:
         }
 
     def test_a_mistake_in_one_loop_is_not_attributed_to_a_hyperparameter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from dogbreed_sdk.debugging.verdict import Verdict  # noqa: PLC0415
+        from dogbreed_sdk.pages.verdict import Verdict  # noqa: PLC0415
 
         causes = {"a": "", "b": "gradients-accumulate"}
         monkeypatch.setattr(

@@ -24,7 +24,7 @@ from training_scripts.training.hyperparameters import table, typed
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.content import ReportContent
-    from dogbreed_sdk.debugging.verdict import Verdict
+    from dogbreed_sdk.pages.verdict import Verdict
 
 # Names of jobs begin with the same name and day; that much is left out.
 _LONG_BEGINNING = 10

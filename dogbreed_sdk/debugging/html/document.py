@@ -16,16 +16,16 @@ from dogbreed_sdk.debugging.html.sections import (
     problems_section,
     rules_section,
     run_section,
-    verdict_section,
 )
 from dogbreed_sdk.debugging.html.steps import operators_section, steps_section
 from dogbreed_sdk.debugging.html.tensors import tensors_section
 from dogbreed_sdk.debugging.html.validation import validation_parts
-from dogbreed_sdk.debugging.verdict import Verdict, ended_by, verdict
+from dogbreed_sdk.debugging.verdict import ended_by, verdict
 from dogbreed_sdk.endpoints.evaluation.page.parts import Parts
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import EmptySection, Markup, element, inner
 from dogbreed_sdk.pages.series import Charts
+from dogbreed_sdk.pages.verdict import Verdict, verdict_section
 from training_scripts.recording.trial.trial import despite_damage
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _page(report: ReportContent, judged: Verdict, detail: Detail, shown: Parts |
         body=inner(
             [
                 element("p", _about(report), class_="about"),
-                verdict_section(judged, ended_by(report)),
+                verdict_section(judged, ended_by(report), rest="listed under Rules"),
                 *sections.values(),
             ]
         ),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk._util.formatting import clipped, counted_more, date, number, plain
+from dogbreed_sdk._util.formatting import clipped, date, number, plain
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.rule_results import description
-from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, Verdict, first_steps, main_message
+from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message
 from dogbreed_sdk.jobs.managed_results import managed_rules
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
-from dogbreed_sdk.pages.sections import empty, head, section
+from dogbreed_sdk.pages.sections import empty, section
 from training_scripts._util.number_text import number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -22,21 +22,11 @@ if TYPE_CHECKING:
 
 NO_PROFILE = "No profile was recorded: train with profiler=on (the default of train_model)."
 NO_TENSORS = "No tensors were recorded: train with recorder=builtin (the default)."
-MAX_POINTS = 6
 MAX_RULES = 120
 MAX_FINDINGS = 12
 MAX_INSIGHTS = 30
 MAX_PROBLEMS = 50
 MAX_PARAMETERS = 60
-_VERDICT_SIGNS = {"problem": "▲", "slow": "◆", "hint": "◆", "well": "✓", "unknown": "?"}
-_VERDICT_KINDS = {
-    "problem": "Problem",
-    "slow": "Slow",
-    "hint": "Look closer",
-    "well": "No problem found",
-    "unknown": "No verdict",
-}
-_DO = {level: "Worth a try: " if level == "well" else "What to do: " for level in _VERDICT_KINDS}
 _STATUS_SIGNS = {"IssuesFound": "▲", "NoIssuesFound": "✓", "NotEvaluated": "—", "Error": "✕"}
 _UNLISTED = frozenset({"hyperparameters", "valid_names", "format", "notes"})
 _MOMENTS = frozenset({"started", "ended"})
@@ -47,35 +37,6 @@ _COUNTED = {
     "Error": "failed themselves",
 }
 _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info": ("●", "Good to know")}
-
-
-def verdict_section(verdict: Verdict, stopped: str) -> Markup:
-    """The verdict: what a reader must know first."""
-    sign = element("span", _VERDICT_SIGNS[verdict.level], class_="sign", aria_hidden="true")
-    kind = element("p", sign, _VERDICT_KINDS[verdict.level], class_="kind")
-    points = [
-        element(
-            "li",
-            element("h2", point.title, element("span", point.where, class_="where") if point.where else None)
-            if point.title
-            else None,
-            element("p", clipped(point.message, 600)) if point.message else None,
-            element("p", element("b", _DO[verdict.level]), clipped(point.advice, 600), class_="advice")
-            if point.advice
-            else None,
-        )
-        for point in verdict.points[:MAX_POINTS]
-    ]
-    more = len(verdict.points) - len(points)
-    return head(
-        verdict.headline,
-        element("p", clipped(stopped, 600), class_="stopped") if stopped else None,
-        element("ol", points, class_="points") if points else None,
-        element("p", f"{counted_more(more)} listed under Rules.", class_="quiet") if more > 0 else None,
-        look=verdict.level,
-        kind=kind,
-        tiles=verdict.numbers,
-    )
 
 
 def insights_section(insights: Sequence[Insight]) -> Markup:
