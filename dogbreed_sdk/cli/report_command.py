@@ -14,8 +14,7 @@ from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import report_others, terminal
 from dogbreed_sdk.cli.argument_types import one_of, port
-from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import Outcome, note, say, waiting
+from dogbreed_sdk.cli.output import Outcome, note, waiting
 from dogbreed_sdk.debugging.report import DebugReport
 from dogbreed_sdk.debugging.sources.layout import find
 from dogbreed_sdk.debugging.sources.locate import job_behind
@@ -138,20 +137,13 @@ def _read(load: Callable[[], DebugReport]) -> DebugReport:
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    shown, _, _ = report.summary(width=terminal.report_width()).rpartition(
-        "\n"
-    )  # its last line does not know --root and --aws
-    if options.html is None:
-        command = command_line(options, "report", options.source, "--html", "report.html")
-        page = f"To see the curves, the tensors and the machine: {command}"
-    else:
-        written = report.to_html(options.html)
-        document["html"] = str(written)
-        page = f"report: {written}"
+    shown = report.summary(width=terminal.report_width())
+    text = shown.rpartition("\n")[0].rstrip("\n")  # the last line does not know --root and --aws
+    written = {}
     if options.numbers is not None:
-        document["numbers"] = str(report.save_numbers(options.numbers))
-        page = f"numbers: {document['numbers']}\n{page}"
-    return Outcome(document, say(*shown.split("\n"), *page.split("\n")))
+        document["numbers"] = written["numbers"] = str(report.save_numbers(options.numbers))
+    shows = "the curves, the tensors and the machine"
+    return report_others.outcome(report, document, text, options, [options.source], shows=shows, written=written)
 
 
 def _watched(load: Callable[[], DebugReport], options: argparse.Namespace, session: Session) -> DebugReport:

@@ -40,7 +40,7 @@ def search(job: TuningJob, options: argparse.Namespace) -> Outcome:
     if (plain := proposal["command"]) is not None:  # the report does not know --root and --aws
         proposal["command"] = command_line(options, *shlex.split(plain)[1:])
         text = text.replace(plain, proposal["command"])
-    return _outcome(report, document, text, options, [job.name])
+    return outcome(report, document, text, options, [job.name], shows="the charts")
 
 
 def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str, Any]]) -> Outcome:
@@ -76,7 +76,7 @@ def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str,
             )
         compared = DebugReport.compare(reports)
         text = compared.summary(width=terminal.report_width())
-        return _outcome(compared, compared.to_dict(), text, options, options.source)
+        return outcome(compared, compared.to_dict(), text, options, options.source, shows="the charts")
 
 
 def _refuse(options: argparse.Namespace, refused: dict[str, str], why: str) -> None:
@@ -85,12 +85,31 @@ def _refuse(options: argparse.Namespace, refused: dict[str, str], why: str) -> N
         raise ConfigurationError(f"{', '.join(given)} applies to the report on one recorded run: {why}.")
 
 
-def _outcome(
-    report: _Report, document: dict[str, Any], text: str, options: argparse.Namespace, sources: list[str]
+def outcome(
+    report: _Report,
+    document: dict[str, Any],
+    text: str,
+    options: argparse.Namespace,
+    sources: list[str],
+    *,
+    shows: str,
+    written: Mapping[str, str] | None = None,
 ) -> Outcome:
+    """The outcome of ``dogbreed report``: the text, and where the page is or how to get it.
+
+    Args:
+        report: Writes the page if `--html` asks for it.
+        document: What `--json` prints; the page's path is added.
+        text: What the terminal shows.
+        options: Those of the command.
+        sources: What the report is about.
+        shows: What the page has that the terminal lacks.
+        written: Kind and path of files that were written before.
+    """
+    lines = [f"{kind}: {path}" for kind, path in (written or {}).items()]
     if options.html is None:
-        page = f"To see the charts: {command_line(options, 'report', *sources, '--html', 'report.html')}"
+        lines.append(f"To see {shows}: {command_line(options, 'report', *sources, '--html', 'report.html')}")
     else:
         document["html"] = str(report.to_html(options.html))
-        page = f"report: {document['html']}"
-    return Outcome(document, say(*text.split("\n"), "", page))
+        lines.append(f"report: {document['html']}")
+    return Outcome(document, say(*text.split("\n"), "", *lines))
