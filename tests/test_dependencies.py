@@ -49,7 +49,7 @@ EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/", [set()]),
     ("training_scripts/rules/smdebug_rules.py", [{"local", "smdebug"}]),
     ("training_scripts/recording/recorder/smdebug_hook.py", [{"local", "smdebug"}]),
-    ("training_scripts/", [{"local", "onnx"}]),
+    ("training_scripts/", [{"local", "onnx", "openvino", "parquet", "timm", "webdataset"}]),
 )
 # Parts that run in the Python of other people's scripts and models, and what they import only where that has it.
 OF_OTHERS = {
