@@ -112,7 +112,7 @@ class UnseenDataset(BreedDataset):
         self.folders = {split: self.root / split for split in size.splits}
         self.fingerprint = _PLACEHOLDER_FINGERPRINT
         classes = [f"{number:03d}.class" for number in range(1, size.classes + 1)]
-        sample = Sample(self.root, "", 0)
+        sample = Sample(str(self.root), "", 0)
         self._listed = DataSet(tuple(classes), {split: (sample,) * count for split, count in size.splits.items()})
 
     def upload(self, session: Session, *, progress: object = None, transfer: object = None) -> str:

@@ -40,7 +40,7 @@ def _measure(pictures: Sequence[str], model: str, views: str) -> Mapping[str, An
     from training_scripts.models import backbones, folding  # noqa: PLC0415
 
     made, each = backbones.spec(model), parse_views(views)
-    samples = [Sample(Path(path), Path(path).name, 0) for path in pictures]
+    samples = [Sample(path, Path(path).name, 0) for path in pictures]
     warm_up, rest = samples[:_WARM_UP_PICTURES], samples[_WARM_UP_PICTURES:]
     # Random weights take as long as any others, and need no download.
     network = folding.for_inference(backbones.create(model, weights="none"))

@@ -155,7 +155,7 @@ class PictureBatches:
 
     def _tensor(self, split: str, sample: image_folder.Sample, view: pictures.View) -> torch.Tensor | None:
         try:
-            image = pictures.decode(sample.path)
+            image = pictures.decode_sample(sample)
         except pictures.PictureError as error:
             self.skipped.setdefault(split, {})[sample.name] = str(error)
             return None

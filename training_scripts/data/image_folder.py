@@ -11,6 +11,7 @@ from training_scripts import ScriptError
 from training_scripts.data import faults as data_faults
 from training_scripts.data import listing
 from training_scripts.data.faults import some
+from training_scripts.data.samples import Sample
 from training_scripts.data.split_folders import SPLITS, locate, split_of
 
 __all__ = ["SPLITS", "DataError", "DataSet", "Sample"]
@@ -20,15 +21,6 @@ _CHANNEL = "SM_CHANNEL_"
 
 class DataError(ScriptError):
     """The data set, or the features computed from it, cannot be used as they are."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture: its path, its name inside the split ("001.Affenpinscher/x.jpg"), its class index."""
-
-    path: Path
-    name: str
-    class_index: int
 
 
 @dataclass(frozen=True)
@@ -209,7 +201,7 @@ def of_listing(listed: listing.Listing) -> DataSet:
     index = {name: position for position, name in enumerate(listed.classes)}
     splits = {
         split: tuple(
-            Sample(path, path.relative_to(listed.folders[split][0]).as_posix(), index[name])
+            Sample(str(path), path.relative_to(listed.folders[split][0]).as_posix(), index[name])
             for name, paths in listed.splits[split].items()
             for path in paths
         )
@@ -258,7 +250,7 @@ def fingerprint(
     )
     for turn, (split, sample) in enumerate(ordered):
         if is_mine(split, sample, turn):
-            content = read_bytes(sample.path)
+            content = read(sample)
             lines[turn] = f"{split}\0{sample.name}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n"
     everywhere = {turn: line for others in gather(lines) for turn, line in others.items()}
     digest = hashlib.sha256()
@@ -267,12 +259,12 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def read_bytes(path: Path) -> bytes:
-    """Reads a file of the data set; an error names the file."""
+def read(sample: Sample) -> bytes:
+    """Reads a picture of the data set; an error names it."""
     try:
-        return path.read_bytes()
+        return sample.read()
     except OSError as error:
-        raise _refused([data_faults.unread(error, path)]) from error
+        raise _refused([data_faults.unread(error, sample.location)]) from error
 
 
 def check_skipped(split: str, total: int, skipped: list[str]) -> None:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from PIL import Image
 
@@ -195,6 +195,26 @@ def decode(data: bytes | Path) -> Image.Image:
             return decode(whole)
         # The image that Pillow opened loses its pixels when the file is closed.
         return rgb.copy() if rgb is image else rgb
+
+
+class Readable(Protocol):
+    """A picture of a data set, such as a `samples.Sample`."""
+
+    def read(self) -> bytes:
+        """The picture's content; raises OSError if it cannot be read."""
+
+
+def decode_sample(sample: Readable) -> Image.Image:
+    """Reads a picture of a data set as upright RGB; see `decode`.
+
+    Raises:
+        PictureError: It cannot be read, or `decode` refuses it.
+    """
+    try:
+        content = sample.read()
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    return decode(content)
 
 
 def from_pixels(pixels: np.ndarray) -> Image.Image:

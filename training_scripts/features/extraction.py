@@ -211,7 +211,7 @@ class FeaturePass:
         """The pixels of a picture's views, or why it cannot be read; and the seconds that took."""
         began = time.perf_counter()
         try:
-            image = pictures.decode(sample.path)
+            image = pictures.decode_sample(sample)
             found: np.ndarray | str = pictures.all_views(image, self._preprocessing, views, key=sample.name)
         except pictures.PictureError as error:
             found = str(error)
