@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.buckets import SessionBucket
     from dogbreed_sdk.aws.sagemaker_config import SageMakerConfig
     from dogbreed_sdk.local import LocalSageMaker
+    from dogbreed_sdk.local.store import Store
 
 ROOT_VARIABLE = "DOGBREED_ROOT"
 ROLE_VARIABLE = "DOGBREED_ROLE"
@@ -356,6 +357,13 @@ class Session:
                 self._config = sagemaker_config.read(self.client)
             return self._config
 
+    def _local_store(self) -> Store | None:
+        if self.root is None or self._endpoint_url is not None:
+            return None
+        from dogbreed_sdk.local.store import Store  # noqa: PLC0415
+
+        return Store(self._made_root())
+
     def _made_root(self) -> Path:
         assert self.root is not None
         if not self._makes_root:
@@ -399,6 +407,18 @@ def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...], makes_
     restored = kind(**dict(settings))
     restored._makes_root = makes_root
     return restored
+
+
+def local_store(session: Session) -> Store | None:
+    """The records of a session's local SageMaker, for listings; close it afterwards.
+
+    Returns:
+        None on AWS, and for a session whose server somebody else runs: its folder may be on another machine.
+
+    Raises:
+        ConfigurationError: The folder holds no local SageMaker, for a session that does not create one.
+    """
+    return session._local_store()
 
 
 def _checked_kms_key(given: str | None) -> str | None:

@@ -8,7 +8,6 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 
 from dogbreed_sdk.container import uri_to_path
@@ -92,6 +91,9 @@ def _source() -> tuple[str, str]:
 
     Source: PyPA, "Recording the Direct URL Origin of installed distributions" (direct_url.json).
     """
+    # Slow to import, and needed for a message only.
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
     try:
         origin = json.loads(distribution(_DISTRIBUTION).read_text("direct_url.json") or "{}")
     except PackageNotFoundError:

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             completion.complete()
         # Importing takes a second, during which Ctrl-C must work as it does later.
         from dogbreed_sdk.cli import program  # noqa: PLC0415
+
+        return program.main(arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    return program.main(arguments)

@@ -11,9 +11,20 @@ from pathlib import Path
 
 from dogbreed_sdk._util.text import sentence
 from dogbreed_sdk.cli import models
+from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.output import Outcome, counter, print_document, say, show, waiting
 from dogbreed_sdk.errors import DogBreedError, ImageError, ModelError
 from dogbreed_sdk.predictions import Prediction
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed classify``."""
+    command.add_argument("model", metavar="MODEL", help=models.HELP)
+    command.add_argument("pictures", nargs="+", metavar="PICTURE", help="files or URLs")
+    command.add_argument(
+        "--top-k", type=at_least_one, default=5, metavar="N", help="number of classes to rank (default: %(default)s)"
+    )
+    models.add_labels(command)
 
 
 def run(options: argparse.Namespace) -> Outcome:

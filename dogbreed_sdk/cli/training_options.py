@@ -1,4 +1,4 @@
-"""The options of ``tune`` and ``train`` about instances, limits and the end of a search."""
+"""The options of ``tune``, ``train`` and ``plan``: the search, the trainer, instances, limits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,76 @@ from typing import TypedDict
 from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
 from dogbreed_sdk.cli.argument_types import at_least_one, duration, non_negative, one_of
-from dogbreed_sdk.cli.shared_options import add_tags
+from dogbreed_sdk.cli.shared_options import add_environment, add_tags
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs import search_ranges
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
+from training_scripts.training import hyperparameters
+from training_scripts.training.parameters import write
 
+FEATURES = ("stored", "in-job", "off")
 _INPUT_MODES = ("File", "FastFile")
+# Hyperparameters that are arguments of `BreedTrainer`; each of the others is an option.
+_TRAINER_OPTIONS = {"model", "weights", "views", "features", "hidden"}
+
+
+def add_search(command: argparse.ArgumentParser) -> None:
+    """Adds the options of ``tune`` and ``plan`` about the search."""
+    group = command.add_argument_group("search")
+    group.add_argument(
+        "--search",
+        action="append",
+        metavar="NAME=RANGE",
+        help="what to search: lr=1e-4:1e-1, dropout=0:0.5 or batch-size=32,64; ranges over two orders of magnitude or "
+        "more are searched on a logarithmic scale; append :log, :linear or :reverse-log to choose; can be repeated",
+    )
+    group.add_argument(
+        "--max-jobs", type=at_least_one, metavar="N", help="number of trials (default: 6; with Grid: every combination)"
+    )
+    group.add_argument(
+        "--max-parallel-jobs",
+        type=at_least_one,
+        default=defaults.TUNING_MAX_PARALLEL_JOBS,
+        metavar="N",
+        help="trials that run at the same time (default: %(default)s)",
+    )
+    group.add_argument(
+        "--strategy",
+        default=defaults.TUNING_STRATEGY,
+        type=one_of(search_ranges.STRATEGIES),
+        choices=search_ranges.STRATEGIES,
+        help="how the values to try are chosen (default: %(default)s)",
+    )
+    group.add_argument(
+        "--objective",
+        default=defaults.OBJECTIVE_METRIC,
+        metavar="METRIC",
+        help="the metric to optimize: valid:loss, valid:accuracy, … (default: %(default)s)",
+    )
+    add_search_end(group)
+
+
+def add_trainer(command: argparse.ArgumentParser, entry_point: str) -> None:
+    """Adds what `BreedTrainer` takes, and the hyperparameters of an entry point."""
+    command.add_argument("--model", help=f"backbone (default: {defaults.BACKBONE})")
+    command.add_argument("--hidden", metavar="WIDTHS", help="hidden layers of the head: 512,256 (default: none)")
+    command.add_argument("--weights", help="pretrained (default), none, or the path of a state-dict file")
+    command.add_argument("--views", help=f"views of each picture: plain,flip,crops:K (default: {defaults.VIEWS})")
+    command.add_argument(
+        "--features",
+        type=one_of(FEATURES),
+        choices=FEATURES,
+        help="stored: computed once for all jobs (default); in-job: once for each job; off: in every epoch",
+    )
+    add_environment(command, "the training script")
+    add_infrastructure(command)
+    shared = "the same for every trial" if entry_point == "hpo" else None
+    group = command.add_argument_group("hyperparameters", shared)
+    for parameter in hyperparameters.table(entry_point):
+        if parameter.name not in _TRAINER_OPTIONS:
+            text = f"{parameter.help}: {parameter.allowed()} (default: {write(parameter.default) or 'none'})"
+            text = text.replace("%", "%%")
+            group.add_argument(f"--{parameter.name}", dest=f"hp:{parameter.name}", metavar="VALUE", help=text)
 
 
 def add_infrastructure(command: argparse.ArgumentParser) -> None:

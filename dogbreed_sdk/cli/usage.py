@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts._util.suggestions import did_you_mean, either, known_as
-from training_scripts.training.hyperparameters import RELATED, SYNONYMS
 
 # Other names that people try, besides those of hyperparameters.
-_OPTIONS: dict[str, str] = {
-    **{f"--{word}": f"--{name}" for word, name in RELATED.items()},
+_OPTIONS = {
     "--head": "--hidden",
     "--env": "--environment",
     "--verbose": "--debug",
@@ -55,6 +52,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Suggests a command for an unknown one; argparse would only list all of them."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            from training_scripts._util.suggestions import did_you_mean  # noqa: PLC0415 - for a wrong name only
+
             known = list(action.choices)
             hint = did_you_mean(str(value), known, synonyms=_COMMANDS) or "."
             self.error(f"{self.prog} has no command {value!r}{hint} Commands: {', '.join(known)}")
@@ -90,10 +89,20 @@ def respelled(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list
         if argument == "--":
             break
         name, equals, value = argument.partition("=")
-        usual = known_as(name[2:], known, synonyms=SYNONYMS) if name.startswith("--") else None
+        usual = _usual(name[2:], known) if name.startswith("--") else None
         if usual is not None:
             found[place] = f"--{usual}{equals}{value}"
     return found
+
+
+def _usual(name: str, known: Sequence[str]) -> str | None:
+    """The known option that a spelling stands for, if any."""
+    if name in known:
+        return name
+    from training_scripts._util.suggestions import known_as  # noqa: PLC0415 - most options are spelled right
+    from training_scripts.training.hyperparameters import SYNONYMS  # noqa: PLC0415 - likewise
+
+    return known_as(name, known, synonyms=SYNONYMS)
 
 
 def _called(arguments: Sequence[str], parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -123,11 +132,15 @@ def refuse_unknown(
         command: The command that was called.
         everything: The whole grammar, to find other commands that have the option.
     """
+    from training_scripts._util.suggestions import did_you_mean, either  # noqa: PLC0415 - for a wrong name only
+    from training_scripts.training.hyperparameters import RELATED  # noqa: PLC0415 - likewise
+
+    synonyms = {f"--{word}": f"--{name}" for word, name in RELATED.items()} | _OPTIONS
     written = unknown[0].partition("=")[0]
     known = options_of(command)
     if written in known:
         command.error(f"{written} must follow the command's name: {command.prog} {written}")
-    hint = did_you_mean(written, known, synonyms=_OPTIONS)
+    hint = did_you_mean(written, known, synonyms=synonyms)
     others = [other.prog for other in _leaves(everything) if written in options_of(other)]
     if others and not hint:
         hint = f"; {written} is an option of {either(others)}"

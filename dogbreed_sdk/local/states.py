@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     )
     from typing_extensions import NotRequired
 
+# The statuses of a job that has not ended.
+RUNNING_STATUSES = ("InProgress", "Stopping")
+
 
 class Transition(TypedDict):
     """One entry of a training job's SecondaryStatusTransitions; times in epoch seconds, `end` None for the last one."""

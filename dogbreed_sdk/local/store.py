@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
@@ -134,6 +134,20 @@ class Record:
     def region(self) -> str:
         """The region the resource was created in."""
         return self.arn.split(":")[3]
+
+
+class Summary(NamedTuple):
+    """What lists show of a record.
+
+    Attributes:
+        name: Its name.
+        status: Its status; empty for records without one.
+        created: Epoch seconds.
+    """
+
+    name: str
+    status: str
+    created: float
 
 
 SortKey = Literal["name", "created", "status"]
@@ -301,6 +315,23 @@ class Store:
         with self._database.reading() as connection:
             rows = connection.execute(query, (*values, -1 if limit is None else limit)).fetchall()
         return [self._record(row) for row in rows]
+
+    def newest(self, kind: str, limit: int | None) -> list[Summary]:
+        """The newest records of a kind, newest first, as an index has them: no record is read.
+
+        Args:
+            kind: The kind.
+            limit: The maximum number; None for all.
+        """
+        query = "SELECT name, status, created FROM records WHERE kind = ? ORDER BY created DESC, name DESC LIMIT ?"
+        with self._database.reading() as connection:
+            return [Summary(*row) for row in connection.execute(query, (kind, -1 if limit is None else limit))]
+
+    def count(self, kind: str) -> int:
+        """The number of records of a kind."""
+        with self._database.reading() as connection:
+            found: int = connection.execute("SELECT count(*) FROM records WHERE kind = ?", (kind,)).fetchone()[0]
+        return found
 
     def names(self, kind: str, filters: Filters) -> list[str]:
         """The names of the records that pass the filters, oldest first."""

@@ -16,12 +16,11 @@ from typing import Literal
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import Record, Store, StoreError
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts._util.locking import file_lock_within, is_locked
 
-RUNNING_STATUSES = ("InProgress", "Stopping")
 MAXIMUM_FAILURE_CHARACTERS = 1024  # API reference, DescribeTrainingJob, FailureReason
 COPIED_FAILURE = (
     "InternalServerError: this folder of local SageMaker is a copy, or was moved to another disk, and was made while "

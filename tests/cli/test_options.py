@@ -11,8 +11,8 @@ import pytest
 
 from dogbreed_sdk import BreedDataset, ConfigurationError, Session, Vpc
 from dogbreed_sdk._util.progress import no_progress
-from dogbreed_sdk.cli import commands, training_options
 from dogbreed_sdk.cli import options as read
+from dogbreed_sdk.cli import trainer_options, training_commands, training_options
 from dogbreed_sdk.cli.parser import parse
 from tests.aws.account import RecordedSageMaker
 
@@ -22,7 +22,7 @@ Account = tuple[Session, RecordedSageMaker]
 def sent(account: Account, shapes: BreedDataset, *arguments: str) -> dict[str, Any]:
     session, aws = account
     options = parse(["train", str(shapes.root), "--features", "in-job", *arguments])
-    trainer, given = read.trainer(options, session)
+    trainer, given = trainer_options.trainer(options, session)
     trainer.train(shapes, given, progress=no_progress)
     [request] = aws.sent("CreateTrainingJob")
     return request
@@ -67,7 +67,7 @@ def test_a_parameter_alone_leaves_the_usual_rules(account: Account, shapes: Bree
 )
 def test_what_the_managed_debugger_does_not_have_is_refused(arguments: list[str], says: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        read.trainer(parse(["train", "d", *arguments]), Session.aws(region="us-east-1"))
+        trainer_options.trainer(parse(["train", "d", *arguments]), Session.aws(region="us-east-1"))
     assert says in str(caught.value)
 
 
@@ -110,8 +110,8 @@ def test_the_end_of_a_search_reaches_the_tuning_job(account: Account, shapes: Br
             *("--search", "dropout=0.1:0.9:reverse-log"),
         ]
     )
-    trainer, shared = read.trainer(options, session)
-    commands.start_search(options, trainer, shared, progress=no_progress)
+    trainer, shared = trainer_options.trainer(options, session)
+    training_commands.start_search(options, trainer, shared, progress=no_progress)
     [request] = aws.sent("CreateHyperParameterTuningJob")
     config = request["HyperParameterTuningJobConfig"]
     assert config["StrategyConfig"]["HyperbandStrategyConfig"] == {"MinResource": 2, "MaxResource": 10}

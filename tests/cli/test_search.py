@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
 
-from dogbreed_sdk.cli.options import search
+from dogbreed_sdk.cli.trainer_options import search
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.search_ranges import combinations
 

@@ -17,7 +17,7 @@ from botocore.client import BaseClient
 
 from dogbreed_sdk import DebugReport, RecordingError, Session, TuningJob
 from dogbreed_sdk.cli import main
-from dogbreed_sdk.cli.options import search as read_search
+from dogbreed_sdk.cli.trainer_options import search as read_search
 from dogbreed_sdk.jobs.tuning_report.facts import place
 from dogbreed_sdk.jobs.tuning_report.reasons import with_reason
 from dogbreed_sdk.jobs.tuning_report.report import TuningReport

@@ -14,8 +14,8 @@ from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.jobs import state as job_state
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import MODEL, TRAINING_JOB, TUNING_JOB
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import runner
 from tests.waiting import wait_for
 

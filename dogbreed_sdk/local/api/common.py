@@ -13,7 +13,7 @@ from dogbreed_sdk.local.api.validation import operation_model
 from dogbreed_sdk.local.api.wire import ApiError, resource_in_use, resource_not_found, validation_error
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,
     TRANSFORM_JOB,
@@ -25,7 +25,6 @@ from dogbreed_sdk.local.store import (
     Store,
     resource_arn,
 )
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from training_scripts._util.locking import is_locked
 
 if TYPE_CHECKING:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dogbreed_sdk.local.hosting import endpoints
-from dogbreed_sdk.local.jobs import runner as training_runner
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB, Filters, NotFound, Record, Store
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
-from dogbreed_sdk.local.transform import runner as transform_runner
-from dogbreed_sdk.local.tuning import runner as tuning_runner
 
-_RECONCILE: Mapping[str, Callable[[Store, str], None]] = {
-    TRAINING_JOB: training_runner.reconcile,
-    TUNING_JOB: tuning_runner.reconcile,
-    TRANSFORM_JOB: transform_runner.reconcile,
-    ENDPOINT: endpoints.reconcile,
-}
+
+def _reconcilers() -> Mapping[str, Callable[[Store, str], None]]:
+    """The function that corrects one record, by kind; loaded only if a record may need it."""
+    from dogbreed_sdk.local.hosting import endpoints  # noqa: PLC0415
+    from dogbreed_sdk.local.jobs import runner as training_runner  # noqa: PLC0415
+    from dogbreed_sdk.local.transform import runner as transform_runner  # noqa: PLC0415
+    from dogbreed_sdk.local.tuning import runner as tuning_runner  # noqa: PLC0415
+
+    return {
+        TRAINING_JOB: training_runner.reconcile,
+        TUNING_JOB: tuning_runner.reconcile,
+        TRANSFORM_JOB: transform_runner.reconcile,
+        ENDPOINT: endpoints.reconcile,
+    }
 
 
 def current(store: Store, record: Record, *, statuses: Sequence[str] = RUNNING_STATUSES) -> Record:
@@ -32,7 +36,7 @@ def current(store: Store, record: Record, *, statuses: Sequence[str] = RUNNING_S
     """
     if record.state.get("status") not in statuses:
         return record
-    _RECONCILE[record.kind](store, record.name)
+    _reconcilers()[record.kind](store, record.name)
     return store.get(record.kind, record.name)
 
 
@@ -50,6 +54,6 @@ def reconcile_running(
     for status in statuses:
         for name in store.names(kind, Filters(status=status, parent=parent)):
             try:
-                _RECONCILE[kind](store, name)
+                _reconcilers()[kind](store, name)
             except NotFound:
                 continue  # deleted meanwhile

@@ -24,9 +24,8 @@ from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning
 from dogbreed_sdk.local.api.warm_start_checks import check_warm_start
 from dogbreed_sdk.local.api.wire import ApiError, number, resource_in_use
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Filters, NotFound, Record
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import runner, warm_start
 from dogbreed_sdk.local.tuning.convergence import jobs_without_improvement
 from dogbreed_sdk.local.tuning.resolution import definitions_of, objective_of, resolve

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dogbreed_sdk.local.api.common import Members
 from dogbreed_sdk.local.api.endpoints import IN_PROGRESS
 from dogbreed_sdk.local.api.wire import ApiError
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 # By the X-Amz-Target of what waiters call: the member with the status, and the statuses that do not last.
 _STATUSES = {

@@ -12,8 +12,8 @@ from typing import Any
 from dogbreed_sdk.local.api.common import Context, first_duplicate
 from dogbreed_sdk.local.api.reconciliation import current
 from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TUNING_JOB, NotFound, Record, Request
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import resolution, warm_start
 
 # A hyperparameter that is no longer tuned, or that has another static value, counts twice: its old and its new value.

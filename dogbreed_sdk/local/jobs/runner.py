@@ -15,9 +15,8 @@ from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.hosts import hosts_of, job_mark
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef

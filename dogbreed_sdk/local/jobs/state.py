@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.text import shorten
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import Request
-from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
 # AWS's words (API reference, SecondaryStatusTransition).
 MESSAGES = {

@@ -38,9 +38,9 @@ from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.script_process import Script
 from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
-from dogbreed_sdk.local.states import Metric, RuleOutcome, State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
+from dogbreed_sdk.local.supervision import write_outcome
 from dogbreed_sdk.local.support import tables
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.hosting.servers import MODEL_MARK
-from dogbreed_sdk.local.states import State
-from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
 PARTS_FOLDER = "parts"
 

@@ -19,9 +19,9 @@ from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model import Deployment, container_environment, model_form, model_uri, restore
 from dogbreed_sdk.local.jobs.failure_reason import unexpected
-from dogbreed_sdk.local.states import Server, State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES, write_outcome
+from dogbreed_sdk.local.supervision import write_outcome
 from dogbreed_sdk.local.support import tables
 from dogbreed_sdk.local.transform import state as job_state
 from dogbreed_sdk.local.transform.objects import Objects

@@ -18,9 +18,9 @@ from dogbreed_sdk.local.jobs import failure_reason, runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import is_number
-from dogbreed_sdk.local.states import State
+from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, NotFound, Store, StoreError
-from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS, RUNNING_STATUSES
+from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 from dogbreed_sdk.local.tuning import early_stopping, warm_start
 from dogbreed_sdk.local.tuning.convergence import has_converged
 from dogbreed_sdk.local.tuning.request import Definition, TuningRequest

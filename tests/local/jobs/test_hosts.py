@@ -29,8 +29,8 @@ from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.script_files import merged_contents
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]

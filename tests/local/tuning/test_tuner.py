@@ -20,8 +20,8 @@ from dogbreed_sdk._util.processes import is_alive, wait_for_end
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB, Record, StoreError
-from dogbreed_sdk.local.supervision import RUNNING_STATUSES
 from dogbreed_sdk.local.tuning import convergence, runner
 from dogbreed_sdk.local.tuning.convergence import has_converged, jobs_without_improvement
 from dogbreed_sdk.local.tuning.early_stopping import is_hopeless
