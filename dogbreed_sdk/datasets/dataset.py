@@ -287,7 +287,7 @@ class BreedDataset:
         """The size of all pictures, in bytes."""
         if self._remote:
             return self._remote.total_bytes
-        return sum(sample.path.stat().st_size for samples in self._listed.splits.values() for sample in samples)
+        return sum(sample.size() for samples in self._listed.splits.values() for sample in samples)
 
     def __repr__(self) -> str:
         return f"BreedDataset.from_s3({self._remote.uri!r})" if self._remote else f"BreedDataset({str(self._root)!r})"

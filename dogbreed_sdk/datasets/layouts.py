@@ -14,6 +14,7 @@ from pathlib import Path
 from dogbreed_sdk.datasets import cifar
 from dogbreed_sdk.errors import DatasetError
 from training_scripts.data import split_folders
+from training_scripts.data.class_folders import ClassPictures
 from training_scripts.data.faults import Fault
 from training_scripts.data.listing import UNSPLIT, Listing, list_splits
 
@@ -393,9 +394,8 @@ def _inside(root: Path, depth: int) -> Layout | None:
 # Helpers
 
 
-def _classes_in(folder: Path) -> Mapping[str, tuple[Path, ...]]:
-    classes: Mapping[str, tuple[Path, ...]] = list_splits({UNSPLIT: folder}).splits[UNSPLIT]
-    return classes
+def _classes_in(folder: Path) -> Mapping[str, ClassPictures]:
+    return list_splits({UNSPLIT: folder}).splits[UNSPLIT]
 
 
 def _direct_pictures(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from dogbreed_sdk.session import Session
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import file_lock
 from training_scripts.data import ignore_list, split_folders
+from training_scripts.data.class_folders import ClassPictures
 from training_scripts.data.listing import PICTURE_SUFFIXES, UNSPLIT, Listing
 
 if TYPE_CHECKING:
@@ -189,15 +190,16 @@ class S3Folder:
     def _is_complete(self) -> bool:
         return (self.copy / _RECORD).is_file()
 
-    def _classes(self, folder: str) -> Mapping[str, tuple[Path, ...]]:
+    def _classes(self, folder: str) -> Mapping[str, ClassPictures]:
         """The classes of a split, with the pictures in the order in which they are listed on disk."""
         classes: dict[str, list[str]] = {}
         prefix = f"{folder}/" if folder else ""
         for name in self._pictures:
             if name.startswith(prefix) and "/" in (below := name[len(prefix) :]):
-                classes.setdefault(below.partition("/")[0], []).append(name)
+                class_folder, _, inside = below.partition("/")
+                classes.setdefault(class_folder, []).append(inside)
         return {
-            name: tuple(self.copy / picture for picture in sorted(pictures, key=_order))
+            name: ClassPictures(str(self.copy / prefix / name), sorted(pictures, key=_order))
             for name, pictures in sorted(classes.items())
         }
 

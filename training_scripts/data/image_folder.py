@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training_scripts import ScriptError
 from training_scripts.data import faults as data_faults
-from training_scripts.data import listing
+from training_scripts.data import fingerprints, listing
+from training_scripts.data.class_folders import FolderSamples
 from training_scripts.data.faults import some
 from training_scripts.data.samples import Sample
 from training_scripts.data.split_folders import SPLITS, locate, split_of
@@ -34,7 +34,7 @@ class DataSet:
     """
 
     classes: tuple[str, ...]
-    splits: Mapping[str, tuple[Sample, ...]]
+    splits: Mapping[str, Sequence[Sample]]
     ignored: tuple[str, ...] = ()
 
 
@@ -199,12 +199,8 @@ def of_listing(listed: listing.Listing) -> DataSet:
     if faults:
         raise _refused(faults)
     index = {name: position for position, name in enumerate(listed.classes)}
-    splits = {
-        split: tuple(
-            Sample(str(path), path.relative_to(listed.folders[split][0]).as_posix(), index[name])
-            for name, paths in listed.splits[split].items()
-            for path in paths
-        )
+    splits: dict[str, Sequence[Sample]] = {
+        split: FolderSamples(listed.splits[split], index)
         for split in (*SPLITS, listing.UNSPLIT)
         if split in listed.splits
     }
@@ -227,7 +223,7 @@ def fingerprint(
     dataset: DataSet,
     *,
     is_mine: Callable[[str, Sample, int], bool] = lambda _split, _sample, _turn: True,
-    gather: Callable[[dict[int, str]], list[dict[int, str]]] = lambda lines: [lines],
+    gather: Callable[[fingerprints.Digests], list[fingerprints.Digests]] = lambda digests: [digests],
 ) -> str:
     """Identifies a data set by its content: the result does not depend on its location, and changes with any byte.
 
@@ -242,21 +238,7 @@ def fingerprint(
     Raises:
         DataError: A picture cannot be read.
     """
-    lines: dict[int, str] = {}
-    ordered = (
-        (split, sample)
-        for split in sorted(dataset.splits)
-        for sample in sorted(dataset.splits[split], key=lambda sample: sample.name)
-    )
-    for turn, (split, sample) in enumerate(ordered):
-        if is_mine(split, sample, turn):
-            content = read(sample)
-            lines[turn] = f"{split}\0{sample.name}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n"
-    everywhere = {turn: line for others in gather(lines) for turn, line in others.items()}
-    digest = hashlib.sha256()
-    for turn in sorted(everywhere):
-        digest.update(everywhere[turn].encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return fingerprints.fingerprint(dataset.splits, read=read, is_mine=is_mine, gather=gather)
 
 
 def read(sample: Sample) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from training_scripts.data import formats, ignore_list, signatures, split_folders
+from training_scripts.data.class_folders import ClassPictures
+from training_scripts.data.packed_names import PackedNames
 
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
@@ -36,7 +39,7 @@ Kind = Literal[
 class Names(NamedTuple):
     """What one process of a job lists: split -> class folder -> paths of pictures below it, and its ignore list."""
 
-    splits: Mapping[str, Mapping[str, Sequence[str]]]
+    splits: Mapping[str, Mapping[str, PackedNames]]
     ignore_list: Mapping[str, str]
     ignored_nothing: tuple[str, ...]
 
@@ -84,7 +87,7 @@ class Listing:
     """
 
     folders: Mapping[str, tuple[Path, ...]]
-    splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
+    splits: Mapping[str, Mapping[str, ClassPictures]]
     left_out: tuple[LeftOut, ...]
     unreadable: tuple[Unreadable, ...]
     ignore_list: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class Listing:
         return UNSPLIT if UNSPLIT in self.splits else "train"
 
     @property
-    def classes(self) -> Mapping[str, tuple[Path, ...]]:
+    def classes(self) -> Mapping[str, ClassPictures]:
         """The class folders and pictures of the split that decides the classes; empty if there is none."""
         return self.splits.get(self.taught, {})
 
@@ -158,7 +161,7 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     """
     names = Names(
         {
-            split: {name: [_inside(listed, split, name, path) for path in paths] for name, paths in classes.items()}
+            split: {name: pictures.names for name, pictures in classes.items()}
             for split, classes in listed.splits.items()
         },
         listed.ignore_list,
@@ -172,11 +175,8 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     folders = {split: listed.folders.get(split, (root / split,)) for others in every for split in others}
     splits = {
         split: {
-            name: tuple(
-                folders[split][0] / name / inside
-                for inside in sorted(
-                    {inside for others in every for inside in others.get(split, {}).get(name, ())}, key=_place
-                )
+            name: ClassPictures(
+                str(folders[split][0] / name), _union(others.get(split, {}).get(name, ()) for others in every)
             )
             for name in sorted({name for others in every for name in others.get(split, ())})
         }
@@ -189,39 +189,59 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     return replace(merged, ignored_nothing=tuple(path for path in merged.ignored_nothing if path not in found))
 
 
+def _union(names: Iterable[Sequence[str]]) -> list[str]:
+    """The pictures of a class that the processes have, as one process would list them."""
+    return sorted({inside for each in names for inside in each}, key=_place)
+
+
 def without_ignored(listed: Listing) -> Listing:
     """A listing without the pictures of its ignore list, which it leaves out."""
     if not listed.ignore_list:
         return listed
 
-    def place(split: str, path: Path) -> tuple[str, str]:
-        return "" if split == UNSPLIT else split, path.relative_to(listed.folders[split][0]).as_posix()
-
-    names = (place(split, path) for split, _, path in listed.pictures())
+    names = (
+        ("" if split == UNSPLIT else split, f"{name}/{inside}")
+        for split, classes in listed.splits.items()
+        for name, pictures in classes.items()
+        for inside in pictures.names
+    )
     found, nothing = ignore_list.matching(listed.ignore_list, names)
     left_out = list(listed.left_out)
-    splits: dict[str, dict[str, tuple[Path, ...]]] = {}
+    splits: dict[str, dict[str, ClassPictures]] = {}
     for split, classes in listed.splits.items():
         splits[split] = {}
-        for name, paths in classes.items():
-            reasons = {path: found.get("/".join(filter(None, place(split, path)))) for path in paths}
+        for name, pictures in classes.items():
+            prefix = f"{name}/" if split == UNSPLIT else f"{split}/{name}/"
+            reasons = {inside: found.get(prefix + inside) for inside in pictures.names}
             left_out += [
-                LeftOut(path, "ignored", ": ".join(filter(None, (f"is in {ignore_list.FILE_NAME}", reason))))
-                for path, reason in reasons.items()
+                LeftOut(
+                    Path(pictures.folder, inside),
+                    "ignored",
+                    ": ".join(filter(None, (f"is in {ignore_list.FILE_NAME}", reason))),
+                )
+                for inside, reason in reasons.items()
                 if reason is not None
             ]
-            splits[split][name] = tuple(path for path, reason in reasons.items() if reason is None)
+            kept = [inside for inside, reason in reasons.items() if reason is None]
+            splits[split][name] = ClassPictures(pictures.folder, kept)
     return replace(listed, splits=splits, left_out=tuple(left_out), ignored_nothing=nothing)
-
-
-def _inside(listed: Listing, split: str, name: str, path: Path) -> str:
-    return path.relative_to(listed.folders[split][0] / name).as_posix()
 
 
 def _place(inside: str) -> list[tuple[bool, str]]:
     """The place of a picture in its class: files come before folders, as `_Lister` lists them."""
     *folders, file = inside.split("/")
     return [*((True, folder) for folder in folders), (False, file)]
+
+
+_name = attrgetter("name")
+
+
+class _Entries(NamedTuple):
+    """The contents of a folder: folders by name, files that are called as pictures are, in no order, and others."""
+
+    folders: list[os.DirEntry[str]]
+    pictures: list[os.DirEntry[str]]
+    others: list[os.DirEntry[str]]
 
 
 @dataclass
@@ -248,7 +268,7 @@ class _Lister:
             return {}
 
     def listing(
-        self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, Mapping[str, tuple[Path, ...]]]
+        self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, Mapping[str, ClassPictures]]
     ) -> Listing:
         return Listing(folders, splits, tuple(self.left_out), tuple(self.unreadable))
 
@@ -263,28 +283,39 @@ class _Lister:
         else:
             self.leave_out(path, "hidden", "is macOS's metadata" if name.startswith("._") else "is hidden")
 
-    def _classes(self, split_folder: Path) -> dict[str, tuple[Path, ...]]:
-        folders, files = self._entries(split_folder)
-        for entry in files:
+    def _classes(self, split_folder: Path) -> dict[str, ClassPictures]:
+        entries = self._entries(str(split_folder))
+        for entry in sorted([*entries.pictures, *entries.others], key=_name):
             if entry.name != ignore_list.FILE_NAME and self._is_picture(entry):
                 self.leave_out(entry.path, "outside-class", "is not in a class folder")
-        return {entry.name: tuple(self._pictures(Path(entry.path), set())) for entry in folders}
+        return {entry.name: self._class(entry.path) for entry in entries.folders}
 
-    def _pictures(self, folder: Path, listed: set[tuple[int, int]]) -> Iterator[Path]:
+    def _class(self, folder: str) -> ClassPictures:
+        return ClassPictures(folder, list(self._pictures(folder, "", set())))
+
+    def _pictures(self, folder: str, prefix: str, listed: set[tuple[int, int]]) -> Iterator[str]:
         """The pictures of a class: those of a folder first, then those of the folders below it."""
         if not self._is_new(folder, listed):
             return
-        folders, files = self._entries(folder)
-        for entry in files:
-            if self._is_picture(entry):
-                yield Path(entry.path)
-        for entry in folders:
-            yield from self._pictures(Path(entry.path), listed)
+        entries = self._entries(folder)
+        # Most are ordinary files with the suffix of a picture, and may be read; the others are looked at one by one.
+        denied = [entry for entry in entries.pictures if not os.access(entry.path, os.R_OK)]
+        names = {entry.name for entry in entries.pictures} if denied or entries.others else None
+        if names is None:
+            yield from sorted([prefix + entry.name for entry in entries.pictures])
+        else:
+            names.difference_update(entry.name for entry in denied)
+            names.update(
+                entry.name for entry in sorted([*denied, *entries.others], key=_name) if self._is_picture(entry)
+            )
+            yield from (prefix + name for name in sorted(names))
+        for entry in entries.folders:
+            yield from self._pictures(entry.path, f"{prefix}{entry.name}/", listed)
 
-    def _is_new(self, folder: Path, listed: set[tuple[int, int]]) -> bool:
+    def _is_new(self, folder: str, listed: set[tuple[int, int]]) -> bool:
         """Whether a folder is new: links may lead to a parent or to a listed folder, and each folder counts once."""
         try:
-            status = folder.stat()
+            status = os.stat(folder)  # noqa: PTH116 - likewise
         except OSError as error:
             self.unreadable.append(Unreadable.of(error))
             return False
@@ -296,15 +327,25 @@ class _Lister:
         listed.add(place)
         return True
 
-    def _entries(self, folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-        """The folders and files of a folder by name, without broken links and entries whose names are left out."""
+    def _entries(self, folder: str) -> _Entries:
+        """The contents of a folder, without broken links and entries whose names are left out."""
+        pictures: list[os.DirEntry[str]] = []
+        odd: list[os.DirEntry[str]] = []
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.name
+                    is_plain = (
+                        name[name.rfind(".") :].lower() in PICTURE_SUFFIXES
+                        and name[0] != "."
+                        and entry.is_file(follow_symlinks=False)
+                    )
+                    (pictures if is_plain else odd).append(entry)
         except OSError as error:
             self.unreadable.append(Unreadable.of(error))
-            return [], []
-        folders, files = [], []
-        for entry in entries:
+            return _Entries([], [], [])
+        folders, others = [], []
+        for entry in sorted(odd, key=_name):
             if split_folders.is_foreign(entry.name):
                 self.leave_out_foreign(entry.path)
             elif split_folders.is_folder(entry):
@@ -312,8 +353,8 @@ class _Lister:
             elif problem := _broken_link(entry):
                 self.unreadable.append(Unreadable(Path(entry.path), problem))
             else:
-                files.append(entry)
-        return folders, files
+                others.append(entry)
+        return _Entries(folders, pictures, others)
 
     def _is_picture(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_file():

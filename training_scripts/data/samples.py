@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,14 @@ class Sample:
         """Its path."""
         return Path(self.location)
 
+    def size(self) -> int:
+        """The bytes of its content.
+
+        Raises:
+            OSError: It does not exist.
+        """
+        return os.stat(self.location).st_size  # noqa: PTH116 - without a Path for each picture
+
     def read(self) -> bytes:
         """The picture's content, still encoded.
 
@@ -33,3 +45,85 @@ class Sample:
         """
         with open(self.location, "rb", buffering=0) as file:  # noqa: PTH123 - without a Path for each picture
             return file.read()
+
+
+class Samples(Sequence[Sample], ABC):
+    """The pictures of a split, made when they are asked for: a data set of millions of them fits in memory."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def at(self, row: int) -> Sample:
+        """The picture in a row."""
+
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Sample]: ...
+
+    def __getitem__(self, place: int | slice) -> Sample | Sequence[Sample]:
+        rows = range(len(self))[place]
+        return self.at(rows) if isinstance(rows, int) else SomeSamples(self, rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (Samples, tuple)):
+            return NotImplemented
+        return len(self) == len(other) and all(one == another for one, another in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def name_at(self, row: int) -> str:
+        """The name of the picture in a row."""
+        return self.at(row).name
+
+    def names(self) -> Iterator[str]:
+        """The names of the pictures, in order."""
+        return (sample.name for sample in self)
+
+    def by_name(self) -> Iterable[int]:
+        """The rows in the order of their names."""
+        names = list(self.names())
+        return sorted(range(len(names)), key=names.__getitem__)
+
+    def class_indices(self) -> Iterator[int]:
+        """The class indices of the pictures, in order."""
+        return (sample.class_index for sample in self)
+
+
+class SomeSamples(Samples):
+    """Some of the pictures of a split.
+
+    Args:
+        whole: The pictures.
+        rows: The rows of those that are meant.
+    """
+
+    def __init__(self, whole: Samples, rows: Sequence[int]) -> None:
+        self._whole = whole
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def at(self, row: int) -> Sample:
+        """The picture in a row."""
+        return self._whole.at(self._rows[row])
+
+
+class _Listed(Samples):
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def at(self, row: int) -> Sample:
+        """The picture in a row."""
+        return self._samples[row]
+
+
+def of_any(samples: Sequence[Sample]) -> Samples:
+    """Pictures in a sequence of any kind."""
+    return samples if isinstance(samples, Samples) else _Listed(samples)
