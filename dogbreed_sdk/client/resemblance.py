@@ -6,7 +6,7 @@ are computed of a data set's pictures by the model itself, once for each classif
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ class TrainingPictures:
     """
 
     features: npt.NDArray[np.float32]
-    names: tuple[str, ...]
+    names: Sequence[str]
     class_folders: tuple[str, ...]
     paths: tuple[Path, ...] | None = None
 

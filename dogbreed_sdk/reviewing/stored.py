@@ -20,6 +20,7 @@ from training_scripts.features.store import MANIFEST, FeatureStore
 if TYPE_CHECKING:
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.session import Session
+    from training_scripts.features.rows import FeatureRows
 
 _BLOCK = 2048
 
@@ -95,7 +96,7 @@ def read(dataset: BreedDataset, uri: str, session: Session) -> StoredPictures:
     )
 
 
-def _fill(rows: NDArray[np.float32], found: NDArray[np.float32], view: int) -> None:
+def _fill(rows: NDArray[np.float32], found: FeatureRows, view: int) -> None:
     """Copies one view of the mapped features [n, views, width] and scales each to length 1, in blocks."""
     for start in range(0, len(rows), _BLOCK):
         block = found[start : start + _BLOCK, view]

@@ -78,7 +78,7 @@ def test_too_few_pictures_and_changed_ones_are_refused(workshop: Workshop, tmp_p
     pictures = stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
     with pytest.raises(DatasetError, match="has changed since its features were computed"):
         examined(pictures, data)
-    (store / "train.npy").write_bytes(b"")
+    (store / "train-000000.npy").write_bytes(b"")
     with pytest.raises(DatasetError, match="copy the features again"):
         stored.read(BreedDataset.from_folder(data), store.as_uri(), workshop.session)
 

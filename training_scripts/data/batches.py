@@ -15,6 +15,7 @@ from training_scripts.data import preprocessing as pictures
 from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
+    from training_scripts.features.rows import FeatureRows
     from training_scripts.features.store import SplitFeatures
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -168,5 +169,5 @@ def _draw(rows: int, views: int, generator: torch.Generator) -> tuple[np.ndarray
     return order, torch.randint(views, (rows,), generator=generator).numpy()
 
 
-def _resident(features: np.ndarray) -> np.ndarray:
+def _resident(features: FeatureRows) -> FeatureRows:
     return np.array(features) if features.nbytes <= IN_MEMORY_BYTES else features

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.training.processes import Processes
 
@@ -43,6 +45,18 @@ class Division:
         holders = self._holders.get((split, sample.name)) if self._holders else None
         owner = turn % self._place.count if holders is None else holders[turn % len(holders)]
         return owner == self._place.rank
+
+    def mine(self, split: str, samples: Sequence[Sample], turn: int) -> Sequence[int]:
+        """Positions of the pictures that this process reads among some that are dealt together, in ascending order.
+
+        Args:
+            split: The split of the pictures.
+            samples: The pictures.
+            turn: A number that is the same in every process. If every process has all pictures, it decides alone.
+        """
+        if self.is_complete:
+            return range(len(samples) if turn % self._place.count == self._place.rank else 0)
+        return [place for place, sample in enumerate(samples) if self.is_mine(split, sample, turn)]
 
 
 def _absent(dataset: DataSet) -> frozenset[tuple[str, str]]:

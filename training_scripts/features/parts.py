@@ -1,92 +1,160 @@
-"""The parts of a feature pass in progress: written atomically, verified when read, joined at the end."""
+"""The shards of a feature pass in progress: written atomically, verified when the pass resumes, never copied.
+
+A shard is the file that the finished store has. Beside it, in the folder `parts`, a record says what it contains, until
+the store's manifest says so. The records of shards that no longer exist or have changed count for nothing.
+"""
 
 # ruff: noqa: PLC0415 - NumPy loads only when features are made
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
-import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from training_scripts._util.atomic import replacing, write_atomically
-from training_scripts.features.extraction import Chunk
+from training_scripts.data.image_folder import DataError
 
-
-def write(path: Path, chunk: Chunk) -> None:
-    """Writes a part atomically."""
-    write_atomically(path, pack(chunk))
-
-
-def pack(chunk: Chunk) -> bytes:
-    """The content of a part's file."""
+if TYPE_CHECKING:
     import numpy as np
 
-    content = io.BytesIO()
-    reasons = json.dumps({str(index): reason for index, reason in chunk.skipped.items()})
-    np.savez(content, features=chunk.features, kept=chunk.kept, skipped=np.array(reasons))
-    return content.getvalue()
+_BLOCK = 1 << 20
 
 
-def read(path: Path, positions: Sequence[int], views: int, width: int) -> Chunk | None:
-    """Reads a part and verifies its checksums; None if it is missing, damaged or incompletely copied.
+@dataclass(frozen=True)
+class Record:
+    """What a shard contains.
+
+    Attributes:
+        rows: The number of its rows.
+        size: Bytes of the file.
+        sha256: The digest of the file.
+        skipped: The position in the portion of each picture that could not be read, and the reason.
+    """
+
+    rows: int
+    size: int
+    sha256: str
+    skipped: dict[int, str] = field(default_factory=dict)
+
+
+def write(path: Path, record_path: Path, features: np.ndarray, skipped: dict[int, str]) -> Record:
+    """Writes a shard and its record, each atomically.
 
     Args:
-        path: Its file.
-        positions: The positions in its chunk of the pictures that it must have, in ascending order.
-        views: The number of views of each.
-        width: The width of the features.
+        path: The file of the shard.
+        record_path: The file of its record.
+        features: Its features [n, views, width], as they are stored.
+        skipped: The position of each picture that could not be read, and the reason.
     """
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    chunk = unpack(content)
-    if chunk is None or chunk.features.shape != (len(chunk.kept), views, width):
-        return None
-    return chunk if sorted([*chunk.kept.tolist(), *chunk.skipped]) == list(positions) else None
+    digest = write_features(path, features)
+    record = Record(len(features), path.stat().st_size, digest, skipped)
+    write_record(record_path, record)
+    return record
 
 
-def unpack(content: bytes) -> Chunk | None:
-    """Reads the content of a part's file and verifies its checksums; None if it is damaged."""
-    import numpy as np
-
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            features, kept = arrays["features"], arrays["kept"]
-            skipped = {int(index): reason for index, reason in json.loads(str(arrays["skipped"])).items()}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ):  # NotImplementedError is a RuntimeError
-        return None
-    return Chunk(features, kept, skipped)
-
-
-def merged(chunks: Sequence[Chunk]) -> Chunk:
-    """One part of several that have different pictures of the same chunk."""
-    import numpy as np
-
-    kept = np.concatenate([chunk.kept for chunk in chunks])
-    order = np.argsort(kept)
-    skipped = {position: reason for chunk in chunks for position, reason in chunk.skipped.items()}
-    return Chunk(
-        np.concatenate([chunk.features for chunk in chunks])[order], kept[order], dict(sorted(skipped.items()))
-    )
-
-
-def join(parts: Sequence[Path], path: Path, *, shape: tuple[int, int, int]) -> None:
-    """Atomically writes the features of all parts as one array [n, views, width] of the given shape."""
+def write_features(path: Path, features: np.ndarray) -> str:
+    """Writes features [n, views, width] atomically in NumPy's format; returns the SHA-256 of the file."""
     import numpy as np
 
     # Written sequentially: on a full disk, a memory map would end the process with SIGBUS.
     with replacing(path) as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        for part in parts:
-            with np.load(part, allow_pickle=False) as arrays:
-                file.write(np.ascontiguousarray(arrays["features"], "<f4").tobytes())
+        hashing = _Hashing(file)
+        header = np.lib.format.header_data_from_array_1_0(features)
+        np.lib.format.write_array_header_1_0(hashing, header)
+        hashing.write(np.ascontiguousarray(features).reshape(-1).view(np.uint8).data)
+    return hashing.digest.hexdigest()
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes the record of a shard atomically."""
+    write_atomically(path, json.dumps(vars(record)).encode())
+
+
+def read(path: Path, record_path: Path, positions: Sequence[int], like: np.ndarray) -> Record | None:
+    """Verifies a shard; None if it is missing, damaged, incompletely copied, or has no record.
+
+    Args:
+        path: The file of the shard.
+        record_path: The file of its record.
+        positions: The positions in the portion of the pictures that it must have, in ascending order.
+        like: An array with no row, but the shape and type of the features that it must have.
+    """
+    record = read_record(record_path)
+    if record is None or record.rows + len(record.skipped) != len(positions):
+        return None
+    try:
+        if not is_there(path, record) or sha256(path) != record.sha256 or not _has(path, record.rows, like):
+            return None
+    except (OSError, ValueError):
+        return None
+    return record if set(record.skipped) <= set(positions) else None
+
+
+def read_record(path: Path) -> Record | None:
+    """Reads the record of a shard; None if there is none, or it is damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+        skipped = {int(position): str(reason) for position, reason in found["skipped"].items()}
+        return Record(int(found["rows"]), int(found["size"]), str(found["sha256"]), skipped)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def is_there(path: Path, record: Record) -> bool:
+    """Whether a shard is there with its size; its content is not read."""
+    return path.is_file() and path.stat().st_size == record.size
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def converted(features: np.ndarray, stored: str) -> np.ndarray:
+    """Features in the type in which they are stored.
+
+    Args:
+        features: float32.
+        stored: "float32" or "float16". The latter keeps 11 bits: a number is off by at most 1/2048 of itself, and
+            numbers below 6e-5 by at most 3e-8.
+
+    Raises:
+        DataError: float16 cannot hold a number, which is above 65,504.
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        found: np.ndarray[Any, Any] = np.ascontiguousarray(features, np.dtype(stored).newbyteorder("<"))
+    if found.dtype.itemsize < 4 and not np.isfinite(found).all():
+        raise DataError(
+            f"features of this backbone are up to {np.abs(features).max():.6g}, and float16 ends at 65504: set "
+            "features-dtype to float32."
+        )
+    return found
+
+
+def _has(path: Path, rows: int, like: np.ndarray) -> bool:
+    import numpy as np
+
+    mapped = np.lib.format.open_memmap(path, mode="r")
+    return bool(mapped.shape == (rows, *like.shape[1:]) and mapped.dtype == like.dtype)
+
+
+class _Hashing:
+    """A file whose content is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.digest.update(data)
+        return self._file.write(data)

@@ -21,12 +21,14 @@ from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import exclusive
 from training_scripts._util.relative_names import is_inside
 from training_scripts.data import image_folder
-from training_scripts.data.image_folder import DataError, DataSet
+from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
 from training_scripts.data.sharing import Division
+from training_scripts.features import names as feature_names
 from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
-from training_scripts.features.portions import PARTS, Work, part_path, portions
+from training_scripts.features.parts import Record
+from training_scripts.features.portions import PARTS, Work, portions, shard_file, shard_size, views_of
 from training_scripts.models import backbones, folding, state_dicts
 from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Callbacks
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-FORMAT = 1
+    from training_scripts.features.rows import FeatureRows
+
+FORMAT = 2
 MANIFEST = "features.json"
+# Names and labels of the pictures in stores of format 1, whose features are in one file per split.
 PICTURES_FILE = "pictures.json"
 BACKBONE_FILE = "backbone.pth"
 # The cost of the pass, for reports on the pass and on the jobs that train on its features.
@@ -46,8 +51,14 @@ COST_FILE = "feature_pass.json"
 _MAX_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
 
-# Pictures per part: the most that an interruption can lose.
+# Pictures per shard of a small data set, and pictures that are at most computed together, as a multiple of it.
 CHUNK = 128
+_STEP = 8
+
+# What the key has of how features are stored, which does not change them.
+_FORM = ("format", "chunk", "shards")
+# What the keys of earlier stores do not have.
+_EARLIER = {"dtype": "float32"}
 
 # Decoding takes at most a tenth of the time; two threads hide it behind the network.
 _DEFAULT_WORKERS = 2
@@ -55,11 +66,23 @@ _DEFAULT_WORKERS = 2
 
 @dataclass(frozen=True)
 class SplitFeatures:
-    """Features float32 [n, views, width] (memory-mapped), targets int64 [n], names of the n pictures."""
+    """The features of a split.
 
-    features: np.ndarray
+    Attributes:
+        features: Features float32 [n, views, width], read from their files as they are indexed.
+        targets: int64 [n].
+        names: Names of the n pictures, read from their file as they are needed.
+    """
+
+    features: FeatureRows
     targets: np.ndarray
-    names: tuple[str, ...]
+    names: Sequence[str]
+
+    def blocks(self, rows: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """The features in order, a few rows at a time: which rows, and their features float32 [rows, views, width]."""
+        for start in range(0, len(self.targets), rows):
+            part = slice(start, min(start + rows, len(self.targets)))
+            yield part, self.features[part]
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,10 @@ class FeatureStore:
         sizes: Pictures of each split.
         weights: Name of the weights: pretrained, none, or a file's name; empty in stores that do not record it.
         key: Everything that decides the features; two stores with the same key are equal.
+        files: Its files, and the size of each in bytes.
+        shards: The files with the features of each split, in order, and the number of rows in each; empty in stores of
+            format 1.
+        digests: SHA-256 of each file; empty in stores of format 1.
     """
 
     folder: Path
@@ -91,6 +118,9 @@ class FeatureStore:
     sizes: Mapping[str, int]
     weights: str
     key: Mapping[str, Any]
+    files: Mapping[str, int]
+    shards: Mapping[str, Mapping[str, int]]
+    digests: Mapping[str, str]
 
     @classmethod
     def open(cls, folder: Path) -> FeatureStore:
@@ -105,6 +135,23 @@ class FeatureStore:
         Raises:
             DataError: The pass is not finished, or a file is missing or incompletely copied.
         """
+        store = cls.described(folder)
+        for name, size in store.files.items():
+            there = (folder / name).stat().st_size if (folder / name).is_file() else 0
+            if there != size:
+                raise DataError(
+                    f"{folder / name} has {there} of {size} bytes: copy the features again, or delete the folder "
+                    "and compute them again."
+                )
+        return store
+
+    @classmethod
+    def described(cls, folder: Path) -> FeatureStore:
+        """Reads what the manifest says of a store, whose other files may be elsewhere.
+
+        Raises:
+            DataError: The pass is not finished.
+        """
         manifest = _read_json(folder / MANIFEST)
         if manifest is None:
             if (folder / PARTS).is_dir():
@@ -113,17 +160,10 @@ class FeatureStore:
                 )
             raise DataError(f"{folder} contains no features: {MANIFEST} is missing. Run extract_features.py first.")
         key = manifest["key"]
-        if key.get("format") != FORMAT:
+        if key.get("format") not in (1, FORMAT):
             raise DataError(
                 f"the features in {folder} have format {key.get('format')}, not {FORMAT}: compute them again."
             )
-        for name, size in manifest["files"].items():
-            there = (folder / name).stat().st_size if (folder / name).is_file() else 0
-            if there != size:
-                raise DataError(
-                    f"{folder / name} has {there} of {size} bytes: copy the features again, or delete the folder "
-                    "and compute them again."
-                )
         return cls(
             folder=folder,
             classes=tuple(key["classes"]),
@@ -136,6 +176,9 @@ class FeatureStore:
             sizes=manifest["sizes"],
             weights=manifest.get("weights", ""),
             key=key,
+            files=manifest["files"],
+            shards=manifest.get("shards", {}),
+            digests=manifest.get("sha256", {}),
         )
 
     def has(self, split: str) -> bool:
@@ -143,7 +186,7 @@ class FeatureStore:
         return split in self.sizes
 
     def split(self, name: str) -> SplitFeatures:
-        """Maps a split's features into memory.
+        """A split's features, of which nothing is read yet.
 
         Args:
             name: "train" (features of every view), "valid" or "test" (of the plain view).
@@ -152,22 +195,37 @@ class FeatureStore:
             Its features, targets and names.
 
         Raises:
-            DataError: The store lacks the split, or a name leads out of the data set.
+            DataError: The store lacks the split, or its files are damaged. Reading a name raises it too if the name
+                leads out of the data set.
         """
-        import numpy as np
-
         if not self.has(name):
             raise DataError(f"the features in {self.folder} have no {name} split, only {', '.join(self.sizes)}.")
-        listing = json.loads((self.folder / PICTURES_FILE).read_bytes())[name]
-        # Pages show the pictures of a data set by these names, and a store may come from somebody else.
-        outside = next((each for each in listing["names"] if not is_inside(each)), None)
-        if outside is not None:
-            raise DataError(f"the features in {self.folder} name a picture outside of the data set: {outside!r}.")
-        return SplitFeatures(
-            features=np.load(self.folder / f"{name}.npy", mmap_mode="r"),
-            targets=np.array(listing["labels"], np.int64),
-            names=tuple(listing["names"]),
+        if self.key["format"] == 1:
+            return _split_of_format_1(self.folder, name)
+        import numpy as np
+
+        from training_scripts.features.rows import Shard, ShardedRows
+
+        shards = [Shard(self.folder / file, rows) for file, rows in self.shards[name].items()]
+        names = feature_names.StoredNames(self.folder / names_file(name))
+        features = ShardedRows(
+            shards, views=len(views_of(name, self.views)), width=self.width, stored=self.key["dtype"]
         )
+        targets = np.load(self.folder / labels_file(name), mmap_mode="r", allow_pickle=False)
+        if not len(features) == len(targets) == len(names) == self.sizes[name]:
+            raise DataError(f"the features in {self.folder} are not as many as their names: copy them again.")
+        return SplitFeatures(features, targets, names)
+
+    def verify(self) -> None:
+        """Reads every file and compares it with the digest that the manifest has.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        for name, digest in self.digests.items():
+            path = self.folder / name
+            if not path.is_file() or feature_parts.sha256(path) != digest:
+                raise DataError(f"{path} is damaged: copy the features again, or delete the folder and compute them.")
 
     def pass_facts(self) -> dict[str, object] | None:
         """The recorded cost of the pass; None if it was not recorded."""
@@ -199,6 +257,8 @@ def extract(
     check: Callable[[], object] = lambda: None,
     callbacks: Callbacks | None = None,
     processes: Processes | None = None,
+    dtype: str = "float32",
+    copied_to: str | None = None,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens existing ones.
 
@@ -219,9 +279,13 @@ def extract(
             in the same way.
         callbacks: Called during the pass, if there is one.
         processes: The processes that share the pictures; default: a single one.
+        dtype: The type in which the features are stored: "float32", or "float16", which takes half the space (the
+            error is that of `parts.converted`).
+        copied_to: Where the files in the folders of all processes come together, such as the S3 URI of checkpoints; the
+            first process then gets no shards of the others, but describes them all. Default: it gets all shards.
 
     Returns:
-        The finished store, opened.
+        The finished store, opened; only described if its shards are in several folders.
 
     Raises:
         PartDone: The features are complete, and another process stores them.
@@ -235,7 +299,7 @@ def extract(
     backbone = backbones.create(backbone_name, weights=weights)
     division = Division(dataset, joined)
     fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)
-    key = _key(dataset, fingerprint, made, backbone.state_dict(), views)
+    key = _key(dataset, fingerprint, made, backbone.state_dict(), views=views, dtype=dtype)
     with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
         if joined.from_first((folder / MANIFEST).is_file):
             if not joined.place.is_first:
@@ -252,16 +316,19 @@ def extract(
             check=check,
             callbacks=callbacks,
         )
-        work = Work(folder, joined, list(portions(dataset, views, division, size=CHUNK)), made.feature_width)
+        divided = list(portions(dataset, views, division, sizes=key["shards"]))
+        work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * CHUNK)
         with runner:
-            skipped = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
-        work.collect()
+            records = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
+        comes_together = copied_to is not None and division.is_complete
+        shards = work.whole(records) if comes_together else work.collect(records)
         if not joined.place.is_first:
             raise PartDone
+        skipped = _check_skipped(dataset, work, records)
         _write_backbone(folder, backbone.state_dict())
         recorded.write(folder / COST_FILE, runner)
-        _assemble(dataset, folder, key, skipped, weights=Path(weights).name)
-        store = FeatureStore.open(folder)
+        _assemble(dataset, work, key, skipped, shards, weights=Path(weights).name)
+        store = FeatureStore.described(folder) if comes_together else FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
     for picture in skipped:
         report(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")
@@ -269,8 +336,14 @@ def extract(
 
 
 def _key(
-    dataset: DataSet, fingerprint: str, made: BackboneSpec, state: Mapping[str, torch.Tensor], views: Sequence[View]
-) -> dict[str, object]:
+    dataset: DataSet,
+    fingerprint: str,
+    made: BackboneSpec,
+    state: Mapping[str, torch.Tensor],
+    *,
+    views: Sequence[View],
+    dtype: str,
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "fingerprint": fingerprint,
@@ -280,13 +353,32 @@ def _key(
         "width": made.feature_width,
         "preprocessing": made.preprocessing.to_dict(),
         "views": format_views(views),
+        "dtype": dtype,
         "chunk": CHUNK,
+        "shards": shard_sizes(dataset, views, width=made.feature_width, dtype=dtype),
+    }
+
+
+def shard_sizes(dataset: DataSet, views: Sequence[View], *, width: int, dtype: str) -> dict[str, int]:
+    """Pictures per shard of each split, which do not depend on who computes them.
+
+    Args:
+        dataset: The pictures.
+        views: Views of a train picture.
+        width: The width of the features.
+        dtype: The type in which they are stored: "float32" or "float16".
+    """
+    number = {"float32": 4, "float16": 2}[dtype]
+    return {
+        split: shard_size(len(samples), len(views_of(split, views)) * width * number, least=CHUNK)
+        for split, samples in dataset.splits.items()
     }
 
 
 def _existing(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> FeatureStore:
     store = FeatureStore.open(folder)
-    other = [name for name in key if store.key.get(name) != key[name]]
+    there = {**_EARLIER, **store.key}
+    other = [name for name in key if name not in _FORM and there.get(name) != key[name]]
     if other:
         raise DataError(
             f"{folder} already contains other features (different: {', '.join(other)}). Use another "
@@ -320,6 +412,8 @@ def _prepare_parts(
                 f"features: {parts} is left from a pass over other data or settings; the features are computed again"
             )
             shutil.rmtree(parts)
+            for shard in folder.glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].npy"):
+                shard.unlink()
         write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
     processes.from_first(prepare)
@@ -329,15 +423,15 @@ def _prepare_parts(
 
 def _compute_parts(
     dataset: DataSet, work: Work, runner: FeaturePass, *, report: Callable[[str], object], recorded: _PassRecord
-) -> list[dict[str, str]]:
-    """Computes the missing parts of this process; returns the pictures that no process could read."""
+) -> list[dict[int, Record]]:
+    """Computes the missing shards of this process; returns the records of the shards of each process."""
     pictures = sum(len(portion.mine) for portion in work.mine)
     progress = Progress(pictures, sum(len(portion.mine) * len(portion.views) for portion in work.mine), report)
-    there: dict[int, dict[int, str]] = {}
+    there: dict[int, Record] = {}
     for number, portion in enumerate(work.portions):
-        chunk = work.read(portion) if portion.mine else None
-        if chunk is not None:
-            there[number] = chunk.skipped
+        record = work.read(portion) if portion.mine else None
+        if record is not None:
+            there[number] = record
     done = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in there]
     progress.resume(sum(count for count, _ in done), sum(count * each for count, each in done))
     _report_beginning(work, sum(count for count, _ in done), report)
@@ -346,13 +440,12 @@ def _compute_parts(
     sizes = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in missing]
     recorded.begin(runner, sizes, total=pictures)
     for number in missing:
-        there[number] = work.compute(work.portions[number], runner, progress).skipped
-        _check_skipped(dataset, work, there)
-    everywhere: dict[int, dict[int, str]] = {}
-    for found in work.processes.gather(there):
-        for number, reasons in found.items():
-            everywhere.setdefault(number, {}).update(reasons)
-    return _check_skipped(dataset, work, everywhere)
+        there[number] = work.compute(work.portions[number], runner, progress)
+        if there[number].skipped:
+            _check_skipped(dataset, work, [there])
+    records = work.processes.gather(there)
+    _check_skipped(dataset, work, records)
+    return records
 
 
 def _report_beginning(work: Work, done: int, report: Callable[[str], object]) -> None:
@@ -364,16 +457,20 @@ def _report_beginning(work: Work, done: int, report: Callable[[str], object]) ->
     report(f"features: {total} pictures, views {','.join(map(str, views))}{shared}{resumed}")
 
 
-def _check_skipped(dataset: DataSet, work: Work, reasons: Mapping[int, Mapping[int, str]]) -> list[dict[str, str]]:
-    """The unreadable pictures in the order of the data set, given the reasons in each portion.
+def _check_skipped(dataset: DataSet, work: Work, records: Sequence[Mapping[int, Record]]) -> list[dict[str, str]]:
+    """The unreadable pictures in the order of the data set, given the records of the shards of some processes.
 
     Raises:
         DataError: A split has lost too many pictures, or a class all pictures to train on.
     """
+    reasons: dict[int, dict[int, str]] = {}
+    for number, record in (item for of_process in records for item in of_process.items()):
+        if record.skipped:
+            reasons.setdefault(number, {}).update(record.skipped)
     skipped = [
         one
-        for number, portion in enumerate(work.portions)
-        for one in portion.skipped(dict(sorted(reasons.get(number, {}).items())))
+        for number in sorted(reasons)
+        for one in work.portions[number].skipped(dict(sorted(reasons[number].items())))
     ]
     for split, samples in dataset.splits.items():
         listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
@@ -429,27 +526,91 @@ def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def _assemble(
-    dataset: DataSet, folder: Path, key: Mapping[str, Any], skipped: list[dict[str, str]], *, weights: str
+    dataset: DataSet,
+    work: Work,
+    key: Mapping[str, Any],
+    skipped: list[dict[str, str]],
+    records: Mapping[int, Record],
+    *,
+    weights: str,
 ) -> None:
-    """Joins the parts into one array per split; the manifest, which completes the store, is written last."""
+    """Writes names and labels, and then the manifest, which completes the store; the shards stay as they are."""
+    shards: dict[str, dict[str, Record]] = {split: {} for split in dataset.splits}
+    for number, portion in enumerate(work.portions):
+        shards[portion.split][shard_file(portion.split, portion.number)] = records[number]
     lost = {(one["split"], one["name"]) for one in skipped}
-    listing: dict[str, dict[str, list[int] | list[str]]] = {}
-    for split, samples in dataset.splits.items():
-        kept = [sample for sample in samples if (split, sample.name) not in lost]
-        listing[split] = {"names": [sample.name for sample in kept], "labels": [sample.class_index for sample in kept]}
-        views = len(parse_views(key["views"])) if split == "train" else 1
-        parts = [part_path(folder, split, number) for number in range(math.ceil(len(samples) / CHUNK))]
-        feature_parts.join(parts, folder / f"{split}.npy", shape=(len(kept), views, key["width"]))
-    write_atomically(folder / PICTURES_FILE, json.dumps(listing).encode())
-    files = [*(f"{split}.npy" for split in dataset.splits), PICTURES_FILE, BACKBONE_FILE]
+    kept = {
+        split: [sample for sample in samples if (split, sample.name) not in lost] if skipped else samples
+        for split, samples in dataset.splits.items()
+    }
+    finish(work.folder, key, skipped, weights=weights, shards=shards, kept=kept)
+
+
+def finish(
+    folder: Path,
+    key: Mapping[str, Any],
+    skipped: list[dict[str, str]],
+    *,
+    weights: str,
+    shards: Mapping[str, Mapping[str, Record]],
+    kept: Mapping[str, Sequence[Sample]],
+) -> None:
+    """Completes a store whose shards and backbone are written.
+
+    Args:
+        folder: Its folder.
+        key: Everything that decides the features.
+        skipped: The pictures that could not be read.
+        weights: Name of the weights.
+        shards: The record of each file, by split.
+        kept: The pictures of each split that have features, in their order.
+    """
+    import numpy as np
+
+    others = [BACKBONE_FILE]
+    for split, samples in kept.items():
+        labels = np.fromiter((sample.class_index for sample in samples), np.int64, len(samples))
+        feature_names.write_array(folder / labels_file(split), labels)
+        feature_names.write(folder / names_file(split), (sample.name for sample in samples))
+        others += [labels_file(split), names_file(split), feature_names.ends_path(Path(names_file(split))).name]
+    of_shards = {name: record for files in shards.values() for name, record in files.items()}
     manifest = {
         "key": key,
-        "sizes": {split: len(listing[split]["names"]) for split in listing},
+        "sizes": {split: len(samples) for split, samples in kept.items()},
         "skipped": skipped,
         "weights": weights,
-        "files": {name: (folder / name).stat().st_size for name in files},
+        "shards": {split: {name: record.rows for name, record in files.items()} for split, files in shards.items()},
+        "files": {name: record.size for name, record in of_shards.items()}
+        | {name: (folder / name).stat().st_size for name in others},
+        "sha256": {name: record.sha256 for name, record in of_shards.items()}
+        | {name: feature_parts.sha256(folder / name) for name in others},
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def names_file(split: str) -> str:
+    """The file with the names of a split's pictures; where they end is beside it (`names.ends_path`)."""
+    return f"{split}.names"
+
+
+def labels_file(split: str) -> str:
+    """The file with the labels of a split's pictures: int64, in NumPy's format."""
+    return f"{split}.labels.npy"
+
+
+def _split_of_format_1(folder: Path, name: str) -> SplitFeatures:
+    import numpy as np
+
+    listing = json.loads((folder / PICTURES_FILE).read_bytes())[name]
+    # Pages show the pictures of a data set by these names, and a store may come from somebody else.
+    outside = next((each for each in listing["names"] if not is_inside(each)), None)
+    if outside is not None:
+        raise DataError(f"the features in {folder} name a picture outside of the data set: {outside!r}.")
+    return SplitFeatures(
+        features=np.load(folder / f"{name}.npy", mmap_mode="r"),
+        targets=np.array(listing["labels"], np.int64),
+        names=tuple(listing["names"]),
+    )
 
 
 def _read_json(path: Path) -> Any:

@@ -4,20 +4,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training_scripts._util.atomic import building, replacing, write_atomically
-from training_scripts.data.image_folder import DataSet
-from training_scripts.features.store import BACKBONE_FILE, COST_FILE, MANIFEST, PICTURES_FILE, FeatureStore
+from training_scripts._util.atomic import building
+from training_scripts.data.image_folder import DataSet, Sample
+from training_scripts.features import parts
+from training_scripts.features.parts import Record
+from training_scripts.features.portions import shard_file
+from training_scripts.features.store import BACKBONE_FILE, COST_FILE, FORMAT, FeatureStore, finish, shard_sizes
 
 if TYPE_CHECKING:
     import numpy as np
 
-_BLOCK = 1024
+    from training_scripts.features.rows import FeatureRows
 
 
 def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerprint: str) -> bool:
@@ -35,54 +37,60 @@ def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerp
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    skipped = [one for one in whole.skipped if _has(dataset, one)]
+    listed = {(split, sample.name) for split, samples in dataset.splits.items() for sample in samples}
+    skipped = [one for one in whole.skipped if (one["split"], one["name"]) in listed]
     lost = {(one["split"], one["name"]) for one in skipped}
     kept = {
         split: [sample for sample in samples if (split, sample.name) not in lost]
         for split, samples in dataset.splits.items()
     }
-    rows: dict[str, list[int]] = {}
+    rows: dict[str, np.ndarray] = {}
     for split, samples in kept.items():
-        place = {name: row for row, name in enumerate(whole.split(split).names)} if whole.has(split) else {}
-        if any(sample.name not in place for sample in samples):
+        found = _rows(whole.split(split).names, samples) if whole.has(split) else None
+        if found is None:
             return False
-        rows[split] = [place[sample.name] for sample in samples]
+        rows[split] = found
+    dtype = whole.key.get("dtype", "float32")
+    sizes = shard_sizes(dataset, whole.views, width=whole.width, dtype=dtype)
     with building(folder) as aside:
-        for split, chosen in rows.items():
-            _copy_rows(whole.split(split).features, chosen, aside / f"{split}.npy")
-        listing = {
-            split: {
-                "names": [sample.name for sample in samples],
-                "labels": [sample.class_index for sample in samples],
-            }
-            for split, samples in kept.items()
-        }
-        write_atomically(aside / PICTURES_FILE, json.dumps(listing).encode())
+        shards: dict[str, dict[str, Record]] = {}
+        for split, listing in dataset.splits.items():
+            features, taken = whole.split(split).features, 0
+            shards[split] = {}
+            for number, start in enumerate(range(0, len(listing), sizes[split])):
+                part = listing[start : start + sizes[split]]
+                count = sum((split, sample.name) not in lost for sample in part) if lost else len(part)
+                path = aside / shard_file(split, number)
+                shards[split][path.name] = _copy_rows(features, rows[split][taken : taken + count], path, dtype)
+                taken += count
         for name in (BACKBONE_FILE, COST_FILE):
             if (whole.folder / name).is_file():
                 shutil.copyfile(whole.folder / name, aside / name)
-        files = [*(f"{split}.npy" for split in rows), PICTURES_FILE, BACKBONE_FILE]
-        manifest = {
-            "key": {**whole.key, "fingerprint": fingerprint, "classes": list(dataset.classes)},
-            "sizes": {split: len(chosen) for split, chosen in rows.items()},
-            "skipped": skipped,
-            "weights": whole.weights,
-            "files": {name: (aside / name).stat().st_size for name in files},
+        key = {
+            **whole.key,
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "classes": list(dataset.classes),
+            "dtype": dtype,
+            "shards": sizes,
         }
-        write_atomically(aside / MANIFEST, json.dumps(manifest, indent=1).encode())
+        finish(aside, key, skipped, weights=whole.weights, shards=shards, kept=kept)
     return True
 
 
-def _has(dataset: DataSet, picture: dict[str, str]) -> bool:
-    return any(sample.name == picture["name"] for sample in dataset.splits.get(picture["split"], ()))
-
-
-def _copy_rows(features: np.ndarray, rows: Sequence[int], path: Path) -> None:
+def _rows(names: Sequence[str], samples: Sequence[Sample]) -> np.ndarray | None:
+    """The row of each picture; None if one is missing. Both are in the order of a listing."""
     import numpy as np
 
-    # Written sequentially: on a full disk, a memory map would end the process with SIGBUS.
-    with replacing(path) as file:
-        shape = (len(rows), *features.shape[1:])
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        for start in range(0, len(rows), _BLOCK):
-            file.write(np.ascontiguousarray(features[rows[start : start + _BLOCK]], "<f4").tobytes())
+    there = enumerate(names)
+    rows = np.fromiter((_next_row(there, sample.name) for sample in samples), np.int64, len(samples))
+    return None if (rows < 0).any() else rows
+
+
+def _next_row(there: Iterator[tuple[int, str]], name: str) -> int:
+    return next((row for row, each in there if each == name), -1)
+
+
+def _copy_rows(features: FeatureRows, rows: np.ndarray, path: Path, dtype: str) -> Record:
+    written = parts.write_features(path, parts.converted(features[rows], dtype))
+    return Record(len(rows), path.stat().st_size, written)

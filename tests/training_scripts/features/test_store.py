@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from training_scripts.data.image_folder import DataError, DataSet, find_splits, 
 from training_scripts.features import extraction
 from training_scripts.features import parts as feature_parts
 from training_scripts.features import store as features
+from training_scripts.features.rows import ShardedRows
 from training_scripts.features.store import FeatureStore
 from training_scripts.features.subset import store_subset
 from training_scripts.models import backbones
@@ -98,18 +100,23 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def shards(folder: Path) -> list[Path]:
+    """The files with features in a folder."""
+    return sorted(folder.glob("*-[0-9]*.npy"))
+
+
 class CutOffError(Exception):
     """Stands for whatever ends a process."""
 
 
 def interrupt_after(parts: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a pass write so many parts and then breaks it."""
+    """Lets a pass write so many shards and then breaks it."""
     write = feature_parts.write
 
-    def write_some(path: Path, chunk: extraction.Chunk) -> None:
-        if len(list((folder / features.PARTS).glob("*.npz"))) == parts:
+    def write_some(path: Path, *arguments: Any) -> feature_parts.Record:
+        if len(shards(folder)) == parts:
             raise CutOffError
-        write(path, chunk)
+        return write(path, *arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(feature_parts, "write", write_some)
@@ -129,7 +136,7 @@ class TestStore:
         assert store.sizes == {"train": 10, "valid": 4, "test": 4}
         assert store.views == preprocessing.parse_views("plain,flip,crops:2")
         assert store.preprocessing == backbones.spec(BACKBONE).preprocessing
-        assert isinstance(train.features, np.memmap)
+        assert isinstance(train.features, ShardedRows)
 
     def test_features_equal_what_serving_computes_of_one_picture(self, dataset: DataSet, tmp_path: Path) -> None:
         lite = "efficientnet_lite0"
@@ -176,12 +183,12 @@ class TestOpen:
     @pytest.mark.parametrize("damage", ["cut", "missing"])
     def test_a_copy_in_part(self, dataset: DataSet, tmp_path: Path, damage: str) -> None:
         extract(dataset, tmp_path)
-        file = tmp_path / "train.npy"
+        file = tmp_path / "train-000001.npy"
         if damage == "cut":
             file.write_bytes(file.read_bytes()[:1000])
         else:
             file.unlink()
-        with pytest.raises(DataError, match=r"train\.npy has (0|1000) of \d+ bytes: copy the features again"):
+        with pytest.raises(DataError, match=r"train-000001\.npy has (0|1000) of \d+ bytes: copy the features again"):
             FeatureStore.open(tmp_path)
 
     def test_another_format(self, dataset: DataSet, tmp_path: Path) -> None:
@@ -189,8 +196,82 @@ class TestOpen:
         manifest = json.loads((tmp_path / "features.json").read_bytes())
         manifest["key"]["format"] = 99
         (tmp_path / "features.json").write_text(json.dumps(manifest))
-        with pytest.raises(DataError, match=r"have format 99, not 1"):
+        with pytest.raises(DataError, match=r"have format 99, not 2"):
             FeatureStore.open(tmp_path)
+
+
+def as_format_1(folder: Path, target: Path) -> Path:
+    """A store as earlier versions wrote it: one array per split, and one JSON with names and labels."""
+    store = FeatureStore.open(folder)
+    target.mkdir()
+    listing = {}
+    for split in store.sizes:
+        whole = store.split(split)
+        np.save(target / f"{split}.npy", np.asarray(whole.features))
+        listing[split] = {"names": list(whole.names), "labels": whole.targets.tolist()}
+    (target / "pictures.json").write_text(json.dumps(listing))
+    shutil.copy(folder / features.BACKBONE_FILE, target)
+    key = {name: value for name, value in store.key.items() if name not in {"dtype", "shards"}} | {"format": 1}
+    files = {path.name: path.stat().st_size for path in target.iterdir()}
+    manifest = {"key": key, "sizes": store.sizes, "skipped": store.skipped, "weights": "none", "files": files}
+    (target / features.MANIFEST).write_text(json.dumps(manifest))
+    return target
+
+
+class TestEarlierStores:
+    def test_are_read_and_used_as_they_are(self, dataset: DataSet, tmp_path: Path) -> None:
+        store = extract(dataset, tmp_path / "new")
+        earlier = as_format_1(tmp_path / "new", tmp_path / "old")
+        lines: list[str] = []
+        opened = extract(dataset, earlier, report=lines.append)
+        assert lines == [f"features are already in {earlier}: nothing to compute"]
+        for split in store.sizes:
+            new, old = store.split(split), opened.split(split)
+            assert new.names == old.names
+            assert np.array_equal(new.targets, old.targets)
+            assert np.array_equal(new.features, old.features)
+
+    def test_give_the_features_of_some_pictures_in_todays_format(self, tmp_path: Path) -> None:
+        pictures = make_pictures(tmp_path / "pictures")
+        store = extract(pictures, tmp_path / "new")
+        earlier = FeatureStore.open(as_format_1(tmp_path / "new", tmp_path / "old"))
+        for whole, name in ((store, "of new"), (earlier, "of old")):
+            assert store_subset(whole, pictures, tmp_path / name, fingerprint=store.fingerprint)
+        old, new = content(tmp_path / "of old"), content(tmp_path / "of new")
+        assert new == {name: data for name, data in content(tmp_path / "new").items() if name != ".lock"}
+        assert json.loads(old.pop("features.json")) == json.loads(new.pop("features.json"))
+        assert old == new
+
+    def test_with_a_name_outside_of_the_data_set_are_refused(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path / "new", views="plain")
+        listing = as_format_1(tmp_path / "new", tmp_path / "old") / features.PICTURES_FILE
+        listing.write_text(listing.read_text().replace("001.A/0.jpg", "../../home/0.jpg", 1))
+        with pytest.raises(DataError, match=r"outside of the data set: '\.\./\.\./home/0\.jpg'"):
+            FeatureStore.described(tmp_path / "old").split("train")
+
+
+class TestDamage:
+    def test_is_found_by_the_digests_in_the_manifest(self, dataset: DataSet, tmp_path: Path) -> None:
+        store = extract(dataset, tmp_path)
+        store.verify()
+        shard = shards(tmp_path)[0]
+        spoiled = bytearray(shard.read_bytes())
+        spoiled[-1] ^= 1
+        shard.write_bytes(spoiled)
+        with pytest.raises(DataError, match=rf"{shard.name} is damaged: copy the features again"):
+            FeatureStore.open(tmp_path).verify()
+
+    def test_of_the_names_is_found_when_they_are_read(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path)
+        (tmp_path / "train.names.ends.npy").write_bytes((tmp_path / "test.names.ends.npy").read_bytes())
+        with pytest.raises(DataError, match=r"the names in .*train\.names are damaged: copy the features again"):
+            FeatureStore.described(tmp_path).split("train")
+
+    def test_of_a_shard_that_is_not_what_the_manifest_says(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path)
+        (tmp_path / "train-000002.npy").write_bytes((tmp_path / "train-000000.npy").read_bytes())
+        with pytest.raises(DataError, match=r"has features .* as the manifest says: copy the features again"):
+            np.asarray(FeatureStore.described(tmp_path).split("train").features)
 
 
 class TestResuming:
@@ -215,7 +296,8 @@ class TestResuming:
         dataset = read_dataset(find_splits(tmp_path / "pictures"))
         extract(dataset, tmp_path / "unbroken")
         interrupt_after(3, tmp_path / "resumed", monkeypatch)
-        parts = sorted((tmp_path / "resumed" / features.PARTS).glob("*.npz"))
+        parts = shards(tmp_path / "resumed")
+        assert len(parts) == 3
         parts[0].write_bytes(parts[0].read_bytes()[:5000])
         flipped = bytearray(parts[1].read_bytes())
         flipped[3000] ^= 1
@@ -327,7 +409,7 @@ def test_a_full_disk_is_named_and_keeps_what_is_done(dataset: DataSet, tmp_path:
     try:
         with pytest.raises(DataError, match=r"the disk that holds .* is full: free some space"):
             extract(dataset, disk)
-        assert list((disk / features.PARTS).glob("*.npz"))
+        assert shards(disk)
         subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
         lines: list[str] = []
         assert extract(dataset, disk, report=lines.append).sizes["train"] == 10
@@ -360,13 +442,14 @@ def test_features_of_some_pictures_are_those_of_a_pass_over_them(tmp_path: Path)
 
 def test_a_picture_outside_of_the_data_set_is_refused(dataset: DataSet, tmp_path: Path) -> None:
     store = extract(dataset, tmp_path / "store", views="plain")
-    listing = tmp_path / "store" / features.PICTURES_FILE
-    listed = json.loads(listing.read_text())
-    listed["train"]["names"][0] = "../../home/secret.jpg"
-    listing.write_text(json.dumps(listed))
-    with pytest.raises(DataError, match=r"outside of the data set: '\.\./\.\./home/secret\.jpg'"):
-        store.split("train")
-    assert store.split("test").names
+    listing = tmp_path / "store" / features.names_file("train")
+    listing.write_bytes(listing.read_bytes().replace(b"001.A/0.jpg001.A/1.jpg", b"../../home/secret0.jpg", 1))
+    names = store.split("train").names
+    for read in (lambda: names[0], lambda: list(names), lambda: names[:1]):
+        with pytest.raises(DataError, match=r"outside of the data set: '\.\./\.\./home/"):
+            read()
+    assert names[2] == "001.A/2.jpg"
+    assert list(store.split("test").names)
 
 
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:
