@@ -12,6 +12,8 @@ import torch
 
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
+from training_scripts.features import shuffling
+from training_scripts.features.rows import ShardedRows
 from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-# If the page cache cannot hold a memory map, each random row costs a disk seek.
+# Of all splits together; if the page cache cannot hold a file, each random row of it costs a disk seek.
 IN_MEMORY_BYTES = 4 << 30
 EVALUATION_ROWS = 4096
 BATCHES_AHEAD = 2
@@ -40,10 +42,20 @@ class Batches(Protocol):
 
 
 class FeatureBatches:
-    """Batches of stored features [b, width]; neither pictures nor the backbone are used."""
+    """Batches of stored features [b, width]; neither pictures nor the backbone are used.
+
+    Features of up to `IN_MEMORY_BYTES` are kept in memory, as they are stored; larger ones are read in every epoch.
+    """
 
     def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:
-        self._splits = {name: (_resident(split.features), split.targets) for name, split in splits.items()}
+        self._splits: dict[str, tuple[FeatureRows, np.ndarray]] = {}
+        room = IN_MEMORY_BYTES
+        for name in sorted(splits, key=lambda name: name != "train"):
+            features = splits[name].features
+            if isinstance(features, ShardedRows) and features.nbytes <= room:
+                room -= features.nbytes
+                features = features.load()
+            self._splits[name] = features, splits[name].targets
 
     def size(self, split: str) -> int:
         """Number of pictures in a split; 0 if the split is missing."""
@@ -52,10 +64,16 @@ class FeatureBatches:
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture."""
         features, targets = self._splits["train"]
+        if isinstance(features, ShardedRows):
+            seed = int(torch.randint(2**62, (), generator=generator))
+            for batch in shuffling.batches(features, batch_size, seed=seed):
+                yield torch.from_numpy(batch.features), torch.from_numpy(targets[batch.rows])
+            return
         order, views = _draw(len(targets), features.shape[1], generator)
         for start in range(0, len(targets), batch_size):
             rows = order[start : start + batch_size]
-            yield torch.from_numpy(features[rows, views[rows]]), torch.from_numpy(targets[rows])
+            chosen = features[rows, views[rows]].astype(np.float32, copy=False)
+            yield torch.from_numpy(chosen), torch.from_numpy(targets[rows])
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, in large batches: the activations of a head take little memory."""
@@ -63,7 +81,7 @@ class FeatureBatches:
         rows = max(batch_size, EVALUATION_ROWS)
         for start in range(0, len(targets), rows):
             part = slice(start, start + rows)
-            yield torch.from_numpy(np.array(features[part, 0])), torch.from_numpy(np.array(targets[part]))
+            yield torch.from_numpy(np.array(features[part, 0], np.float32)), torch.from_numpy(np.array(targets[part]))
 
 
 class PictureBatches:
@@ -167,7 +185,3 @@ def _draw(rows: int, views: int, generator: torch.Generator) -> tuple[np.ndarray
     """A random order of the rows, and a random view for each row."""
     order = torch.randperm(rows, generator=generator).numpy()
     return order, torch.randint(views, (rows,), generator=generator).numpy()
-
-
-def _resident(features: FeatureRows) -> FeatureRows:
-    return np.array(features) if features.nbytes <= IN_MEMORY_BYTES else features

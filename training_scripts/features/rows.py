@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,10 @@ Rows = npt.NDArray[np.float32]
 
 # Mapped shards: a mapping costs no memory of its own, but a process may have 65,530 of them (vm.max_map_count).
 _MAPPED = 4096
+# Large enough to be read at the speed of a disk.
+_READ_BYTES = 16 << 20
+# Of rows that are further apart than this, each is read alone.
+_SPARSE = 8
 
 
 class FeatureRows(Protocol):
@@ -109,15 +114,7 @@ class ShardedRows:
 
     def load(self) -> npt.NDArray[Any]:
         """Reads everything, in the type that is stored: half the memory of an array if that is float16."""
-        found = np.empty(self.shape, self.stored)
-        for start, end, block in self._blocks(self.read_block_rows):
-            found[start:end] = block
-        return found
-
-    @property
-    def read_block_rows(self) -> int:
-        """Rows that make up about 16 MiB: large enough to be read at the speed of a disk."""
-        return max(1, (16 << 20) // max(1, self.row_bytes))
+        return self._filled(0, len(self), (slice(None),), self.stored)
 
     @property
     def row_bytes(self) -> int:
@@ -135,11 +132,6 @@ class ShardedRows:
             at = int(self._begin(number)) + first - start
             found[at : at + last - first] = self._read(number, first, last)
         return found
-
-    def _blocks(self, rows: int) -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
-        for start in range(0, len(self), rows):
-            end = min(start + rows, len(self))
-            yield start, end, self.read(start, end)
 
     def _begin(self, number: int) -> int:
         return int(self._ends[number]) - self._shards[number].rows
@@ -166,13 +158,16 @@ class ShardedRows:
         start, end, step = rows.indices(len(self))
         if step != 1:
             return self._gather(np.arange(start, end, step), rest)
-        end = max(start, end)
-        whole = (slice(None), *rest)
-        if self.shape[1] == 1 or not rest or start == end:
-            read: Rows = self.read(start, end).astype(np.float32, copy=False)
-            return np.asarray(read[whole])
-        pieces = [self._mapped(number)[first:last][whole] for number, first, last in self._pieces(start, end)]
-        return np.asarray(np.concatenate(pieces, dtype=np.float32))
+        return self._filled(start, max(start, end), (slice(None), *rest), self.dtype)
+
+    def _filled(self, start: int, end: int, key: tuple[Any, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """Consecutive rows, or what a key gives of them, read a block at a time, so that nothing is twice in memory."""
+        found = np.empty((end - start, *np.empty((1, *self.shape[1:]))[key].shape[1:]), dtype)
+        step = max(1, _READ_BYTES // self.row_bytes)
+        for first in range(start, end, step):
+            last = min(first + step, end)
+            found[first - start : last - start] = self.read(first, last)[key]
+        return found
 
     def _gather(self, rows: npt.NDArray[Any], rest: tuple[Any, ...]) -> Rows:
         rows = rows.astype(np.int64)
@@ -184,8 +179,14 @@ class ShardedRows:
         found = np.empty((len(rows), *np.empty((1, *self.shape[1:]))[nothing].shape[1:]), np.float32)
         for number in np.unique(numbers).tolist():
             places = np.flatnonzero(numbers == number)
-            local = (rows[places] - self._begin(number), *(_at(each, places) for each in rest))
-            found[places] = self._mapped(number)[local]
+            local = rows[places] - self._begin(number)
+            first, last = int(local.min()), int(local.max()) + 1
+            if last - first <= _SPARSE * len(local):
+                part, local = self._read(number, first, last), local - first
+            else:
+                part = self._mapped(number)
+            key = (local, *(_at(each, places) for each in rest))
+            found[places] = part[key]
         return found
 
     def _map(self, number: int) -> np.memmap[Any, Any]:
@@ -200,6 +201,9 @@ class ShardedRows:
                 f"{shard.path} has features {mapped.shape} of {mapped.dtype}, not {shape} of {self.stored} as the "
                 "manifest says: copy the features again."
             )
+        # Single rows are read through it, so that reading ahead would read in vain.
+        if isinstance(mapped.base, mmap.mmap):
+            mapped.base.madvise(mmap.MADV_RANDOM)
         return mapped
 
 

@@ -200,21 +200,28 @@ class FeatureStore:
         """
         if not self.has(name):
             raise DataError(f"the features in {self.folder} have no {name} split, only {', '.join(self.sizes)}.")
-        if self.key["format"] == 1:
-            return _split_of_format_1(self.folder, name)
-        import numpy as np
-
         from training_scripts.features.rows import Shard, ShardedRows
 
-        shards = [Shard(self.folder / file, rows) for file, rows in self.shards[name].items()]
-        names = feature_names.StoredNames(self.folder / names_file(name))
+        files = self.shards[name] if self.shards else {f"{name}.npy": self.sizes[name]}
         features = ShardedRows(
-            shards, views=len(views_of(name, self.views)), width=self.width, stored=self.key["dtype"]
+            [Shard(self.folder / file, rows) for file, rows in files.items()],
+            views=len(views_of(name, self.views)),
+            width=self.width,
+            stored=self.key.get("dtype", _EARLIER["dtype"]),
         )
-        targets = np.load(self.folder / labels_file(name), mmap_mode="r", allow_pickle=False)
+        names, targets = self._pictures(name)
         if not len(features) == len(targets) == len(names) == self.sizes[name]:
             raise DataError(f"the features in {self.folder} are not as many as their names: copy them again.")
         return SplitFeatures(features, targets, names)
+
+    def _pictures(self, split: str) -> tuple[Sequence[str], np.ndarray]:
+        """The names and targets of a split."""
+        import numpy as np
+
+        if self.key["format"] == 1:
+            return _pictures_of_format_1(self.folder, split)
+        targets = np.load(self.folder / labels_file(split), mmap_mode="r", allow_pickle=False)
+        return feature_names.StoredNames(self.folder / names_file(split)), targets
 
     def verify(self) -> None:
         """Reads every file and compares it with the digest that the manifest has.
@@ -598,19 +605,15 @@ def labels_file(split: str) -> str:
     return f"{split}.labels.npy"
 
 
-def _split_of_format_1(folder: Path, name: str) -> SplitFeatures:
+def _pictures_of_format_1(folder: Path, split: str) -> tuple[Sequence[str], np.ndarray]:
     import numpy as np
 
-    listing = json.loads((folder / PICTURES_FILE).read_bytes())[name]
+    listing = json.loads((folder / PICTURES_FILE).read_bytes())[split]
     # Pages show the pictures of a data set by these names, and a store may come from somebody else.
     outside = next((each for each in listing["names"] if not is_inside(each)), None)
     if outside is not None:
         raise DataError(f"the features in {folder} name a picture outside of the data set: {outside!r}.")
-    return SplitFeatures(
-        features=np.load(folder / f"{name}.npy", mmap_mode="r"),
-        targets=np.array(listing["labels"], np.int64),
-        names=tuple(listing["names"]),
-    )
+    return tuple(listing["names"]), np.array(listing["labels"], np.int64)
 
 
 def _read_json(path: Path) -> Any:
