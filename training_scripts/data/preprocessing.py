@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from PIL import Image
 
 from training_scripts import ScriptError
-from training_scripts.data import jpeg_end, signatures
+from training_scripts.data import jpeg_end, jpeg_pixels, resizing, signatures
 from training_scripts.data.formats import READ_FORMATS
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ASPECT_RATIO, MAX_JPEG_SCANS, MAX_PIXELS
 
@@ -179,20 +179,29 @@ def decode(data: bytes | Path) -> Image.Image:
         content = data if isinstance(data, bytes) else data.read_bytes()
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    decoded = _decoded(content)
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
+
+
+def _decoded(content: bytes) -> Image.Image | np.ndarray:
+    """What `decode` reads: a picture in mode RGB, or uint8 [h, w, 3], whichever costs no copy."""
     if not content:
         raise PictureError("empty file")
     with _opened(content) as image:
-        jpeg = image.format in ("JPEG", "MPO")
+        jpeg, size = image.format in ("JPEG", "MPO"), image.size
         if jpeg:
             _check_scans(content)
         image.draft(None, (JPEG_DRAFT_SIDE, JPEG_DRAFT_SIDE))
+        if jpeg and (pixels := jpeg_pixels.decoded(content, image, size)) is not None:
+            turn = _turn(image)
+            return pixels if turn is None else Image.fromarray(pixels).transpose(turn)
         try:
             rgb = upright_rgb(image)
         except PictureError:
             whole = completed(content) if jpeg else None
             if whole is None:
                 raise
-            return decode(whole)
+            return _decoded(whole)
         # The image that Pillow opened loses its pixels when the file is closed.
         return rgb.copy() if rgb is image else rgb
 
@@ -347,10 +356,7 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
     if kept != (0, 0, *image.size):
         image = image.crop(kept)
     size = _resized(image.size, preprocessing.resize)
-    if size != image.size:
-        image = image.resize(size, resampling)
-    left, top = _crop_corner(size, side)
-    pixels = np.asarray(image)[top : top + side, left : left + side]
+    pixels = resizing.resized_part(image, size, _crop_corner(size, side), side, resampling)
     return pixels[:, ::-1] if view.kind == "flip" else pixels
 
 
