@@ -6,17 +6,20 @@ Importing this module loads neither botocore nor a web framework: a job's superv
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from dogbreed_sdk._util import clock
+from dogbreed_sdk.container import OBJECTIVE_HYPERPARAMETER
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 from dogbreed_sdk.local.database import Database
 from dogbreed_sdk.local.root_paths import RootPaths
@@ -51,23 +54,36 @@ _ARN_RESOURCES = {
     ASYNC_INVOCATION: "async-invocation",
 }
 
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL,
     request TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
-    created_mark TEXT, modified_mark TEXT, status TEXT NOT NULL DEFAULT '', parent TEXT);
+    created_mark TEXT, modified_mark TEXT, status TEXT NOT NULL DEFAULT '', parent TEXT,
+    objective REAL);
 CREATE UNIQUE INDEX IF NOT EXISTS record_names ON records (kind, name COLLATE NOCASE);
 CREATE UNIQUE INDEX IF NOT EXISTS record_arns ON records (arn);
 CREATE INDEX IF NOT EXISTS records_by_name ON records (kind, name, created, status, modified);
 CREATE INDEX IF NOT EXISTS records_by_creation ON records (kind, created, name, status, modified);
 CREATE INDEX IF NOT EXISTS records_by_status ON records (kind, status, created, name, modified);
-CREATE INDEX IF NOT EXISTS records_by_parent ON records (kind, parent, created, name);
+DROP INDEX IF EXISTS records_by_parent;
+CREATE INDEX IF NOT EXISTS children_by_name ON records (kind, parent, name, created, status, modified);
+CREATE INDEX IF NOT EXISTS children_by_creation ON records (kind, parent, created, name, status, modified);
+CREATE INDEX IF NOT EXISTS children_by_status ON records (kind, parent, status, created, name, modified, objective);
+CREATE INDEX IF NOT EXISTS children_by_objective ON records (kind, parent, objective, created, name, status, modified);
 CREATE TABLE IF NOT EXISTS tags (
     arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key));
 """
-_ADDED_COLUMNS = ("created_mark TEXT", "modified_mark TEXT", "status TEXT NOT NULL DEFAULT ''", "parent TEXT")
+_ADDED_COLUMNS = (
+    "created_mark TEXT",
+    "modified_mark TEXT",
+    "status TEXT NOT NULL DEFAULT ''",
+    "parent TEXT",
+    "objective REAL",
+)
+# Records that an upgrade reads at a time: a folder may have hundreds of thousands.
+_UPGRADED_AT_ONCE = 500
 _COLUMNS = "kind, name, arn, request, state, created, modified, created_mark, modified_mark"
 
 
@@ -131,6 +147,11 @@ class Record:
         return clock.elapsed(self.modified_mark, self.modified)
 
     @property
+    def objective(self) -> float | None:
+        """A training job's last value of the objective metric of its search; None without one, or if not finite."""
+        return _derived(self.request, self.state)[2]
+
+    @property
     def region(self) -> str:
         """The region the resource was created in."""
         return self.arn.split(":")[3]
@@ -150,12 +171,13 @@ class Summary(NamedTuple):
     created: float
 
 
-SortKey = Literal["name", "created", "status"]
+SortKey = Literal["name", "created", "status", "objective"]
 # The columns that define each order, with ties resolved.
 _SORT_COLUMNS: dict[SortKey, tuple[str, str, str]] = {
     "name": ("name", "created", "name"),
     "created": ("created", "created", "name"),
     "status": ("status", "created", "name"),
+    "objective": ("objective", "created", "name"),
 }
 Position = tuple[float | str, float, str]
 
@@ -170,6 +192,7 @@ class Filters:
         parent: The tuning job that started a training job, or the endpoint of an asynchronous invocation.
         created: Epoch seconds after and before which it was created.
         modified: Epoch seconds after and before which it was last changed.
+        measured: Whether only training jobs that have a value of their search's objective metric pass.
     """
 
     name_contains: str | None = None
@@ -177,6 +200,7 @@ class Filters:
     parent: str | None = None
     created: tuple[float | None, float | None] = (None, None)
     modified: tuple[float | None, float | None] = (None, None)
+    measured: bool = False
 
     def where(self, kind: str) -> tuple[str, list[_Value]]:
         """An SQL condition for the records of a kind that pass, and the values of its placeholders."""
@@ -191,7 +215,8 @@ class Filters:
             ("modified < ?", self.modified[1]),
         ]
         given = [(condition, value) for condition, value in conditions if value is not None]
-        return " AND ".join(condition for condition, _ in given), [value for _, value in given]
+        measured = ["objective IS NOT NULL"] if self.measured else []
+        return " AND ".join([condition for condition, _ in given] + measured), [value for _, value in given]
 
 
 def is_root(folder: Path) -> bool:
@@ -266,9 +291,10 @@ class Store:
             taken = "SELECT 1 FROM records WHERE kind = ? AND name = ? COLLATE NOCASE"
             if connection.execute(taken, (kind, name)).fetchone():
                 raise AlreadyExists(f"A {kind} named {name} already exists.")
-            command = f"INSERT INTO records ({_COLUMNS}, status, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-            parent = state.get("tuning_job") or state.get("endpoint")
-            connection.execute(command, (*row, str(state.get("status") or ""), parent))
+            derived = _derived(request, state)
+            places = ", ".join("?" * (len(row) + len(derived)))
+            command = f"INSERT INTO records ({_COLUMNS}, status, parent, objective) VALUES ({places})"  # noqa: S608
+            connection.execute(command, (*row, *derived))
         return self._record(row)
 
     def get(self, kind: str, name: str) -> Record:
@@ -305,6 +331,9 @@ class Store:
                 seconds, its name.
             limit: The maximum number; None for all.
         """
+        if sort_by == "status" and filters.status is not None:
+            # All have the same status, which SQLite does not see: it would sort them for every page.
+            sort_by, after = "created", after and (after[1], *after[1:])
         columns = _SORT_COLUMNS[sort_by]
         where, values = filters.where(kind)
         if after is not None:
@@ -326,6 +355,20 @@ class Store:
         query = "SELECT name, status, created FROM records WHERE kind = ? ORDER BY created DESC, name DESC LIMIT ?"
         with self._database.reading() as connection:
             return [Summary(*row) for row in connection.execute(query, (kind, -1 if limit is None else limit))]
+
+    def statuses(self, kind: str, parent: str) -> Counter[tuple[str, bool]]:
+        """How many records of a kind belong to a parent, by status and by whether they have an objective value.
+
+        Args:
+            kind: The kind.
+            parent: See `Filters`.
+        """
+        query = (
+            "SELECT status, objective IS NOT NULL, count(*) FROM records WHERE kind = ? AND parent = ? GROUP BY 1, 2"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (kind, parent))
+            return Counter({(status, bool(measured)): count for status, measured, count in rows})
 
     def count(self, kind: str) -> int:
         """The number of records of a kind."""
@@ -382,9 +425,11 @@ class Store:
             if after == before:
                 return record
             now, mark = time.time(), clock.mark()
+            status, _, objective = _derived(record.request, record.state)
             connection.execute(
-                "UPDATE records SET state = ?, status = ?, modified = ?, modified_mark = ? WHERE kind = ? AND name = ?",
-                (self._paths.relative(after), str(record.state.get("status") or ""), now, mark, kind, name),
+                "UPDATE records SET state = ?, status = ?, objective = ?, modified = ?, modified_mark = ? "
+                "WHERE kind = ? AND name = ?",
+                (self._paths.relative(after), status, objective, now, mark, kind, name),
             )
         return replace(record, modified=now, modified_mark=mark)
 
@@ -474,30 +519,42 @@ class Store:
         for column in _ADDED_COLUMNS:
             if column.partition(" ")[0] not in present:
                 connection.execute(f"ALTER TABLE records ADD COLUMN {column}")
-        query = "SELECT sequence, kind, request, state FROM records"
-        for sequence, kind, request, text in connection.execute(query).fetchall():
+        for sequence, kind, request, text in _in_portions(connection):
             state = _upgraded(kind, json.loads(self._paths.absolute(text)))
             connection.execute(
-                "UPDATE records SET request = ?, state = ?, status = ?, parent = ? WHERE sequence = ?",
-                (
-                    self._paths.relative(request),
-                    self._dump(state),
-                    str(state.get("status") or ""),
-                    state.get("tuning_job") or state.get("endpoint"),
-                    sequence,
-                ),
+                "UPDATE records SET request = ?, state = ?, status = ?, parent = ?, objective = ? WHERE sequence = ?",
+                (self._paths.relative(request), self._dump(state), *_derived(json.loads(request), state), sequence),
             )
         connection.execute("COMMIT")
 
 
-def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
+def _in_portions(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str, str]]:
+    """The sequence, kind, request and state of every record, which may be changed meanwhile."""
+    query = "SELECT sequence, kind, request, state FROM records WHERE sequence > ? ORDER BY sequence LIMIT ?"
+    rows = connection.execute(query, (-1, _UPGRADED_AT_ONCE)).fetchall()
+    while rows:
+        yield from rows
+        rows = connection.execute(query, (rows[-1][0], _UPGRADED_AT_ONCE)).fetchall()
+
+
+def _derived(request: Request, state: State) -> tuple[str, str | None, float | None]:
+    """The columns by which lists are filtered and sorted: status, parent, and value of the objective metric."""
+    # SageMaker names the objective metric of a search among the hyperparameters of its training jobs.
+    metric = (request.get("HyperParameters") or {}).get(OBJECTIVE_HYPERPARAMETER)
+    last = (state.get("metrics") or {}).get(metric) if metric else None
+    value = last["value"] if last else None
+    objective = float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return str(state.get("status") or ""), state.get("tuning_job") or state.get("endpoint"), objective
+
+
+def _upgraded(kind: str, state: dict[str, Any]) -> State:
     """A state in the current form.
 
     Until version 2, an endpoint's state had the members of `Serving` at top level; until version 3, it had one
     production variant, whose members were those of `Serving`.
     """
     if kind != ENDPOINT:
-        return state
+        return cast("State", state)
     if "container" in state:
         moved = {"config": "config", "variant_request": "variant", "model": "model", "container": "container"}
         kept = {member: value for member, value in state.items() if member not in (*moved, "variant")}
@@ -514,7 +571,7 @@ def _upgraded(kind: str, state: dict[str, Any]) -> dict[str, Any]:
         state["deployments"] = {deployment["variant"]: deployment}
     if server:
         state["servers"] = {(deployment or state["serving"]["variants"][0]["variant"])["variant"]: server}
-    return state
+    return cast("State", state)
 
 
 def _make_root(root: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ from dogbreed_sdk.local.store import (
     AlreadyExists,
     Filters,
     NotFound,
+    SortKey,
     Store,
     StoreError,
+    Summary,
     resource_arn,
 )
 
@@ -162,6 +167,109 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
     with pytest.raises(StoreError, match="is a file, not a folder"):
         Store(tmp_path / "root")
+
+
+def described_plan(store: Store, list_some: Callable[[], object]) -> str:
+    """How SQLite carries out the query of a call."""
+    queries: list[str] = []
+    with store._database.reading() as connection:
+        pass  # the next call takes this connection again
+    connection.set_trace_callback(queries.append)
+    list_some()
+    connection.set_trace_callback(None)
+    (query,) = queries
+    return "; ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("sort_by", "filters"),
+    [
+        ("name", Filters()),
+        ("created", Filters()),
+        ("status", Filters()),
+        ("created", Filters(status="Failed")),
+        ("status", Filters(status="Failed")),
+        ("created", Filters(created=(1.0, 2.0))),
+        ("created", Filters(name_contains="dogs", modified=(1.0, None))),
+        ("name", Filters(parent="search")),
+        ("created", Filters(parent="search")),
+        ("status", Filters(parent="search", status="Failed")),
+        ("objective", Filters(parent="search", measured=True)),
+        ("objective", Filters(parent="search", measured=True, status="Completed")),
+    ],
+)
+def test_a_page_is_read_in_the_order_of_an_index(
+    store: Store, sort_by: SortKey, filters: Filters, descending: bool
+) -> None:
+    value: float | str = 0.5 if sort_by in ("created", "objective") else "m"
+    for after in (None, (value, 1.0, "dogs-1")):
+        plan = described_plan(
+            store,
+            partial(store.page, TRAINING_JOB, filters, sort_by=sort_by, descending=descending, after=after, limit=11),
+        )
+        # Otherwise SQLite sorts all records, or looks at each, for every page.
+        assert re.fullmatch(r"SEARCH records USING (COVERING )?INDEX \w+ \(kind=\?.*\)", plan), plan
+        assert ("parent=?" in plan) == (filters.parent is not None)
+
+
+def test_counts_and_the_newest_names_need_an_index_alone(store: Store) -> None:
+    for call in (
+        partial(store.newest, TRAINING_JOB, 100),
+        partial(store.count, TRAINING_JOB),
+        partial(store.names, TRAINING_JOB, Filters(status="InProgress")),
+        partial(store.names, TRAINING_JOB, Filters(status="InProgress", parent="search")),
+    ):
+        assert described_plan(store, call).startswith("SEARCH records USING COVERING INDEX")
+    plan = described_plan(store, partial(store.statuses, TRAINING_JOB, "search"))
+    assert plan.startswith("SEARCH records USING COVERING INDEX children_by_status (kind=? AND parent=?)")
+
+
+def test_trials_are_sorted_and_counted_by_their_objective(store: Store) -> None:
+    request = {"HyperParameters": {"_tuning_objective_metric": "loss", "lr": "1"}}
+    for name, value in (("a", 2.0), ("b", None), ("c", float("nan")), ("d", 0.5)):
+        metrics = {} if value is None else {"loss": {"value": value, "time": 1.0}, "other": {"value": 9.0, "time": 1.0}}
+        store.create(TRAINING_JOB, name, request, {"status": "InProgress", "tuning_job": "search"})
+        store.update(TRAINING_JOB, name, lambda state, found=metrics: state.update(metrics=found, status="Completed"))
+    store.create(TRAINING_JOB, "e", request, {"status": "Failed", "tuning_job": "search"})
+    store.create(TRAINING_JOB, "f", request, {"status": "Failed", "tuning_job": "another"})
+    found = store.page(TRAINING_JOB, Filters(parent="search", measured=True), sort_by="objective", descending=True)
+    assert [(record.name, record.objective) for record in found] == [("a", 2.0), ("d", 0.5)]
+    assert store.statuses(TRAINING_JOB, "search") == {
+        ("Completed", True): 2,
+        ("Completed", False): 2,
+        ("Failed", False): 1,
+    }
+    assert store.count(TRAINING_JOB) == 6
+    assert store.newest(TRAINING_JOB, 2) == [
+        Summary(name, "Failed", store.get(TRAINING_JOB, name).created) for name in ("f", "e")
+    ]
+
+
+def test_a_database_of_version_4_gets_its_columns_and_indexes(root: Path) -> None:
+    store = Store(root)
+    request = {"HyperParameters": {"_tuning_objective_metric": "loss"}}
+    state = {"status": "Completed", "tuning_job": "search", "metrics": {"loss": {"value": 0.25, "time": 1.0}}}
+    with store.transaction():
+        for number in range(1100):  # more than are upgraded at a time
+            store.create(TRAINING_JOB, f"dogs-{number}", request, state)
+    store.close()
+    with sqlite3.connect(root / "sagemaker.db") as connection:
+        indexes = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'children%'").fetchall()
+        for (name,) in indexes:
+            connection.execute(f"DROP INDEX {name}")
+        connection.execute("CREATE INDEX records_by_parent ON records (kind, parent, created, name)")
+        connection.execute("ALTER TABLE records DROP COLUMN objective")
+        connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    upgraded = Store(root)
+    with upgraded._database.reading() as connection:
+        after = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+        assert connection.execute("SELECT DISTINCT objective, parent FROM records").fetchall() == [(0.25, "search")]
+    assert {*indexes} <= {*after}
+    assert ("records_by_parent",) not in after
+    assert len(upgraded.page(TRAINING_JOB, Filters(parent="search", measured=True), sort_by="objective")) == 1100
+    upgraded.close()
 
 
 def test_a_foreign_file_in_the_place_of_the_database_is_named(root: Path) -> None:

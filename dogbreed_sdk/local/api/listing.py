@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -14,7 +13,12 @@ from dogbreed_sdk.local.store import Filters, Position, Record, SortKey, Store
 
 # The API reference's default for MaxResults, given for most List operations.
 _DEFAULT_PAGE = 10
-_SORT_KEYS: dict[str, SortKey] = {"Name": "name", "CreationTime": "created", "Status": "status"}
+_SORT_KEYS: dict[str, SortKey] = {
+    "Name": "name",
+    "CreationTime": "created",
+    "Status": "status",
+    "FinalObjectiveMetricValue": "objective",
+}
 
 
 class ListRequest(TypedDict, total=False):
@@ -72,7 +76,7 @@ def page_of(
     size = request.get("MaxResults") or _DEFAULT_PAGE
     found = store.page(
         kind,
-        _filters(request, parent),
+        _filters(request, parent, measured=sort_by == "objective"),
         sort_by=sort_by,
         descending=order.is_descending(request),
         after=_read_token(request, sort_by),
@@ -84,31 +88,14 @@ def page_of(
     return shown, _write_token(_position(shown[-1], sort_by))
 
 
-def page_by_value(
-    records: Sequence[Record], request: ListRequest, order: Order, value: Callable[[Record], float]
-) -> tuple[list[Record], str | None]:
-    """Like `page_of`, for a few records that are sorted by a value that is not a column of the store."""
-
-    def position(record: Record) -> Position:
-        return (value(record), record.created, record.name)
-
-    descending = order.is_descending(request)
-    chosen = sorted(records, key=position, reverse=descending)
-    last = _read_token(request, "created")
-    if last is not None:
-        chosen = [record for record in chosen if (position(record) < last if descending else position(record) > last)]
-    size = request.get("MaxResults") or _DEFAULT_PAGE
-    shown = chosen[:size]
-    return shown, _write_token(position(shown[-1])) if len(chosen) > size else None
-
-
-def _filters(request: ListRequest, parent: str | None) -> Filters:
+def _filters(request: ListRequest, parent: str | None, *, measured: bool) -> Filters:
     return Filters(
         name_contains=request.get("NameContains"),
         status=request.get("StatusEquals"),
         parent=parent,
         created=(_moment(request.get("CreationTimeAfter")), _moment(request.get("CreationTimeBefore"))),
         modified=(_moment(request.get("LastModifiedTimeAfter")), _moment(request.get("LastModifiedTimeBefore"))),
+        measured=measured,
     )
 
 
@@ -117,9 +104,13 @@ def _moment(given: float | str | None) -> float | None:
 
 
 def _position(record: Record, sort_by: SortKey) -> Position:
-    if sort_by == "created":
-        return record.created, record.created, record.name
-    return (record.name if sort_by == "name" else str(record.state.get("status") or "")), record.created, record.name
+    values: dict[SortKey, float | str] = {
+        "name": record.name,
+        "created": record.created,
+        "status": str(record.state.get("status") or ""),
+        "objective": record.objective or 0.0,
+    }
+    return values[sort_by], record.created, record.name
 
 
 def _write_token(position: Position) -> str:
@@ -132,7 +123,7 @@ def _read_token(request: ListRequest, sort_by: SortKey) -> Position | None:
         return None
     try:
         value, created, name = json.loads(base64.urlsafe_b64decode(token.encode()))
-        key = float(value) if sort_by == "created" else value
+        key = float(value) if sort_by in ("created", "objective") else value
         if not isinstance(key, (float, str)):
             raise TypeError(key)
         return key, float(created), str(name)

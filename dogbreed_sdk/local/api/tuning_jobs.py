@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from dogbreed_sdk.local.api.common import (
     get_job,
     request_members,
 )
-from dogbreed_sdk.local.api.listing import ListRequest, Order, page_by_value, page_of
+from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.program_checks import check_program
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
@@ -90,7 +91,7 @@ def describe_tuning_job(context: Context, request: DescribeHyperParameterTuningJ
     best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
     return {
         **request_members("DescribeHyperParameterTuningJob", resolve(record.request)),
-        **_status(record, trials),
+        **_status(context, record),
         "BestTrainingJob": _trial_summary(record, best) if best else None,
         "OverallBestTrainingJob": _overall_best(context, record, best),
         "TuningJobCompletionDetails": _completion(record, trials),
@@ -130,13 +131,14 @@ def _completion(record: Record, trials: list[Record]) -> Members:
 def list_tuning_jobs(context: Context, request: ListRequest) -> Members:
     """ListHyperParameterTuningJobs."""
     reconcile_running(context.store, TUNING_JOB)
+    reconcile_running(context.store, TRAINING_JOB)
     shown, token = page_of(context.store, TUNING_JOB, request, _BY_NAME)
     summaries = []
     for record in shown:
         config = resolve(record.request)["HyperParameterTuningJobConfig"]
         summaries.append(
             {
-                **_status(record, _trials(context, record)),
+                **_status(context, record),
                 "Strategy": config["Strategy"],
                 "ResourceLimits": config["ResourceLimits"],
             }
@@ -148,10 +150,7 @@ def list_trials(context: Context, request: ListTrialsRequest) -> Members:
     """ListTrainingJobsForHyperParameterTuningJob."""
     record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
     reconcile_running(context.store, TRAINING_JOB, parent=record.name)
-    if request.get("SortBy") == "FinalObjectiveMetricValue":
-        shown, token = _page_by_objective(context, record, request)
-    else:
-        shown, token = page_of(context.store, TRAINING_JOB, request, _BY_NAME, parent=record.name)
+    shown, token = page_of(context.store, TRAINING_JOB, request, _BY_NAME, parent=record.name)
     return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
 
 
@@ -170,20 +169,13 @@ def delete_tuning_job(context: Context, request: DeleteHyperParameterTuningJobRe
     return {}
 
 
-def _page_by_objective(context: Context, record: Record, request: ListRequest) -> tuple[list[Record], str | None]:
-    """A page of the trials that have an objective value, sorted by it."""
-    filters = Filters(parent=record.name, status=request.get("StatusEquals"))
-    trials = context.store.page(TRAINING_JOB, filters)
-    measured = [trial for trial in trials if _objective_value(record, trial) is not None]
-    return page_by_value(measured, request, _BY_NAME, lambda trial: _objective_value(record, trial) or 0.0)
-
-
 def _trials(context: Context, record: Record) -> list[Record]:
     reconcile_running(context.store, TRAINING_JOB, parent=record.name)
     return context.store.page(TRAINING_JOB, Filters(parent=record.name))
 
 
-def _status(record: Record, trials: list[Record]) -> Members:
+def _status(context: Context, record: Record) -> Members:
+    counts = context.store.statuses(TRAINING_JOB, record.name)
     return {
         "HyperParameterTuningJobName": record.name,
         "HyperParameterTuningJobArn": record.arn,
@@ -191,25 +183,31 @@ def _status(record: Record, trials: list[Record]) -> Members:
         "CreationTime": record.created,
         "HyperParameterTuningEndTime": record.state.get("ended"),
         "LastModifiedTime": record.modified,
-        "TrainingJobStatusCounters": _status_counters(trials),
-        "ObjectiveStatusCounters": _objective_counters(record, trials),
+        "TrainingJobStatusCounters": _status_counters(counts),
+        "ObjectiveStatusCounters": _objective_counters(counts),
     }
 
 
-def _status_counters(trials: list[Record]) -> dict[str, int]:
-    statuses = [trial.state["status"] for trial in trials]
+def _status_counters(counts: Counter[tuple[str, bool]]) -> dict[str, int]:
+    """The counters of statuses, from the numbers of trials by status and by whether they have an objective value."""
+    statuses: Counter[str] = Counter()
+    for (status, _), count in counts.items():
+        statuses[status] += count
     return {
-        "Completed": statuses.count("Completed"),
-        "InProgress": sum(status in RUNNING_STATUSES for status in statuses),
+        "Completed": statuses["Completed"],
+        "InProgress": sum(statuses[status] for status in RUNNING_STATUSES),
         "RetryableError": 0,
-        "NonRetryableError": statuses.count("Failed"),
-        "Stopped": statuses.count("Stopped"),
+        "NonRetryableError": statuses["Failed"],
+        "Stopped": statuses["Stopped"],
     }
 
 
-def _objective_counters(record: Record, trials: list[Record]) -> dict[str, int]:
-    statuses = [_objective_status(record, trial) for trial in trials]
-    return {status: statuses.count(status) for status in ("Succeeded", "Pending", "Failed")}
+def _objective_counters(counts: Counter[tuple[str, bool]]) -> dict[str, int]:
+    """The same numbers, by the state of the objective."""
+    found = dict.fromkeys(("Succeeded", "Pending", "Failed"), 0)
+    for (status, measured), count in counts.items():
+        found["Pending" if status in RUNNING_STATUSES else "Succeeded" if measured else "Failed"] += count
+    return found
 
 
 def _objective(record: Record, definition: str | None) -> Mapping[str, str]:
