@@ -32,7 +32,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from dogbreed_sdk import BreedDataset, BreedTrainer, Session
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.datasets import near_copies
-from dogbreed_sdk.datasets.examination import examine_all
+from dogbreed_sdk.datasets.examination import examine_files
 from dogbreed_sdk.reviewing import copies, neighbours, outliers, stored
 from dogbreed_sdk.reviewing.examine import FLAGGED, JudgedLabels, examine, judge_labels
 from dogbreed_sdk.reviewing.mixture import own_probability, probabilities
@@ -75,7 +75,7 @@ def main() -> None:
 def show_cost(pictures: StoredPictures, store: FeatureStore) -> list[bytes]:
     """Prints the time of a review against that of the features; returns the thumbnails."""
     begun, cpu = time.monotonic(), time.process_time()
-    facts = examine_all(list(pictures.paths))
+    facts = examine_files(pictures.paths)
     read, read_cpu = time.monotonic(), time.process_time()
     thumbnails = [facts[path].thumbnail for path in pictures.paths]
     found = examine(pictures, [facts[path].digest for path in pictures.paths], thumbnails)

@@ -10,13 +10,15 @@ from pathlib import Path
 from dogbreed_sdk.datasets import layouts
 from dogbreed_sdk.datasets.class_names import find_file_names, find_names
 from dogbreed_sdk.datasets.copies import find_copies
-from dogbreed_sdk.datasets.examination import PictureFacts, Progress, examine_all
+from dogbreed_sdk.datasets.examination import PictureFacts, Progress
+from dogbreed_sdk.datasets.examined_pictures import ExaminedPictures
 from dogbreed_sdk.datasets.findings import Finding, Level
 from dogbreed_sdk.datasets.report import DatasetReport
 from training_scripts.data import faults as data_faults
 from training_scripts.data.faults import Fault, some
 from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
 from training_scripts.data.listing import UNSPLIT, LeftOut, Listing, Unreadable, list_data_set
+from training_scripts.data.samples import Samples
 
 # A head on pretrained features learns a breed from about ten pictures; with fewer, its accuracy is random.
 MIN_PICTURES_PER_CLASS = 10
@@ -43,22 +45,22 @@ def check(
         workers: Number of threads.
     """
     listing = list_data_set(root)
-    facts = examine_all([path for *_, path in listing.pictures()], progress=progress, workers=workers)
+    pictures = ExaminedPictures(listing, progress=progress, workers=workers)
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
     unlike_ours = UNSPLIT in listing.splits or listing.splits.get("train") == {}
     other = layouts.fault(root) if unlike_ours else None
     if other is not None:  # findings that follow from reading it as our layout would only confuse
-        return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(listing, facts)))
+        return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(pictures)))
     findings = [
         *find_faults(root, listing),
         *find_layout(root, listing),
         *find_left_out(listing),
         *find_ignored_nothing(root, [*listing.ignored_nothing, *ignored_nothing]),
-        *find_broken(listing, facts),
-        *find_copies(listing, facts),
+        *find_broken(pictures),
+        *find_copies(pictures),
         *find_balance(listing),
         *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
-        *find_file_names(path for *_, path in listing.pictures()),
+        *find_file_names(sample.location for sample in pictures),
     ]
     return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
 
@@ -156,26 +158,36 @@ def find_ignored_nothing(root: Path, paths: Iterable[str]) -> Iterator[Finding]:
         yield Finding("warning", "ignored-nothing", message, (root / path,), "Correct the path, or remove its line.")
 
 
-def find_broken(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
+def find_broken(pictures: ExaminedPictures) -> Iterator[Finding]:
     """Files that cannot be decoded or are too small to learn from."""
-    for split, classes in listing.splits.items():
-        paths = [path for inside in classes.values() for path in inside]
-        unread = [Unreadable(path, facts[path].problem) for path in paths if not facts[path].digest]
+    facts, listing = pictures.facts, pictures.listing
+    for split in listing.splits:
+        rows, samples = pictures.split(split)
+        spoiled = [row for row in rows if facts.problem(row) or min(facts.size(row)) < TINY_PIXELS]
+        found = [(samples.at(row - rows.start), facts[row]) for row in spoiled]
+        unread = [Unreadable(sample.path, fact.problem) for sample, fact in found if not fact.digest]
         if unread:
             yield _as_error(data_faults.cannot_read(unread))
-        for path in paths:
-            yield from _find_spoiled(path, facts[path])
-        broken = [path for path in paths if facts[path].problem and facts[path].digest]
-        folder = listing.folders[split][0]
-        skipped = [f"{path.relative_to(folder).as_posix()} ({facts[path].problem})" for path in broken]
-        fault = data_faults.too_many_skipped(split, len(paths), skipped, broken) if paths else None
-        if fault:
+        for sample, fact in found:
+            yield from _find_spoiled(sample.path, fact)
+        broken = [(sample, fact) for sample, fact in found if fact.problem and fact.digest]
+        skipped = [f"{sample.name} ({fact.problem})" for sample, fact in broken]
+        fault = data_faults.too_many_skipped(split, len(rows), skipped, [each.path for each, _ in broken])
+        if rows and fault:
             yield _as_error(fault)
-    split, classes = listing.taught, listing.classes
-    lost = [name for name, paths in classes.items() if paths and all(facts[path].problem for path in paths)]
+        if split == listing.taught:
+            yield from _find_lost(listing, samples, [bool(facts.problem(row)) for row in rows])
+
+
+def _find_lost(listing: Listing, samples: Samples, spoiled: Sequence[bool]) -> Iterator[Finding]:
+    """Classes of the train split that have pictures, of which none can be used."""
+    good = {index for index, bad in zip(samples.class_indices(), spoiled, strict=True) if not bad}
+    bad_only = set(samples.class_indices()) - good
+    lost = [name for index, name in enumerate(listing.classes) if index in bad_only]
     if lost:
-        folder = listing.folders[split][0]
-        yield _as_error(data_faults.no_readable_train_picture(lost, [folder / name for name in lost], split=split))
+        folder = listing.folders[listing.taught][0]
+        fault = data_faults.no_readable_train_picture(lost, [folder / name for name in lost], split=listing.taught)
+        yield _as_error(fault)
 
 
 def _find_spoiled(path: Path, fact: PictureFacts) -> Iterator[Finding]:

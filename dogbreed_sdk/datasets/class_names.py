@@ -33,9 +33,12 @@ def find_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
     yield from _numbers(folder, names)
 
 
-def find_file_names(paths: Iterable[Path]) -> Iterator[Finding]:
+def find_file_names(paths: Iterable[str]) -> Iterator[Finding]:
     """Finds pictures whose names prevent an upload."""
-    for path in paths:
+    for location in paths:
+        if location.isascii():
+            continue
+        path = Path(location)
         if not is_text(path.name):
             message = f"The file name {path.name!r} is not UTF-8, which S3 cannot store."
             yield Finding("warning", "odd-file-name", message, (path,), "Rename it.")

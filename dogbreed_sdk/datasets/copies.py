@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import overload
 
 from dogbreed_sdk.datasets import near_copies
-from dogbreed_sdk.datasets.examination import PictureFacts
+from dogbreed_sdk.datasets.examination import Facts
+from dogbreed_sdk.datasets.examined_pictures import ExaminedPictures
 from dogbreed_sdk.datasets.findings import Finding
 from training_scripts.data.faults import some
 from training_scripts.data.listing import Listing
@@ -18,16 +21,36 @@ LEAK_SHARE = 0.05
 _Place = tuple[str, str, Path]  # split, class folder, file
 
 
-def find_copies(listing: Listing, facts: Mapping[Path, PictureFacts]) -> Iterator[Finding]:
+class _Thumbnails(Sequence[bytes]):
+    def __init__(self, facts: Facts, rows: Sequence[int]) -> None:
+        self._facts, self._rows = facts, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[bytes]: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
+        if isinstance(place, slice):
+            return [self._facts.thumbnail(row) for row in self._rows[place]]
+        return self._facts.thumbnail(self._rows[place])
+
+
+def find_copies(pictures: ExaminedPictures) -> Iterator[Finding]:
     """Reports copies across splits (accuracy then measures memorization), across classes, and within a class."""
-    files: dict[str, list[_Place]] = defaultdict(list)
-    thumbnails: dict[str, bytes] = {}
-    for split, name, path in listing.pictures():
-        if not facts[path].problem:
-            files[facts[path].digest].append((split, name, path))
-            thumbnails[facts[path].digest] = facts[path].thumbnail
-    same = [group for group in files.values() if len(group) > 1]
-    alike = [[place for digest in digests for place in files[digest]] for digests in near_copies.group(thumbnails)]
+    facts, listing = pictures.facts, pictures.listing
+    # Sorted, equal digests are neighbors, and a dictionary of all pictures takes too much memory.
+    usable = sorted((row for row in range(len(facts)) if not facts.problem(row)), key=facts.digest)
+    files = sorted([list(rows) for _, rows in groupby(usable, key=facts.digest)])
+    same = [[pictures.place(row) for row in rows] for rows in files if len(rows) > 1]
+    alike = [
+        [pictures.place(row) for number in group for row in files[number]]
+        for group in near_copies.group_rows(_Thumbnails(facts, [rows[0] for rows in files]))
+    ]
     for group in same:
         yield from _describe(group, "duplicate", "The same picture")
     for group in alike:

@@ -59,7 +59,7 @@ def build(
 def _identities(pictures: Sequence[SourcePicture], progress: Progress | None) -> dict[SourcePicture, str]:
     """Usable picture -> digest that all its copies share, near-copies included."""
     paths = [picture.content for picture in pictures if isinstance(picture.content, Path)]
-    facts = examination.examine_all(paths, progress=progress)
+    facts = examination.examine_files(paths, progress=progress)
     usable = {path: fact for path, fact in facts.items() if not fact.problem}
     identity = {path: fact.digest for path, fact in usable.items()}
     for alike in near_copies.group({path: fact.thumbnail for path, fact in usable.items()}):

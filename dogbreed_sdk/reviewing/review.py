@@ -184,13 +184,13 @@ def examined(pictures: StoredPictures, root: Path, *, progress: Progress | None 
     Raises:
         DatasetError: There are too few.
     """
-    from dogbreed_sdk.datasets.examination import examine_all  # noqa: PLC0415 - imports Pillow when it reads
+    from dogbreed_sdk.datasets.examination import examine_files  # noqa: PLC0415 - imports Pillow when it reads
     from dogbreed_sdk.reviewing.examine import examine  # noqa: PLC0415 - needs NumPy
 
     if len(pictures) < LEAST_PICTURES:
         raise DatasetError(f"{root} has {len(pictures)} readable pictures; a review needs at least {LEAST_PICTURES}.")
     begun = time.monotonic()
-    facts = examine_all(list(pictures.paths), progress=progress)
+    facts = examine_files(pictures.paths, progress=progress)
     unread = [path for path in pictures.paths if not facts[path].thumbnail]
     if unread:
         raise DatasetError(f"{unread[0]} has changed since its features were computed: review the data set again.")

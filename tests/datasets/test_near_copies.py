@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from dogbreed_sdk.datasets import near_copies
+from dogbreed_sdk import datasets
+from dogbreed_sdk.datasets import near_copies, near_copies_arrays
 from dogbreed_sdk.datasets.dataset import BreedDataset
 
 
@@ -94,15 +97,15 @@ def test_many_pictures_on_one_background_take_no_quadratic_time() -> None:
         ImageDraw.Draw(image).rectangle((left, 14, left + 6, 17), fill="black")
         thumbnails[number] = near_copies.thumbnail(image)
     compared = 0
-    original = near_copies._agree
+    original = near_copies_arrays.agreeing
 
-    def counting(first: bytes, second: bytes) -> bool:
+    def counting(thumbnails: Any, pairs: Any, **bounds: Any) -> Any:
         nonlocal compared
-        compared += 1
-        return original(first, second)
+        compared += len(pairs)
+        return original(thumbnails, pairs, **bounds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_copies, "_agree", counting)
+        patch.setattr(near_copies_arrays, "agreeing", counting)
         near_copies.group(thumbnails)
     assert compared < 100_000
 
@@ -138,3 +141,21 @@ class TestCheck:
 
     def test_pictures_that_differ_are_not_mentioned(self, root: Path) -> None:
         assert not [finding for finding in BreedDataset.from_folder(root).check().findings if "cop" in finding.code]
+
+
+def test_without_numpy_the_same_pictures_are_grouped(
+    photographs: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbnails = {}
+    for number, image in enumerate(photographs):
+        thumbnails[number, "original"] = near_copies.thumbnail(image)
+        for kind in ("thumbnail", "mirrored"):
+            thumbnails[number, kind] = near_copies.thumbnail({**COPIES, **DIFFERENT}[kind](image))
+    hashes = near_copies_arrays.hashes(list(thumbnails.values()), width=17, height=16)
+    as_numbers = [int.from_bytes(row.astype(">u2").tobytes(), "big") for row in hashes]
+    assert as_numbers == [near_copies._difference_hash(thumbnail) for thumbnail in thumbnails.values()]
+    found = near_copies.group(thumbnails)
+    assert len(found) >= 0.95 * len(photographs)
+    monkeypatch.setitem(sys.modules, "dogbreed_sdk.datasets.near_copies_arrays", None)
+    monkeypatch.delattr(datasets, "near_copies_arrays")
+    assert near_copies.group(thumbnails) == found

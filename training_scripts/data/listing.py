@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from training_scripts.data import formats, ignore_list, signatures, split_folders
-from training_scripts.data.class_folders import ClassPictures
+from training_scripts.data.class_folders import ClassPictures, FolderSamples
 from training_scripts.data.packed_names import PackedNames
+from training_scripts.data.samples import Samples
 
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
@@ -102,6 +103,13 @@ class Listing:
     def classes(self) -> Mapping[str, ClassPictures]:
         """The class folders and pictures of the split that decides the classes; empty if there is none."""
         return self.splits.get(self.taught, {})
+
+    def samples(self) -> dict[str, Samples]:
+        """Split -> its pictures; the class indices count the classes of the split itself."""
+        return {
+            split: FolderSamples(classes, {name: place for place, name in enumerate(classes)})
+            for split, classes in self.splits.items()
+        }
 
     def pictures(self) -> Iterator[tuple[str, str, Path]]:
         """Every picture, as (split, class folder, path)."""
