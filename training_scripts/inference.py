@@ -39,8 +39,9 @@ from training_scripts.data import arrays, formats, limits, preprocessing, safe_f
 from training_scripts.data.accept import preferred
 from training_scripts.models import backbones, explanation
 from training_scripts.models.description import display_name
+from training_scripts.models.engines.backends import chosen_backend
+from training_scripts.models.engines.onnx_model import OnnxModel
 from training_scripts.models.model import Model, load
-from training_scripts.models.onnx import OnnxModel, chosen_backend
 
 JSON = formats.JSON
 RANKED_JSON = "application/vnd.dogbreed+json"
@@ -99,7 +100,7 @@ def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 -
 
     Raises:
         BundleError: The folder is not a bundle, or it is damaged.
-        OnnxError: ONNX Runtime is selected but not installed.
+        EngineError: ONNX Runtime is selected but not installed.
     """
     backbones.exact_arithmetic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -139,11 +140,6 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
     """
     if isinstance(data, Tensor):
         _check_range(data, model)
-        if isinstance(model, OnnxModel) and data.shape[2:] != (model.side, model.side):
-            size = f"[n, 3, {model.side}, {model.side}]"
-            raise RequestError(
-                f"the tensor must be {size}, because this endpoint uses ONNX Runtime, not {list(data.shape)}"
-            )
         return data
     try:
         return preprocessing.to_tensor(data, model.preprocessing)[None]

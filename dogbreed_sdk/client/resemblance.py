@@ -136,13 +136,14 @@ def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPicture
     from training_scripts.data.split_folders import locate  # noqa: PLC0415
     from training_scripts.features import extraction  # noqa: PLC0415
     from training_scripts.models import backbones  # noqa: PLC0415
+    from training_scripts.models.engines.torch_engine import TorchEngine  # noqa: PLC0415
 
     try:
         splits = {_TRAIN: locate(folder).folders.get(_TRAIN, (folder,))[0]}
         dataset = image_folder.read_dataset(splits)
         samples = dataset.splits[_TRAIN]
         with extraction.FeaturePass(
-            model.backbone,
+            TorchEngine(model.backbone),
             model.preprocessing,
             width=backbones.spec(model.description.backbone).feature_width,
             batch_size=_BATCH_SIZE,

@@ -38,17 +38,18 @@ def _measure(pictures: Sequence[str], model: str, views: str) -> Mapping[str, An
     from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415
     from training_scripts.features.extraction import FeaturePass, Progress  # noqa: PLC0415
     from training_scripts.models import backbones, folding  # noqa: PLC0415
+    from training_scripts.models.engines.torch_engine import TorchEngine  # noqa: PLC0415
 
     made, each = backbones.spec(model), parse_views(views)
     samples = [Sample(path, Path(path).name, 0) for path in pictures]
     warm_up, rest = samples[:_WARM_UP_PICTURES], samples[_WARM_UP_PICTURES:]
-    # Random weights take as long as any others, and need no download.
-    network = folding.for_inference(backbones.create(model, weights="none"))
+    # Random weights take as long as any others, and need no download. AWS's containers have no other engine.
+    engine = TorchEngine(folding.for_inference(backbones.create(model, weights="none")))
     progress = Progress(len(samples), len(samples) * len(each), report=lambda _: None)
     costs = []
     for part in (warm_up, rest or warm_up):
         with FeaturePass(
-            network,
+            engine,
             made.preprocessing,
             width=made.feature_width,
             batch_size=_BATCH_SIZE,

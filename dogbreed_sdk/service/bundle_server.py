@@ -82,8 +82,8 @@ class BundleServer:
         except BaseException:
             self._scratch.close()
             raise
-        # Only our own code, in torch, is known to explain.
-        self.transport = FollowingTransport(self._server, explains=code == "sdk" and backend == "torch")
+        # Only our own code is known to explain.
+        self.transport = FollowingTransport(self._server, explains=code == "sdk")
         self._watch = threading.Thread(target=self._replace_when_dead, name="model-server-watch", daemon=True)
         self._watch.start()
 
@@ -183,7 +183,7 @@ class FollowingTransport(Transport):
         """Checks that the model server runs code that explains.
 
         Raises:
-            ConfigurationError: It runs the bundle's own code, or ONNX Runtime.
+            ConfigurationError: It runs the bundle's own code.
         """
         if not self._explains:
             super().check_explains()

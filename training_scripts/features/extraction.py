@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.image_folder import DataError, Sample
 from training_scripts.data.preprocessing import Preprocessing, View
-from training_scripts.models import backbones
+from training_scripts.models.engines.engine import Engine
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.metrics import format_feature_pass
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
 
 # Two feeds ahead keep the network busy; more only take memory.
 _FEEDS_AHEAD = 2
@@ -104,7 +103,7 @@ class FeaturePass:
 
     def __init__(
         self,
-        backbone: nn.Module,
+        engine: Engine,
         preprocessing: Preprocessing,
         *,
         width: int,
@@ -116,7 +115,7 @@ class FeaturePass:
         """Prepares a pass.
 
         Args:
-            backbone: From `folding.for_inference`.
+            engine: Runs the backbone.
             preprocessing: The pictures that it expects.
             width: Width of its features.
             batch_size: Views that go through the network at a time.
@@ -124,11 +123,7 @@ class FeaturePass:
             check: Called after every batch; an exception from it ends the pass.
             callbacks: Called for every batch.
         """
-        import torch
-
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbones.exact_arithmetic()
-        self._backbone = backbone.to(self._device)
+        self.engine = engine
         self._preprocessing = preprocessing
         self._width = width
         self._batch_size = batch_size
@@ -188,11 +183,6 @@ class FeaturePass:
         empty = np.empty((0, len(views), self._width), np.float32)
         return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
 
-    @property
-    def device(self) -> str:
-        """The type of its device: cuda or cpu."""
-        return str(self._device.type)
-
     def pictures_at_once(self, views: int) -> int:
         """Pictures that go through the network at a time."""
         return max(1, self._batch_size // views)
@@ -219,12 +209,10 @@ class FeaturePass:
 
     def _forward(self, pixels: np.ndarray) -> np.ndarray:
         import numpy as np
-        import torch
 
         count, views = pixels.shape[:2]
         batch = pictures.normalize(pixels, self._preprocessing).flatten(0, 1)
-        with torch.inference_mode():
-            features: np.ndarray = self._backbone(batch.to(self._device)).float().cpu().numpy()
+        features: np.ndarray = self.engine.run(batch).numpy()
         if not np.isfinite(features).all():
             raise DataError("the backbone returns numbers that are not finite: its weights must be damaged.")
         return features.reshape(count, views, self._width)

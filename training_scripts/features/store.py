@@ -29,7 +29,8 @@ from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.features.parts import Record
 from training_scripts.features.portions import PARTS, Work, portions, shard_file, shard_size, views_of
-from training_scripts.models import backbones, folding, state_dicts
+from training_scripts.models import backbones, state_dicts
+from training_scripts.models.engines.engine import Engine, EngineChoice, Precision
 from training_scripts.models.spec import BackboneSpec
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.processes import PartDone, Processes
@@ -38,6 +39,7 @@ from training_scripts.training.runtime import available_cores, say
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch import nn
 
     from training_scripts.features.rows import FeatureRows
 
@@ -50,6 +52,8 @@ BACKBONE_FILE = "backbone.pth"
 COST_FILE = "feature_pass.json"
 _MAX_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
+# The engine of the first parts, which a resumed pass uses again.
+_ENGINE_FILE = "engine.json"
 
 # Pictures per shard of a small data set, and pictures that are at most computed together, as a multiple of it.
 CHUNK = 128
@@ -58,7 +62,7 @@ _STEP = 8
 # What the key has of how features are stored, which does not change them.
 _FORM = ("format", "chunk", "shards")
 # What the keys of earlier stores do not have.
-_EARLIER = {"dtype": "float32"}
+_EARLIER = {"dtype": "float32", "precision": "fp32"}
 
 # Decoding takes at most a tenth of the time; two threads hide it behind the network.
 _DEFAULT_WORKERS = 2
@@ -258,6 +262,7 @@ def extract(
     weights: str,
     views: Sequence[View],
     folder: Path,
+    precision: Precision = "fp32",
     batch_size: int = 32,
     workers: int | None = None,
     report: Callable[[str], object] = say,
@@ -278,6 +283,7 @@ def extract(
         weights: As `backbones.create` takes it.
         views: Views of a train picture, from `parse_views`; the other splits get the plain one.
         folder: The folder for the features; it becomes a complete store, and can be copied as it is.
+        precision: "bf16" allows features that are rounded to bfloat16 where that is faster; see `engines.selection`.
         batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
         workers: Threads that decode; default 2.
         report: Takes one line of log at a time, every two seconds; an exception from it ends the pass, and the
@@ -307,6 +313,7 @@ def extract(
     division = Division(dataset, joined)
     fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)
     key = _key(dataset, fingerprint, made, backbone.state_dict(), views=views, dtype=dtype)
+    key["precision"] = precision
     with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
         if joined.from_first((folder / MANIFEST).is_file):
             if not joined.place.is_first:
@@ -314,8 +321,10 @@ def extract(
             return _existing(folder, key, report)
         _prepare_parts(folder, key, joined, report)
         recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
+        divided = list(portions(dataset, views, division, sizes=key["shards"]))
+        work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * CHUNK)
         runner = FeaturePass(
-            folding.for_inference(backbone),
+            _engine(backbone, made, work, precision, report),
             made.preprocessing,
             width=made.feature_width,
             batch_size=batch_size,
@@ -323,8 +332,6 @@ def extract(
             check=check,
             callbacks=callbacks,
         )
-        divided = list(portions(dataset, views, division, sizes=key["shards"]))
-        work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * CHUNK)
         with runner:
             records = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
         comes_together = copied_to is not None and division.is_complete
@@ -406,6 +413,34 @@ def _alone_in(
         return
     with exclusive(folder, report=report, check=check):
         yield
+
+
+def _engine(
+    backbone: nn.Module, made: BackboneSpec, work: Work, precision: Precision, report: Callable[[str], object]
+) -> Engine:
+    """The engine of the first process for all of them, and that of an interrupted pass for the resumed one.
+
+    Engines agree to 1e-5, but not to the last digit.
+    """
+    from training_scripts.models import folding
+    from training_scripts.models.engines import selection
+
+    network, side = folding.for_inference(backbone), made.preprocessing.crop
+    path = work.folder / PARTS / _ENGINE_FILE
+    held: list[Engine] = []
+
+    def first() -> EngineChoice:
+        earlier = EngineChoice.from_dict(_read_json(path))
+        if earlier is not None:
+            return earlier
+        views = sum(len(portion.samples) * len(portion.views) for portion in work.portions)
+        engine = selection.fastest(network, side=side, precision=precision, views=views, report=report)
+        write_atomically(path, json.dumps(engine.choice.to_dict()).encode())
+        held.append(engine)
+        return engine.choice
+
+    choice = work.processes.from_first(first)
+    return held[0] if held else selection.chosen(choice, network, side=side, report=report)
 
 
 def _prepare_parts(
@@ -503,7 +538,7 @@ class _PassRecord:
             total: Pictures of the whole pass, including those that an interrupted pass has computed.
         """
         self._total, self._earlier = total, total - sum(count for count, _ in chunks)
-        self._facts["device"] = runner.device
+        self._facts |= {"device": runner.engine.device, **runner.engine.choice.to_dict()}
         batches = sum(math.ceil(count / runner.pictures_at_once(views)) for count, views in chunks)
         self._callbacks.pass_begins(batches, self._facts)
 

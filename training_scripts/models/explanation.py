@@ -44,23 +44,26 @@ def contributions(model: Model, pixels: Tensor, index: int) -> Tensor:
         and the head is linear. Negative values speak against the class.
 
     Raises:
-        ExplanationError: The model runs in ONNX Runtime, or has no feature map with a grid.
+        ExplanationError: The model has no feature map with a grid.
     """
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        raise ExplanationError("an explanation needs the network in torch, but the model runs in ONNX Runtime")
-    pixels = pixels.to(parameter.device)
+    pixels = pixels.to(next((parameter.device for parameter in model.parameters()), pixels.device))
     # Two passes, so that only what follows the feature map is kept for the gradient.
     with torch.no_grad(), _FeatureMaps() as all_maps:
-        model(pixels)
+        _logits(model, pixels)
     if not all_maps.count:
         raise ExplanationError(f"the backbone {model.description.backbone} has no feature map with a grid")
     with torch.no_grad(), _FeatureMaps(leaf=all_maps.count - 1) as last:
-        logits = model(pixels)
+        logits = _logits(model, pixels)
     [gradient] = torch.autograd.grad(logits[0, index], last.leaf)
     products = (gradient * last.leaf.detach()).float().cpu()
     by_position = products[0].sum(0) if products.ndim == 4 else _grid_of_tokens(products[:, 0].sum(1))
     return by_position * by_position.numel()
+
+
+def _logits(model: Model, pixels: Tensor) -> Tensor:
+    """The logits by torch, also of a model whose predictions another engine computes."""
+    logits: Tensor = model.head(model.backbone(pixels))
+    return logits
 
 
 def _grid_of_tokens(values: Tensor) -> Tensor:

@@ -140,7 +140,6 @@ class BundleTransport(Transport):
         from dogbreed_sdk.client import resemblance  # noqa: PLC0415 - few clients compare features
         from training_scripts.features.store import MANIFEST  # noqa: PLC0415
 
-        self.check_explains()
         model, one_at_a_time = self._ready()
         with _computations, one_at_a_time:
             found = self._compared.get(folder)
@@ -153,17 +152,7 @@ class BundleTransport(Transport):
             return found.nearest(_features(body, content_type, model), count)
 
     def check_explains(self) -> None:
-        """Checks that the network runs in torch.
-
-        Raises:
-            ConfigurationError: It runs in ONNX Runtime, which keeps no feature maps.
-        """
-        from training_scripts.models.onnx import BACKEND_VARIABLE, OnnxModel  # noqa: PLC0415 - as above
-
-        if isinstance(self._ready().model, OnnxModel):
-            raise ConfigurationError(
-                f"{self.name} runs in ONNX Runtime, which cannot explain predictions; set {BACKEND_VARIABLE}=torch."
-            )
+        """Checks nothing: the network is in this process."""
 
     def is_transient(self, error: BaseException) -> bool:  # noqa: ARG002
         """Never: repeating the computation would repeat the error."""

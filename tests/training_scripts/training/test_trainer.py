@@ -16,6 +16,7 @@ from training_scripts import inference
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features.extraction import FeaturePass
 from training_scripts.models import backbones, heads
+from training_scripts.models.engines.torch_engine import TorchEngine
 from training_scripts.models.network import Network
 from training_scripts.training import trainer as training
 from training_scripts.training.callbacks import Callbacks
@@ -277,7 +278,9 @@ def test_whatever_computes_asks_for_exact_arithmetic(tmp_path: Path, written_bun
         inference.model_fn(str(written_bundle))
     else:
         preprocessing = backbones.spec("resnet18").preprocessing
-        with FeaturePass(TinyBackbone(), preprocessing, width=16, batch_size=1, workers=1, check=lambda: None):
+        with FeaturePass(
+            TorchEngine(TinyBackbone()), preprocessing, width=16, batch_size=1, workers=1, check=lambda: None
+        ):
             pass
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
