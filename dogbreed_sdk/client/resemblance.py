@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from training_scripts.data.image_folder import Sample
+    from training_scripts.features.unit_rows import UnitFeatures
     from training_scripts.models.model import Model
 
 Progress = Callable[[str], object]
@@ -62,13 +63,13 @@ class TrainingPictures:
     """The train split's pictures with their features.
 
     Attributes:
-        features: float32 [n, width], each row of length 1.
+        features: float32 [n, width], each row of length 1; read as they are compared if there are too many for memory.
         names: The pictures' names in the split.
         class_folders: The class folder of each.
         paths: The file of each, or None if they are not at hand.
     """
 
-    features: npt.NDArray[np.float32]
+    features: UnitFeatures
     names: Sequence[str]
     class_folders: tuple[str, ...]
     paths: tuple[Path, ...] | None = None
@@ -79,18 +80,31 @@ class TrainingPictures:
         Args:
             features: [width], of the picture to compare with.
             count: Their number, at most.
+
+        Raises:
+            ConfigurationError: A name leads out of the data set.
         """
-        similarities = self.features @ _unit(features[None])[0]
-        order = (-similarities).argsort(kind="stable")[:count]
+        import numpy as np  # noqa: PLC0415 - clients of endpoints do not need it
+
+        from training_scripts.data.image_folder import DataError  # noqa: PLC0415 - likewise
+        from training_scripts.features.unit_rows import blocks  # noqa: PLC0415 - likewise
+
+        direction = _unit(features[None])[0]
+        similarities = np.concatenate([block @ direction for _, block in blocks(self.features)])
+        order = (-similarities).argsort(kind="stable")[:count].tolist()
+        try:
+            names = [self.names[position] for position in order]
+        except DataError as error:
+            raise ConfigurationError(f"The stored features cannot be used: {error}") from error
         return tuple(
             Resemblance(
-                picture=self.names[position],
+                picture=name,
                 class_folder=self.class_folders[position],
                 label=display_name(self.class_folders[position]),
                 similarity=float(similarities[position]),
                 path=self.paths[position] if self.paths else None,
             )
-            for position in order.tolist()
+            for name, position in zip(names, order, strict=True)
         )
 
 
@@ -102,10 +116,12 @@ def of_store(folder: Path, model: Model) -> TrainingPictures:
     """
     from training_scripts.data.image_folder import DataError  # noqa: PLC0415 - few clients compare features
     from training_scripts.features.store import FeatureStore  # noqa: PLC0415
+    from training_scripts.features.unit_rows import unit_features  # noqa: PLC0415
 
     try:
         store = FeatureStore.open(folder)
         split = store.split(_TRAIN)
+        features = unit_features([(split.features, 0)])  # the first view is the plain one
     except (DataError, KeyError, OSError) as error:
         raise ConfigurationError(f"The stored features cannot be used: {error}") from error
     described = model.description
@@ -116,7 +132,7 @@ def of_store(folder: Path, model: Model) -> TrainingPictures:
             f"{'a fine-tuned ' if tuned else ''}{described.backbone}; pass the data set instead."
         )
     classes = tuple(store.classes[target] for target in split.targets.tolist())
-    return TrainingPictures(_unit(split.features[:, 0]), split.names, classes)  # the first view is the plain one
+    return TrainingPictures(features, split.names, classes)
 
 
 def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPictures:

@@ -18,6 +18,7 @@ from dogbreed_sdk.reviewing.findings import (
 )
 from dogbreed_sdk.reviewing.mixture import LabelModel, probabilities
 from dogbreed_sdk.reviewing.stored import StoredPictures
+from training_scripts.features.unit_rows import UnitFeatures
 
 # A label is flagged if it is more likely wrong than right.
 FLAGGED = 0.5
@@ -97,7 +98,7 @@ class JudgedLabels:
 
 
 def judge_labels(
-    features: NDArray[np.float32], targets: NDArray[np.int64], groups: Sequence[copies.CopyGroup], *, classes: int
+    features: UnitFeatures, targets: NDArray[np.int64], groups: Sequence[copies.CopyGroup], *, classes: int
 ) -> JudgedLabels:
     """Judges the labels of all pictures.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.reviewing.mixture import LabelModel
+from training_scripts.features.unit_rows import READ_ROWS, UnitFeatures, blocks
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -42,7 +43,7 @@ def folds(targets: Integers, groups: Integers, *, count: int = FOLDS, seed: int 
     return assigned[members]
 
 
-def out_of_fold(features: Floats, targets: Integers, fold: Integers, *, classes: int) -> Floats:
+def out_of_fold(features: UnitFeatures, targets: Integers, fold: Integers, *, classes: int) -> Floats:
     """Classifies each picture by a head that was trained on the other folds.
 
     The shrinkage is the one of `SHRINKAGES` that explains the labels of the first fold best.
@@ -56,8 +57,8 @@ def out_of_fold(features: Floats, targets: Integers, fold: Integers, *, classes:
     Returns:
         Logits [n, classes], up to a temperature; -inf for a class without a picture in the other folds.
     """
-    features = _without_empty_directions(features)
-    parts = [_Sums.of(features[fold == number], targets[fold == number], classes) for number in range(fold.max() + 1)]
+    reduced = _without_empty_directions(features)
+    parts = _sums_of_folds(reduced, targets, fold, classes)
     total = _Sums.total(parts)
     logits = np.full((len(features), classes), -np.inf, np.float32)
     shrinkage = None
@@ -67,18 +68,32 @@ def out_of_fold(features: Floats, targets: Integers, fold: Integers, *, classes:
             continue
         head = total.without(part)
         if shrinkage is None:
-            shrinkage = _best_shrinkage(head, features[mine], targets[mine])
+            shown = mine[:: -(-len(mine) // READ_ROWS)]
+            shrinkage = _best_shrinkage(head, reduced[shown], targets[shown])
         weights, bias = head.fit(shrinkage)
-        logits[mine] = features[mine] @ weights + bias
+        for start in range(0, len(mine), READ_ROWS):
+            rows = mine[start : start + READ_ROWS]
+            logits[rows] = reduced[rows] @ weights + bias
     return logits
 
 
-def _without_empty_directions(features: Floats) -> Floats:
+def _sums_of_folds(features: UnitFeatures, targets: Integers, fold: Integers, classes: int) -> list[_Sums]:
+    """The sums over each fold's pictures; all pictures are read once, a block at a time."""
+    parts = [_Sums.nothing(classes, features.shape[1]) for _ in range(int(fold.max()) + 1)]
+    for part, block in blocks(features):
+        for number, sums in enumerate(parts):
+            mine = fold[part] == number
+            sums.add(block[mine], targets[part][mine])
+    return parts
+
+
+def _without_empty_directions(features: UnitFeatures) -> UnitFeatures:
     """The features in as many directions as there are pictures, if those are fewer than the width; angles stay."""
     if len(features) >= features.shape[1]:
         return features
-    directions: Floats = np.linalg.qr(features.T)[0]
-    return features @ directions
+    few: Floats = features[:]
+    directions: Floats = np.linalg.qr(few.T)[0]
+    return few @ directions
 
 
 def _best_shrinkage(head: _Sums, features: Floats, targets: Integers) -> float:
@@ -102,10 +117,16 @@ class _Sums:
         self.counts, self.sums, self.squares = counts, sums, squares
 
     @classmethod
-    def of(cls, features: Floats, targets: Integers, classes: int) -> _Sums:
-        sums = np.zeros((classes, features.shape[1]), np.float32)
-        np.add.at(sums, targets, features)
-        return cls(np.bincount(targets, minlength=classes).astype(np.float32), sums, features.T @ features)
+    def nothing(cls, classes: int, width: int) -> _Sums:
+        """The sums over no picture."""
+        zeros = (np.zeros(shape, np.float32) for shape in ((classes,), (classes, width), (width, width)))
+        return cls(*zeros)
+
+    def add(self, features: Floats, targets: Integers) -> None:
+        """Adds pictures to the sums."""
+        self.counts += np.bincount(targets, minlength=len(self.counts)).astype(np.float32)
+        np.add.at(self.sums, targets, features)
+        self.squares += features.T @ features
 
     @classmethod
     def total(cls, parts: list[_Sums]) -> _Sums:

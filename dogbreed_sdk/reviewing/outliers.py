@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts.features.unit_rows import READ_ROWS, UnitFeatures, blocks
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
+_BLOCK_BYTES = 96 << 20
 # In units of the median absolute deviation of a normal distribution: the usual 3 of robust statistics.
 DEVIATIONS = 3.0
 _MAD_OF_NORMAL = 1.4826
@@ -17,7 +20,7 @@ _MAD_OF_NORMAL = 1.4826
 FLAT_DEVIATION = 8.0
 
 
-def scores(features: Floats, targets: Integers, *, classes: int) -> Floats:
+def scores(features: UnitFeatures, targets: Integers, *, classes: int) -> Floats:
     """How unlike the classes each picture is [n]: 0 to 2, and usually below 0.4; higher is less similar.
 
     It is the cosine distance to the nearest class's mean, as in the rejection rule of models
@@ -29,15 +32,17 @@ def scores(features: Floats, targets: Integers, *, classes: int) -> Floats:
         classes: Number of classes.
     """
     sums = np.zeros((classes, features.shape[1]), np.float32)
-    np.add.at(sums, targets, features)
-    likeness = features @ _directions(sums).T
-    # Its own class's mean is taken over the others, as if the picture were new.
-    rows = np.arange(len(targets))
-    for start in range(0, len(targets), 4096):
-        block = slice(start, start + 4096)
-        others = _directions(sums[targets[block]] - features[block])
-        likeness[rows[block], targets[block]] = (features[block] * others).sum(1)
-    return np.asarray(1 - likeness.max(1), np.float32)
+    for part, block in blocks(features):
+        np.add.at(sums, targets[part], block)
+    directions = _directions(sums).T
+    nearest = np.empty(len(targets), np.float32)
+    for part, block in blocks(features, max(1, min(READ_ROWS, _BLOCK_BYTES // (4 * classes)))):
+        likeness = block @ directions
+        # Its own class's mean is taken over the others, as if the picture were new.
+        others = _directions(sums[targets[part]] - block)
+        likeness[np.arange(len(block)), targets[part]] = (block * others).sum(1)
+        nearest[part] = likeness.max(1)
+    return np.asarray(1 - nearest, np.float32)
 
 
 def unusual(scored: Floats) -> Integers:

@@ -15,14 +15,13 @@ from dogbreed_sdk.aws.storage import is_file_uri, join
 from dogbreed_sdk.errors import DatasetError
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.preprocessing import PLAIN
+from training_scripts.features.rows import FeatureRows
 from training_scripts.features.store import MANIFEST, FeatureStore
+from training_scripts.features.unit_rows import UnitFeatures, unit_features
 
 if TYPE_CHECKING:
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.session import Session
-    from training_scripts.features.rows import FeatureRows
-
-_BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class StoredPictures:
         paths: Their files.
         splits: The split of each.
         targets: Class index of each [n].
-        features: Features of the plain view, of length 1, float32 [n, width].
+        features: Features of the plain view, of length 1, float32 [n, width]; read as they are indexed if there are too
+            many for memory.
         classes: Class folders in index order.
         skipped: Names of pictures that could not be read.
         backbone: The backbone that computed the features.
@@ -44,7 +44,7 @@ class StoredPictures:
     paths: tuple[Path, ...]
     splits: tuple[str, ...]
     targets: NDArray[np.int64]
-    features: NDArray[np.float32]
+    features: UnitFeatures
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
     backbone: str
@@ -66,7 +66,7 @@ def read(dataset: BreedDataset, uri: str, session: Session) -> StoredPictures:
     """
     try:
         store = FeatureStore.open(_folder(uri, session))
-        features = np.empty((sum(store.sizes.values()), store.width), np.float32)
+        stored: list[tuple[FeatureRows, int]] = []
         names: list[str] = []
         paths: list[Path] = []
         splits: list[str] = []
@@ -75,12 +75,12 @@ def read(dataset: BreedDataset, uri: str, session: Session) -> StoredPictures:
         for split in store.sizes:
             found = store.split(split)
             folder = dataset.folders[split]
-            rows = features[len(names) : len(names) + len(found.names)]
-            _fill(rows, found.features, plain if split == "train" else 0)
+            stored.append((found.features, plain if split == "train" else 0))
             names += [(PurePosixPath(folder.name) / name).as_posix() for name in found.names]
             paths += [folder / name for name in found.names]
             splits += [split] * len(found.names)
             targets.append(found.targets)
+        features = unit_features(stored)
     except DataError as error:
         raise DatasetError(str(error)) from error
     skipped = tuple(f"{dataset.folders[one['split']].name}/{one['name']}" for one in store.skipped)
@@ -94,13 +94,6 @@ def read(dataset: BreedDataset, uri: str, session: Session) -> StoredPictures:
         skipped,
         store.backbone_name,
     )
-
-
-def _fill(rows: NDArray[np.float32], found: FeatureRows, view: int) -> None:
-    """Copies one view of the mapped features [n, views, width] and scales each to length 1, in blocks."""
-    for start in range(0, len(rows), _BLOCK):
-        block = found[start : start + _BLOCK, view]
-        rows[start : start + _BLOCK] = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
 
 
 def _folder(uri: str, session: Session) -> Path:

@@ -13,7 +13,7 @@ import torch
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.features import shuffling
-from training_scripts.features.rows import ShardedRows
+from training_scripts.features.rows import IN_MEMORY_BYTES, ShardedRows
 from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-# Of all splits together; if the page cache cannot hold a file, each random row of it costs a disk seek.
-IN_MEMORY_BYTES = 4 << 30
 EVALUATION_ROWS = 4096
 BATCHES_AHEAD = 2
 
@@ -44,7 +42,8 @@ class Batches(Protocol):
 class FeatureBatches:
     """Batches of stored features [b, width]; neither pictures nor the backbone are used.
 
-    Features of up to `IN_MEMORY_BYTES` are kept in memory, as they are stored; larger ones are read in every epoch.
+    Features of up to `IN_MEMORY_BYTES`, in all splits together, are kept in memory as they are stored; others are read
+    in every epoch.
     """
 
     def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:

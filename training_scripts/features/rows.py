@@ -16,6 +16,8 @@ from training_scripts.data.image_folder import DataError
 
 Rows = npt.NDArray[np.float32]
 
+# Features of up to this size are kept in memory: once the page cache cannot hold a file, each random row costs a seek.
+IN_MEMORY_BYTES = 4 << 30
 # Mapped shards: a mapping costs no memory of its own, but a process may have 65,530 of them (vm.max_map_count).
 _MAPPED = 4096
 # Large enough to be read at the speed of a disk.
