@@ -63,6 +63,7 @@ def _extract(
     from training_scripts.data import image_folder, preprocessing  # noqa: PLC0415
     from training_scripts.data.inputs import weights_source  # noqa: PLC0415
     from training_scripts.features import store as features  # noqa: PLC0415
+    from training_scripts.models import test_time  # noqa: PLC0415
 
     folder = runtime.checkpoint_folder(environ)
     try:
@@ -72,6 +73,7 @@ def _extract(
                 backbone_name=settings.model,
                 weights=weights_source(settings.weights, environ),
                 views=preprocessing.parse_views(settings.views),
+                tta=test_time.checked(settings.tta),
                 folder=folder,
                 batch_size=settings.batch_size,
                 workers=settings.workers or None,

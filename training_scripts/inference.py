@@ -37,7 +37,7 @@ from torch import Tensor
 from training_scripts._util.number_text import number_text
 from training_scripts.data import arrays, formats, limits, preprocessing, safe_fetch
 from training_scripts.data.accept import preferred
-from training_scripts.models import backbones, explanation
+from training_scripts.models import backbones, explanation, test_time
 from training_scripts.models.description import display_name
 from training_scripts.models.engines.backends import chosen_backend
 from training_scripts.models.engines.onnx_model import OnnxModel
@@ -48,7 +48,7 @@ RANKED_JSON = "application/vnd.dogbreed+json"
 SCORES_JSON = "application/vnd.dogbreed.scores+json"
 EXPLANATION_JSON = "application/vnd.dogbreed.explanation+json"
 RESPONSE_TYPES = (JSON, RANKED_JSON, SCORES_JSON, arrays.NPY, arrays.CSV, EXPLANATION_JSON)
-# Pictures per model call: the activations of 16 take about half a gigabyte, and larger calls are not faster.
+# Views per model call: the activations of 16 take about half a gigabyte, and larger calls are not faster.
 MAX_AT_ONCE = 16
 # Bicubic resizing overshoots by a few percent; pixels that were not normalized are far outside.
 RANGE_SLACK = 0.5
@@ -191,7 +191,8 @@ def _predictions(pixels: Tensor, sizes: Sequence[int], model: Model) -> list[Pre
     parameter = next(model.parameters(), None)
     device = "cpu" if parameter is None else parameter.device
     with torch.inference_mode():
-        parts = [model.forward_with_features(part.to(device)) for part in torch.split(pixels, MAX_AT_ONCE)]
+        at_once = MAX_AT_ONCE // len(test_time.views(model.description.tta))
+        parts = [model.forward_with_features(part.to(device)) for part in torch.split(pixels, at_once)]
         logits = torch.cat([part.float().cpu() for part, _ in parts])
         features = torch.cat([part.float().cpu() for _, part in parts])
         scores = model.rejection.scores(logits, features) if model.rejection else None

@@ -157,7 +157,7 @@ def fit(inputs: TrainingInputs, job: Job, joined: Processes) -> int:
 
 def prepare_trainer(inputs: TrainingInputs, job: Job, joined: Processes) -> Trainer:
     """A trainer with a fresh head, drawn from the run's seed alone."""
-    from training_scripts.models import heads  # noqa: PLC0415 - torch loads
+    from training_scripts.models import heads, test_time  # noqa: PLC0415 - torch loads
     from training_scripts.models.network import Network  # noqa: PLC0415
     from training_scripts.training.checkpoints import Checkpoint  # noqa: PLC0415
     from training_scripts.training.trainer import Trainer  # noqa: PLC0415
@@ -172,7 +172,7 @@ def prepare_trainer(inputs: TrainingInputs, job: Job, joined: Processes) -> Trai
         report=job.report,
     )
     return Trainer(
-        Network(head, inputs.backbone, tuned=inputs.tuned),
+        Network(head, inputs.backbone, tuned=inputs.tuned, tta=test_time.checked(settings.tta)),
         inputs.batches,
         settings,
         checkpoint=checkpoint,
@@ -193,7 +193,7 @@ def head_spec(settings: Hyperparameters) -> HeadSpec:
 
 def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluated: ModelEvaluation) -> None:
     """Writes the trained model to a folder."""
-    from training_scripts.models import bundle  # noqa: PLC0415 - torch loads
+    from training_scripts.models import bundle, test_time  # noqa: PLC0415 - torch loads
 
     description = bundle.write(
         folder,
@@ -208,6 +208,7 @@ def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluate
         fingerprint=inputs.fingerprint,
         hyperparameters=inputs.settings.to_dict(),
         rejection=evaluated.rejection,
+        tta=test_time.checked(inputs.settings.tta),
         sizes={split: inputs.batches.size(split) for split in ("train", "valid", "test")},
     )
     say(f"model {description.model_id} written")

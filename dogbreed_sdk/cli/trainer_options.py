@@ -14,6 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.session import Session
+from training_scripts.models import test_time
 from training_scripts.training.hyperparameters import meant, table
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _TRAINER_DEFAULTS = {
     "hidden": "linear",
     "weights": "pretrained",
     "views": defaults.VIEWS,
+    "tta": test_time.NONE,
 }
 
 
@@ -51,6 +53,7 @@ def trainer(
         head=str(chosen["hidden"]),
         weights=str(chosen["weights"]),
         views=str(chosen["views"]),
+        tta=test_time.checked(chosen["tta"]),
         features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
         instance_count=options.instance_count,

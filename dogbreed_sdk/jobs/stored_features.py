@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 # Part of the URI: increase it when features are computed or stored differently, so that old ones are unused.
-_VERSION = 1
-_HYPERPARAMETERS = ("model", "weights", "views")
+_VERSION = 2
+_HYPERPARAMETERS = ("model", "weights", "views", "tta")
 # They change what is recorded about the computation, not the features.
 _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 # Part of the names of jobs that compute features.

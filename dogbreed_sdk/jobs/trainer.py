@@ -31,6 +31,8 @@ from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 from training_scripts.data.split_folders import SPLITS
+from training_scripts.models import test_time
+from training_scripts.models.test_time import TestTimeAugmentation
 
 if TYPE_CHECKING:
     from sagemaker.core.parameter import ParameterRange
@@ -59,6 +61,8 @@ class BreedTrainer:
         weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
         views: The views of a training picture that the head trains on: ``plain``, ``flip``, ``crops:2``, joined by
             commas.
+        tta: Test-time augmentation: ``"flip"`` averages the features of a picture and of its mirror image, in
+            evaluation and in serving, which then costs twice as much; default ``"none"``. The model carries it along.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
             avoids waiting for a second job to start on AWS if you train once; ``"off"`` runs the backbone every epoch.
         instance_type: Instance type of the jobs, such as ``ml.g5.xlarge``; local SageMaker uses this machine. Default:
@@ -102,6 +106,7 @@ class BreedTrainer:
         head: str | int | Sequence[int] = "linear",
         weights: str | Path = "pretrained",
         views: str = defaults.VIEWS,
+        tta: TestTimeAugmentation = test_time.NONE,
         features: FeatureSource = "stored",
         instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
         instance_count: int = 1,
@@ -123,7 +128,12 @@ class BreedTrainer:
         self._weights = str(weights)
         file = _weights_file(weights)
         self._hyperparameters = TrainerHyperparameters(
-            model=model, head=head, weights=file.path.name if file else str(weights), views=views, features=features
+            model=model,
+            head=head,
+            weights=file.path.name if file else str(weights),
+            views=views,
+            tta=tta,
+            features=features,
         )
         infrastructure = Infrastructure(
             instance_type=instance_type,

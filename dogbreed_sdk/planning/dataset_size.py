@@ -85,9 +85,9 @@ class DatasetSize:
         """All files together."""
         return self.pictures * self.bytes_per_picture
 
-    def views(self, per_train_picture: int) -> int:
-        """Pictures that go through a backbone in one pass: only train pictures have several views."""
-        return self.train * per_train_picture + self.valid + self.test
+    def views(self, per_train_picture: int, per_other_picture: int = 1) -> int:
+        """Pictures that go through a backbone in one pass."""
+        return self.train * per_train_picture + (self.valid + self.test) * per_other_picture
 
     @property
     def splits(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ from dogbreed_sdk.planning.instances import Machine, machine
 from dogbreed_sdk.planning.speed import BackboneSpeed
 from dogbreed_sdk.planning.work import PlannedJobs
 from training_scripts.data.preprocessing import parse_views
-from training_scripts.models import backbones
+from training_scripts.models import backbones, test_time
 
 # Public logs of jobs that do almost nothing end with 53 to 149 "Billable seconds". GPU images are several GB larger.
 START_SECONDS: Final = 90.0
@@ -108,7 +108,7 @@ def job_time(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed) -> JobT
 
 def features_bytes(jobs: PlannedJobs, size: DatasetSize) -> float:
     """The size of stored features."""
-    return size.views(_views(jobs)) * _width(jobs) * _FLOAT_BYTES
+    return size.views(*_views(jobs)) * _width(jobs) * _FLOAT_BYTES
 
 
 def _downloaded(jobs: PlannedJobs, size: DatasetSize) -> float:
@@ -130,7 +130,7 @@ def _work(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed, place: Mac
 
 
 def _pass(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed, place: Machine) -> float:
-    return _passed(size.pictures, size.views(_views(jobs)), speed, place)
+    return _passed(size.pictures, size.views(*_views(jobs)), speed, place)
 
 
 def _passed(pictures: float, views: float, speed: BackboneSpeed, place: Machine) -> float:
@@ -148,11 +148,13 @@ def _head(jobs: PlannedJobs, size: DatasetSize, place: Machine) -> float:
     layers = [_width(jobs), *(int(width) for width in hidden.split(",") if width.strip()), size.classes]
     weights = sum(before * after for before, after in itertools.pairwise(layers))
     per_view = _HEAD_SECONDS_PER_VIEW + weights * _HEAD_FLOP_PER_WEIGHT / (_HEAD_FLOP_PER_SECOND * place.cores)
-    return size.views(_views(jobs)) * per_view
+    return size.views(*_views(jobs)) * per_view
 
 
-def _views(jobs: PlannedJobs) -> int:
-    return len(parse_views(str(jobs.hyperparameters.get("views", "plain"))))
+def _views(jobs: PlannedJobs) -> tuple[int, int]:
+    """The views of a train picture, and of another one."""
+    evaluated = test_time.views(test_time.checked(jobs.hyperparameters.get("tta", test_time.NONE)))
+    return len(parse_views(str(jobs.hyperparameters.get("views", "plain")))), len(evaluated)
 
 
 def _width(jobs: PlannedJobs) -> int:

@@ -12,6 +12,8 @@ from dogbreed_sdk.errors import ConfigurationError
 # in `_ops`), and the README of EfficientNet-Lite.
 GIGA_MACS: Final[Mapping[str, float]] = {
     "efficientnet_lite0": 0.407,
+    "efficientnet_lite1": 0.631,
+    "efficientnet_lite2": 0.899,
     "resnet18": 1.814,
     "resnet50": 4.089,
     "densenet161": 7.728,

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from tests.training_scripts.small_datasets import CLASSES, command, environment
+from training_scripts import inference
+from training_scripts.data import image_folder
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load
 from training_scripts.training.hyperparameters import names
@@ -234,6 +236,25 @@ def test_features_of_another_backbone_are_refused(feature_folder: Path, tmp_path
     done = run("--model", "resnet18", environ=environment(tmp_path, features=feature_folder))
     message = failure(done, tmp_path)
     assert "the features were computed with efficientnet_lite0, but the hyperparameter model is resnet18" in message
+
+
+def test_a_model_is_evaluated_as_it_is_served(picture_folder: Path, tmp_path: Path) -> None:
+    """With its test-time augmentation: the loss of the test split is that of the served logits."""
+    done = run(
+        "--weights", "none", "--epochs", "1", "--tta", "flip", environ=environment(tmp_path, training=picture_folder)
+    )
+    assert done.returncode == 0, done.stderr
+    served = inference.model_fn(str(tmp_path / "model"))
+    assert served.description.tta == "flip"
+    samples = image_folder.read_dataset(image_folder.find_splits(picture_folder)).splits["test"]
+    predictions = inference.predict_batch_fn(
+        [inference.input_fn(sample.path.read_bytes(), "image/png") for sample in samples], served
+    )
+    logits = torch.cat(
+        [prediction.logits for prediction in predictions if isinstance(prediction, inference.Prediction)]
+    )
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor([sample.class_index for sample in samples]))
+    assert served.description.metrics["test:loss"] == pytest.approx(float(loss), abs=1e-5)
 
 
 def test_a_weights_file_travels_as_a_channel(picture_folder: Path, feature_folder: Path, tmp_path: Path) -> None:

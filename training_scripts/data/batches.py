@@ -14,6 +14,7 @@ from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.features import shuffling
 from training_scripts.features.rows import IN_MEMORY_BYTES, ShardedRows
+from training_scripts.models import test_time
 from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Batches(Protocol):
         """The train split in random order, one random view of each picture: inputs [b, ...], targets [b]."""
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """A split in order, each picture in its plain view."""
+        """A split in order, each picture as it is evaluated: in its plain view."""
 
 
 class FeatureBatches:
@@ -46,7 +47,16 @@ class FeatureBatches:
     in every epoch.
     """
 
-    def __init__(self, splits: Mapping[str, SplitFeatures]) -> None:
+    def __init__(
+        self, splits: Mapping[str, SplitFeatures], *, tta: test_time.TestTimeAugmentation = test_time.NONE
+    ) -> None:
+        """Reads small splits into memory.
+
+        Args:
+            splits: The features of each split.
+            tta: The test-time augmentation; its views come first in every split.
+        """
+        self._evaluated = range(len(test_time.views(tta)))
         self._splits: dict[str, tuple[FeatureRows, np.ndarray]] = {}
         room = IN_MEMORY_BYTES
         for name in sorted(splits, key=lambda name: name != "train"):
@@ -75,12 +85,17 @@ class FeatureBatches:
             yield torch.from_numpy(chosen), torch.from_numpy(targets[rows])
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """A split in order, in large batches: the activations of a head take little memory."""
+        """A split in order, in large batches: the activations of a head take little memory.
+
+        Each picture is evaluated as it is served: in its plain view, or with the mean of its test-time views.
+        """
         features, targets = self._splits[split]
         rows = max(batch_size, EVALUATION_ROWS)
         for start in range(0, len(targets), rows):
             part = slice(start, start + rows)
-            yield torch.from_numpy(np.array(features[part, 0], np.float32)), torch.from_numpy(np.array(targets[part]))
+            views = [np.array(features[part, view], np.float32) for view in self._evaluated]
+            averaged = sum(views[1:], start=views[0]) / len(views)
+            yield torch.from_numpy(averaged), torch.from_numpy(np.array(targets[part]))
 
 
 class PictureBatches:

@@ -16,7 +16,7 @@ from training_scripts.data.batches import Batches, FeatureBatches, PictureBatche
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.data.sharing import Division
 from training_scripts.features import store as features
-from training_scripts.models import backbones, folding, state_dicts, unfreezing
+from training_scripts.models import backbones, folding, state_dicts, test_time, unfreezing
 from training_scripts.training import runtime
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -130,6 +130,7 @@ def read_inputs(
         backbone_name=settings.model,
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
+        tta=test_time.checked(settings.tta),
         folder=runtime.checkpoint_folder(environ) / "features",
         # A fixed batch size, not the run's: trials with different batch sizes need the same features.
         batch_size=Hyperparameters.batch_size,
@@ -178,6 +179,11 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
                 f"the features were computed with the {name} {there}, but the hyperparameter {name} is {given}: "
                 f"set {name} to {there}, or remove the features channel."
             )
+    if settings.tta not in (test_time.NONE, store.tta):
+        raise image_folder.DataError(
+            f"the features were computed for the test-time augmentation {store.tta}, but the hyperparameter tta is "
+            f"{settings.tta}: compute the features with tta={settings.tta}, or set tta to {store.tta}."
+        )
     of_pictures = image_folder.channel_classes(environ)
     if of_pictures is not None:
         image_folder.check_same_classes(store.classes, of_pictures)
@@ -186,7 +192,7 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
 def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> TrainingInputs:
     splits = {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
     return TrainingInputs(
-        batches=FeatureBatches(splits),
+        batches=FeatureBatches(splits, tta=test_time.checked(settings.tta)),
         settings=replace(
             settings,
             model=store.backbone_name,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from training_scripts._util.atomic import replacing
 from training_scripts.data.image_folder import DataError, DataSet, Sample
-from training_scripts.data.preprocessing import PLAIN, View
+from training_scripts.data.preprocessing import View
 from training_scripts.data.sharing import Division
 from training_scripts.features import parts
 from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.features.parts import Record
+from training_scripts.models import test_time
+from training_scripts.models.test_time import TestTimeAugmentation
 from training_scripts.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -80,19 +82,24 @@ def shard_file(split: str, number: int) -> str:
     return f"{split}-{number:06}.npy"
 
 
-def views_of(split: str, views: Sequence[View]) -> tuple[View, ...]:
-    """The views of the pictures of a split, given those of a train picture: the other splits have the plain one."""
-    return tuple(views) if split == "train" else (PLAIN,)
+def views_of(split: str, views: Sequence[View], tta: TestTimeAugmentation) -> tuple[View, ...]:
+    """The views of the pictures of a split, given those of a train picture: the other splits have those of `tta`."""
+    return tuple(views) if split == "train" else test_time.views(tta)
+
+
+def views_of_splits(dataset: DataSet, views: Sequence[View], tta: TestTimeAugmentation) -> dict[str, tuple[View, ...]]:
+    """`views_of` for each split of a data set."""
+    return {split: views_of(split, views, tta) for split in dataset.splits}
 
 
 def portions(
-    dataset: DataSet, views: Sequence[View], division: Division, *, sizes: Mapping[str, int]
+    dataset: DataSet, views: Mapping[str, tuple[View, ...]], division: Division, *, sizes: Mapping[str, int]
 ) -> Iterator[Portion]:
     """Divides a data set.
 
     Args:
         dataset: The pictures of all processes.
-        views: Views of a train picture; the other splits get the plain one.
+        views: The views of a picture, by split.
         division: Which process computes which picture.
         sizes: Pictures per portion of each split.
     """
@@ -102,7 +109,7 @@ def portions(
     for turn, (split, start) in enumerate(starts):
         samples = dataset.splits[split][start : start + sizes[split]]
         mine = division.mine(split, samples, turn)
-        yield Portion(split, start // sizes[split], samples, views_of(split, views), mine)
+        yield Portion(split, start // sizes[split], samples, views[split], mine)
 
 
 @dataclass(frozen=True)

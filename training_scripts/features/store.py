@@ -22,16 +22,17 @@ from training_scripts._util.locking import exclusive
 from training_scripts._util.relative_names import is_inside
 from training_scripts.data import image_folder
 from training_scripts.data.image_folder import DataError, DataSet, Sample
-from training_scripts.data.preprocessing import PLAIN, Preprocessing, View, format_views, parse_views
+from training_scripts.data.preprocessing import Preprocessing, View, format_views, parse_views
 from training_scripts.data.sharing import Division
 from training_scripts.features import names as feature_names
 from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.features.parts import Record
-from training_scripts.features.portions import PARTS, Work, portions, shard_file, shard_size, views_of
-from training_scripts.models import backbones, state_dicts
+from training_scripts.features.portions import PARTS, Work, portions, shard_file, shard_size, views_of, views_of_splits
+from training_scripts.models import backbones, state_dicts, test_time
 from training_scripts.models.engines.engine import Engine, EngineChoice, Precision
 from training_scripts.models.spec import BackboneSpec
+from training_scripts.models.test_time import TestTimeAugmentation
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.processes import PartDone, Processes
 from training_scripts.training.runtime import available_cores, say
@@ -97,7 +98,7 @@ class FeatureStore:
         folder: Its folder.
         classes: Class folders in index order.
         backbone_name: The backbone.
-        views: Views of a train picture; the other splits have the plain one.
+        views: Views of a train picture; the other splits have those of `tta`.
         preprocessing: The preprocessing of the pictures.
         width: Width of its features.
         fingerprint: The fingerprint of the data set.
@@ -109,6 +110,7 @@ class FeatureStore:
         shards: The files with the features of each split, in order, and the number of rows in each; empty in stores of
             format 1.
         digests: SHA-256 of each file; empty in stores of format 1.
+        tta: The test-time augmentation whose views the other splits have.
     """
 
     folder: Path
@@ -125,6 +127,7 @@ class FeatureStore:
     files: Mapping[str, int]
     shards: Mapping[str, Mapping[str, int]]
     digests: Mapping[str, str]
+    tta: TestTimeAugmentation
 
     @classmethod
     def open(cls, folder: Path) -> FeatureStore:
@@ -183,6 +186,7 @@ class FeatureStore:
             files=manifest["files"],
             shards=manifest.get("shards", {}),
             digests=manifest.get("sha256", {}),
+            tta=test_time.checked(key.get("tta", test_time.NONE)),
         )
 
     def has(self, split: str) -> bool:
@@ -193,7 +197,7 @@ class FeatureStore:
         """A split's features, of which nothing is read yet.
 
         Args:
-            name: "train" (features of every view), "valid" or "test" (of the plain view).
+            name: "train" (features of every view), "valid" or "test" (of the views of `tta`, the plain one first).
 
         Returns:
             Its features, targets and names.
@@ -209,7 +213,7 @@ class FeatureStore:
         files = self.shards[name] if self.shards else {f"{name}.npy": self.sizes[name]}
         features = ShardedRows(
             [Shard(self.folder / file, rows) for file, rows in files.items()],
-            views=len(views_of(name, self.views)),
+            views=len(views_of(name, self.views, self.tta)),
             width=self.width,
             stored=self.key.get("dtype", _EARLIER["dtype"]),
         )
@@ -262,6 +266,7 @@ def extract(
     weights: str,
     views: Sequence[View],
     folder: Path,
+    tta: TestTimeAugmentation = test_time.NONE,
     precision: Precision = "fp32",
     batch_size: int = 32,
     workers: int | None = None,
@@ -281,8 +286,9 @@ def extract(
         dataset: The pictures.
         backbone_name: As `backbones.spec` takes it.
         weights: As `backbones.create` takes it.
-        views: Views of a train picture, from `parse_views`; the other splits get the plain one.
+        views: Views of a train picture, from `parse_views`.
         folder: The folder for the features; it becomes a complete store, and can be copied as it is.
+        tta: The test-time augmentation, whose views the other splits get.
         precision: "bf16" allows features that are rounded to bfloat16 where that is faster; see `engines.selection`.
         batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
         workers: Threads that decode; default 2.
@@ -312,7 +318,7 @@ def extract(
     backbone = backbones.create(backbone_name, weights=weights)
     division = Division(dataset, joined)
     fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)
-    key = _key(dataset, fingerprint, made, backbone.state_dict(), views=views, dtype=dtype)
+    key = _key(dataset, fingerprint, made, backbone.state_dict(), views=views, tta=tta, dtype=dtype)
     key["precision"] = precision
     with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
         if joined.from_first((folder / MANIFEST).is_file):
@@ -321,7 +327,7 @@ def extract(
             return _existing(folder, key, report)
         _prepare_parts(folder, key, joined, report)
         recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
-        divided = list(portions(dataset, views, division, sizes=key["shards"]))
+        divided = list(portions(dataset, views_of_splits(dataset, views, tta), division, sizes=key["shards"]))
         work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * CHUNK)
         runner = FeaturePass(
             _engine(backbone, made, work, precision, report),
@@ -356,6 +362,7 @@ def _key(
     state: Mapping[str, torch.Tensor],
     *,
     views: Sequence[View],
+    tta: TestTimeAugmentation,
     dtype: str,
 ) -> dict[str, Any]:
     return {
@@ -367,24 +374,26 @@ def _key(
         "width": made.feature_width,
         "preprocessing": made.preprocessing.to_dict(),
         "views": format_views(views),
+        # Absent without one: such a run can use the features of any.
+        **({"tta": tta} if tta != test_time.NONE else {}),
         "dtype": dtype,
         "chunk": CHUNK,
-        "shards": shard_sizes(dataset, views, width=made.feature_width, dtype=dtype),
+        "shards": shard_sizes(dataset, views_of_splits(dataset, views, tta), width=made.feature_width, dtype=dtype),
     }
 
 
-def shard_sizes(dataset: DataSet, views: Sequence[View], *, width: int, dtype: str) -> dict[str, int]:
+def shard_sizes(dataset: DataSet, views: Mapping[str, tuple[View, ...]], *, width: int, dtype: str) -> dict[str, int]:
     """Pictures per shard of each split, which do not depend on who computes them.
 
     Args:
         dataset: The pictures.
-        views: Views of a train picture.
+        views: The views of a picture, by split.
         width: The width of the features.
         dtype: The type in which they are stored: "float32" or "float16".
     """
     number = {"float32": 4, "float16": 2}[dtype]
     return {
-        split: shard_size(len(samples), len(views_of(split, views)) * width * number, least=CHUNK)
+        split: shard_size(len(samples), len(views[split]) * width * number, least=CHUNK)
         for split, samples in dataset.splits.items()
     }
 
@@ -492,7 +501,7 @@ def _compute_parts(
 
 def _report_beginning(work: Work, done: int, report: Callable[[str], object]) -> None:
     total = sum(len(portion.samples) for portion in work.portions)
-    views = next((portion.views for portion in work.portions if portion.split == "train"), (PLAIN,))
+    views = max((portion.views for portion in work.portions), key=len, default=())
     mine = sum(len(portion.mine) for portion in work.portions)
     shared = f", {mine} of them in this process" if mine < total else ""
     resumed = f", {done} of them already there" if done else ""

@@ -13,7 +13,7 @@ from training_scripts._util.atomic import building
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.features import parts
 from training_scripts.features.parts import Record
-from training_scripts.features.portions import shard_file
+from training_scripts.features.portions import shard_file, views_of_splits
 from training_scripts.features.store import BACKBONE_FILE, COST_FILE, FORMAT, FeatureStore, finish, shard_sizes
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerp
             return False
         rows[split] = found
     dtype = whole.key.get("dtype", "float32")
-    sizes = shard_sizes(dataset, whole.views, width=whole.width, dtype=dtype)
+    views = views_of_splits(dataset, whole.views, whole.tta)
+    sizes = shard_sizes(dataset, views, width=whole.width, dtype=dtype)
     with building(folder) as aside:
         shards: dict[str, dict[str, Record]] = {}
         for split, listing in dataset.splits.items():

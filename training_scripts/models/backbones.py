@@ -28,6 +28,8 @@ _IMAGENET_STD: Three = (0.229, 0.224, 0.225)
 # EfficientNet-Lite's ImageNet weights were trained on (pixel - 127) / 128.
 _LITE_MEAN: Three = (127 / 255, 127 / 255, 127 / 255)
 _LITE_STD: Three = (128 / 255, 128 / 255, 128 / 255)
+# They were evaluated on center crops that leave this much of the resized picture out (TensorFlow's CROP_PADDING).
+_LITE_CROP_PADDING = 32
 
 _DOWNLOAD_TIMEOUT_SECONDS = 30
 _SEED = 0
@@ -38,9 +40,9 @@ def _torchvision(name: str, width: int, resize: int, interpolation: Interpolatio
     return BackboneSpec(name, width, preprocessing, "torchvision")
 
 
-def _lite(name: str, width: int, side: int) -> BackboneSpec:
-    preprocessing = Preprocessing(side, side, _LITE_MEAN, _LITE_STD, "bicubic")
-    return BackboneSpec(name, width, preprocessing, "efficientnet_lite")
+def _lite(name: str, side: int) -> BackboneSpec:
+    preprocessing = Preprocessing(side + _LITE_CROP_PADDING, side, _LITE_MEAN, _LITE_STD, "bicubic")
+    return BackboneSpec(name, 1280, preprocessing, "efficientnet_lite")
 
 
 # Name, width of the features, side after resizing, filter: those of torchvision's default weights, as tests verify.
@@ -48,7 +50,9 @@ def _lite(name: str, width: int, side: int) -> BackboneSpec:
 _REGISTERED = {
     row.name: row
     for row in (
-        _lite("efficientnet_lite0", 1280, 224),
+        _lite("efficientnet_lite0", 224),
+        _lite("efficientnet_lite1", 240),
+        _lite("efficientnet_lite2", 260),
         _torchvision("resnet18", 512, 256, "bilinear"),
         _torchvision("resnet50", 2048, 232, "bilinear"),
         _torchvision("densenet161", 2208, 256, "bilinear"),

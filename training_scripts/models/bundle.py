@@ -23,10 +23,11 @@ from typing import IO, TYPE_CHECKING
 
 from training_scripts._util.atomic import write_atomically
 from training_scripts.data.preprocessing import Preprocessing
-from training_scripts.models import backbones, bundle_archive, heads, model_card
+from training_scripts.models import backbones, bundle_archive, heads, model_card, test_time
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
 from training_scripts.models.description import BundleDescription, BundleError
 from training_scripts.models.rejection import Rejection
+from training_scripts.models.test_time import TestTimeAugmentation
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +76,7 @@ SERVING_MODULES = (
     "models/rejection",
     "models/spec",
     "models/state_dicts",
+    "models/test_time",
     "models/torchvision",
 )
 
@@ -95,6 +97,7 @@ def write(
     fingerprint: str,
     hyperparameters: Mapping[str, str],
     rejection: Rejection | None = None,
+    tta: TestTimeAugmentation = test_time.NONE,
     sizes: Mapping[str, int] | None = None,
 ) -> BundleDescription:
     """Writes a bundle. model.json is written last, so a folder that has one is complete.
@@ -112,6 +115,7 @@ def write(
         fingerprint: The fingerprint of the data set.
         hyperparameters: Name to value, in string form.
         rejection: Rule fitted for these weights; None if there is none.
+        tta: The test-time augmentation that the metrics, the temperature and the rule were measured with.
         sizes: Pictures of each split, for the model card.
 
     Raises:
@@ -131,6 +135,7 @@ def write(
         fingerprint=fingerprint,
         hyperparameters=dict(hyperparameters),
         rejection=rejection,
+        tta=tta,
     )
     try:
         write_atomically(folder / WEIGHTS_FILE, weights)

@@ -11,8 +11,10 @@ from typing import Any
 from training_scripts import ScriptError
 from training_scripts._util.number_text import number_text
 from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.models import test_time
 from training_scripts.models.heads import HeadSpec
 from training_scripts.models.rejection import Rejection
+from training_scripts.models.test_time import TestTimeAugmentation
 
 FORMAT = "dogbreed-bundle"
 FORMAT_VERSION = 1
@@ -45,6 +47,8 @@ class BundleDescription:
         fingerprint: SHA-256 of the data set that it was trained on.
         hyperparameters: The hyperparameters of the run, in string form.
         rejection: Rule that recognizes pictures of none of the classes; None if the bundle has no such rule.
+        tta: The test-time augmentation that metrics, temperature and rejection rule were measured with, and that
+            serving applies.
     """
 
     model_id: str
@@ -57,10 +61,13 @@ class BundleDescription:
     fingerprint: str
     hyperparameters: Mapping[str, str]
     rejection: Rejection | None = None
+    tta: TestTimeAugmentation = test_time.NONE
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON types."""
-        rejection = {"rejection": self.rejection.to_dict()} if self.rejection else {}
+        optional: dict[str, object] = {"rejection": self.rejection.to_dict()} if self.rejection else {}
+        if self.tta != test_time.NONE:
+            optional["tta"] = self.tta
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -72,7 +79,7 @@ class BundleDescription:
             "temperature": self.temperature,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
             "training": {"fingerprint": self.fingerprint, "hyperparameters": dict(self.hyperparameters)},
-            **rejection,
+            **optional,
         }
 
     @classmethod
@@ -132,6 +139,7 @@ def _checked(values: Any) -> BundleDescription:
         fingerprint=str(training["fingerprint"]),
         hyperparameters={str(name): str(value) for name, value in training["hyperparameters"].items()},
         rejection=Rejection.from_dict(values["rejection"]) if "rejection" in values else None,
+        tta=test_time.checked(values.get("tta", test_time.NONE)),
     )
 
 

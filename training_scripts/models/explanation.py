@@ -23,6 +23,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from training_scripts import ScriptError
+from training_scripts.models import test_time
 from training_scripts.models.model import Model
 
 
@@ -56,20 +57,22 @@ def contributions(model: Model, pixels: Tensor, index: int) -> Tensor:
         logits = _logits(model, pixels)
     [gradient] = torch.autograd.grad(logits[0, index], last.leaf)
     products = (gradient * last.leaf.detach()).float().cpu()
-    by_position = products[0].sum(0) if products.ndim == 4 else _grid_of_tokens(products[:, 0].sum(1))
+    grids = products.sum(1) if products.ndim == 4 else _grids_of_tokens(products.sum(2))
+    # One grid for each view whose features the model averages; those after the first are of mirror images.
+    by_position: Tensor = grids[0] + grids[1:].flip(2).sum(0)
     return by_position * by_position.numel()
 
 
 def _logits(model: Model, pixels: Tensor) -> Tensor:
     """The logits by torch, also of a model whose predictions another engine computes."""
-    logits: Tensor = model.head(model.backbone(pixels))
+    logits: Tensor = model.head(test_time.features(model.backbone, pixels, model.description.tta))
     return logits
 
 
-def _grid_of_tokens(values: Tensor) -> Tensor:
-    """The values of a picture's tokens, [1 + side * side], as [side, side]; the first is the class token's."""
+def _grids_of_tokens(values: Tensor) -> Tensor:
+    """The values of tokens, [1 + side * side, n], as [n, side, side]; the first is the class token's."""
     side = math.isqrt(len(values) - 1)
-    return values[1:].reshape(side, side)
+    return values[1:].T.reshape(-1, side, side)
 
 
 class _FeatureMaps(TorchFunctionMode):
@@ -82,7 +85,7 @@ class _FeatureMaps(TorchFunctionMode):
 
     Attributes:
         count: The number of values so far.
-        leaf: The leaf: [1, channels, rows, columns], or tokens [1 + rows * columns, 1, channels].
+        leaf: The leaf: [n, channels, rows, columns], or tokens [1 + rows * columns, n, channels].
     """
 
     leaf: Tensor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training_scripts import ScriptError
 from training_scripts.data.preprocessing import Preprocessing
-from training_scripts.models import backbones, folding, heads, state_dicts
+from training_scripts.models import backbones, folding, heads, state_dicts, test_time
 from training_scripts.models.bundle import read_description, read_weights
 from training_scripts.models.bundle_archive import WEIGHTS_FILE
 from training_scripts.models.description import BundleDescription, BundleError
@@ -22,7 +22,10 @@ _BYTES_BESIDE_A_TENSOR = 4096
 
 
 class Model(nn.Module):
-    """Preprocessed pictures [n, 3, h, w] -> logits [n, classes]; frozen, in evaluation mode."""
+    """Preprocessed pictures [n, 3, h, w] -> logits [n, classes]; frozen, in evaluation mode.
+
+    Its description's test-time augmentation is part of it.
+    """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, description: BundleDescription) -> None:
         super().__init__()
@@ -57,12 +60,11 @@ class Model(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits [n, classes]."""
-        logits: Tensor = self.head(self.backbone(pictures))
-        return logits
+        return self.forward_with_features(pictures)[0]
 
     def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n, classes], as from `forward`, and the features [n, width] from which they were computed."""
-        features = self.backbone(pictures)
+        features = test_time.features(self.backbone, pictures, self.description.tta)
         return self.head(features), features
 
 

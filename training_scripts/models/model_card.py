@@ -18,6 +18,7 @@ _MEANINGS = {
     "ece_uncalibrated": "the same without the temperature",
     "kept": "share of pictures that are not rejected",
 }
+_TTA = {"none": "", "flip": "; the features of the picture and of its mirror image are averaged (tta: flip)"}
 _LIMITS = (
     "The metrics hold for pictures like those they were measured on. The model knows only its classes: a picture "
     "of something similar to one of them (a breed that is not among them) is usually taken for it. Probabilities are "
@@ -39,7 +40,7 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
         ("Model id", description.model_id),
         ("Backbone", f"{description.backbone}, pretrained unless the hyperparameters say otherwise"),
         ("Head", _head(description)),
-        ("Input", f"RGB, shorter side to {made.resize}, center {made.crop} x {made.crop}"),
+        ("Input", f"RGB, shorter side to {made.resize}, center {made.crop} x {made.crop}{_TTA[description.tta]}"),
         ("Classes", str(len(description.classes))),
         ("Pictures", ", ".join(f"{split} {count}" for split, count in sizes.items() if count) or "not recorded"),
         ("Data set", f"SHA-256 {description.fingerprint}"),

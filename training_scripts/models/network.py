@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training_scripts.models import test_time
+from training_scripts.models.test_time import TestTimeAugmentation
+
 
 class Network(nn.Module):
     """A head, preceded by the backbone if the inputs are pictures rather than stored features.
@@ -18,7 +21,12 @@ class Network(nn.Module):
     features: Tensor
 
     def __init__(
-        self, head: nn.Module, backbone: nn.Module | None = None, *, tuned: Sequence[nn.Parameter] = ()
+        self,
+        head: nn.Module,
+        backbone: nn.Module | None = None,
+        *,
+        tuned: Sequence[nn.Parameter] = (),
+        tta: TestTimeAugmentation = test_time.NONE,
     ) -> None:
         """Joins head and backbone.
 
@@ -26,18 +34,21 @@ class Network(nn.Module):
             head: Features [n, width] -> logits [n, classes].
             backbone: Pictures [n, 3, h, w] -> features; None if the inputs are features.
             tuned: The backbone's trainable parameters; empty for a frozen backbone.
+            tta: The test-time augmentation of pictures in evaluation mode.
         """
         super().__init__()
         self.head = head
         self.backbone = backbone
         self.tuned = list(tuned)
+        self._tta = tta
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits [n, classes]."""
         features = inputs
         if self.backbone is not None:
+            tta = test_time.NONE if self.training else self._tta
             with torch.set_grad_enabled(bool(self.tuned) and torch.is_grad_enabled()):
-                features = self.backbone(inputs).float()
+                features = test_time.features(self.backbone, inputs, tta).float()
         self.features = features.detach()
         logits: Tensor = self.head(features)
         return logits

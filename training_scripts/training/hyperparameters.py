@@ -12,6 +12,7 @@ from typing import Any
 
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean, known_as
+from training_scripts.models import test_time
 from training_scripts.training.parameters import TRAINING, Parameter, read, write
 
 EVERYWHERE = (*TRAINING, "extract_features")
@@ -61,6 +62,14 @@ class Hyperparameters:
         "plain,flip",
         "text",
         "views of a train picture: plain, flip, crops:K, separated by commas",
+        entry_points=EVERYWHERE,
+        fixed=True,
+    )
+    tta: str = _row(
+        test_time.NONE,
+        "text",
+        "test-time augmentation: none, or flip, which averages the features of a picture and its mirror image",
+        choices=test_time.CHOICES,
         entry_points=EVERYWHERE,
         fixed=True,
     )
@@ -287,7 +296,13 @@ def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point
             problems.append(f"{parameter.name}: given twice, with different values")
     if problems:
         raise HyperparameterError(_message(problems, names(entry_point) if wrong_name else ()))
-    return Hyperparameters(**settled)
+    made = Hyperparameters(**settled)
+    if made.tta != test_time.NONE and made.tta not in made.views:
+        raise HyperparameterError(
+            f"tta is {made.tta}, but the views {made.views} lack it: a head that never saw mirrored pictures gains "
+            f"little. Add {made.tta} to views, or set tta to {test_time.NONE}."
+        )
+    return made
 
 
 def _message(problems: Sequence[str], allowed: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from training_scripts.features import store as features
 from training_scripts.features.rows import ShardedRows
 from training_scripts.features.store import FeatureStore
 from training_scripts.features.subset import store_subset
-from training_scripts.models import backbones
+from training_scripts.models import backbones, folding, test_time
 
 # The quickest network to build and run; what it has learnt does not matter here.
 BACKBONE = "squeezenet1_1"
@@ -81,6 +81,7 @@ def extract(
     views: str = "plain,flip",
     backbone: str = BACKBONE,
     weights: str = "none",
+    tta: test_time.TestTimeAugmentation = test_time.NONE,
     report: Callable[[str], None] = quiet,
 ) -> FeatureStore:
     return features.extract(
@@ -89,6 +90,7 @@ def extract(
         weights=weights,
         views=preprocessing.parse_views(views),
         folder=folder,
+        tta=tta,
         batch_size=3,
         report=report,
     )
@@ -137,6 +139,20 @@ class TestStore:
         assert store.views == preprocessing.parse_views("plain,flip,crops:2")
         assert store.preprocessing == backbones.spec(BACKBONE).preprocessing
         assert isinstance(train.features, ShardedRows)
+
+    def test_holds_the_test_time_views_of_the_others(self, dataset: DataSet, tmp_path: Path) -> None:
+        store = extract(dataset, tmp_path / "flip", tta="flip")
+        evaluated = store.split("test")
+        plain = extract(dataset, tmp_path / "plain")
+        assert (store.tta, plain.tta) == ("flip", "none")
+        np.testing.assert_allclose(evaluated.features[:, :1], plain.split("test").features, atol=1e-5)
+        backbone = folding.for_inference(backbones.create(BACKBONE, weights="none"))
+        image = preprocessing.decode(dataset.splits["test"][0].path)
+        mirrored = preprocessing.to_tensor(image, store.preprocessing, preprocessing.FLIP)[None]
+        np.testing.assert_allclose(evaluated.features[0, 1], backbone(mirrored)[0].numpy(), atol=1e-4)
+        assert extract(dataset, tmp_path / "flip").tta == "flip"  # a run without one can use them
+        with pytest.raises(DataError, match=r"different: tta"):
+            extract(dataset, tmp_path / "plain", tta="flip")
 
     def test_features_equal_what_serving_computes_of_one_picture(self, dataset: DataSet, tmp_path: Path) -> None:
         lite = "efficientnet_lite0"

@@ -21,22 +21,23 @@ AVERAGING = ["resnet18", "densenet121", "shufflenet_v2_x0_5", "swin_t", "squeeze
 OTHERS = ["mobilenet_v3_small", "convnext_tiny", "vit_b_32", "alexnet"]
 
 
-def model_of(backbone: nn.Module, head: nn.Module) -> Model:
-    return Model(backbone, head, cast(Any, SimpleNamespace(backbone="a backbone"))).eval().requires_grad_(False)
+def model_of(backbone: nn.Module, head: nn.Module, *, tta: str = "none") -> Model:
+    described = SimpleNamespace(backbone="a backbone", tta=tta)
+    return Model(backbone, head, cast(Any, described)).eval().requires_grad_(False)
 
 
-def made(name: str, *hidden: int) -> tuple[Model, Tensor]:
+def made(name: str, *hidden: int, tta: str = "none") -> tuple[Model, Tensor]:
     """A model with random weights, as a bundle's is loaded, and a picture."""
     spec = backbones.spec(name)
     torch.manual_seed(3)
     backbone = folding.for_inference(backbones.create(name, weights="none"))
     head = heads.build(heads.HeadSpec(hidden), width=spec.feature_width, classes=4)
-    return model_of(backbone, head), torch.randn(1, 3, 224, 224)
+    return model_of(backbone, head, tta=tta), torch.randn(1, 3, 224, 224)
 
 
-@pytest.mark.parametrize("name", AVERAGING)
-def test_the_mean_of_the_map_is_the_logit_less_the_bias(name: str) -> None:
-    model, pixels = made(name)
+@pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in AVERAGING), ("resnet18", "flip")])
+def test_the_mean_of_the_map_is_the_logit_less_the_bias(name: str, tta: str) -> None:
+    model, pixels = made(name, tta=tta)
     with torch.no_grad():
         last = cast(nn.Linear, cast(nn.Sequential, model.head)[-1])
         last.bias.zero_()  # beside features of random weights, it would swallow the digits that count
@@ -48,11 +49,12 @@ def test_the_mean_of_the_map_is_the_logit_less_the_bias(name: str) -> None:
         assert float(found.std()) > 0
 
 
-def test_each_value_is_the_class_activation_map_of_its_position() -> None:
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_each_value_is_the_class_activation_map_of_its_position(tta: str) -> None:
     features = torch.rand(1, 6, 5, 4)
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     head = heads.build(heads.HeadSpec(), width=6, classes=3)
-    model = model_of(nn.Sequential(nn.ReLU(), pool), head)
+    model = model_of(nn.Sequential(nn.ReLU(), pool), head, tta=tta)
     found = explanation.contributions(model, features, 1)
     weights = cast(nn.Linear, cast(nn.Sequential, head)[-1]).weight[1]
     torch.testing.assert_close(found, torch.einsum("c,chw->hw", weights, features[0]))

@@ -136,6 +136,12 @@ def test_python_values_are_taken_as_they_are() -> None:
     assert settings == Hyperparameters(hidden=(64,), amp=False, lr=0.5, epochs=3)
 
 
+def test_a_test_time_view_must_be_trained_on() -> None:
+    assert validate({"tta": "Flip", "views": "plain,flip,crops:2"}).tta == "flip"
+    with pytest.raises(HyperparameterError, match=r"tta is flip, but the views plain,crops:2 lack it"):
+        validate({"tta": "flip", "views": "plain,crops:2"})
+
+
 def test_an_entry_point_accepts_only_what_it_uses() -> None:
     assert "lr" not in hyperparameters.names("extract_features")
     assert set(hyperparameters.names("hpo")) < set(hyperparameters.names("train_model"))
