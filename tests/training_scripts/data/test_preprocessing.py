@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torchvision import models
 from training_scripts.data import preprocessing
 from training_scripts.data.limits import JPEG_DRAFT_SIDE
 from training_scripts.data.preprocessing import FLIP, PLAIN, PictureError, Preprocessing, View
+from training_scripts.data.samples import Sample
 from training_scripts.models import backbones
 
 SMALL = Preprocessing(16, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
@@ -150,11 +152,37 @@ class TestPreprocessing:
         for view, tensor in zip(views, together, strict=True):
             assert torch.equal(preprocessing.to_tensor(image, SMALL, view, key="a.jpg"), tensor)
 
+    @pytest.mark.parametrize("size", [(500, 375), (375, 500), (60, 40), (16, 16), (40, 1000)])
+    def test_approximate_views_are_two_of_255_off_at_most(self, size: tuple[int, int], tmp_path: Path) -> None:
+        (tmp_path / "x.jpg").write_bytes(encode(Image.effect_noise(size, 60).convert("RGB"), "JPEG", quality=95))
+        sample = Sample(str(tmp_path / "x.jpg"), "x.jpg", 0)
+        for filtering in ("bilinear", "bicubic"):
+            wanted = replace(SMALL, resize=20, interpolation=filtering)
+            views = preprocessing.parse_views("plain,flip,crops:1")
+            exact, close = (
+                make(sample, wanted, views).astype(int)
+                for make in (preprocessing.sample_views, preprocessing.approximate_views)
+            )
+            assert exact.shape == close.shape == (3, 16, 16, 3)
+            assert np.abs(exact - close)[:2].max() <= 2
+            # What a crop's rectangle leaves out weighs on its edges.
+            assert np.abs(exact - close)[2, 4:-4, 4:-4].max() <= 2
+
+    def test_approximate_views_of_what_cannot_be_read(self, tmp_path: Path) -> None:
+        with pytest.raises(PictureError, match="No such file"):
+            preprocessing.approximate_views(Sample(str(tmp_path / "x.jpg"), "x.jpg", 0), SMALL, (PLAIN,))
+
     def test_numbers_by_hand(self) -> None:
         white = Image.new("RGB", (20, 20), "white")
         tensor = preprocessing.to_tensor(white, SMALL)
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, torch.full((3, 16, 16), 2.0))
+
+    def test_every_value_is_normalized_in_the_same_order(self) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+        wanted = replace(SMALL, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        values = torch.from_numpy(pixels).float().div(255).sub(torch.tensor(wanted.mean)).div(torch.tensor(wanted.std))
+        assert torch.equal(preprocessing.normalize(pixels, wanted), values.permute(0, 3, 1, 2))
 
     def test_a_long_strip_costs_no_gigabytes(self) -> None:
         strip = Image.new("RGB", (2, 40_000), "white")
