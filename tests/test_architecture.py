@@ -81,6 +81,14 @@ MODEL_SERVER_MAY_USE = (
     "training_scripts.training.runtime",
 )
 
+# Programs that are run as files.
+RUN_ALONE = (
+    "dogbreed_sdk.local.forking.script",
+    "dogbreed_sdk.local.forking.server",
+    "dogbreed_sdk.local.jobs.launcher",
+    "dogbreed_sdk.local.jobs.metric_process",
+    "dogbreed_sdk.local.jobs.python_facts",
+)
 GRAPH = read_graph(SDK, SCRIPTS)
 
 
@@ -117,6 +125,8 @@ def test_what_runs_in_a_scripts_python_imports_nothing_that_may_be_missing_there
     for name, imported in GRAPH.items():
         if name.startswith("dogbreed_sdk.local.start_up."):
             assert all(within(each, "dogbreed_sdk.local.start_up") for each in imported), name
+    for name in RUN_ALONE:
+        assert not GRAPH[name], name
 
 
 def test_no_import_closes_a_circle() -> None:

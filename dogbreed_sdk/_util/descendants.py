@@ -31,13 +31,22 @@ def adopt_orphans() -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
-def end_descendants(spare: Collection[int] = ()) -> None:
-    """Kill all descendants of this process, which adopts orphans, and wait until they have ended.
+def end_descendants(spare: Collection[int] = (), *, of: int | None = None) -> None:
+    """Kill all descendants of a process that adopts orphans, and wait until they have ended.
 
     Args:
-        spare: Children of this process that it still needs.
+        spare: Children of the process that are still needed.
+        of: The process; default: this one. Nothing happens if it has ended.
     """
-    _end(lambda: (process for process in psutil.Process().children(recursive=True) if process.pid not in spare))
+
+    def descendants() -> list[psutil.Process]:
+        try:
+            found = psutil.Process(of).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [process for process in found if process.pid not in spare]
+
+    _end(descendants, below=os.getpid() if of is None else of)
 
 
 def end_marked(variable: str, prefix: str) -> None:
@@ -74,11 +83,17 @@ def reap_adopted(spare: Collection[int]) -> None:
             _reap(process.pid)
 
 
-def _end(find: Find) -> None:
-    """Kill the processes that are found until none is left: a process may start others before it is killed."""
+def _end(find: Find, *, below: int | None = None) -> None:
+    """Kill the processes that are found until none is left: a process may start others before it is killed.
+
+    Args:
+        find: Finds them.
+        below: The process that they descend from; default: this one.
+    """
+    root = os.getpid() if below is None else below
     deadline = time.monotonic() + _END_SECONDS
     while time.monotonic() < deadline:
-        found = [process for process in find() if not _is_of_service(process)]
+        found = [process for process in find() if not _is_of_service(process, root)]
         for process in found:
             with suppress(psutil.Error):
                 process.kill()
@@ -89,14 +104,14 @@ def _end(find: Find) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _is_of_service(process: psutil.Process) -> bool:
-    """Whether a process is a service, or was started by a service other than this process.
+def _is_of_service(process: psutil.Process, root: int) -> bool:
+    """Whether a process is a service, or was started by a service below `root`.
 
     A service that was started inside a job is another job or server, which outlives this one, as on AWS.
     """
     with suppress(psutil.Error):
         for found in (process, *process.parents()):
-            if found.pid == os.getpid():
+            if found.pid == root:
                 return False
             if is_service(found.cmdline()):
                 return True

@@ -7,6 +7,7 @@ outcome to the store, so that neither the client nor the server has to keep runn
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Literal
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE
 from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import Record, Store, StoreError
 from training_scripts._util.atomic import write_json_atomically
@@ -44,7 +46,7 @@ class StartError(DogBreedError):
     """The supervisor of a job can't be started, for instance because the disk is full."""
 
 
-def start_job(program: str, store: Store, kind: str, name: str) -> None:
+def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: int | None = None) -> None:
     """Start the detached supervisor of a job, and write its request to its folder.
 
     Args:
@@ -52,6 +54,7 @@ def start_job(program: str, store: Store, kind: str, name: str) -> None:
         store: The store with the job's record.
         kind: TRAINING_JOB, TUNING_JOB or TRANSFORM_JOB.
         name: The job.
+        fork_server: The descriptor of a fork server that the supervisor inherits; see `forking`.
 
     Raises:
         StartError: It can't be started.
@@ -60,12 +63,12 @@ def start_job(program: str, store: Store, kind: str, name: str) -> None:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
-        start(program, store, kind, name, log=folder.supervisor_log)
+        start(program, store, kind, name, log=folder.supervisor_log, fork_server=fork_server)
     except OSError as error:
         raise StartError(f"the job could not be started in {folder.path}: {error}") from error
 
 
-def start(program: str, store: Store, kind: str, name: str, *, log: Path) -> None:
+def start(program: str, store: Store, kind: str, name: str, *, log: Path, fork_server: int | None = None) -> None:
     """Start the supervisor of a record, detached, and note its process in the record.
 
     Args:
@@ -74,11 +77,15 @@ def start(program: str, store: Store, kind: str, name: str, *, log: Path) -> Non
         kind: The record's kind.
         name: The record's name.
         log: Where the supervisor prints to: empty unless something is wrong with it.
+        fork_server: The descriptor of a fork server that the supervisor inherits; see `forking`.
 
     Raises:
         OSError: It can't be started, for instance because the disk is full.
     """
-    process = identify(start_module(program, [str(store.root), name], log=log), root=store.root)
+    inherits = None if fork_server is None else {**os.environ, FORK_SERVER_VARIABLE: str(fork_server)}
+    keep_open = () if fork_server is None else (fork_server,)
+    pid = start_module(program, [str(store.root), name], log=log, environment=inherits, keep_open=keep_open)
+    process = identify(pid, root=store.root)
 
     def change(state: State) -> None:
         # The supervisor records itself later; this entry is for clients that ask before that.

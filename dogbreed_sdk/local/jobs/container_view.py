@@ -48,8 +48,12 @@ class ContainerView:
         hosts' names with their addresses. If the job spells out /opt/ml, or has several hosts, its output begins with a
         line about that.
         """
+        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(self.to_dict()), *command]
+
+    def to_dict(self) -> dict[str, object]:
+        """The view as `launcher` takes it."""
         binds = [(str(self.container), OPT_ML), *((str(source), path) for path, source in self.files.items())]
-        view = {
+        return {
             "namespace": _is_wanted(self.container),
             "binds": binds,
             "host_name": self.host_name,
@@ -62,7 +66,6 @@ class ContainerView:
             "sources": [str(self.container / folder) for folder in _SOURCES],
             "notice": _NOTICE.format(container=str(self.container).replace("{", "{{").replace("}", "}}")),
         }
-        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(view), *command]
 
 
 def _is_wanted(container: Path) -> bool:

@@ -28,26 +28,29 @@ _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # the exit statuses of a shell
 
 def main(arguments: list[str]) -> int:
     """Start the command; returns only if that is impossible."""
-    view, command = json.loads(arguments[0]), arguments[1:]
-    environment = dict(os.environ)
-    problem = _problem(view) if view["namespace"] else "it is switched off"
-    if problem is None:
-        folder = Path.cwd()
-        _enter(view)
-        os.chdir(folder)  # the folder as the namespace shows it
-    else:
-        if _matters(view, [*command, *environment.values()]):
-            print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
-        real = _without_blanks(view["container"])
-        command, environment = _translated({view["path"]: real, **view["addresses"]}, command, environment)
-        # They name the master, whom torchrun otherwise seeks for ten minutes.
-        names = {f'"{name}"': f'"{address}"' for name, address in view["addresses"].items()}
-        _rewrite(Path(view["drivers"]), {view["path"]: real, **names})
+    command, environment = entered(json.loads(arguments[0]), arguments[1:], dict(os.environ))
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is meant
     except OSError as error:
         print(f"{command[0]} can't be started: {error.strerror}", file=sys.stderr)
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+
+
+def entered(view: dict[str, Any], command: list[str], environment: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Enter a view where the system allows it; returns the command and the environment to use then."""
+    problem = _problem(view) if view["namespace"] else "it is switched off"
+    if problem is None:
+        folder = Path.cwd()
+        _enter(view)
+        os.chdir(folder)  # the folder as the namespace shows it
+        return command, environment
+    if _matters(view, [*command, *environment.values()]):
+        print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
+    real = _without_blanks(view["container"])
+    # They name the master, whom torchrun otherwise seeks for ten minutes.
+    names = {f'"{name}"': f'"{address}"' for name, address in view["addresses"].items()}
+    _rewrite(Path(view["drivers"]), {view["path"]: real, **names})
+    return _translated({view["path"]: real, **view["addresses"]}, command, environment)
 
 
 def _problem(view: dict[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
+from dogbreed_sdk.local.jobs.forked_scripts import server_for
 from dogbreed_sdk.local.jobs.hosts import hosts_of, job_mark
 from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
@@ -32,7 +33,9 @@ def start_training_job(store: Store, name: str) -> None:
     A supervisor that can't be started (a full disk) fails the job, with the reason in its record.
     """
     try:
-        supervision.start_job(_SUPERVISOR, store, TRAINING_JOB, name)
+        request = store.get(TRAINING_JOB, name).request
+        server = server_for(request, request.get("HyperParameters") or {})
+        supervision.start_job(_SUPERVISOR, store, TRAINING_JOB, name, fork_server=server)
     except supervision.StartError as error:
         reason = f"ClientError: {error}"
         store.update(TRAINING_JOB, name, lambda state: job_state.finish(state, "Failed", failure=reason))

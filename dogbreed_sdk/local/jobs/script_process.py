@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.log_file import LineSplitter
 from dogbreed_sdk._util.processes import dismiss_guard, guard_pid, signal_group, start_guard
+from dogbreed_sdk.local.forking.client import Fork, ForkedProcess, Refused
 from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 
@@ -30,6 +32,7 @@ class Script:
         view: What its processes see of their container.
         folder: The working folder.
         environment: The whole environment; it marks the host's processes, see `environment.JOB_MARK`.
+        fork: The Python that a fork server can stand in for; None if the script must start a new one.
     """
 
     host: str
@@ -38,26 +41,47 @@ class Script:
     view: ContainerView
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
+    fork: Fork | None = None
 
 
-class ScriptProcess:
-    """A running script, in its own process group; a guard ends it if this process dies.
+class Child(Protocol):
+    """A process that runs a script, in its own session."""
+
+    pid: int
+    output: IO[bytes]
+
+    @property
+    def helpers(self) -> Collection[int]:
+        """The children that this process needs for it."""
+
+    def has_ended(self) -> bool:
+        """Whether the script itself has ended."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the script alone."""
+
+    def wait(self) -> int:
+        """Kill what runs of the script's group, and return its exit status, negative for a signal."""
+
+    def close(self) -> None:
+        """Close the output."""
+
+
+class NewProcess:
+    """A script in a new process, with a guard that ends its group if this process dies.
 
     Args:
         script: What to run.
 
     Attributes:
-        host: The host that it runs on.
+        pid: The script's process id, which is also its group's.
         output: The pipe of its standard output and error.
-        ending: A descriptor that becomes readable when the script ends; None where the system has none.
-        exit_status: Its exit status once `finish` has been called, negative for a signal.
+
+    Raises:
+        OSError: It can't be started.
     """
 
     def __init__(self, script: Script) -> None:
-        self.host = script.host
-        self.exit_status: int | None = None
-        self._mark = script.environment.get(JOB_MARK, "")
-        self._splitter = LineSplitter()
         self._process = subprocess.Popen(
             script.view.command(script.command),
             cwd=script.folder,
@@ -68,29 +92,78 @@ class ScriptProcess:
             start_new_session=True,
         )
         assert self._process.stdout is not None
-        self.output = self._process.stdout
+        self.pid = self._process.pid
+        self.output: IO[bytes] = self._process.stdout
         try:
-            self._guard = start_guard(self._process.pid)
+            self._guard = start_guard(self.pid)
         except OSError:
             self._process.kill()
             self._process.wait()
             self.output.close()
             raise
-        self.ending = _end_descriptor(self._process.pid)
 
     @property
-    def pid(self) -> int:
-        """The script's process id, which is also its group's id."""
-        return self._process.pid
-
-    @property
-    def guard(self) -> int:
-        """The process id of its guard."""
-        return guard_pid(self._guard)
+    def helpers(self) -> Collection[int]:
+        """The script and its guard."""
+        return (self.pid, guard_pid(self._guard))
 
     def has_ended(self) -> bool:
         """Whether the script itself has ended; processes that it started may still run."""
         return self._process.poll() is not None
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the script alone."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def wait(self) -> int:
+        """Kill what runs of the script's group, wait for the script, and let its guard end."""
+        signal_group(self.pid, signal.SIGKILL)
+        status = self._process.wait()
+        dismiss_guard(self._guard)
+        return status
+
+    def close(self) -> None:
+        """Close the output."""
+        self.output.close()
+
+
+class ScriptProcess:
+    """A running script, in its own process group, which ends if this process dies.
+
+    Args:
+        script: What to run.
+        give_up: Called several times a second while a fork server does not answer; True ends the wait.
+
+    Attributes:
+        host: The host that it runs on.
+        output: The pipe of its standard output and error.
+        ending: A descriptor that becomes readable when the script ends; None where the system has none.
+        exit_status: Its exit status once `finish` has been called, negative for a signal.
+    """
+
+    def __init__(self, script: Script, give_up: Callable[[], bool] = lambda: False) -> None:
+        self.host = script.host
+        self.exit_status: int | None = None
+        self._mark = script.environment.get(JOB_MARK, "")
+        self._splitter = LineSplitter()
+        self._child = _started(script, give_up)
+        self.output = self._child.output
+        self.ending = _end_descriptor(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """The script's process id, which is also its group's id."""
+        return self._child.pid
+
+    @property
+    def helpers(self) -> Collection[int]:
+        """The children that this process needs for the script while it runs."""
+        return self._child.helpers
+
+    def has_ended(self) -> bool:
+        """Whether the script itself has ended; processes that it started may still run."""
+        return self._child.has_ended()
 
     def read(self) -> tuple[list[str], bool]:
         """The lines that are complete now, and whether more output may come; call it when there is some."""
@@ -103,19 +176,16 @@ class ScriptProcess:
 
     def terminate(self) -> None:
         """Ask the script to end: only the script itself, which could not save if its data loaders died first."""
-        with suppress(ProcessLookupError):
-            self._process.terminate()
+        self._child.terminate()
 
     def kill(self) -> None:
         """Kill the script and its group."""
         signal_group(self.pid, signal.SIGKILL)
 
     def finish(self) -> None:
-        """Kill what runs of the script's group, wait for the script, and let its guard end."""
+        """Kill what runs of the script's group, wait for the script, and let its helpers end."""
         if self.exit_status is None:
-            self.kill()
-            self.exit_status = self._process.wait()
-            dismiss_guard(self._guard)
+            self.exit_status = self._child.wait()
 
     def end_strays(self) -> None:
         """Kill the host's processes that have left the script's group: daemons, and those in other sessions."""
@@ -124,10 +194,26 @@ class ScriptProcess:
 
     def close(self) -> None:
         """Close the script's output."""
-        self.output.close()
+        self._child.close()
         if self.ending is not None:
             os.close(self.ending)
             self.ending = None
+
+
+def _started(script: Script, give_up: Callable[[], bool]) -> Child:
+    if script.fork is not None:
+        try:
+            return ForkedProcess(
+                script.fork,
+                command=script.command,
+                view=script.view.to_dict(),
+                folder=str(script.folder),
+                environment=script.environment,
+                give_up=give_up,
+            )
+        except Refused as reason:
+            print(f"The fork server does not run {script.host}'s script, which starts by itself: {reason}", flush=True)
+    return NewProcess(script)
 
 
 def _end_descriptor(pid: int) -> int | None:

@@ -92,7 +92,7 @@ class ScriptProcesses:
         self._processes: list[ScriptProcess] = []
         try:
             for script in scripts:
-                self._processes.append(ScriptProcess(script))
+                self._processes.append(ScriptProcess(script, lambda: end_reason() is not None))
         except OSError:
             self._finish()
             for process in self._processes:
@@ -173,8 +173,7 @@ class ScriptProcesses:
         return [process for process in self._processes if process not in self._ended]
 
     def _spared(self, helpers: Callable[[], Collection[int]]) -> set[int]:
-        running = self._running()
-        return {*helpers(), *(process.guard for process in running), *(process.pid for process in running)}
+        return {*helpers(), *(helper for process in self._running() for helper in process.helpers)}
 
     def _finish(self) -> None:
         for process in self._processes:

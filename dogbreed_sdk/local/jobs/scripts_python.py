@@ -65,8 +65,7 @@ def scripts_python(setting: str | None = None) -> ScriptsPython:
     Raises:
         ConfigurationError: It can't be run, or it is older than Python 3.9.
     """
-    wanted = setting or os.environ.get(PYTHON_VARIABLE) or sys.executable
-    executable = str(Path(wanted).expanduser().absolute())
+    executable = scripts_executable(setting)
     if executable == sys.executable:
         return _described(executable, python_facts.facts())
     try:
@@ -87,6 +86,12 @@ def scripts_python(setting: str | None = None) -> ScriptsPython:
     if tuple(found["version"]) < _MINIMUM:
         raise _unusable(executable, "it is Python {}.{}".format(*found["version"]))
     return _described(executable, found)
+
+
+def scripts_executable(setting: str | None = None) -> str:
+    """The path of the scripts' Python, as the user names it; see `scripts_python`."""
+    wanted = setting or os.environ.get(PYTHON_VARIABLE) or sys.executable
+    return str(Path(wanted).expanduser().absolute())
 
 
 def _described(executable: str, found: dict[str, Any]) -> ScriptsPython:

@@ -25,6 +25,7 @@ from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, is_full_disk, script_failure, unexpected
+from dogbreed_sdk.local.jobs.forked_scripts import fork_for
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
 from dogbreed_sdk.local.jobs.installation import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.launchers import launch_command
@@ -195,6 +196,7 @@ class TrainingRun:
             network=network,
         )
         command = launch_command(run, program)
+        environment = program.environment(script_environment(run, os.environ))
         return Script(
             host.name,
             command,
@@ -206,7 +208,8 @@ class TrainingRun:
                 addresses=network.addresses(host.names),
             ),
             host.container / "code",
-            program.environment(script_environment(run, os.environ)),
+            environment,
+            fork_for(program, command),
         )
 
     @contextmanager

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
+from dogbreed_sdk.local.jobs.forked_scripts import server_for
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TUNING_JOB, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
+from dogbreed_sdk.local.tuning.resolution import definitions_of, resolve
 
 _SUPERVISOR = "dogbreed_sdk.local.tuning.supervisor"
 _MAXIMUM_RESTARTS = 5
@@ -19,9 +21,16 @@ def start_tuning_job(store: Store, name: str) -> None:
     A supervisor that can't be started (a full disk) fails the job, with the reason in its record.
     """
     try:
-        supervision.start_job(_SUPERVISOR, store, TUNING_JOB, name)
+        supervision.start_job(_SUPERVISOR, store, TUNING_JOB, name, fork_server=_fork_server(store, name))
     except supervision.StartError as error:
         _fail(store, store.get(TUNING_JOB, name), f"ClientError: {error}")
+
+
+def _fork_server(store: Store, name: str) -> int | None:
+    """The descriptor of a fork server for a search's first definition; its trials share the fork server."""
+    for definition in definitions_of(resolve(store.get(TUNING_JOB, name).request)):
+        return server_for(definition, definition.get("StaticHyperParameters") or {})
+    return None
 
 
 def request_stop(store: Store, name: str) -> None:
