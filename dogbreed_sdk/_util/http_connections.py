@@ -10,6 +10,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import h11
@@ -54,6 +55,7 @@ class ConnectionLimits:
     header_seconds: float = 10.0
 
 
+@lru_cache(maxsize=4096)  # asked for every request
 def network(address: str) -> str:
     """The client behind an address: the address itself, or for IPv6 the network of one household or machine.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from functools import lru_cache
 
 from dogbreed_sdk.errors import ConfigurationError
 
@@ -37,6 +38,7 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+@lru_cache(maxsize=1024)  # a server asks for every request, mostly about the same name
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is loopback in every browser.
 

@@ -7,6 +7,7 @@ Any page in a browser can post forms to loopback, and can also read the response
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -57,6 +58,7 @@ class LocalOnlyMiddleware:
         return "This service refuses requests from web pages of other machines; --cors-origin allows their origins."
 
 
+@lru_cache(maxsize=1024)  # clients repeat their Host and Origin with every request
 def _means_this_machine(url: str) -> bool:
     try:
         return is_loopback(urlsplit(url).hostname or "")

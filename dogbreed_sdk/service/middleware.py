@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
 from dogbreed_sdk.service.problems import MEDIA_TYPE, Problem, problem_from_error
@@ -39,6 +39,11 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
+
+_RAW_HEADERS = {name.lower().encode(): value.encode() for name, value in _HEADERS.items()}
+# Ids need not be secret. Reading the system's randomness for each lets other threads run first, in the middle of a
+# request.
+_ids = random.Random(uuid.uuid4().int)  # noqa: S311
 
 
 def problem_response(problem: Problem, request_id: str) -> JSONResponse:
@@ -95,7 +100,7 @@ class _Exchange:
     """One request and its response, for the log and the metrics."""
 
     scope: Scope
-    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    request_id: str = field(default_factory=lambda: uuid.UUID(int=_ids.getrandbits(128), version=4).hex)
     start: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
     status: int = CLIENT_CLOSED_REQUEST
@@ -137,12 +142,14 @@ class ErrorMiddleware:
 
 
 def _add_headers(message: Message, exchange: _Exchange) -> None:
-    headers = MutableHeaders(scope=message)
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    headers["X-Request-Id"] = exchange.request_id
-    if exchange.route.startswith("/v1/"):
-        headers.setdefault("Cache-Control", "no-store")
+    """Adds what the response does not set itself; the request's id replaces one that it sets."""
+    given = [header for header in message.get("headers", ()) if header[0].lower() != b"x-request-id"]
+    names = {name.lower() for name, _ in given}
+    given += [(name, value) for name, value in _RAW_HEADERS.items() if name not in names]
+    given.append((b"x-request-id", exchange.request_id.encode()))
+    if exchange.route.startswith("/v1/") and b"cache-control" not in names:
+        given.append((b"cache-control", b"no-store"))
+    message["headers"] = given
 
 
 def _write(exchange: _Exchange) -> None:
