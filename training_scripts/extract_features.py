@@ -75,6 +75,7 @@ def _extract(
                 views=preprocessing.parse_views(settings.views),
                 tta=test_time.checked(settings.tta),
                 folder=folder,
+                precision=settings.precision,
                 batch_size=settings.batch_size,
                 workers=settings.workers or None,
                 report=say,

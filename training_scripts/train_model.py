@@ -209,6 +209,7 @@ def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluate
         hyperparameters=inputs.settings.to_dict(),
         rejection=evaluated.rejection,
         tta=test_time.checked(inputs.settings.tta),
+        engine=inputs.engine,
         sizes={split: inputs.batches.size(split) for split in ("train", "valid", "test")},
     )
     say(f"model {description.model_id} written")

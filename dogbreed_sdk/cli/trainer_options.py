@@ -28,6 +28,7 @@ _TRAINER_DEFAULTS = {
     "weights": "pretrained",
     "views": defaults.VIEWS,
     "tta": test_time.NONE,
+    "precision": "fp32",
 }
 
 
@@ -54,6 +55,7 @@ def trainer(
         weights=str(chosen["weights"]),
         views=str(chosen["views"]),
         tta=test_time.checked(chosen["tta"]),
+        precision="bf16" if chosen["precision"] == "bf16" else "fp32",
         features=options.features or ("off" if mode == "off" else "stored"),
         instance_type=options.instance_type,
         instance_count=options.instance_count,

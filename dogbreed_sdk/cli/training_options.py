@@ -13,13 +13,14 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs import search_ranges
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
 from training_scripts.models import test_time
+from training_scripts.models.engines.engine import PRECISIONS
 from training_scripts.training import hyperparameters
 from training_scripts.training.parameters import write
 
 FEATURES = ("stored", "in-job", "off")
 _INPUT_MODES = ("File", "FastFile")
 # Hyperparameters that are arguments of `BreedTrainer`; each of the others is an option.
-_TRAINER_OPTIONS = {"model", "weights", "views", "tta", "features", "hidden"}
+_TRAINER_OPTIONS = {"model", "weights", "views", "tta", "precision", "features", "hidden"}
 
 
 def add_search(command: argparse.ArgumentParser) -> None:
@@ -70,6 +71,12 @@ def add_trainer(command: argparse.ArgumentParser, entry_point: str) -> None:
         choices=test_time.CHOICES,
         help="flip: average the features of a picture and its mirror image in evaluation and serving, at twice the "
         "cost (default: none)",
+    )
+    command.add_argument(
+        "--precision",
+        type=one_of(PRECISIONS),
+        choices=PRECISIONS,
+        help="of stored features: fp32, exact (default); bf16, faster on processors with instructions for it",
     )
     command.add_argument(
         "--features",

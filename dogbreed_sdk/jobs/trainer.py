@@ -32,6 +32,7 @@ from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 from training_scripts.data.split_folders import SPLITS
 from training_scripts.models import test_time
+from training_scripts.models.engines.engine import Precision
 from training_scripts.models.test_time import TestTimeAugmentation
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class BreedTrainer:
             commas.
         tta: Test-time augmentation: ``"flip"`` averages the features of a picture and of its mirror image, in
             evaluation and in serving, which then costs twice as much; default ``"none"``. The model carries it along.
+        precision: ``"fp32"`` computes exact features. ``"bf16"`` lets them be rounded to bfloat16, which makes the pass
+            up to twice as fast on processors with instructions for it (ml.m7i, ml.c7i, ml.g5); others compute exactly.
+            Endpoints always compute exactly. Not with ``features="off"``.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
             avoids waiting for a second job to start on AWS if you train once; ``"off"`` runs the backbone every epoch.
         instance_type: Instance type of the jobs, such as ``ml.g5.xlarge``; local SageMaker uses this machine. Default:
@@ -107,6 +111,7 @@ class BreedTrainer:
         weights: str | Path = "pretrained",
         views: str = defaults.VIEWS,
         tta: TestTimeAugmentation = test_time.NONE,
+        precision: Precision = "fp32",
         features: FeatureSource = "stored",
         instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
         instance_count: int = 1,
@@ -133,6 +138,7 @@ class BreedTrainer:
             weights=file.path.name if file else str(weights),
             views=views,
             tta=tta,
+            precision=precision,
             features=features,
         )
         infrastructure = Infrastructure(

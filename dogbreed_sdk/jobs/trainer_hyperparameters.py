@@ -19,6 +19,7 @@ class TrainerHyperparameters:
         weights: ``"pretrained"``, ``"none"``, or the name of a file in the weights channel.
         views: The views of a training picture, joined by commas.
         tta: The test-time augmentation: ``"none"`` or ``"flip"``.
+        precision: ``"fp32"`` or ``"bf16"``.
         features: ``"off"`` runs the backbone in every epoch; all other values leave it to the script.
 
     Raises:
@@ -26,13 +27,22 @@ class TrainerHyperparameters:
     """
 
     def __init__(
-        self, *, model: str, head: str | int | Sequence[int], weights: str, views: str, tta: str, features: str
+        self,
+        *,
+        model: str,
+        head: str | int | Sequence[int],
+        weights: str,
+        views: str,
+        tta: str,
+        precision: str,
+        features: str,
     ) -> None:
         self._base: dict[str, object] = {
             "model": _known_model(model),
             "hidden": _hidden(head),
             "views": views,
             "tta": tta,
+            "precision": precision,
             "weights": weights,
         }
         if features == "off":
@@ -67,7 +77,7 @@ class TrainerHyperparameters:
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either search it or give a value, not both.")
-        for key in ("model", "weights", "views", "tta"):
+        for key in ("model", "weights", "views", "tta", "precision"):
             if named.get(key, self._base[key]) != self._base[key]:
                 raise ConfigurationError(
                     f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass {key} to "

@@ -17,6 +17,7 @@ from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.data.sharing import Division
 from training_scripts.features import store as features
 from training_scripts.models import backbones, folding, state_dicts, test_time, unfreezing
+from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.training import runtime
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -63,6 +64,11 @@ class TrainingInputs:
     targets: Mapping[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     feature_pass: Mapping[str, object] | None = None
+
+    @property
+    def engine(self) -> EngineChoice | None:
+        """What computes the features; None if stored features do not say."""
+        return EngineChoice.from_dict(self.feature_pass) if self.backbone is None else EngineChoice("torch", "fp32")
 
     def facts(self) -> dict[str, object]:
         """Facts about the inputs for `Callback.run_begins`."""
@@ -132,6 +138,7 @@ def read_inputs(
         views=pictures.parse_views(settings.views),
         tta=test_time.checked(settings.tta),
         folder=runtime.checkpoint_folder(environ) / "features",
+        precision=settings.precision,
         # A fixed batch size, not the run's: trials with different batch sizes need the same features.
         batch_size=Hyperparameters.batch_size,
         workers=settings.workers or None,
@@ -161,7 +168,7 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
     """Refuses settings and pictures that differ from those of the channel's features.
 
-    Views and weights at their defaults were probably not set, so those of the features are used instead.
+    Views, precision and weights at their defaults were probably not set, so those of the features are used instead.
     """
     wanted = backbones.spec(settings.model).name
     if store.backbone_name != wanted:
@@ -172,6 +179,7 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
     views = pictures.parse_views(settings.views)
     for name, there, given, same in (
         ("views", pictures.format_views(store.views), settings.views, views == tuple(store.views)),
+        ("precision", store.precision, settings.precision, store.precision == settings.precision),
         ("weights", store.weights, settings.weights, store.weights in ("", Path(settings.weights).name)),
     ):
         if not same and given != getattr(Hyperparameters, name):
@@ -197,6 +205,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
             settings,
             model=store.backbone_name,
             views=pictures.format_views(store.views),
+            precision=store.precision,
             weights=store.weights or settings.weights,
         ),
         backbone_name=store.backbone_name,

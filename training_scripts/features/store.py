@@ -189,6 +189,11 @@ class FeatureStore:
             tta=test_time.checked(key.get("tta", test_time.NONE)),
         )
 
+    @property
+    def precision(self) -> Precision:
+        """Whether the features may be rounded: "fp32" or "bf16"."""
+        return "bf16" if self.key.get("precision") == "bf16" else "fp32"
+
     def has(self, split: str) -> bool:
         """Whether the store has a split ("train", "valid", "test")."""
         return split in self.sizes

@@ -26,6 +26,7 @@ from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card, test_time
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
 from training_scripts.models.description import BundleDescription, BundleError
+from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.models.rejection import Rejection
 from training_scripts.models.test_time import TestTimeAugmentation
 
@@ -99,6 +100,7 @@ def write(
     rejection: Rejection | None = None,
     tta: TestTimeAugmentation = test_time.NONE,
     sizes: Mapping[str, int] | None = None,
+    engine: EngineChoice | None = None,
 ) -> BundleDescription:
     """Writes a bundle. model.json is written last, so a folder that has one is complete.
 
@@ -117,6 +119,7 @@ def write(
         rejection: Rule fitted for these weights; None if there is none.
         tta: The test-time augmentation that the metrics, the temperature and the rule were measured with.
         sizes: Pictures of each split, for the model card.
+        engine: What computed the features that the head was trained on; None if unknown.
 
     Raises:
         BundleError: The folder cannot be written.
@@ -136,6 +139,7 @@ def write(
         hyperparameters=dict(hyperparameters),
         rejection=rejection,
         tta=tta,
+        engine=engine,
     )
     try:
         write_atomically(folder / WEIGHTS_FILE, weights)

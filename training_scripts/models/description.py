@@ -12,6 +12,7 @@ from training_scripts import ScriptError
 from training_scripts._util.number_text import number_text
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import test_time
+from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.models.heads import HeadSpec
 from training_scripts.models.rejection import Rejection
 from training_scripts.models.test_time import TestTimeAugmentation
@@ -49,6 +50,7 @@ class BundleDescription:
         rejection: Rule that recognizes pictures of none of the classes; None if the bundle has no such rule.
         tta: The test-time augmentation that metrics, temperature and rejection rule were measured with, and that
             serving applies.
+        engine: What computed the features that the head was trained on; None if it was not recorded.
     """
 
     model_id: str
@@ -62,6 +64,7 @@ class BundleDescription:
     hyperparameters: Mapping[str, str]
     rejection: Rejection | None = None
     tta: TestTimeAugmentation = test_time.NONE
+    engine: EngineChoice | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON types."""
@@ -78,7 +81,11 @@ class BundleDescription:
             "preprocessing": self.preprocessing.to_dict(),
             "temperature": self.temperature,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
-            "training": {"fingerprint": self.fingerprint, "hyperparameters": dict(self.hyperparameters)},
+            "training": {
+                "fingerprint": self.fingerprint,
+                "hyperparameters": dict(self.hyperparameters),
+                **({"features": self.engine.to_dict()} if self.engine else {}),
+            },
             **optional,
         }
 
@@ -140,6 +147,7 @@ def _checked(values: Any) -> BundleDescription:
         hyperparameters={str(name): str(value) for name, value in training["hyperparameters"].items()},
         rejection=Rejection.from_dict(values["rejection"]) if "rejection" in values else None,
         tta=test_time.checked(values.get("tta", test_time.NONE)),
+        engine=EngineChoice.from_dict(training.get("features")),
     )
 
 

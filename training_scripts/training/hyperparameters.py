@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean, known_as
 from training_scripts.models import test_time
+from training_scripts.models.engines.engine import PRECISIONS
 from training_scripts.training.parameters import TRAINING, Parameter, read, write
 
 EVERYWHERE = (*TRAINING, "extract_features")
@@ -70,6 +71,14 @@ class Hyperparameters:
         "text",
         "test-time augmentation: none, or flip, which averages the features of a picture and its mirror image",
         choices=test_time.CHOICES,
+        entry_points=EVERYWHERE,
+        fixed=True,
+    )
+    precision: Literal["fp32", "bf16"] = _row(
+        "fp32",
+        "text",
+        "fp32: exact features; bf16: features rounded to bfloat16, for a faster pass where processors support it",
+        choices=PRECISIONS,
         entry_points=EVERYWHERE,
         fixed=True,
     )
@@ -294,6 +303,8 @@ def _check(pairs: Sequence[tuple[str, object]], problems: list[str], entry_point
             continue
         if settled.setdefault(_attribute(parameter.name), found) != found:
             problems.append(f"{parameter.name}: given twice, with different values")
+    if settled.get("precision") == "bf16" and (settled.get("features") == "off" or settled.get("unfreeze")):
+        problems.append("precision: bf16 is for stored features; use fp32 with features=off or unfreeze")
     if problems:
         raise HyperparameterError(_message(problems, names(entry_point) if wrong_name else ()))
     made = Hyperparameters(**settled)
