@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -20,10 +21,10 @@ from dogbreed_sdk.model_server import ServerProcess, process, start
 from tests.conftest import draw_shape
 from tests.training_scripts.conftest import write_bundle
 from training_scripts import inference
-from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models.engines import backends
-from training_scripts.models.engines.engine import EngineError
+from training_scripts.models.engines.engine import TOLERANCE, EngineError, deviation
 from training_scripts.models.engines.onnx_model import OnnxModel
+from training_scripts.models.engines.onnxruntime_engine import OnnxRuntimeEngine, export_backbone
 from training_scripts.models.model import Model, load
 
 RANKED, SCORES = "application/vnd.dogbreed+json", "application/vnd.dogbreed.scores+json"
@@ -157,33 +158,23 @@ def test_an_exported_model_takes_tensors_of_another_size_as_torch_does(exported:
 
 def test_attention_can_be_exported() -> None:
     class Attending(torch.nn.Module):
-        preprocessing = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
-        description = None
-
         def __init__(self) -> None:
             super().__init__()
             self.attention = torch.nn.MultiheadAttention(32, 4, batch_first=True)
 
-        def forward_with_features(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             words = pixels.flatten(1, 2)
-            features = self.attention(words, words, words, need_weights=False)[0].mean(1)
-            return features[:, :3], features
+            features: torch.Tensor = self.attention(words, words, words, need_weights=False)[0].mean(1)
+            return features
 
     network, pixels = Attending().eval().requires_grad_(requires_grad=False), torch.rand(3, 3, 32, 32)
-    own = OnnxModel(network).forward_with_features(pixels)  # type: ignore[arg-type]
-    for one, other in zip(own, network.forward_with_features(pixels), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
+    engine = OnnxRuntimeEngine(export_backbone(network, 32))
+    assert torch.allclose(engine.run(pixels), network(pixels), atol=1e-5)
 
 
-def test_a_network_that_cannot_be_exported_is_told_in_a_line() -> None:
-    class Odd(torch.nn.Module):
-        preprocessing = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
-        description = None
-
-        def forward_with_features(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            found = torch.linalg.eigvals(pixels).abs().flatten(1)
-            return found[:, :3], found
-
-    with pytest.raises(EngineError, match=r"cannot be exported to ONNX") as caught:
-        OnnxModel(Odd())  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
+def test_a_model_that_averages_views_does_so_in_onnx_runtime(model: Model) -> None:
+    averaging = Model(model.backbone, model.head, dataclasses.replace(model.description, tta="flip"))
+    pixels = torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(5))
+    own, other = (each.forward_with_features(pixels)[1] for each in (averaging, OnnxModel(averaging)))
+    assert deviation(other, own) <= TOLERANCE
+    assert deviation(model.forward_with_features(pixels)[1], own) > TOLERANCE

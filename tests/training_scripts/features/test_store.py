@@ -27,6 +27,7 @@ from training_scripts.features.rows import ShardedRows
 from training_scripts.features.store import FeatureStore
 from training_scripts.features.subset import store_subset
 from training_scripts.models import backbones, folding, test_time
+from training_scripts.models.engines.engine import Precision
 
 # The quickest network to build and run; what it has learnt does not matter here.
 BACKBONE = "squeezenet1_1"
@@ -82,12 +83,14 @@ def extract(
     backbone: str = BACKBONE,
     weights: str = "none",
     tta: test_time.TestTimeAugmentation = test_time.NONE,
+    precision: Precision = "fp32",
     report: Callable[[str], None] = quiet,
 ) -> FeatureStore:
     return features.extract(
         dataset,
         backbone_name=backbone,
         weights=weights,
+        precision=precision,
         views=preprocessing.parse_views(views),
         folder=folder,
         tta=tta,
@@ -341,6 +344,17 @@ class TestResuming:
         extract(other, tmp_path / "fresh")
         assert "left from a pass over other data or settings" in lines[0]
         assert content(tmp_path / "features") == content(tmp_path / "fresh")
+
+    def test_rounded_features_are_others_and_those_of_earlier_versions_are_exact(
+        self, dataset: DataSet, tmp_path: Path
+    ) -> None:
+        extract(dataset, tmp_path)
+        with pytest.raises(DataError, match=r"contains other features \(different: precision\)"):
+            extract(dataset, tmp_path, precision="bf16")
+        manifest = json.loads((tmp_path / features.MANIFEST).read_text())
+        assert manifest["key"].pop("precision") == "fp32"
+        (tmp_path / features.MANIFEST).write_text(json.dumps(manifest))
+        assert extract(dataset, tmp_path).precision == "fp32"
 
     def test_a_finished_store_of_something_else_is_left_alone(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path)

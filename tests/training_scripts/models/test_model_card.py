@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
 from tests.training_scripts.conftest import write_bundle
 from training_scripts.models import model_card
 from training_scripts.models.bundle import read_description
+from training_scripts.models.description import BundleDescription
+from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.models.rejection import Rejection
 
 
@@ -38,6 +41,18 @@ def test_the_card_says_what_the_rule_means(tmp_path: Path, written_bundle: Path)
     description = read_description(written_bundle)
     assert "| Pictures | train 8, test 2 |" in model_card.write(description, {"train": 8, "valid": 0, "test": 2})
     assert "| Pictures | not recorded |" in model_card.write(description, {})
+
+
+def test_what_computed_the_features_is_in_description_and_card(written_bundle: Path) -> None:
+    description = read_description(written_bundle)
+    assert description.engine is None
+    assert "features" not in description.to_dict()["training"]  # type: ignore[operator]
+    assert "| Features | not recorded |" in model_card.write(description, {})
+    rounded = dataclasses.replace(description, engine=EngineChoice("openvino", "bf16"))
+    assert BundleDescription.from_json(rounded.to_dict()) == rounded
+    assert "| Features | OpenVINO, bf16: rounded to bfloat16 for training; endpoints" in model_card.write(rounded, {})
+    newer = json.loads(json.dumps(rounded.to_dict()).replace('"openvino"', '"of tomorrow"'))
+    assert BundleDescription.from_json(newer) == description
 
 
 def test_a_name_that_is_no_unicode_can_be_written(written_bundle: Path) -> None:

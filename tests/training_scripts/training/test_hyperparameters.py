@@ -120,6 +120,13 @@ def test_save_intervals_are_spelled_as_the_managed_debugger_spells_them() -> Non
         parse(["--train.save_intervl", "5"])
 
 
+@pytest.mark.parametrize("other", [{"features": "off"}, {"unfreeze": 1}])
+def test_rounded_features_are_stored_features(other: dict[str, object]) -> None:
+    assert validate({"precision": "bf16"}).precision == "bf16"
+    with pytest.raises(HyperparameterError, match="precision: bf16 is for stored features"):
+        validate({"precision": "bf16", **other})
+
+
 def test_names_are_never_abbreviated() -> None:
     with pytest.raises(HyperparameterError, match="e: unknown hyperparameter"):
         parse(["--e", "3"])
