@@ -82,6 +82,7 @@ def _extract(
                 check=stop.check,
                 callbacks=callbacks,
                 processes=joined,
+                dtype=settings.features_dtype,
             )
     except PartDone:
         say("this process's features are computed; the first process has stored all of them")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 FeatureSource = Literal["stored", "in-job", "off"]
+FeatureType = Literal["float32", "float16"]
 
 
 class JobStarter:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Part of the URI: increase it when features are computed or stored differently, so that old ones are unused.
 _VERSION = 2
-_HYPERPARAMETERS = ("model", "weights", "views", "tta", "precision")
+_HYPERPARAMETERS = ("model", "weights", "views", "tta", "precision", "features-dtype")
 # They change what is recorded about the computation, not the features.
 _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 # Part of the names of jobs that compute features.

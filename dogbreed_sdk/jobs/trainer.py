@@ -19,7 +19,7 @@ from dogbreed_sdk.jobs import isolation
 from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.infrastructure import Infrastructure
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
-from dogbreed_sdk.jobs.job_starter import FeatureSource, JobStarter
+from dogbreed_sdk.jobs.job_starter import FeatureSource, FeatureType, JobStarter
 from dogbreed_sdk.jobs.managed_debugger import Debugger
 from dogbreed_sdk.jobs.search_ranges import checked_ranges
 from dogbreed_sdk.jobs.search_settings import check_parents, search_settings, with_epochs
@@ -69,6 +69,8 @@ class BreedTrainer:
             Endpoints always compute exactly. Not with ``features="off"``.
         features: ``"stored"`` shares features between jobs; ``"in-job"`` computes them inside each job, which
             avoids waiting for a second job to start on AWS if you train once; ``"off"`` runs the backbone every epoch.
+        features_dtype: ``"float32"``, or ``"float16"`` to store features in half the space: each number is then off by
+            at most 1/2048 of itself.
         instance_type: Instance type of the jobs, such as ``ml.g5.xlarge``; local SageMaker uses this machine. Default:
             ml.m5.xlarge.
         instance_count: Number of instances of a job that reads pictures: they share the feature pass, or fine-tune
@@ -113,6 +115,7 @@ class BreedTrainer:
         tta: TestTimeAugmentation = test_time.NONE,
         precision: Precision = "fp32",
         features: FeatureSource = "stored",
+        features_dtype: FeatureType = "float32",
         instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
         instance_count: int = 1,
         volume_size_gb: int | None = None,
@@ -140,6 +143,7 @@ class BreedTrainer:
             tta=tta,
             precision=precision,
             features=features,
+            features_dtype=features_dtype,
         )
         infrastructure = Infrastructure(
             instance_type=instance_type,

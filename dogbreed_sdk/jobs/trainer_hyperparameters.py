@@ -21,6 +21,7 @@ class TrainerHyperparameters:
         tta: The test-time augmentation: ``"none"`` or ``"flip"``.
         precision: ``"fp32"`` or ``"bf16"``.
         features: ``"off"`` runs the backbone in every epoch; all other values leave it to the script.
+        features_dtype: ``"float32"`` or ``"float16"``.
 
     Raises:
         ConfigurationError: A value is invalid.
@@ -36,6 +37,7 @@ class TrainerHyperparameters:
         tta: str,
         precision: str,
         features: str,
+        features_dtype: str = "float32",
     ) -> None:
         self._base: dict[str, object] = {
             "model": _known_model(model),
@@ -47,6 +49,8 @@ class TrainerHyperparameters:
         }
         if features == "off":
             self._base["features"] = "off"
+        if features_dtype != "float32":
+            self._base["features-dtype"] = features_dtype
         self.settled({}, "train_model")
 
     @property

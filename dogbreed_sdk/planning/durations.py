@@ -41,7 +41,7 @@ _HEAD_FLOP_PER_WEIGHT = 6
 _TRAINING_FORWARDS = 3
 # Each further instance adds a little less than its share: the parts of a pass are never equally large.
 _SHARE_OF_FURTHER_INSTANCES = 0.9
-_FLOAT_BYTES = 4
+_FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,8 @@ def job_time(jobs: PlannedJobs, size: DatasetSize, speed: BackboneSpeed) -> JobT
 
 def features_bytes(jobs: PlannedJobs, size: DatasetSize) -> float:
     """The size of stored features."""
-    return size.views(*_views(jobs)) * _width(jobs) * _FLOAT_BYTES
+    number = _FLOAT_BYTES[str(jobs.hyperparameters.get("features-dtype", "float32"))]
+    return size.views(*_views(jobs)) * _width(jobs) * number
 
 
 def _downloaded(jobs: PlannedJobs, size: DatasetSize) -> float:

@@ -146,6 +146,7 @@ def read_inputs(
         check=check,
         callbacks=callbacks,
         processes=processes,
+        dtype=settings.features_dtype,
     )
     return _from_features(settings, store)
 
@@ -181,8 +182,9 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
         ("views", pictures.format_views(store.views), settings.views, views == tuple(store.views)),
         ("precision", store.precision, settings.precision, store.precision == settings.precision),
         ("weights", store.weights, settings.weights, store.weights in ("", Path(settings.weights).name)),
+        ("features-dtype", store.dtype, settings.features_dtype, store.dtype == settings.features_dtype),
     ):
-        if not same and given != getattr(Hyperparameters, name):
+        if not same and given != getattr(Hyperparameters, name.replace("-", "_")):
             raise image_folder.DataError(
                 f"the features were computed with the {name} {there}, but the hyperparameter {name} is {given}: "
                 f"set {name} to {there}, or remove the features channel."
@@ -207,6 +209,7 @@ def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> T
             views=pictures.format_views(store.views),
             precision=store.precision,
             weights=store.weights or settings.weights,
+            features_dtype=store.dtype,
         ),
         backbone_name=store.backbone_name,
         classes=store.classes,

@@ -194,6 +194,11 @@ class FeatureStore:
         """Whether the features may be rounded: "fp32" or "bf16"."""
         return "bf16" if self.key.get("precision") == "bf16" else "fp32"
 
+    @property
+    def dtype(self) -> str:
+        """The type in which the features are stored: float32 or float16."""
+        return str(self.key.get("dtype", _EARLIER["dtype"]))
+
     def has(self, split: str) -> bool:
         """Whether the store has a split ("train", "valid", "test")."""
         return split in self.sizes
@@ -220,7 +225,7 @@ class FeatureStore:
             [Shard(self.folder / file, rows) for file, rows in files.items()],
             views=len(views_of(name, self.views, self.tta)),
             width=self.width,
-            stored=self.key.get("dtype", _EARLIER["dtype"]),
+            stored=self.dtype,
         )
         names, targets = self._pictures(name)
         if not len(features) == len(targets) == len(names) == self.sizes[name]:

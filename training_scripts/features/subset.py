@@ -50,9 +50,8 @@ def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerp
         if found is None:
             return False
         rows[split] = found
-    dtype = whole.key.get("dtype", "float32")
     views = views_of_splits(dataset, whole.views, whole.tta)
-    sizes = shard_sizes(dataset, views, width=whole.width, dtype=dtype)
+    sizes = shard_sizes(dataset, views, width=whole.width, dtype=whole.dtype)
     with building(folder) as aside:
         shards: dict[str, dict[str, Record]] = {}
         for split, listing in dataset.splits.items():
@@ -62,7 +61,7 @@ def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerp
                 part = listing[start : start + sizes[split]]
                 count = sum((split, sample.name) not in lost for sample in part) if lost else len(part)
                 path = aside / shard_file(split, number)
-                shards[split][path.name] = _copy_rows(features, rows[split][taken : taken + count], path, dtype)
+                shards[split][path.name] = _copy_rows(features, rows[split][taken : taken + count], path, whole.dtype)
                 taken += count
         for name in (BACKBONE_FILE, COST_FILE):
             if (whole.folder / name).is_file():
@@ -72,7 +71,7 @@ def store_subset(whole: FeatureStore, dataset: DataSet, folder: Path, *, fingerp
             "format": FORMAT,
             "fingerprint": fingerprint,
             "classes": list(dataset.classes),
-            "dtype": dtype,
+            "dtype": whole.dtype,
             "shards": sizes,
         }
         finish(aside, key, skipped, weights=whole.weights, shards=shards, kept=kept)

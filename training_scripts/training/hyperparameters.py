@@ -88,6 +88,14 @@ class Hyperparameters:
         "auto: heads train on stored features; off: every epoch runs the backbone",
         choices=("auto", "off"),
     )
+    features_dtype: str = _row(
+        "float32",
+        "text",
+        "how features are stored: float16 takes half the space and is off by at most 1/2048 of each number",
+        choices=("float32", "float16"),
+        entry_points=EVERYWHERE,
+        fixed=True,
+    )
     unfreeze: int = _row(0, "integer", "how many of the backbone's last blocks to fine-tune", minimum=0, fixed=True)
     backbone_lr: float = _row(
         1e-5, "number", "learning rate of unfrozen blocks", minimum=0, open_minimum=True, maximum=100

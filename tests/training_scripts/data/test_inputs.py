@@ -75,6 +75,10 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
             Hyperparameters(weights="/a/my.pth"),
             "were computed with the weights none, but the hyperparameter weights is /a/my.pth",
         ),
+        (
+            Hyperparameters(features_dtype="float16"),
+            "were computed with the features-dtype float32, but the hyperparameter features-dtype is float16",
+        ),
     ],
 )
 def test_settings_that_the_features_do_not_have_are_refused(

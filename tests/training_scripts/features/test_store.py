@@ -85,6 +85,7 @@ def extract(
     tta: test_time.TestTimeAugmentation = test_time.NONE,
     precision: Precision = "fp32",
     report: Callable[[str], None] = quiet,
+    dtype: str = "float32",
 ) -> FeatureStore:
     return features.extract(
         dataset,
@@ -96,6 +97,7 @@ def extract(
         tta=tta,
         batch_size=3,
         report=report,
+        dtype=dtype,
     )
 
 
@@ -186,6 +188,19 @@ class TestStore:
         assert not store.has("valid")
         with pytest.raises(DataError, match=r"have no valid split, only train\."):
             store.split("valid")
+
+    def test_takes_half_the_space_as_float16(self, dataset: DataSet, tmp_path: Path) -> None:
+        whole = extract(dataset, tmp_path / "whole")
+        half = extract(dataset, tmp_path / "half", dtype="float16")
+        assert (whole.dtype, half.dtype) == ("float32", "float16")
+        for split in whole.sizes:
+            one, other = whole.split(split).features, half.split(split).features
+            assert np.array_equal(other, np.asarray(one).astype(np.float16))
+            assert (other.dtype, 2 * other.nbytes) == (np.float32, one.nbytes)
+        with pytest.raises(DataError, match=r"contains other features \(different: dtype\)"):
+            extract(dataset, tmp_path / "half")
+        assert store_subset(half, dataset, tmp_path / "taken", fingerprint=half.fingerprint)
+        assert FeatureStore.open(tmp_path / "taken").digests == half.digests
 
 
 class TestOpen:
