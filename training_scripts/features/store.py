@@ -143,13 +143,12 @@ class FeatureStore:
             DataError: The pass is not finished, or a file is missing or incompletely copied.
         """
         store = cls.described(folder)
-        for name, size in store.files.items():
+        for name in store.incomplete():
             there = (folder / name).stat().st_size if (folder / name).is_file() else 0
-            if there != size:
-                raise DataError(
-                    f"{folder / name} has {there} of {size} bytes: copy the features again, or delete the folder "
-                    "and compute them again."
-                )
+            raise DataError(
+                f"{folder / name} has {there} of {store.files[name]} bytes: copy the features again, or delete the "
+                "folder and compute them again."
+            )
         return store
 
     @classmethod
@@ -171,6 +170,9 @@ class FeatureStore:
             raise DataError(
                 f"the features in {folder} have format {key.get('format')}, not {FORMAT}: compute them again."
             )
+        outside = next((name for name in manifest["files"] if Path(name).name != name), None)
+        if outside is not None:
+            raise DataError(f"{folder / MANIFEST} names a file that is not in its folder: {outside!r}.")
         return cls(
             folder=folder,
             classes=tuple(key["classes"]),
@@ -221,6 +223,8 @@ class FeatureStore:
         from training_scripts.features.rows import Shard, ShardedRows
 
         files = self.shards[name] if self.shards else {f"{name}.npy": self.sizes[name]}
+        if not files.keys() <= self.files.keys():
+            raise DataError(f"{self.folder / MANIFEST} does not list all of its shards: copy the features again.")
         features = ShardedRows(
             [Shard(self.folder / file, rows) for file, rows in files.items()],
             views=len(views_of(name, self.views, self.tta)),
@@ -240,6 +244,13 @@ class FeatureStore:
             return _pictures_of_format_1(self.folder, split)
         targets = np.load(self.folder / labels_file(split), mmap_mode="r", allow_pickle=False)
         return feature_names.StoredNames(self.folder / names_file(split)), targets
+
+    def incomplete(self) -> Iterator[str]:
+        """The files that are missing, or do not have their size; their content is not read."""
+        for name, size in self.files.items():
+            path = self.folder / name
+            if not path.is_file() or path.stat().st_size != size:
+                yield name
 
     def verify(self) -> None:
         """Reads every file and compares it with the digest that the manifest has.
@@ -331,10 +342,10 @@ def extract(
     key = _key(dataset, fingerprint, made, backbone.state_dict(), views=views, tta=tta, dtype=dtype)
     key["precision"] = precision
     with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
-        if joined.from_first((folder / MANIFEST).is_file):
+        if joined.from_first(lambda: _is_finished(folder, key, report)):
             if not joined.place.is_first:
                 raise PartDone
-            return _existing(folder, key, report)
+            return _existing(folder, report)
         _prepare_parts(folder, key, joined, report)
         recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
         divided = list(portions(dataset, views_of_splits(dataset, views, tta), division, sizes=key["shards"]))
@@ -408,8 +419,15 @@ def shard_sizes(dataset: DataSet, views: Mapping[str, tuple[View, ...]], *, widt
     }
 
 
-def _existing(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> FeatureStore:
-    store = FeatureStore.open(folder)
+def _is_finished(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> bool:
+    """Whether a folder has these features.
+
+    Raises:
+        DataError: It has other features, or an incomplete store of format 1.
+    """
+    if not (folder / MANIFEST).is_file():
+        return False
+    store = FeatureStore.described(folder)
     there = {**_EARLIER, **store.key}
     other = [name for name in key if name not in _FORM and there.get(name) != key[name]]
     if other:
@@ -417,9 +435,30 @@ def _existing(folder: Path, key: Mapping[str, object], report: Callable[[str], o
             f"{folder} already contains other features (different: {', '.join(other)}). Use another "
             "folder (for a training job: another CheckpointConfig S3Uri), or delete this one."
         )
+    lacking = list(store.incomplete()) if store.shards else []
+    if lacking:
+        report(f"features: {len(lacking)} of the {len(store.files)} files in {folder} are missing or incomplete")
+    return not lacking
+
+
+def _existing(folder: Path, report: Callable[[str], object]) -> FeatureStore:
+    store = FeatureStore.open(folder)
     shutil.rmtree(folder / PARTS, ignore_errors=True)
     report(f"features are already in {folder}: nothing to compute")
     return store
+
+
+def _reopen(folder: Path) -> None:
+    """Makes an incomplete store one in progress again, whose shards are as good as they were."""
+    try:
+        store = FeatureStore.described(folder)
+    except DataError:  # it is in progress
+        return
+    for name, rows in (item for files in store.shards.values() for item in files.items()):
+        record = Record(rows, store.files[name], store.digests[name])
+        feature_parts.write_record(folder / PARTS / f"{Path(name).stem}.json", record)
+    write_atomically(folder / PARTS / _KEY_FILE, json.dumps(store.key).encode())
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -466,6 +505,7 @@ def _prepare_parts(
     folder: Path, key: Mapping[str, object], processes: Processes, report: Callable[[str], object]
 ) -> None:
     def prepare() -> None:
+        _reopen(folder)
         parts = folder / PARTS
         # Compared after a round trip through JSON.
         if parts.is_dir() and _read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import json
 import os
 import random
 import sys
@@ -25,6 +26,7 @@ _KEPT_BYTES = 1 << 30
 
 DEFAULT_CHECKPOINT_DIR = "/opt/ml/checkpoints"
 DEFAULT_OUTPUT_DIR = "/opt/ml/output"
+DEFAULT_CONFIG_DIR = "/opt/ml/input/config"
 DEFAULT_MODEL_DIR = "/opt/ml/model"
 
 
@@ -88,6 +90,21 @@ def seed_everything(seed: int) -> None:
 def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
     """The folder that SageMaker keeps across restarts: `SM_CHECKPOINT_DIR`, or AWS's default."""
     return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
+
+
+def checkpoints_uri(environ: Mapping[str, str]) -> str | None:
+    """The S3 URI to which SageMaker copies the checkpoint folders of all instances; None if it copies none.
+
+    The folders come together in one place, so that instances must not write different files of one name (AWS, "Use
+    checkpoints in Amazon SageMaker AI"). smdebug reads the same file with the settings.
+    """
+    path = Path(environ.get("SM_INPUT_CONFIG_DIR", DEFAULT_CONFIG_DIR)) / "checkpointconfig.json"
+    try:
+        settings = json.loads(path.read_bytes())
+        uri, folder = str(settings["S3Uri"]), Path(settings.get("LocalPath") or DEFAULT_CHECKPOINT_DIR)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return uri if uri.startswith("s3://") and folder == checkpoint_folder(environ) else None
 
 
 def with_trial_checkpoints(environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -46,7 +47,7 @@ def shards(pictures: Path, folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A single process; two hosts with all pictures, of which one is killed, and again; two hosts with shards."""
+    """A process; two hosts with all pictures, of which one is killed, and again; with shards; with copied folders."""
     root = tmp_path_factory.mktemp("passes")
     hosts = [{"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": f"algo-{rank + 1}"} for rank in range(2)]
     own = [host | {"SM_CHECKPOINT_DIR": str(root / f"checkpoints-{rank}")} for rank, host in enumerate(hosts)]
@@ -54,12 +55,20 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         host | {"SM_CHANNEL_TRAINING": str(shard), "SM_CHECKPOINT_DIR": str(root / f"sharded-{rank}")}
         for rank, (host, shard) in enumerate(zip(hosts, shards(pictures, root / "shards", 2), strict=True))
     ]
+    copied = []
+    for rank, host in enumerate(hosts):
+        settings, folder = root / f"config-{rank}", root / f"copied-{rank}"
+        settings.mkdir()
+        configured = {"S3Uri": "s3://bucket/features", "LocalPath": str(folder)}
+        (settings / "checkpointconfig.json").write_text(json.dumps(configured))
+        copied.append(host | {"SM_CHECKPOINT_DIR": str(folder), "SM_INPUT_CONFIG_DIR": str(settings)})
     common = {"script": "extract_features", "arguments": ARGUMENTS}
     plans = [
         planned(root / "one", pictures, 1, **common),
         planned(root / "killed", pictures, 2, own=own, fault="kill-after-part", **common),
         planned(root / "again", pictures, 2, own=own, **common),
         planned(root / "sharded", pictures, 2, own=sharded, **common),
+        planned(root / "copied", pictures, 2, own=copied, **common),
     ]
     execute(root, plans)
     return {Path(str(plan["folder"])).name: Run(Path(str(plan["folder"])), int(str(plan["count"]))) for plan in plans}
@@ -84,6 +93,16 @@ def test_two_hosts_compute_the_bytes_of_one_and_resume(runs: dict[str, Run]) -> 
     assert not (root / "checkpoints-1" / features.MANIFEST).exists()
     assert again.out().count(f"skipped train/{BROKEN}: ") == 1
     assert (again.folder / "model" / features.MANIFEST).is_file()
+
+
+def test_folders_that_are_copied_to_one_place_are_a_store_together(runs: dict[str, Run], tmp_path: Path) -> None:
+    """As on S3, where the checkpoints of all instances come together: no features travel between them."""
+    assert runs["copied"].statuses == [0, 0], runs["copied"].out() + runs["copied"].out(1)
+    root = runs["one"].folder.parent
+    first, second = content(root / "copied-0"), content(root / "copied-1")
+    assert {name for name in second if name.startswith("train-")} == {"train-000001.npy"}
+    assert not first.keys() & second.keys()
+    assert first | second == content(runs["one"].folder / "checkpoints")
 
 
 def test_two_hosts_with_shards_compute_the_features_of_all_pictures(runs: dict[str, Run]) -> None:

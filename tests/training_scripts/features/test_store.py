@@ -307,8 +307,35 @@ class TestDamage:
         with pytest.raises(DataError, match=r"has features .* as the manifest says: copy the features again"):
             np.asarray(FeatureStore.described(tmp_path).split("train").features)
 
+    def test_of_a_manifest_that_names_files_elsewhere(self, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path / "store")
+        manifest = tmp_path / "store/features.json"
+        manifest.write_text(manifest.read_text().replace("train-000000.npy", "../train-000000.npy"))
+        with pytest.raises(DataError, match=r"names a file that is not in its folder: '\.\./train-000000\.npy'"):
+            FeatureStore.open(tmp_path / "store")
+
 
 class TestResuming:
+    def test_of_a_finished_store_that_lacks_shards_computes_those_alone(
+        self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        extract(dataset, tmp_path)
+        before = content(tmp_path)
+        (tmp_path / "train-000001.npy").unlink()
+        (tmp_path / "valid-000000.npy").write_bytes(b"half a file")
+        compute, computed = extraction.FeaturePass.compute, []
+
+        def counted(self: extraction.FeaturePass, samples: Any, *rest: Any) -> extraction.Chunk:
+            computed.append(len(samples))
+            return compute(self, samples, *rest)
+
+        monkeypatch.setattr(extraction.FeaturePass, "compute", counted)
+        lines: list[str] = []
+        extract(dataset, tmp_path, report=lines.append)
+        assert computed == [4, 4]
+        assert lines[0] == f"features: 2 of the {len(before) - 2} files in {tmp_path} are missing or incomplete"
+        assert content(tmp_path) == before
+
     @pytest.mark.parametrize("parts", [0, 1, 3])
     def test_ends_with_the_same_bytes_as_an_unbroken_pass(
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
