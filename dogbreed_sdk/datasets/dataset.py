@@ -15,6 +15,7 @@ from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.atomic import building
 from training_scripts.data import split_folders
+from training_scripts.data.shards import files as shard_files
 
 if TYPE_CHECKING:
     from dogbreed_sdk.aws.transfers import TransferCallback
@@ -68,6 +69,8 @@ class BreedDataset:
             DatasetError: The folder does not exist or contains no folders.
         """
         root = _folder(path)
+        if shard_files.find(root):
+            return cls(root)
         with _listing(root):
             below = split_folders.plain_folders(root)
             inner = [] if split_folders.locate(root).folders else _data_sets_in(below)
@@ -257,6 +260,9 @@ class BreedDataset:
     @cached_property
     def folders(self) -> dict[str, Path]:
         """Split ("train", and "valid" and "test" if they exist) -> its folder below `root`; empty without splits."""
+        shards = shard_files.splits_of(shard_files.find(self.root))
+        if shards:
+            return dict.fromkeys(shards, self.root)
         return {split: paths[0] for split, paths in split_folders.locate(self.root).folders.items()}
 
     @property
@@ -285,9 +291,11 @@ class BreedDataset:
     @property
     def total_bytes(self) -> int:
         """The size of all pictures, in bytes."""
+        from training_scripts.data.samples import of_any  # noqa: PLC0415 - only needed with a data set at hand
+
         if self._remote:
             return self._remote.total_bytes
-        return sum(sample.size() for samples in self._listed.splits.values() for sample in samples)
+        return sum(of_any(samples).total_bytes() for samples in self._listed.splits.values())
 
     def __repr__(self) -> str:
         return f"BreedDataset.from_s3({self._remote.uri!r})" if self._remote else f"BreedDataset({str(self._root)!r})"

@@ -14,7 +14,6 @@ from pathlib import Path
 from dogbreed_sdk.datasets import cifar
 from dogbreed_sdk.errors import DatasetError
 from training_scripts.data import split_folders
-from training_scripts.data.class_folders import ClassPictures
 from training_scripts.data.faults import Fault
 from training_scripts.data.listing import UNSPLIT, Listing, list_splits
 
@@ -394,7 +393,7 @@ def _inside(root: Path, depth: int) -> Layout | None:
 # Helpers
 
 
-def _classes_in(folder: Path) -> Mapping[str, ClassPictures]:
+def _classes_in(folder: Path) -> Mapping[str, Sequence[Path]]:
     return list_splits({UNSPLIT: folder}).splits[UNSPLIT]
 
 

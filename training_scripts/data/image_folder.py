@@ -9,9 +9,9 @@ from pathlib import Path
 from training_scripts import ScriptError
 from training_scripts.data import faults as data_faults
 from training_scripts.data import fingerprints, listing
-from training_scripts.data.class_folders import FolderSamples
 from training_scripts.data.faults import some
 from training_scripts.data.samples import Sample
+from training_scripts.data.shards import files as shard_files
 from training_scripts.data.split_folders import SPLITS, locate, split_of
 
 __all__ = ["SPLITS", "DataError", "DataSet", "Sample"]
@@ -130,6 +130,9 @@ def find_splits(root: Path) -> dict[str, Path]:
 
 
 def _located(root: Path) -> Mapping[str, tuple[Path, ...]]:
+    shards = shard_files.splits_of(shard_files.find(root))
+    if shards:
+        return dict.fromkeys(shards, (root,))
     try:
         return locate(root).folders
     except FileNotFoundError:
@@ -200,7 +203,7 @@ def of_listing(listed: listing.Listing) -> DataSet:
         raise _refused(faults)
     index = {name: position for position, name in enumerate(listed.classes)}
     splits: dict[str, Sequence[Sample]] = {
-        split: FolderSamples(listed.splits[split], index)
+        split: listing.samples_of(listed.splits[split], index)
         for split in (*SPLITS, listing.UNSPLIT)
         if split in listed.splits
     }

@@ -13,6 +13,9 @@ from training_scripts.data import formats, ignore_list, signatures, split_folder
 from training_scripts.data.class_folders import ClassPictures, FolderSamples
 from training_scripts.data.packed_names import PackedNames
 from training_scripts.data.samples import Samples
+from training_scripts.data.shards import files as shard_files
+from training_scripts.data.shards import reading as shard_reading
+from training_scripts.data.shards.split import ShardSplit
 
 # The one split of a plain folder of classes.
 UNSPLIT = "unsplit"
@@ -37,10 +40,14 @@ Kind = Literal[
 ]
 
 
+# Class folder -> its pictures.
+SplitPictures = Mapping[str, ClassPictures] | ShardSplit
+
+
 class Names(NamedTuple):
     """What one process of a job lists: split -> class folder -> paths of pictures below it, and its ignore list."""
 
-    splits: Mapping[str, Mapping[str, PackedNames]]
+    splits: Mapping[str, Mapping[str, PackedNames] | ShardSplit]
     ignore_list: Mapping[str, str]
     ignored_nothing: tuple[str, ...]
 
@@ -88,7 +95,7 @@ class Listing:
     """
 
     folders: Mapping[str, tuple[Path, ...]]
-    splits: Mapping[str, Mapping[str, ClassPictures]]
+    splits: Mapping[str, SplitPictures]
     left_out: tuple[LeftOut, ...]
     unreadable: tuple[Unreadable, ...]
     ignore_list: Mapping[str, str] = field(default_factory=dict)
@@ -100,14 +107,19 @@ class Listing:
         return UNSPLIT if UNSPLIT in self.splits else "train"
 
     @property
-    def classes(self) -> Mapping[str, ClassPictures]:
+    def classes(self) -> SplitPictures:
         """The class folders and pictures of the split that decides the classes; empty if there is none."""
         return self.splits.get(self.taught, {})
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether its pictures are in shards, and not in class folders."""
+        return any(isinstance(classes, ShardSplit) for classes in self.splits.values())
 
     def samples(self) -> dict[str, Samples]:
         """Split -> its pictures; the class indices count the classes of the split itself."""
         return {
-            split: FolderSamples(classes, {name: place for place, name in enumerate(classes)})
+            split: samples_of(classes, {name: place for place, name in enumerate(classes)})
             for split, classes in self.splits.items()
         }
 
@@ -117,6 +129,16 @@ class Listing:
             for class_folder, paths in classes.items():
                 for path in paths:
                     yield split, class_folder, path
+
+
+def samples_of(classes: SplitPictures, index: Mapping[str, int]) -> Samples:
+    """The pictures of a split, in the order in which they are best read.
+
+    Args:
+        classes: The split.
+        index: Class folder -> its class index.
+    """
+    return classes.samples(index) if isinstance(classes, ShardSplit) else FolderSamples(classes, index)
 
 
 def list_data_set(root: Path) -> Listing:
@@ -131,6 +153,8 @@ def list_data_set(root: Path) -> Listing:
         The listing. A folder that cannot be listed is among the unreadable paths.
     """
     lister = _Lister()
+    if found := shard_files.find(root):
+        return lister.list_shards(root, found)
     try:
         layout = split_folders.locate(root)
     except OSError as error:
@@ -169,7 +193,9 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     """
     names = Names(
         {
-            split: {name: pictures.names for name, pictures in classes.items()}
+            split: classes
+            if isinstance(classes, ShardSplit)
+            else {name: pictures.names for name, pictures in classes.items()}
             for split, classes in listed.splits.items()
         },
         listed.ignore_list,
@@ -182,19 +208,25 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     every = [others.splits for others in everybody]
     folders = {split: listed.folders.get(split, (root / split,)) for others in every for split in others}
     splits = {
-        split: {
-            name: ClassPictures(
-                str(folders[split][0] / name), _union(others.get(split, {}).get(name, ()) for others in every)
-            )
-            for name in sorted({name for others in every for name in others.get(split, ())})
-        }
-        for split in folders
+        split: _merged(folders[split][0], [others[split] for others in every if split in others]) for split in folders
     }
     # The list may be on one instance, and its pictures on others.
     reasons = {path: reason for others in everybody for path, reason in others.ignore_list.items()}
     merged = without_ignored(replace(listed, folders=folders, splits=splits, ignore_list=reasons))
     found = {path for others in everybody for path in others.ignore_list if path not in others.ignored_nothing}
     return replace(merged, ignored_nothing=tuple(path for path in merged.ignored_nothing if path not in found))
+
+
+def _merged(folder: Path, splits: Sequence[Mapping[str, PackedNames] | ShardSplit]) -> SplitPictures:
+    """A split with the pictures of all processes."""
+    shards = [split for split in splits if isinstance(split, ShardSplit)]
+    if shards:
+        return ShardSplit.merged(shards, folder)
+    held = [split for split in splits if not isinstance(split, ShardSplit)]
+    return {
+        name: ClassPictures(str(folder / name), _union(split.get(name, ()) for split in held))
+        for name in sorted({name for split in held for name in split})
+    }
 
 
 def _union(names: Iterable[Sequence[str]]) -> list[str]:
@@ -208,31 +240,31 @@ def without_ignored(listed: Listing) -> Listing:
         return listed
 
     names = (
-        ("" if split == UNSPLIT else split, f"{name}/{inside}")
+        ("" if split == UNSPLIT else split, name)
         for split, classes in listed.splits.items()
-        for name, pictures in classes.items()
-        for inside in pictures.names
+        for name in samples_of(classes, dict.fromkeys(classes, 0)).names()
     )
     found, nothing = ignore_list.matching(listed.ignore_list, names)
     left_out = list(listed.left_out)
-    splits: dict[str, dict[str, ClassPictures]] = {}
+    splits: dict[str, SplitPictures] = {}
     for split, classes in listed.splits.items():
-        splits[split] = {}
-        for name, pictures in classes.items():
-            prefix = f"{name}/" if split == UNSPLIT else f"{split}/{name}/"
-            reasons = {inside: found.get(prefix + inside) for inside in pictures.names}
-            left_out += [
-                LeftOut(
-                    Path(pictures.folder, inside),
-                    "ignored",
-                    ": ".join(filter(None, (f"is in {ignore_list.FILE_NAME}", reason))),
-                )
-                for inside, reason in reasons.items()
-                if reason is not None
-            ]
-            kept = [inside for inside, reason in reasons.items() if reason is None]
-            splits[split][name] = ClassPictures(pictures.folder, kept)
+        prefix = "" if split == UNSPLIT else f"{split}/"
+        of_split = {name[len(prefix) :]: reason for name, reason in found.items() if name.startswith(prefix)}
+        for sample in samples_of(classes, dict.fromkeys(classes, 0)) if of_split else ():
+            if sample.name in of_split:
+                why = ": ".join(filter(None, (f"is in {ignore_list.FILE_NAME}", of_split[sample.name])))
+                left_out.append(LeftOut(sample.path, "ignored", why))
+        splits[split] = _without(classes, of_split)
     return replace(listed, splits=splits, left_out=tuple(left_out), ignored_nothing=nothing)
+
+
+def _without(classes: SplitPictures, ignored: Mapping[str, str]) -> SplitPictures:
+    if isinstance(classes, ShardSplit):
+        return classes.without(ignored)
+    return {
+        name: ClassPictures(pictures.folder, [each for each in pictures.names if f"{name}/{each}" not in ignored])
+        for name, pictures in classes.items()
+    }
 
 
 def _place(inside: str) -> list[tuple[bool, str]]:
@@ -262,9 +294,38 @@ class _Lister:
 
     def list_whole(self, folders: Mapping[str, tuple[Path, ...]]) -> Listing:
         """The listing with the pictures of the ignore list, which it contains."""
+        shards = {split: shard_files.of_split(paths[0], split) for split, paths in folders.items()}
+        if any(shards.values()):
+            return self._of_shards(folders, shards)
         splits = {split: self._classes(paths[0]) for split, paths in folders.items()}
         roots = {paths[0] if split == UNSPLIT else paths[0].parent for split, paths in folders.items()}
         reasons = {path: reason for root in sorted(roots) for path, reason in self._ignore_list(root).items()}
+        return replace(self.listing(folders, splits), ignore_list=reasons)
+
+    def list_shards(self, root: Path, found: Mapping[str | None, Sequence[shard_files.ShardFile]]) -> Listing:
+        """Lists a data set's folder of shards."""
+        splits = shard_files.splits_of(found)
+        if not splits:
+            return without_ignored(self._of_shards({UNSPLIT: (root,)}, {UNSPLIT: found[None]}))
+        for shard in found.get(None, ()):
+            self.leave_out(shard.path, "outside-splits", "does not state its split")
+        return without_ignored(
+            self._of_shards(dict.fromkeys(splits, (root,)), {split: found[split] for split in splits})
+        )
+
+    def _of_shards(
+        self, folders: Mapping[str, tuple[Path, ...]], shards: Mapping[str, Sequence[shard_files.ShardFile]]
+    ) -> Listing:
+        """The listing of shards. A file with class names may lie in the folders or beside the shards."""
+        inside = [paths[0] for paths in folders.values()]
+        roots = dict.fromkeys([*inside, *(file.path.parent for files in shards.values() for file in files)])
+        splits = shard_reading.read(
+            shards,
+            list(roots),
+            lambda path, reason: self.unreadable.append(Unreadable(Path(path), reason)),
+        )
+        lists = [root for root in roots if (root / ignore_list.FILE_NAME).is_file()]
+        reasons = {path: reason for root in lists[:1] for path, reason in self._ignore_list(root).items()}
         return replace(self.listing(folders, splits), ignore_list=reasons)
 
     def _ignore_list(self, root: Path) -> dict[str, str]:
@@ -275,9 +336,7 @@ class _Lister:
             self.unreadable.append(Unreadable.of(error, root / ignore_list.FILE_NAME))
             return {}
 
-    def listing(
-        self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, Mapping[str, ClassPictures]]
-    ) -> Listing:
+    def listing(self, folders: Mapping[str, tuple[Path, ...]], splits: Mapping[str, SplitPictures]) -> Listing:
         return Listing(folders, splits, tuple(self.left_out), tuple(self.unreadable))
 
     def leave_out(self, path: Path | str, kind: Kind, reason: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from training_scripts.data.shards.rows import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +21,33 @@ class Sample:
         location: Its path, as text: a Path takes five times the memory, and data sets have millions of pictures.
         name: Its name inside the split ("001.Affenpinscher/x.jpg").
         class_index: Its class.
+        shard: The archive that contains it, whose path `location` begins with; None for a file.
+        row: Its row in the shard.
     """
 
     location: str
     name: str
     class_index: int
+    shard: Shard | None = field(default=None, compare=False, repr=False)
+    row: int = field(default=0, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
-        """Its path."""
+        """Its path. That of a picture in a shard names it, and cannot be opened."""
         return Path(self.location)
 
+    def exists(self) -> bool:
+        """Whether its file, or its shard, exists on this machine."""
+        return os.path.isfile(self.shard.path if self.shard else self.location)  # noqa: PTH113 - many pictures
+
     def size(self) -> int:
-        """The bytes of its content.
+        """The bytes of its content; a mean where a shard does not list them.
 
         Raises:
             OSError: It does not exist.
         """
+        if self.shard is not None:
+            return self.shard.size(self.row)
         return os.stat(self.location).st_size  # noqa: PTH116 - without a Path for each picture
 
     def read(self) -> bytes:
@@ -43,6 +56,8 @@ class Sample:
         Raises:
             OSError: It cannot be read.
         """
+        if self.shard is not None:
+            return self.shard.read(self.row)
         with open(self.location, "rb", buffering=0) as file:  # noqa: PTH123 - without a Path for each picture
             return file.read()
 
@@ -73,6 +88,14 @@ class Samples(Sequence[Sample], ABC):
         return len(self) == len(other) and all(one == another for one, another in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def total_bytes(self) -> int:
+        """The bytes of all pictures."""
+        return sum(sample.size() for sample in self)
+
+    def runs(self) -> list[range]:
+        """Rows that cost less when they are read together; empty if any order costs the same."""
+        return []
 
     def name_at(self, row: int) -> str:
         """The name of the picture in a row."""

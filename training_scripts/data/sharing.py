@@ -61,8 +61,5 @@ class Division:
 
 def _absent(dataset: DataSet) -> frozenset[tuple[str, str]]:
     return frozenset(
-        (split, sample.name)
-        for split, samples in dataset.splits.items()
-        for sample in samples
-        if not sample.path.is_file()
+        (split, sample.name) for split, samples in dataset.splits.items() for sample in samples if not sample.exists()
     )
