@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.atomic import building
 from training_scripts.data import split_folders
+from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
 from training_scripts.data.shards import files as shard_files
+from training_scripts.data.shards.labels import CLASS_FILES
 
 if TYPE_CHECKING:
     from dogbreed_sdk.aws.transfers import TransferCallback
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.datasets.remote import S3Folder
     from dogbreed_sdk.datasets.report import DatasetReport
     from dogbreed_sdk.session import Session
-    from training_scripts.data.image_folder import DataSet
+    from training_scripts.data.image_folder import DataSet, Sample
 
 
 # The 133 dog breeds (8,351 pictures, 1.1 GB) that courses and examples use; the publisher states no digest.
@@ -32,11 +34,35 @@ DOG_BREEDS_URL = "https://s3-us-west-1.amazonaws.com/udacity-aind/dog-project/do
 
 @dataclass(frozen=True, slots=True)
 class LabeledPicture:
-    """One picture of a split: its path, its class folder, and the index of the class."""
+    """One picture of a split: its path, its class folder, and the index of the class.
+
+    The path of a picture in a shard continues that of the shard and cannot be opened; `read` reads any picture.
+    """
 
     path: Path
     class_folder: str
     index: int
+    sample: Sample | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def readable(self) -> Path | bytes:
+        """What a classifier reads: the path of a file, or the content of a picture in a shard.
+
+        Raises:
+            DatasetError: The shard cannot be read.
+        """
+        return self.path if self.sample is None or self.sample.shard is None else self.read()
+
+    def read(self) -> bytes:
+        """The content of the picture's file.
+
+        Raises:
+            DatasetError: It cannot be read.
+        """
+        try:
+            return self.path.read_bytes() if self.sample is None else self.sample.read()
+        except OSError as error:
+            raise DatasetError(f"cannot read {self.path}: {error.strerror or error}") from error
 
 
 class BreedDataset:
@@ -260,9 +286,9 @@ class BreedDataset:
     @cached_property
     def folders(self) -> dict[str, Path]:
         """Split ("train", and "valid" and "test" if they exist) -> its folder below `root`; empty without splits."""
-        shards = shard_files.splits_of(shard_files.find(self.root))
+        shards = shard_files.split_folders_of(shard_files.find(self.root))
         if shards:
-            return dict.fromkeys(shards, self.root)
+            return shards
         return {split: paths[0] for split, paths in split_folders.locate(self.root).folders.items()}
 
     @property
@@ -316,7 +342,7 @@ class BreedDataset:
             raise DatasetError(f"{self._root} has no {split} split; existing splits: {existing}")
         classes = self.classes
         return tuple(
-            LabeledPicture(sample.path, classes[sample.class_index], sample.class_index)
+            LabeledPicture(sample.path, classes[sample.class_index], sample.class_index, sample)
             for sample in self._listed.splits[split or "train"]
         )
 
@@ -506,18 +532,26 @@ class BreedDataset:
             raise ConfigurationError(f"{self._remote.uri} is on S3: pass the folder in which to create the splits.")
         root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
         pictures = [
-            layouts.SourcePicture(
-                split,
-                picture.class_folder,
-                picture.path.relative_to(self.folders.get(split or "", self._root) / picture.class_folder).as_posix(),
-                picture.path,
-            )
+            layouts.SourcePicture(split, picture.class_folder, *self._source(split, picture))
             for split in self.folders or (None,)
             for picture in self.pictures(split)
         ]
         with _built_aside(root) as aside:
             splitting.build(pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
         return BreedDataset(root)
+
+    def _source(self, split: str | None, picture: LabeledPicture) -> tuple[str, Path | Callable[[], bytes]]:
+        """A picture's name in its class folder, and its content."""
+        from training_scripts.data import signatures  # noqa: PLC0415 - only needed here
+
+        if picture.sample is None or picture.sample.shard is None:
+            folder = self.folders.get(split or "", self._root) / picture.class_folder
+            return picture.path.relative_to(folder).as_posix(), picture.path
+        name = picture.sample.name.replace("/", "-")
+        if not PurePosixPath(name).suffix:
+            found = signatures.format_of(picture.read()[: signatures.LENGTH])
+            name += f".{(found or 'jpeg').lower()}"
+        return name, picture.read
 
     def s3_folder(self, split: str | None = None) -> str | None:
         """The s3:// URI of the data set, or of one of its splits; None for a data set on this machine.
@@ -578,6 +612,9 @@ class BreedDataset:
         """
         from training_scripts.data import faults  # noqa: PLC0415 - only needed with a data set at hand
 
+        shards = shard_files.find(self._root)
+        if shards:
+            return self._shard_files(shards)
         files = {
             f"{split}/{sample.name}" if self.folders else sample.name: sample.path
             for split, samples in self._listed.splits.items()
@@ -587,6 +624,15 @@ class BreedDataset:
         if odd:
             raise DatasetError(f"the name of {odd[0]} is not UTF-8, which S3 cannot store; rename it")
         return files
+
+    def _shard_files(self, shards: Mapping[str | None, Sequence[shard_files.ShardFile]]) -> dict[str, Path]:
+        """The shards as they are, with the files beside them that name classes and pictures to ignore."""
+        _ = self._listed  # raises if training would refuse them
+        files = [shard.path for each in shards.values() for shard in each]
+        beside = [folder / name for folder in {path.parent for path in files} | {self._root} for name in CLASS_FILES]
+        beside.append(self._root / IGNORE_LIST)
+        listed = [*files, *(path for path in beside if path.is_file())]
+        return {path.relative_to(self._root).as_posix(): path for path in sorted(listed)}
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

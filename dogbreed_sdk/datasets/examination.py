@@ -16,7 +16,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Protocol, overload
 
 from dogbreed_sdk.datasets import near_copies
-from training_scripts.data.samples import Sample
+from training_scripts.data.shards import located
 
 Progress = Callable[[int, int], None]
 
@@ -118,7 +118,7 @@ def examine_files(
 ) -> dict[Path, PictureFacts]:
     """Examines files; see `examine_all`."""
     listed = list(paths)
-    samples = [Sample(str(path), "", 0) for path in listed]
+    samples = [located.sample(path) for path in listed]
     return dict(zip(listed, examine_all(samples, progress=progress, workers=workers), strict=True))
 
 

@@ -97,7 +97,13 @@ def _files(
 
 def _of_data_set(dataset: BreedDataset, split: str | None) -> dict[str, Path]:
     splits: Iterable[str | None] = [split] if split is not None else list(dataset.folders) or [None]
-    found = [picture.path for each in splits for picture in dataset.pictures(each)]
+    pictures = [picture for each in splits for picture in dataset.pictures(each)]
+    if any(picture.sample is not None and picture.sample.shard is not None for picture in pictures):
+        raise ConfigurationError(
+            f"{dataset.root} has its pictures in shards, and a transform job reads files: unpack it with "
+            f"BreedDataset.unpack(), or on the command line with `dogbreed data unpack`."
+        )
+    found = [picture.path for picture in pictures]
     return {path.relative_to(dataset.root).as_posix(): path for path in found}
 
 

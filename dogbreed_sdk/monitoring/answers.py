@@ -98,7 +98,7 @@ class Baseline:
         if not found:
             raise ConfigurationError(f"None of the {len(pictures)} pictures of the split {split} could be classified.")
         classes = tuple(classifier.labels().class_folders)
-        digests = frozenset(digest(picture.path.read_bytes()) for picture in pictures)
+        digests = frozenset(digest(picture.read()) for picture in pictures)
         return cls(classes, tuple(map(Answer.of, found)), found[-1].model_id, digests)
 
     @classmethod

@@ -34,14 +34,14 @@ def _measure(pictures: Sequence[str], model: str, views: str) -> Mapping[str, An
     from training_scripts.training import runtime  # noqa: PLC0415 - before torch loads
 
     runtime.prepare()
-    from training_scripts.data.image_folder import Sample  # noqa: PLC0415 - torch loads from here on
-    from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415
+    from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415 - torch loads from here on
+    from training_scripts.data.shards import located  # noqa: PLC0415
     from training_scripts.features.extraction import FeaturePass, Progress  # noqa: PLC0415
     from training_scripts.models import backbones, folding  # noqa: PLC0415
     from training_scripts.models.engines.torch_engine import TorchEngine  # noqa: PLC0415
 
     made, each = backbones.spec(model), parse_views(views)
-    samples = [Sample(path, Path(path).name, 0) for path in pictures]
+    samples = [located.sample(Path(path)) for path in pictures]
     warm_up, rest = samples[:_WARM_UP_PICTURES], samples[_WARM_UP_PICTURES:]
     # Random weights take as long as any others, and need no download. AWS's containers have no other engine.
     engine = TorchEngine(folding.for_inference(backbones.create(model, weights="none")))

@@ -30,7 +30,7 @@ class StoredPictures:
 
     Attributes:
         names: Paths relative to the data set's folder, with forward slashes.
-        paths: Their files.
+        paths: Their files; those of pictures in shards name them.
         splits: The split of each.
         targets: Class index of each [n].
         features: Features of the plain view, of length 1, float32 [n, width]; read as they are indexed if there are too
@@ -76,7 +76,9 @@ def read(dataset: BreedDataset, uri: str, session: Session) -> StoredPictures:
             found = store.split(split)
             folder = dataset.folders[split]
             stored.append((found.features, plain if split == "train" else 0))
-            names += [(PurePosixPath(folder.name) / name).as_posix() for name in found.names]
+            # Splits of shards may share a folder.
+            prefix = PurePosixPath(split if folder == dataset.root else folder.name)
+            names += [(prefix / name).as_posix() for name in found.names]
             paths += [folder / name for name in found.names]
             splits += [split] * len(found.names)
             targets.append(found.targets)

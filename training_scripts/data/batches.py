@@ -136,6 +136,7 @@ class PictureBatches:
         """The train split in random order, one random view of each picture."""
         samples = self._dataset.splits["train"]
         order, views = _draw(len(samples), len(self._views), generator)
+        order = _in_runs(order, image_folder.runs(samples))
         chosen = [(samples[row], self._views[views[row]]) for row in order]
         return self._batches("train", self._processes.train_parts(chosen, batch_size))
 
@@ -199,3 +200,12 @@ def _draw(rows: int, views: int, generator: torch.Generator) -> tuple[np.ndarray
     """A random order of the rows, and a random view for each row."""
     order = torch.randperm(rows, generator=generator).numpy()
     return order, torch.randint(views, (rows,), generator=generator).numpy()
+
+
+def _in_runs(order: np.ndarray, runs: Sequence[range]) -> np.ndarray:
+    """A random order that reads together the rows that cost less so: runs in random order, and random inside each."""
+    if not runs:
+        return order
+    run_of = np.repeat(np.arange(len(runs)), [len(run) for run in runs])[order]
+    _, first = np.unique(run_of, return_index=True)
+    return order[np.argsort(first[run_of], kind="stable")]

@@ -57,7 +57,7 @@ def fingerprint(
         for turn, row in enumerate(order, first):
             found = everywhere[_place(turn)]
             size = int.from_bytes(found[:8], "big")
-            line = f"{split}\0{ordered[split].name_at(row)}\0{size}\0{found[8:].hex()}\n"
+            line = f"{split}\0{ordered[split].identity_at(row)}\0{size}\0{found[8:].hex()}\n"
             whole.update(line.encode("utf-8", "surrogateescape"))
         first += len(order)
     return whole.hexdigest()

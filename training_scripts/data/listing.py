@@ -304,13 +304,15 @@ class _Lister:
 
     def list_shards(self, root: Path, found: Mapping[str | None, Sequence[shard_files.ShardFile]]) -> Listing:
         """Lists a data set's folder of shards."""
-        splits = shard_files.splits_of(found)
+        splits = shard_files.split_folders_of(found)
         if not splits:
             return without_ignored(self._of_shards({UNSPLIT: (root,)}, {UNSPLIT: found[None]}))
         for shard in found.get(None, ()):
             self.leave_out(shard.path, "outside-splits", "does not state its split")
         return without_ignored(
-            self._of_shards(dict.fromkeys(splits, (root,)), {split: found[split] for split in splits})
+            self._of_shards(
+                {split: (folder,) for split, folder in splits.items()}, {split: found[split] for split in splits}
+            )
         )
 
     def _of_shards(
@@ -318,7 +320,9 @@ class _Lister:
     ) -> Listing:
         """The listing of shards. A file with class names may lie in the folders or beside the shards."""
         inside = [paths[0] for paths in folders.values()]
-        roots = dict.fromkeys([*inside, *(file.path.parent for files in shards.values() for file in files)])
+        # Where each split has a folder, files for all of them are above.
+        above = [] if UNSPLIT in folders or len(set(inside)) < len(inside) else [folder.parent for folder in inside]
+        roots = dict.fromkeys([*inside, *(file.path.parent for files in shards.values() for file in files), *above])
         splits = shard_reading.read(
             shards,
             list(roots),

@@ -97,8 +97,8 @@ class Samples(Sequence[Sample], ABC):
         """Rows that cost less when they are read together; empty if any order costs the same."""
         return []
 
-    def name_at(self, row: int) -> str:
-        """The name of the picture in a row."""
+    def identity_at(self, row: int) -> str:
+        """What tells a picture and its class from all others, besides its content: its name, if that has the class."""
         return self.at(row).name
 
     def names(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dogbreed_sdk.datasets.dataset import BreedDataset, LabeledPicture
 from dogbreed_sdk.endpoints.evaluation.outcome import Evaluation, FailedPicture
@@ -30,8 +30,8 @@ _AHEAD_PER_THREAD = 8
 class Classifier(Protocol):
     """The classifier that `evaluate` needs, such as BreedClassifier."""
 
-    def classify(self, picture: Path, /, *, top_k: int = ...) -> Prediction:
-        """The ranked classes of one picture."""
+    def classify(self, picture: Any, /, *, top_k: int = ...) -> Prediction:
+        """The ranked classes of one picture: its path, or the content of a picture in a shard."""
         ...
 
 
@@ -113,7 +113,7 @@ def _classified(
 
     def classify(picture: LabeledPicture) -> Prediction | DogBreedError:
         try:
-            return classifier.classify(picture.path, top_k=top_k)
+            return classifier.classify(picture.readable, top_k=top_k)
         except DogBreedError as error:
             return error
 

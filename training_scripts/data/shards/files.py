@@ -30,6 +30,11 @@ class ShardFile:
     name: str
     split: str | None
 
+    @property
+    def folder(self) -> Path:
+        """The folder to which its name is relative."""
+        return self.path.parents[self.name.count("/")]
+
 
 def find(root: Path) -> dict[str | None, tuple[ShardFile, ...]]:
     """Finds the shards of a data set's folder.
@@ -96,6 +101,6 @@ def split_in(name: str) -> str | None:
     return named[-1] if named else None
 
 
-def splits_of(found: Mapping[str | None, Sequence[ShardFile]]) -> tuple[str, ...]:
-    """The splits that shards state, in the usual order."""
-    return tuple(split for split in split_folders.SPLITS if split in found)
+def split_folders_of(found: Mapping[str | None, Sequence[ShardFile]]) -> dict[str, Path]:
+    """The splits that shards state, in the usual order, and the folder of each: its own, or that of all shards."""
+    return {split: found[split][0].folder for split in split_folders.SPLITS if split in found}

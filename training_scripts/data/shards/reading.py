@@ -47,6 +47,17 @@ def read(
     return {split: _split(each, named, report) for split, each in indexed.items()}
 
 
+def index(path: str) -> IndexedShard:
+    """Lists the pictures of one shard.
+
+    Raises:
+        OSError: It cannot be read, or is not what its name says.
+    """
+    kind = parquet_shard if path.lower().endswith(PARQUET) else tar_shard
+    content: IndexedShard = kind.index(path)
+    return content
+
+
 def _class_file(folders: Sequence[Path], report: Callable[[str, str], object]) -> tuple[str, ...]:
     try:
         found = labels.read_class_file(folders)
@@ -58,16 +69,15 @@ def _class_file(folders: Sequence[Path], report: Callable[[str, str], object]) -
 
 
 def _index(files: Sequence[ShardFile], report: Callable[[str, str], object]) -> list[_Indexed]:
-    def index(file: ShardFile) -> IndexedShard | OSError:
-        is_parquet = file.path.suffix.lower() == PARQUET
+    def content_or_error(file: ShardFile) -> IndexedShard | OSError:
         try:
-            return (parquet_shard.index if is_parquet else tar_shard.index)(str(file.path))
+            return index(str(file.path))
         except OSError as error:
             return error
 
     found = []
     with ThreadPoolExecutor(min(_AT_A_TIME, max(1, len(files)))) as pool:
-        for file, content in zip(files, pool.map(index, files), strict=True):
+        for file, content in zip(files, pool.map(content_or_error, files), strict=True):
             if isinstance(content, OSError):
                 report(str(file.path), content.strerror or str(content))
                 continue

@@ -125,8 +125,8 @@ class ShardSplit(Mapping[str, Sequence[Path]]):
         return f"{part.shard.path}/{part.names[row]}"
 
     def name(self, part: Part, row: int) -> str:
-        """The name of a picture in the split; it begins with the class, as that of a picture in a class folder."""
-        return f"{self.classes[part.codes[row]]}/{part.name}/{part.names[row]}"
+        """The name of a picture in the split."""
+        return f"{part.name}/{part.names[row]}"
 
     def names(self) -> Iterator[str]:
         """The names of all pictures."""
@@ -206,6 +206,11 @@ class ShardSamples(Samples):
     def _sample(self, part: Part, row: int) -> Sample:
         index = self._indices[part.codes[row]]
         return Sample(f"{part.shard.path}/{part.names[row]}", self._split.name(part, row), index, part.shard, row)
+
+    def identity_at(self, row: int) -> str:
+        """The name of a picture behind its class, which is not a part of the name."""
+        part, place = self._split.place(row)
+        return f"{self._split.classes[part.codes[place]]}/{self._split.name(part, place)}"
 
     def total_bytes(self) -> int:
         """The bytes of all pictures."""
