@@ -47,7 +47,7 @@ def check(
     listing = list_data_set(root)
     pictures = ExaminedPictures(listing, progress=progress, workers=workers)
     counts = {split: {name: len(paths) for name, paths in classes.items()} for split, classes in listing.splits.items()}
-    unlike_ours = UNSPLIT in listing.splits or listing.splits.get("train") == {}
+    unlike_ours = not listing.in_shards and (UNSPLIT in listing.splits or listing.splits.get("train") == {})
     other = layouts.fault(root) if unlike_ours else None
     if other is not None:  # findings that follow from reading it as our layout would only confuse
         return DatasetReport(root, tuple(listing.classes), counts, (_as_error(other), *find_broken(pictures)))

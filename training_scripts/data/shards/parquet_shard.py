@@ -279,15 +279,14 @@ def _picture_column(schema: pa.Schema, features: dict[str, Any], path: str) -> s
 
 
 def _label_column(schema: pa.Schema, features: dict[str, Any], picture: str, path: str) -> str:
-    described = [
-        name for name, value in features.items() if value.get("_type") == "ClassLabel" and name in schema.names
-    ]
+    classes = [name for name, value in features.items() if value.get("_type") == "ClassLabel"]
+    described = [name for name in classes if name in schema.names]
     named = [name for name in _LABEL_COLUMNS if name in schema.names and name != picture]
     if len(described) == 1:
         return str(described[0])
     chosen = [name for name in named if name in described] or named
     if not chosen:
-        wanted = f"one of the columns {', '.join(described)}" if described else "a column named label"
+        wanted = f"the column {', '.join(classes)}" if classes else "a column named label"
         raise OSError(0, f"it has no column of labels; expected {wanted}; columns: {_columns(schema)}", path)
     return str(chosen[0])
 

@@ -156,8 +156,8 @@ class ShardSplit(Mapping[str, Sequence[Path]]):
         for split in splits:
             for part in split.parts:
                 codes = array("i", (place[split.classes[code]] for code in part.codes))
-                moved = part.shard if Path(part.shard.path).exists() else part.shard.at(str(folder / part.name))
-                parts.setdefault(part.name, Part(part.name, moved, part.names, codes, part.rows))
+                here = part.shard.at(str(folder / part.name))
+                parts.setdefault(part.name, Part(part.name, here, part.names, codes, part.rows))
         return cls(classes, [parts[name] for name in sorted(parts)])
 
     def __eq__(self, other: object) -> bool:

@@ -198,6 +198,9 @@ def _groups(path: str, file: IO[bytes], faults: list[RowFault]) -> Iterator[_Gro
                         yield group
                     group = _Group(key)
                 group.members[extension] = (member.name.removeprefix("./"), member.offset_data, member.size)
+            # tarfile takes a file that ends within a header for one that ends there.
+            if any(end := os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset)) or len(end) < tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it ends without the blocks that end a tar")
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise OSError(0, f"it is not a complete tar (after {last or 'its beginning'}): {error}", path) from error
     if group is not None:
