@@ -48,13 +48,21 @@ def extract(arguments: Sequence[str], environ: Mapping[str, str], stop: StopFlag
     place = processes.place(environ)
     callbacks = pass_callbacks(settings, environ, begin=begin, report=say) if place.is_first else Callbacks()
     try:
-        return _extract(settings, environ, stop, callbacks, place)
+        # Its default is meant for training; a pass measures what is best.
+        batch_size = settings.batch_size if hyperparameters.is_given("batch-size", arguments) else None
+        return _extract(settings, environ, stop, callbacks, place, batch_size=batch_size)
     finally:
         callbacks.run_ends()
 
 
 def _extract(
-    settings: Hyperparameters, environ: Mapping[str, str], stop: StopFlag, callbacks: Callbacks, place: Place
+    settings: Hyperparameters,
+    environ: Mapping[str, str],
+    stop: StopFlag,
+    callbacks: Callbacks,
+    place: Place,
+    *,
+    batch_size: int | None,
 ) -> int:
     start = time.monotonic()
     runtime.prepare()
@@ -76,7 +84,7 @@ def _extract(
                 tta=test_time.checked(settings.tta),
                 folder=folder,
                 precision=settings.precision,
-                batch_size=settings.batch_size,
+                batch_size=batch_size,
                 workers=settings.workers or None,
                 report=say,
                 check=stop.check,

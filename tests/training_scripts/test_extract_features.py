@@ -114,7 +114,8 @@ def test_what_the_pass_cost_is_left_beside_the_features(unbroken: tuple[Job, str
     job, _ = unbroken
     cost = job.cost()
     assert (cost["pictures"], cost["views"], cost["computed_earlier"]) == (TRAIN_PICTURES + 8, TRAIN_PICTURES + 8, 0)
-    assert (cost["backbone"], cost["workers"], cost["device"]) == ("efficientnet_lite0", 2, "cpu")
+    assert (cost["backbone"], cost["batch_size"], cost["device"]) == ("efficientnet_lite0", 64, "cpu")
+    assert cost["workers"] in (1, 2)
     assert cost["seconds"] == pytest.approx(cost["waiting"] + cost["forward"], rel=0.05)
     assert cost["decoding"] > 0
     assert cost["operators"][0]["name"] == "aten::mkldnn_convolution"

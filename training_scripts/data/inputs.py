@@ -139,8 +139,7 @@ def read_inputs(
         tta=test_time.checked(settings.tta),
         folder=runtime.checkpoint_folder(environ) / "features",
         precision=settings.precision,
-        # A fixed batch size, not the run's: trials with different batch sizes need the same features.
-        batch_size=Hyperparameters.batch_size,
+        # Not the run's batch size: trials with different batch sizes need the same features.
         workers=settings.workers or None,
         report=report,
         check=check,

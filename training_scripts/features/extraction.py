@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.image_folder import DataError, Sample
 from training_scripts.data.preprocessing import Preprocessing, View
+from training_scripts.features import pacing
 from training_scripts.models.engines.engine import Engine
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.metrics import format_feature_pass
+from training_scripts.training.runtime import cores_of_process
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Two feeds ahead keep the network busy; more only take memory.
-_FEEDS_AHEAD = 2
 _PROGRESS_SECONDS = 2.0
+# Threads that decode before anything is measured.
+_FIRST_WORKERS = 2
 
 
 @dataclass
@@ -55,8 +57,14 @@ class Progress:
         """Counts the pictures that an interrupted pass computed; they do not affect the reported speed."""
         self._done, self._views_done, self._resumed = done, views, (done, views)
 
-    def advance(self, count: int, views: int) -> None:
-        """Counts pictures that are done, and reports when a report is due."""
+    def advance(self, count: int, views: int, bottleneck: Callable[[], str] = str) -> None:
+        """Counts pictures that are done, and reports when a report is due.
+
+        Args:
+            count: The pictures.
+            views: Their views.
+            bottleneck: Called for a report: what limits the speed since the last one.
+        """
         self._done += count
         self._views_done += views
         now = self.clock()
@@ -65,7 +73,7 @@ class Progress:
         self._shown = now
         pace = (self._done - self._resumed[0]) / (now - self._start)
         left = (now - self._start) * (self.views - self._views_done) / (self._views_done - self._resumed[1])
-        self.report(format_feature_pass(self._done, self.total, pace, left))
+        self.report(format_feature_pass(self._done, self.total, pace, left, bottleneck()))
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,33 @@ class Cost:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """The pixels of a picture's views, or why it cannot be read; seconds of decoding, and of reading among them."""
+
+    pixels: np.ndarray | None
+    reason: str
+    seconds: float
+    reading: float
+
+
+class _Timed:
+    """A sample that measures how long it takes to read."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        self.name = sample.name
+        self.seconds = 0.0
+
+    def read(self) -> bytes:
+        """The picture's content."""
+        began = time.perf_counter()
+        try:
+            return self._sample.read()
+        finally:
+            self.seconds = time.perf_counter() - began
+
+
 class FeaturePass:
     """Computes features; use it as a context manager, so that its threads end."""
 
@@ -108,7 +143,7 @@ class FeaturePass:
         *,
         width: int,
         batch_size: int,
-        workers: int,
+        workers: int | None,
         check: Callable[[], object],
         callbacks: Callbacks | None = None,
     ) -> None:
@@ -119,18 +154,26 @@ class FeaturePass:
             preprocessing: The pictures that it expects.
             width: Width of its features.
             batch_size: Views that go through the network at a time.
-            workers: Threads that decode.
+            workers: Threads that decode; None: as many as the network turns out to need.
             check: Called after every batch; an exception from it ends the pass.
             callbacks: Called for every batch.
         """
         self.engine = engine
         self._preprocessing = preprocessing
         self._width = width
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._check = check
         self._callbacks = callbacks or Callbacks()
         self.cost = Cost()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        # A pass whose features may be rounded takes pixels that may be, too.
+        rounded = engine.choice.precision == "bf16"
+        self._views_of = pictures.approximate_views if rounded else pictures.sample_views
+        self._memory = pacing.available_memory()
+        cores = cores_of_process()
+        self.workers = workers or min(_FIRST_WORKERS, cores)
+        self._threads = None if workers else pacing.Threads(cores, self._memory, self.workers)
+        self._shown = pacing.Window()
+        self._pools = [ThreadPoolExecutor(self.workers, thread_name_prefix="decode")]
 
     def __enter__(self) -> FeaturePass:
         return self
@@ -138,7 +181,8 @@ class FeaturePass:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def compute(self, samples: Sequence[Sample], views: Sequence[View], progress: Progress) -> Chunk:
         """Computes the features of some pictures.
@@ -156,62 +200,81 @@ class FeaturePass:
         """
         import numpy as np
 
-        step = self.pictures_at_once(len(views))
+        step, picture_bytes = self.pictures_at_once(len(views)), len(views) * 3 * self._preprocessing.crop**2
         feeds = [range(start, min(start + step, len(samples))) for start in range(0, len(samples), step)]
-        waiting: deque[list[Future[tuple[np.ndarray | str, float]]]] = deque()
+        waiting: deque[list[Future[_Decoded]]] = deque()
         coming = iter(feeds)
         computed, kept, skipped = [], [], {}
         for feed in feeds:
             began = time.perf_counter()
             self._callbacks.pass_batch_begins()
-            while len(waiting) <= _FEEDS_AHEAD and (ahead := next(coming, None)) is not None:
-                waiting.append([self._pool.submit(self._decode, samples[index], views) for index in ahead])
+            ahead_now = pacing.feeds_ahead(step, picture_bytes, self.workers, self._memory)
+            while len(waiting) <= ahead_now and (ahead := next(coming, None)) is not None:
+                waiting.append([self._pools[-1].submit(self._decode, samples[index], views) for index in ahead])
             results = [future.result() for future in waiting.popleft()]
             ready = time.perf_counter()
-            decoded = [pixels for pixels, _ in results]
-            good = [pixels for pixels in decoded if not isinstance(pixels, str)]
-            for index, pixels in zip(feed, decoded, strict=True):
-                if isinstance(pixels, str):
-                    skipped[index] = pixels
+            good = [one.pixels for one in results if one.pixels is not None]
+            for index, one in zip(feed, results, strict=True):
+                if one.pixels is None:
+                    skipped[index] = one.reason
                 else:
                     kept.append(index)
             if good:
                 computed.append(self._forward(np.stack(good)))
-            self._account(len(feed), len(views), began, ready, sum(spent for _, spent in results))
-            progress.advance(len(feed), len(feed) * len(views))
+            self._account(results, len(views), began, ready)
+            progress.advance(len(feed), len(feed) * len(views), self._bottleneck)
             self._check()
         empty = np.empty((0, len(views), self._width), np.float32)
         return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
 
     def pictures_at_once(self, views: int) -> int:
         """Pictures that go through the network at a time."""
-        return max(1, self._batch_size // views)
+        return max(1, self.batch_size // views)
 
-    def _account(self, count: int, views: int, began: float, ready: float, decoding: float) -> None:
-        cost, now = self.cost, time.perf_counter()
+    def _account(self, decoded: Sequence[_Decoded], views: int, began: float, ready: float) -> None:
+        cost, now, count = self.cost, time.perf_counter(), len(decoded)
+        spent = {
+            "seconds": now - began,
+            "waiting": ready - began,
+            "decoding": sum(one.seconds for one in decoded),
+            "reading": sum(one.reading for one in decoded),
+        }
         cost.pictures += count
         cost.views += count * views
-        cost.waiting += ready - began
+        cost.waiting += spent["waiting"]
         cost.forward += now - ready
-        cost.decoding += decoding
-        cost.seconds += now - began
+        cost.decoding += spent["decoding"]
+        cost.seconds += spent["seconds"]
+        self._shown.add(count, **spent)
+        if self._threads is not None and self._threads.measured(count, **spent):
+            self._use_threads(self._threads.count)
         self._callbacks.pass_batch_ends(began, ready, now)
 
-    def _decode(self, sample: Sample, views: Sequence[View]) -> tuple[np.ndarray | str, float]:
-        """The pixels of a picture's views, or why it cannot be read; and the seconds that took."""
-        began = time.perf_counter()
+    def _use_threads(self, count: int) -> None:
+        # The pictures that wait for the earlier threads are still decoded by them.
+        self._pools[-1].shutdown(wait=False)
+        self.workers = count
+        self._pools.append(ThreadPoolExecutor(count, thread_name_prefix="decode"))
+
+    def _bottleneck(self) -> str:
+        """What limits the speed since the last report."""
+        shown, self._shown = self._shown, pacing.Window()
+        return shown.bottleneck(self.workers)
+
+    def _decode(self, sample: Sample, views: Sequence[View]) -> _Decoded:
+        began, timed = time.perf_counter(), _Timed(sample)
+        pixels, reason = None, ""
         try:
-            image = pictures.decode_sample(sample)
-            found: np.ndarray | str = pictures.all_views(image, self._preprocessing, views, key=sample.name)
+            pixels = self._views_of(timed, self._preprocessing, views)
         except pictures.PictureError as error:
-            found = str(error)
-        return found, time.perf_counter() - began
+            reason = str(error)
+        return _Decoded(pixels, reason, time.perf_counter() - began, timed.seconds)
 
     def _forward(self, pixels: np.ndarray) -> np.ndarray:
         import numpy as np
 
         count, views = pixels.shape[:2]
-        batch = pictures.normalize(pixels, self._preprocessing).flatten(0, 1)
+        batch = pictures.normalize(pixels, self._preprocessing, device=self.engine.device).flatten(0, 1)
         features: np.ndarray = self.engine.run(batch).numpy()
         if not np.isfinite(features).all():
             raise DataError("the backbone returns numbers that are not finite: its weights must be damaged.")

@@ -25,6 +25,7 @@ from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import Preprocessing, View, format_views, parse_views
 from training_scripts.data.sharing import Division
 from training_scripts.features import names as feature_names
+from training_scripts.features import pacing
 from training_scripts.features import parts as feature_parts
 from training_scripts.features.extraction import FeaturePass, Progress
 from training_scripts.features.parts import Record
@@ -55,6 +56,8 @@ _MAX_COST_BYTES = 1 << 20
 _KEY_FILE = "key.json"
 # The engine of the first parts, which a resumed pass uses again.
 _ENGINE_FILE = "engine.json"
+# Its batch size, unless that was set.
+_BATCH_FILE = "batch_size.json"
 
 # Pictures per shard of a small data set, and pictures that are at most computed together, as a multiple of it.
 CHUNK = 128
@@ -64,9 +67,6 @@ _STEP = 8
 _FORM = ("format", "chunk", "shards")
 # What the keys of earlier stores do not have.
 _EARLIER = {"dtype": "float32", "precision": "fp32"}
-
-# Decoding takes at most a tenth of the time; two threads hide it behind the network.
-_DEFAULT_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ def extract(
     folder: Path,
     tta: TestTimeAugmentation = test_time.NONE,
     precision: Precision = "fp32",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int | None = None,
     report: Callable[[str], object] = say,
     check: Callable[[], object] = lambda: None,
@@ -311,8 +311,9 @@ def extract(
         folder: The folder for the features; it becomes a complete store, and can be copied as it is.
         tta: The test-time augmentation, whose views the other splits get.
         precision: "bf16" allows features that are rounded to bfloat16 where that is faster; see `engines.selection`.
-        batch_size: Views that go through the network at a time; from 16 on the speed hardly changes on a CPU.
-        workers: Threads that decode; default 2.
+        batch_size: Views that go through the network at a time; default: 64, or in a long pass what a measurement
+            finds to be faster. A resumed pass keeps the size.
+        workers: Threads that decode; default: two until the first pictures show how many the network needs.
         report: Takes one line of log at a time, every two seconds; an exception from it ends the pass, and the
             features computed so far are kept.
         check: Called after every batch, and while another process uses the folder; an exception from it ends the pass
@@ -347,18 +348,19 @@ def extract(
                 raise PartDone
             return _existing(folder, report)
         _prepare_parts(folder, key, joined, report)
-        recorded = _PassRecord(callbacks or Callbacks(), backbone=made.name, batch_size=batch_size, workers=workers)
         divided = list(portions(dataset, views_of_splits(dataset, views, tta), division, sizes=key["shards"]))
         work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * CHUNK)
+        engine = _engine(backbone, made, work, precision, report)
         runner = FeaturePass(
-            _engine(backbone, made, work, precision, report),
+            engine,
             made.preprocessing,
             width=made.feature_width,
-            batch_size=batch_size,
-            workers=workers or _DEFAULT_WORKERS,
+            batch_size=batch_size or _batch_size(engine, made, work, report),
+            workers=workers,
             check=check,
             callbacks=callbacks,
         )
+        recorded = _PassRecord(callbacks or Callbacks(), made.name, runner)
         with runner:
             records = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
         comes_together = copied_to is not None and division.is_complete
@@ -367,7 +369,7 @@ def extract(
             raise PartDone
         skipped = _check_skipped(dataset, work, records)
         _write_backbone(folder, backbone.state_dict())
-        recorded.write(folder / COST_FILE, runner)
+        recorded.write(folder / COST_FILE)
         _assemble(dataset, work, key, skipped, shards, weights=Path(weights).name)
         store = FeatureStore.described(folder) if comes_together else FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
@@ -501,6 +503,25 @@ def _engine(
     return held[0] if held else selection.chosen(choice, network, side=side, report=report)
 
 
+def _batch_size(engine: Engine, made: BackboneSpec, work: Work, report: Callable[[str], object]) -> int:
+    """The batch size that the first process chooses for all of them, and a resumed pass keeps.
+
+    The last digits of features may depend on it.
+    """
+    path = work.folder / PARTS / _BATCH_FILE
+
+    def first() -> int:
+        earlier = _read_json(path)
+        if isinstance(earlier, int) and earlier > 0:
+            return earlier
+        views = sum(len(portion.samples) * len(portion.views) for portion in work.portions)
+        chosen = pacing.batch_size(engine, side=made.preprocessing.crop, views=views, report=report)
+        write_atomically(path, json.dumps(chosen).encode())
+        return chosen
+
+    return work.processes.from_first(first)
+
+
 def _prepare_parts(
     folder: Path, key: Mapping[str, object], processes: Processes, report: Callable[[str], object]
 ) -> None:
@@ -539,7 +560,7 @@ def _compute_parts(
 
     missing = [number for number, portion in enumerate(work.portions) if portion.mine and number not in there]
     sizes = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in missing]
-    recorded.begin(runner, sizes, total=pictures)
+    recorded.begin(sizes, total=pictures)
     for number in missing:
         there[number] = work.compute(work.portions[number], runner, progress)
         if there[number].skipped:
@@ -583,27 +604,27 @@ def _check_skipped(dataset: DataSet, work: Work, records: Sequence[Mapping[int, 
 class _PassRecord:
     """Records the cost of a pass beside the features, and calls the callbacks at its beginning and end."""
 
-    def __init__(self, callbacks: Callbacks, *, backbone: str, batch_size: int, workers: int | None) -> None:
+    def __init__(self, callbacks: Callbacks, backbone: str, runner: FeaturePass) -> None:
         self._callbacks = callbacks
-        self._facts = {"backbone": backbone, "batch_size": batch_size, "workers": workers or _DEFAULT_WORKERS}
+        self._runner = runner
+        self._facts = {"backbone": backbone, "batch_size": runner.batch_size, "workers": runner.workers}
+        self._facts |= {"device": runner.engine.device, **runner.engine.choice.to_dict()}
         self._total = self._earlier = 0
 
-    def begin(self, runner: FeaturePass, chunks: Sequence[tuple[int, int]], *, total: int) -> None:
+    def begin(self, chunks: Sequence[tuple[int, int]], *, total: int) -> None:
         """Begins a pass.
 
         Args:
-            runner: Computes the pass.
             chunks: Pictures and views of each chunk to compute.
             total: Pictures of the whole pass, including those that an interrupted pass has computed.
         """
         self._total, self._earlier = total, total - sum(count for count, _ in chunks)
-        self._facts |= {"device": runner.engine.device, **runner.engine.choice.to_dict()}
-        batches = sum(math.ceil(count / runner.pictures_at_once(views)) for count, views in chunks)
+        batches = sum(math.ceil(count / self._runner.pictures_at_once(views)) for count, views in chunks)
         self._callbacks.pass_begins(batches, self._facts)
 
-    def write(self, path: Path, runner: FeaturePass) -> None:
+    def write(self, path: Path) -> None:
         """Ends the pass. If the record cannot be written, the features are kept without it."""
-        cost = {name: round(value, 4) for name, value in vars(runner.cost).items()}
+        cost = {name: round(value, 4) for name, value in vars(self._runner.cost).items()}
         facts = {
             "job": os.environ.get("TRAINING_JOB_NAME"),
             "ended": time.time(),
@@ -611,6 +632,7 @@ class _PassRecord:
             "total": self._total,
             "computed_earlier": self._earlier,
             **self._facts,
+            "workers": self._runner.workers,
             **cost,
             **self._callbacks.pass_ends(),
         }

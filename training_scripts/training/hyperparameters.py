@@ -263,6 +263,15 @@ def parse(arguments: Sequence[str], *, entry_point: str | None = None) -> Hyperp
     return _check(pairs, problems, entry_point)
 
 
+def is_given(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a command line sets a hyperparameter, rather than leaving it at its default.
+
+    >>> is_given("batch-size", ["--batch_size", "64"]), is_given("batch-size", ["--views=plain"])
+    (True, False)
+    """
+    return any(meant(token.lstrip("-").partition("=")[0]) == name for token in arguments if _is_name(token))
+
+
 def _is_name(token: str) -> bool:
     """`--lr` and SageMaker's one-letter `-n` are names; `-1` and `-inf` are values."""
     if token.startswith("--"):

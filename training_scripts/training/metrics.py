@@ -129,13 +129,16 @@ def format_within_epoch(epoch: int, epochs: int, done: int, total: int, loss: fl
     return f"  epoch {epoch}/{epochs}: {done} of {total} pictures, running loss {loss:.4f}"
 
 
-def format_feature_pass(done: int, total: int, pace: float, seconds_left: float) -> str:
+def format_feature_pass(done: int, total: int, pace: float, seconds_left: float, bottleneck: str = "") -> str:
     """A progress line for a feature pass.
 
     >>> format_feature_pass(640, 6000, 97.31, 55.2)
     'features 640/6000 pictures, 97.3/s, 55 s left'
+    >>> format_feature_pass(640, 6000, 97.31, 55.2, "decoding limits: 2 threads busy 98 %")
+    'features 640/6000 pictures, 97.3/s, 55 s left; decoding limits: 2 threads busy 98 %'
     """
-    return f"features {done}/{total} pictures, {pace:.1f}/s, {seconds_left:.0f} s left"
+    limit = f"; {bottleneck}" if bottleneck else ""
+    return f"features {done}/{total} pictures, {pace:.1f}/s, {seconds_left:.0f} s left{limit}"
 
 
 def parse(line: str) -> EpochMetrics | PicturesDone | None:

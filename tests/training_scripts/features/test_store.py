@@ -20,7 +20,7 @@ from PIL import Image
 from training_scripts._util.locking import exclusive
 from training_scripts.data import preprocessing
 from training_scripts.data.image_folder import DataError, DataSet, find_splits, read_dataset
-from training_scripts.features import extraction
+from training_scripts.features import extraction, pacing
 from training_scripts.features import parts as feature_parts
 from training_scripts.features import store as features
 from training_scripts.features.rows import ShardedRows
@@ -365,6 +365,31 @@ class TestResuming:
         parts[1].write_bytes(flipped)
         extract(dataset, tmp_path / "resumed")
         assert content(tmp_path / "resumed") == content(tmp_path / "unbroken")
+
+    def test_keeps_the_batch_size_that_was_chosen(
+        self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def extract_auto(check: Callable[[], None]) -> FeatureStore:
+            return features.extract(
+                dataset,
+                backbone_name=BACKBONE,
+                weights="none",
+                views=(preprocessing.PLAIN,),
+                folder=tmp_path,
+                report=quiet,
+                check=check,
+            )
+
+        def cut_off() -> None:
+            raise CutOffError
+
+        monkeypatch.setattr(pacing, "batch_size", lambda *_, **__: 5)
+        with pytest.raises(CutOffError):
+            extract_auto(cut_off)
+        monkeypatch.setattr(pacing, "batch_size", lambda *_, **__: 7)
+        facts = extract_auto(lambda: None).pass_facts()
+        assert facts is not None
+        assert facts["batch_size"] == 5
 
     def test_a_finished_pass_is_not_repeated(
         self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -69,7 +69,7 @@ class Engine(Protocol):
         """The network's output for a batch.
 
         Args:
-            batch: float32 [n, 3, h, w] on the CPU, in any memory order.
+            batch: float32 [n, 3, h, w] on the CPU or on `device`, in any memory order.
 
         Returns:
             float32 [n, width] on the CPU.
