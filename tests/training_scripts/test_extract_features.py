@@ -73,7 +73,7 @@ class Job:
         """Ends a run by a signal as soon as its first part is there."""
         process = self.start()
         try:
-            while process.poll() is None and not list(self.checkpoints.glob("parts/*.npz")):
+            while process.poll() is None and not list(self.checkpoints.glob("parts/train-*.json")):
                 time.sleep(0.005)
             process.send_signal(number)
             out, _ = process.communicate(timeout=60)
