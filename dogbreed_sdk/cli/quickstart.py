@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace) -> Outcome:
     root = read.root(options)
     optional.require({"local": _PACKAGES}, purpose="train and deploy a model on this machine")
     with Session.local(root) as session:
+        _begin_imports()
         dataset = _data(options.data, root)
         trainer = BreedTrainer(session)
         note(f"[2/{STEPS}] searching for hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on shared features")
@@ -59,12 +62,13 @@ def run(options: argparse.Namespace) -> Outcome:
         note(f"[3/{STEPS}] training with the best hyperparameters")
         with job_progress() as progress:
             job = trainer.train(dataset, tuning.best.hyperparameters, progress=progress).wait(progress=progress)
-        note(f"[4/{STEPS}] reading the recording of the training")
-        report = DebugReport.load(job)
-        page = report.to_html(root / "reports" / f"{job.name}.html")
-        note(f"[5/{STEPS}] deploying the model to an endpoint")
+        note(f"[4/{STEPS}] deploying the model to an endpoint")
         with job_progress("endpoint") as progress:
-            deployment = job.deploy(progress=progress)
+            deployment = job.deploy(wait=False, progress=progress)
+            note(f"[5/{STEPS}] reading the recording of the training while the endpoint starts")
+            report = DebugReport.load(job)
+            page = report.to_html(root / "reports" / f"{job.name}.html")
+            deployment.wait(progress=progress)
         examples, measured = _classified(deployment, dataset)
     done = _Finished(
         options=options,
@@ -80,6 +84,18 @@ def run(options: argparse.Namespace) -> Outcome:
         seconds=time.monotonic() - start,
     )
     return Outcome(_document(done), lambda: _print(done))
+
+
+def _begin_imports() -> None:
+    """Begin imports that take seconds, of PyTorch for the jobs and of sagemaker.core here, beside work on the data."""
+    from dogbreed_sdk.local.jobs.forked_scripts import start_server  # noqa: PLC0415 - no other command needs it
+
+    def imported() -> None:
+        with suppress(ImportError):  # whoever needs it says so
+            from sagemaker.core import parameter  # noqa: F401, PLC0415
+
+    start_server()
+    threading.Thread(target=imported, name="imports", daemon=True).start()
 
 
 def _data(folder: Path | None, root: Path) -> BreedDataset:

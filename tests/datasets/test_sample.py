@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from dogbreed_sdk._util.cores import CORES_VARIABLE
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.datasets.sample import sample
 from dogbreed_sdk.datasets.sample.breeds import BREEDS
@@ -105,3 +107,25 @@ def test_progress_counts_every_picture(tmp_path: Path) -> None:
 def test_numbers_outside_their_range_are_refused(tmp_path: Path, numbers: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(numbers))):
         BreedDataset.sample(tmp_path / "dogs", **numbers)
+
+
+def test_several_processes_draw_what_one_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = sample.plan(breeds=2, per_breed=6, seed=3)
+    monkeypatch.setattr(sample, "_LEAST_SHARE", 4)
+    seen: list[tuple[int, int]] = []
+    for cores in ("1", "3"):
+        monkeypatch.setenv(CORES_VARIABLE, cores)
+        sample.draw(plan, tmp_path / cores, progress=lambda *counts: seen.append(counts))
+    assert digests(tmp_path / "3") == digests(tmp_path / "1")
+    assert len(digests(tmp_path / "1")) == 12
+    assert seen[:12] == [(number, 12) for number in range(1, 13)]
+    assert seen[-1] == (12, 12)
+
+
+def test_what_a_process_did_not_draw_is_drawn_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = sample.plan(breeds=2, per_breed=6, seed=3)
+    monkeypatch.setattr(sample, "_LEAST_SHARE", 4)
+    monkeypatch.setenv(CORES_VARIABLE, "2")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    sample.draw(plan, tmp_path)
+    assert len(digests(tmp_path)) == 12

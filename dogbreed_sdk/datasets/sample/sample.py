@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
+from dogbreed_sdk._util.cores import available_cores
+from dogbreed_sdk._util.processes import PACKAGE_PARENT
 from dogbreed_sdk.datasets.sample import scenes
 from dogbreed_sdk.datasets.sample.breeds import BREEDS, Breed
 from dogbreed_sdk.datasets.sample.dogs import sitting, standing
 from dogbreed_sdk.datasets.sample.easel import Color, Easel, shaded
 from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.atomic import replacing
 
 # Raised whenever the drawings change, so that an older sample is not taken for a current one.
 VERSION = 2
 MANIFEST = "sample.json"
 
+# A process takes as long to start as to draw a few pictures.
+_LEAST_SHARE = 24
 _SIZES = ((224, 224), (256, 224), (240, 240), (320, 240))
 _SUPERSAMPLING = 1.6
 # A pose, how often it is taken, and where it stands: x and y of its origin, as shares of the picture's sides, and half
@@ -76,20 +85,62 @@ def is_at(folder: Path, plan: Plan) -> bool:
 
 
 def draw(plan: Plan, folder: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Draws every picture of a plan into <folder>/<split>/<breed>/<breed>_<number>.jpg."""
-    done, total = 0, plan.breeds * plan.per_breed
-    for breed in plan.drawn:
-        for number in range(plan.per_breed):
-            target = folder / plan.split_of(number) / breed.folder
-            target.mkdir(parents=True, exist_ok=True)
-            # Seeded by the picture's own name, so that it does not depend on which others are drawn.
-            rng = random.Random(f"{plan.version}/{plan.seed}/{breed.folder}/{number}")  # noqa: S311 - no cryptography
-            name = breed.folder.partition(".")[2]
-            draw_dog(breed, rng).save(target / f"{name}_{number:03d}.jpg", quality=rng.randint(72, 92))
-            done += 1
-            if progress is not None:
-                progress(done, total)
+    """Draws every picture of a plan into <folder>/<split>/<breed>/<breed>_<number>.jpg, on all cores."""
+    pictures = _pictures(plan)
+    for target in {_path(plan, folder, *picture).parent for picture in pictures}:
+        target.mkdir(parents=True, exist_ok=True)
+    processes = min(available_cores(), len(pictures) // _LEAST_SHARE)
+    if processes > 1:
+        _draw_in_processes(plan, folder, processes, progress)
+    # All pictures, or those that a process did not draw: what kept it from that is met, and raised, here.
+    missing = [picture for picture in pictures if not _path(plan, folder, *picture).exists()]
+    for number, picture in enumerate(missing, start=len(pictures) - len(missing) + 1):
+        _draw_picture(plan, folder, *picture)
+        if progress is not None:
+            progress(number, len(pictures))
     (folder / MANIFEST).write_text(json.dumps(asdict(plan)))
+
+
+def draw_share(plan: Plan, folder: Path, first: int, step: int) -> Iterator[None]:
+    """Draws every `step`-th picture of a plan from the `first` one on; yields after each."""
+    for picture in _pictures(plan)[first::step]:
+        _draw_picture(plan, folder, *picture)
+        yield
+
+
+def _draw_in_processes(plan: Plan, folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> None:
+    """Draws the pictures in several processes, which print a byte for each."""
+    program = [sys.executable, "-m", "dogbreed_sdk.datasets.sample", json.dumps(asdict(plan)), str(folder.absolute())]
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as drawn, ExitStack() as started:
+        with os.fdopen(writing, "wb") as its:
+            for first in range(processes):
+                command = [*program, str(first), str(processes)]
+                process = subprocess.Popen(command, cwd=PACKAGE_PARENT, stdin=subprocess.DEVNULL, stdout=its)
+                started.enter_context(process)
+                started.callback(process.kill)
+        done = 0
+        while chunk := drawn.read(1024):
+            done += len(chunk)
+            if progress is not None:
+                progress(done, plan.breeds * plan.per_breed)
+
+
+def _pictures(plan: Plan) -> list[tuple[Breed, int]]:
+    return [(breed, number) for breed in plan.drawn for number in range(plan.per_breed)]
+
+
+def _path(plan: Plan, folder: Path, breed: Breed, number: int) -> Path:
+    name = breed.folder.partition(".")[2]
+    return folder / plan.split_of(number) / breed.folder / f"{name}_{number:03d}.jpg"
+
+
+def _draw_picture(plan: Plan, folder: Path, breed: Breed, number: int) -> None:
+    # Seeded by the picture's own name, so that it does not depend on which others are drawn.
+    rng = random.Random(f"{plan.version}/{plan.seed}/{breed.folder}/{number}")  # noqa: S311 - no cryptography
+    image = draw_dog(breed, rng)
+    with replacing(_path(plan, folder, breed, number), durable=False) as file:
+        image.save(file, "JPEG", quality=rng.randint(72, 92))
 
 
 def draw_dog(breed: Breed, rng: random.Random) -> Image.Image:

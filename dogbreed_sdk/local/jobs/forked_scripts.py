@@ -46,6 +46,12 @@ def server_for(definition: Mapping[str, Any], hyperparameters: Mapping[str, str]
     return lease.SERVERS.descriptor(scripts_executable(), extra)
 
 
+def start_server() -> None:
+    """Start the fork server of jobs without an Environment now, so that the first one need not wait for PyTorch."""
+    if lease.is_possible(os.environ) and lease.handed_down(os.environ) is None:
+        lease.SERVERS.descriptor(scripts_executable(), {})
+
+
 def fork_for(program: Program, command: Sequence[str]) -> Fork | None:
     """How a fork server stands in for a program's Python; None if it can't, or if this process has none to ask.
 
