@@ -42,6 +42,7 @@ class JobStarter:
         features: ``"stored"`` shares features between jobs.
         weights: The file with the backbone's weights, or None.
         packages: Packages that the source takes along, for jobs without a network; None if jobs may install.
+        requirements: What jobs install for their backbone.
         debugger: The managed Debugger of training jobs, or None.
         base_name: Prefix of the names of jobs.
     """
@@ -54,6 +55,7 @@ class JobStarter:
         features: FeatureSource,
         weights: WeightsFile | None,
         packages: Sequence[str] | None,
+        requirements: Sequence[str],
         debugger: Debugger | None,
         base_name: str,
     ) -> None:
@@ -62,6 +64,7 @@ class JobStarter:
         self.infrastructure = infrastructure
         self._weights = weights
         self._packages = packages
+        self._requirements = requirements
         self._debugger = debugger
         self._base_name = base_name
         self._checked = False
@@ -186,7 +189,7 @@ class JobStarter:
     def _settings(self) -> JobSettings:
         """The settings of all jobs; stores the scripts unless they are stored already."""
         self.check()
-        source_uri = source.upload(self.session, packages=self._packages)
+        source_uri = source.upload(self.session, packages=self._packages, requirements=self._requirements)
         return self.infrastructure.job_settings(self.session, source_uri=source_uri)
 
     def _new_checkpoints(self, name: str) -> str:

@@ -28,38 +28,47 @@ _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _LONGEST_BLOCK = 65_535
 
 
-def upload(session: Session, *, packages: Sequence[str] | None = None) -> str:
+def upload(session: Session, *, packages: Sequence[str] | None = None, requirements: Sequence[str] = ()) -> str:
     """Uploads the packed scripts unless they are already stored, and returns their URI.
 
     Args:
         session: Where they are stored.
         packages: As `pack` takes it.
+        requirements: As `pack` takes it.
 
     Returns:
         URI of a ``sourcedir.tar.gz`` whose folder is named after its SHA-256.
     """
-    packed = pack(None if packages is None else tuple(packages))
+    packed = pack(None if packages is None else tuple(packages), tuple(requirements))
     uri = join(session.base_uri, "source", hashlib.sha256(packed).hexdigest()[:16], container.SOURCE_ARCHIVE)
     session.storage.write_bytes(packed, uri)
     return uri
 
 
 @cache
-def pack(packages: tuple[str, ...] | None = None) -> bytes:
+def pack(packages: tuple[str, ...] | None = None, requirements: tuple[str, ...] = ()) -> bytes:
     """The packed training scripts of this installation.
 
     Args:
         packages: Installed packages to pack beside the scripts, for containers that cannot install any: the archive
             then has no requirements file. None: the container installs what it lacks.
+        requirements: What the container lacks besides the lines of `training_scripts/requirements.txt`.
 
     Raises:
         ConfigurationError: A package is not installed here.
     """
     taken = {} if packages is None else {name: _package_folder(name) for name in packages}
-    return pack_folder(Path(training_scripts.__file__).parent, installs=packages is None, packages=taken)
+    folder = Path(training_scripts.__file__).parent
+    return pack_folder(folder, installs=packages is None, packages=taken, requirements=requirements)
 
 
-def pack_folder(folder: Path, *, installs: bool = True, packages: Mapping[str, Path] | None = None) -> bytes:
+def pack_folder(
+    folder: Path,
+    *,
+    installs: bool = True,
+    packages: Mapping[str, Path] | None = None,
+    requirements: Sequence[str] = (),
+) -> bytes:
     """A .tar.gz of training scripts; the same files give the same bytes, whatever their times, modes and location.
 
     The entry points are at the top so that ``python train_model.py`` finds the package beside it, and the
@@ -69,6 +78,7 @@ def pack_folder(folder: Path, *, installs: bool = True, packages: Mapping[str, P
         folder: The package `training_scripts`.
         installs: Whether the archive has the requirements file.
         packages: Name -> folder of packages to place beside the scripts.
+        requirements: Lines that the requirements file at the top gets if it lacks them.
     """
     members = {f"training_scripts/{name}": path for name, path in _files(folder, {".py", ".txt"}).items()}
     top = (*_PROGRAMS, _REQUIREMENTS) if installs else _PROGRAMS
@@ -79,6 +89,9 @@ def pack_folder(folder: Path, *, installs: bool = True, packages: Mapping[str, P
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, path in sorted(members.items()):
             content = path.read_bytes()
+            if name == _REQUIREMENTS:
+                there = content.decode().splitlines()
+                content += "".join(f"{line}\n" for line in requirements if line not in there).encode()
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             entry.mode = 0o644

@@ -31,7 +31,7 @@ from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 from training_scripts.data.split_folders import SPLITS
-from training_scripts.models import test_time
+from training_scripts.models import backbones, test_time
 from training_scripts.models.engines.engine import Precision
 from training_scripts.models.test_time import TestTimeAugmentation
 
@@ -56,8 +56,9 @@ class BreedTrainer:
 
     Args:
         session: Where the jobs run. Default: `Session.default()`.
-        model: Backbone: efficientnet_lite0, resnet18, resnet50, densenet161, mobilenet_v3_large,
-            efficientnet_b0, convnext_tiny, or any torchvision classification model.
+        model: Backbone: efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, resnet18, resnet50, densenet161,
+            mobilenet_v3_large, efficientnet_b0, convnext_tiny, any torchvision classification model, or ``timm:`` and
+            the name of a model of timm.
         head: ``"linear"``, or the widths of hidden layers such as ``512`` or ``(512, 256)``.
         weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
         views: The views of a training picture that the head trains on: ``plain``, ``flip``, ``crops:2``, joined by
@@ -164,6 +165,7 @@ class BreedTrainer:
             features=features,
             weights=file,
             packages=self._packages(infrastructure, given=file is not None),
+            requirements=backbones.job_requirements(self._hyperparameters.model),
             debugger=debugger,
             base_name=base_name,
         )

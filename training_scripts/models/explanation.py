@@ -51,9 +51,9 @@ def contributions(model: Model, pixels: Tensor, index: int) -> Tensor:
     # Two passes, so that only what follows the feature map is kept for the gradient.
     with torch.no_grad(), _FeatureMaps() as all_maps:
         _logits(model, pixels)
-    if not all_maps.count:
+    if all_maps.last is None:
         raise ExplanationError(f"the backbone {model.description.backbone} has no feature map with a grid")
-    with torch.no_grad(), _FeatureMaps(leaf=all_maps.count - 1) as last:
+    with torch.no_grad(), _FeatureMaps(leaf=all_maps.last) as last:
         logits = _logits(model, pixels)
     [gradient] = torch.autograd.grad(logits[0, index], last.leaf)
     products = (gradient * last.leaf.detach()).float().cpu()
@@ -76,7 +76,7 @@ def _grids_of_tokens(values: Tensor) -> Tensor:
 
 
 class _FeatureMaps(TorchFunctionMode):
-    """Counts the values that may be the last feature map; from one of them on, gradients are kept.
+    """Finds the value that is the last feature map; in a second pass, gradients are kept from it on.
 
     It changes nothing for other threads that run the same model at the same time, as hooks of modules would.
 
@@ -84,7 +84,7 @@ class _FeatureMaps(TorchFunctionMode):
         leaf: The number of the value that becomes a leaf of the gradient.
 
     Attributes:
-        count: The number of values so far.
+        last: The number of the last feature map so far; None before the first one.
         leaf: The leaf: [n, channels, rows, columns], or tokens [1 + rows * columns, n, channels].
     """
 
@@ -92,7 +92,9 @@ class _FeatureMaps(TorchFunctionMode):
 
     def __init__(self, leaf: int | None = None) -> None:
         super().__init__()
-        self.count = 0
+        self.last: int | None = None
+        self._count = 0
+        self._on_grid = True
         self._wanted = leaf
 
     def __torch_function__(
@@ -105,12 +107,17 @@ class _FeatureMaps(TorchFunctionMode):
         if function is functional.multi_head_attention_forward and _are_tokens(args[0]) and args[1] is args[0]:
             tokens = self._taken(args[0])
             args = (tokens, tokens, tokens, *args[3:])
+        if function is functional.scaled_dot_product_attention:
+            # timm's transformers: what follows has heads and tokens, and no grid until a convolution needs one.
+            self._on_grid, self.last = False, None
         value = function(*args, **(kwargs or {}))
-        return self._taken(value) if _is_map(value) else value
+        self._on_grid = self._on_grid or function is functional.conv2d
+        return self._taken(value) if self._on_grid and _is_map(value) else value
 
     def _taken(self, value: Tensor) -> Tensor:
-        self.count += 1
-        if self.count - 1 != self._wanted:
+        self.last = self._count
+        self._count += 1
+        if self.last != self._wanted:
             return value
         torch.set_grad_enabled(True)  # until the block that disabled it ends
         self.leaf = value.detach().requires_grad_()

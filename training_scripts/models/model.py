@@ -82,6 +82,7 @@ def load(folder: Path) -> Model:
     try:
         for part in ("backbone", "head"):
             _fill(network.get_submodule(part), _below(f"{part}.", state))
+        _complete(network.backbone, description.backbone)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BundleError(f"{folder}: the weights do not fit the network of model.json: {reason}") from error
@@ -153,6 +154,17 @@ def _fill(part: nn.Module, state: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} contains numbers that are not finite: the training run has diverged")
     fitting = {name: tensor.to(wanted[name].dtype) if name in wanted else tensor for name, tensor in state.items()}
     part.load_state_dict(state_dicts.versioned(fitting, part), assign=True)
+
+
+def _complete(backbone: nn.Module, name: str) -> None:
+    """Computes the buffers that state dicts leave out, such as the positions of attention in timm's transformers."""
+    missing = [path for path, buffer in backbone.named_buffers() if buffer.is_meta]
+    if not missing:
+        return
+    whole = backbones.create(name, weights="none")
+    for path in missing:
+        parent, _, attribute = path.rpartition(".")
+        setattr(backbone.get_submodule(parent), attribute, whole.get_buffer(path))
 
 
 def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

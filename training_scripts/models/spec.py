@@ -8,7 +8,7 @@ from typing import Literal
 from training_scripts import ScriptError
 from training_scripts.data.preprocessing import Preprocessing
 
-Origin = Literal["torchvision", "efficientnet_lite"]
+Origin = Literal["torchvision", "efficientnet_lite", "timm"]
 Interpolation = Literal["bilinear", "bicubic"]
 Three = tuple[float, float, float]
 
@@ -22,7 +22,7 @@ class BackboneSpec:
     """The description of a backbone.
 
     Attributes:
-        name: Its name; for torchvision's backbones, torchvision's name.
+        name: Its name; torchvision's own for its backbones, and timm's with the prefix `timm:`.
         feature_width: Length of the vector that it computes for a picture.
         preprocessing: The pictures that it expects.
         origin: The module of `training_scripts.models` that builds it and finds its weights.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ def read(path: Path) -> Mapping[str, Any]:
             f"the weights file {path} does not exist: pass pretrained, none, or the path of a state-dict file."
         )
     try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [repr(error)])[0]
@@ -46,13 +48,28 @@ def read(path: Path) -> Mapping[str, Any]:
     return state
 
 
-def load(network: nn.Module, state: Mapping[str, Any], *, classifier: str, what: str) -> None:
+def _read_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
+    """Reads the format of files on the Hugging Face Hub."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise BackboneError(
+            f"{path} needs the package safetensors ({error}): pip install 'dogbreed-sdk[timm]'."
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def load(network: nn.Module, state: Mapping[str, Any], *, classifiers: Sequence[str], what: str) -> None:
     """Loads weights into a backbone; accepts the usual wrappers and old names of keys.
 
     Args:
         network: The backbone, without its classifier.
         state: Weights of the whole network or of the backbone.
-        classifier: Name of the layer that was removed; its weights are ignored.
+        classifiers: Names of the layers that were removed; their weights are ignored.
         what: The backbone and the source of the weights, for errors.
 
     Raises:
@@ -61,7 +78,7 @@ def load(network: nn.Module, state: Mapping[str, Any], *, classifier: str, what:
     given = {torchvision.current_key(key): value for key, value in _unwrapped(state).items()}
     wanted = network.state_dict()
     missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
-    dropped = (f"{classifier}.", *torchvision.AUXILIARY)
+    dropped = (*(f"{classifier}." for classifier in classifiers), *torchvision.AUXILIARY)
     unexpected = [key for key in given if key not in wanted and not key.startswith(dropped)]
     shapes = [key for key in wanted if key in given and getattr(given[key], "shape", None) != wanted[key].shape]
     for fault, keys in (("lack", missing), ("have unknown", unexpected), ("have other shapes for", shapes)):
