@@ -39,8 +39,10 @@ from training_scripts.data import arrays, formats, limits, preprocessing, safe_f
 from training_scripts.data.accept import preferred
 from training_scripts.models import backbones, explanation, test_time
 from training_scripts.models.description import display_name
+from training_scripts.models.engines import warming_model
 from training_scripts.models.engines.backends import chosen_backend
 from training_scripts.models.engines.onnx_model import OnnxModel
+from training_scripts.models.engines.warming_model import WarmingModel
 from training_scripts.models.model import Model, load
 
 JSON = formats.JSON
@@ -96,20 +98,38 @@ class Prediction:
 
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
-    """Loads the bundle's model: on the GPU if there is one, or in ONNX Runtime (DOGBREED_BACKEND=onnx).
+    """Loads the bundle's model: on the GPU if there is one, else in ONNX Runtime where it is installed.
+
+    DOGBREED_BACKEND selects torch or onnx instead.
+
+    Raises:
+        BundleError: The folder is not a bundle, or it is damaged.
+        EngineError: ONNX Runtime is selected but not installed.
+    """
+    return load_model(Path(model_dir), chosen_backend())
+
+
+def load_model(folder: Path, backend: str) -> Model:
+    """Loads a bundle's model for a backend of `engines.backends`, and runs it once.
 
     Raises:
         BundleError: The folder is not a bundle, or it is damaged.
         EngineError: ONNX Runtime is selected but not installed.
     """
     backbones.exact_arithmetic()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load(Path(model_dir))
-    model = OnnxModel(loaded) if chosen_backend() == "onnx" else loaded.to(device)
+    model = _in_backend(load(folder), backend)
     # The first call sets up memory and kernels, which takes several times as long as later calls.
     side = model.preprocessing.crop
     _predictions(torch.zeros(1, 3, side, side), [1], model)
     return model
+
+
+def _in_backend(loaded: Model, backend: str) -> Model:
+    if backend == "onnx":
+        return OnnxModel(loaded)
+    if torch.cuda.is_available():
+        return loaded.to("cuda")
+    return WarmingModel(loaded) if backend == "auto" and warming_model.is_installed() else loaded
 
 
 def input_fn(body: bytes | str, content_type: str | None) -> Image.Image | Tensor:

@@ -37,7 +37,7 @@ _PURPOSE = "serve a model over HTTP"
 # The time that SageMaker gives a container to answer (developer guide, "InvokeEndpoint").
 _MODEL_SECONDS = 60
 _OF_BUNDLES = ("workers", "backend", "code")
-_BACKENDS = ("torch", "onnx")
+_BACKENDS = ("auto", "torch", "onnx")
 _CODES = ("sdk", "bundle")
 
 
@@ -61,7 +61,11 @@ def add(command: argparse.ArgumentParser) -> None:
     bundle = command.add_argument_group("options for a bundle or a job's model")
     bundle.add_argument("--workers", type=at_least_one, metavar="N", help="number of model processes (default: 1)")
     bundle.add_argument(
-        "--backend", type=one_of(_BACKENDS), choices=_BACKENDS, help="library that runs the model (default: torch)"
+        "--backend",
+        type=one_of(_BACKENDS),
+        choices=_BACKENDS,
+        help="library that runs the model (default: auto, which is onnx where it is installed and gives the same "
+        "results, else torch)",
     )
     bundle.add_argument(
         "--code",
@@ -322,7 +326,7 @@ def _bundle_server(options: argparse.Namespace, inform: Callable[[str], None]) -
     return BundleServer(
         options.bundle,
         workers=options.workers or 1,
-        backend=options.backend or "torch",
+        backend=options.backend or "auto",
         code=options.code or "sdk",
         # No client waits longer, so a model that takes longer hangs, and nothing else would end it.
         timeout_seconds=max(_MODEL_SECONDS, math.ceil(options.deadline)),

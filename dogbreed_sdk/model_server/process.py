@@ -42,7 +42,7 @@ def start(
     model_dir: str | os.PathLike[str],
     *,
     workers: int = 1,
-    backend: Backend = "torch",
+    backend: Backend = "auto",
     threads: int | None = None,
     code: Code = "sdk",
     timeout_seconds: int | None = None,
@@ -56,7 +56,8 @@ def start(
     Args:
         model_dir: The bundle's folder: an unpacked model.tar.gz.
         workers: Number of processes that run the model; of several, one that dies is replaced.
-        backend: The library that runs the model: "torch", or "onnx" (extra `onnx`).
+        backend: The library that runs the model: "torch", "onnx" (extra `onnx`), or "auto": ONNX Runtime after the
+            first pictures, where it is installed and gives the same results.
         threads: Threads of each worker. Default: an equal share of the cores.
         code: "sdk" runs no code from the bundle. "bundle" runs the bundle's own code/inference.py, which may come from
             anyone; it inherits only the environment variables that a program needs to run on this machine, and the
@@ -122,7 +123,7 @@ def _require_packages(backend: Backend) -> None:
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigurationError(
-                f"Serving a model on this machine with {backend} needs {', '.join(missing)}. Install with: "
+                f"Serving a model on this machine needs {', '.join(missing)}. Install with: "
                 f"pip install 'dogbreed-sdk[{extra}]'"
             )
 

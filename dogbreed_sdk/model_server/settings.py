@@ -18,8 +18,8 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.handlers import DEFAULT_PROGRAM
 from training_scripts.data.limits import MAX_REALTIME_REQUEST_BYTES
 
-Backend = Literal["torch", "onnx"]
-BACKENDS: tuple[Backend, ...] = ("torch", "onnx")
+Backend = Literal["auto", "torch", "onnx"]
+BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
 TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 _TS_TIMEOUT_VARIABLE = "SAGEMAKER_TS_RESPONSE_TIMEOUT"
@@ -221,7 +221,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: $SAGEMAKER_MODEL_SERVER_WORKERS, or 1)",
     )
     add("--threads", help="threads of each process (default: $OMP_NUM_THREADS, or an equal share of the cores)")
-    add("--backend", choices=BACKENDS, help="library that runs the model (default: $DOGBREED_BACKEND, or torch)")
+    add(
+        "--backend",
+        choices=BACKENDS,
+        help="library that runs the model; auto: onnx where it is installed and gives the same results, else torch "
+        "(default: $DOGBREED_BACKEND, or auto)",
+    )
     add("--sdk-code", action="store_true", help="run the SDK's own code instead of the code in the model")
     add("--descriptor", type=int, help="inherited listening socket to use instead of host and port")
     add("--connections", type=int, help="inherited socket to a parent process that passes connections")

@@ -82,7 +82,7 @@ def announce(settings: Settings, listener: socket.socket) -> None:
 def _prepare_process(settings: Settings) -> None:
     """Sets up threads and memory, before torch or NumPy is loaded."""
     os.environ.update(thread_environment(settings.threads))
-    os.environ[BACKEND_VARIABLE] = settings.backend
+    os.environ[BACKEND_VARIABLE] = "" if settings.backend == "auto" else settings.backend  # old code knows no auto
     runtime.prepare_libraries()
     # A bundle has its own copy of training_scripts; the installed one must not be used instead.
     for name in list(sys.modules):

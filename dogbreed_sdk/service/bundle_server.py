@@ -38,7 +38,7 @@ class BundleServer:
     Args:
         bundle: A bundle's folder, or its model.tar.gz, which is unpacked into a temporary folder.
         workers: Number of processes that run the model.
-        backend: The library that runs the model: "torch" or "onnx".
+        backend: The library that runs the model: "auto", "torch" or "onnx", as for `model_server.start`.
         code: "sdk" runs no code from the bundle, "bundle" runs the bundle's inference.py.
         timeout_seconds: Seconds after which a process whose model does not return is replaced.
         status: Called with a line to print if loading takes long.
@@ -53,7 +53,7 @@ class BundleServer:
         bundle: str | os.PathLike[str],
         *,
         workers: int = 1,
-        backend: Backend = "torch",
+        backend: Backend = "auto",
         code: Code = "sdk",
         timeout_seconds: int | None = None,
         status: Callable[[str], None],

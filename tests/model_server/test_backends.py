@@ -21,10 +21,12 @@ from dogbreed_sdk.model_server import ServerProcess, process, start
 from tests.conftest import draw_shape
 from tests.training_scripts.conftest import write_bundle
 from training_scripts import inference
+from training_scripts.models import explanation
 from training_scripts.models.engines import backends
 from training_scripts.models.engines.engine import TOLERANCE, EngineError, deviation
 from training_scripts.models.engines.onnx_model import OnnxModel
 from training_scripts.models.engines.onnxruntime_engine import OnnxRuntimeEngine, export_backbone
+from training_scripts.models.engines.warming_model import WarmingModel
 from training_scripts.models.model import Model, load
 
 RANKED, SCORES = "application/vnd.dogbreed+json", "application/vnd.dogbreed.scores+json"
@@ -178,3 +180,51 @@ def test_a_model_that_averages_views_does_so_in_onnx_runtime(model: Model) -> No
     own, other = (each.forward_with_features(pixels)[1] for each in (averaging, OnnxModel(averaging)))
     assert deviation(other, own) <= TOLERANCE
     assert deviation(model.forward_with_features(pixels)[1], own) > TOLERANCE
+
+
+class TestAuto:
+    """The default: torch at once, ONNX Runtime once it has shown to compute the same."""
+
+    @pytest.fixture
+    def served(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> WarmingModel:
+        monkeypatch.delenv("DOGBREED_BACKEND", raising=False)
+        loaded = inference.model_fn(str(folder))
+        assert isinstance(loaded, WarmingModel)
+        return loaded
+
+    @pytest.fixture
+    def many(self) -> torch.Tensor:
+        return torch.rand(16, 3, 224, 224, generator=torch.Generator().manual_seed(7))
+
+    def test_a_few_pictures_stay_in_torch_and_later_ones_go_to_onnx_runtime(
+        self, served: WarmingModel, model: Model, many: torch.Tensor
+    ) -> None:
+        few = inference.predict_fn(many[:3], served).logits
+        served.wait()
+        assert not served.runs_in_onnx
+        assert torch.equal(few, inference.predict_fn(many[:3], model).logits)
+        inference.predict_fn(many, served)
+        served.wait()
+        assert served.runs_in_onnx
+        assert deviation(inference.predict_fn(many, served).logits, inference.predict_fn(many, model).logits) < 1e-5
+        explained = explanation.contributions(served, many[:1], 1)
+        assert torch.equal(explained, explanation.contributions(model, many[:1], 1))
+
+    def test_results_that_differ_keep_torch(
+        self,
+        served: WarmingModel,
+        many: torch.Tensor,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        honest = OnnxModel.forward_with_features
+        monkeypatch.setattr(OnnxModel, "forward_with_features", lambda *each: [1.001 * one for one in honest(*each)])
+        inference.predict_fn(many, served)
+        served.wait()
+        assert not served.runs_in_onnx
+        assert "the model stays in torch: ONNX Runtime's results deviate from it by 1e-03" in caplog.text
+
+    def test_where_it_is_not_installed_torch_serves(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DOGBREED_BACKEND", raising=False)
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        assert type(inference.model_fn(str(folder))) is Model

@@ -21,7 +21,7 @@ def settings(*arguments: str, **environ: str) -> Settings:
 def test_a_container_needs_no_option() -> None:
     plain = settings("serve")
     assert (plain.model_dir, plain.port, plain.workers, plain.threads) == (Path("/opt/ml/model"), 8080, 1, 8)
-    assert (plain.code, plain.program, plain.backend) == (Path("/opt/ml/model/code"), "inference.py", "torch")
+    assert (plain.code, plain.program, plain.backend) == (Path("/opt/ml/model/code"), "inference.py", "auto")
     assert plain.host == "127.0.0.1"
 
 
@@ -118,7 +118,7 @@ def test_numbers_out_of_bounds_are_refused(option: str, value: str) -> None:
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "0", "workers (SAGEMAKER_MODEL_SERVER_WORKERS) must be a whole number"),
         ("SAGEMAKER_BIND_TO_PORT", "65536", "port (SAGEMAKER_BIND_TO_PORT) must be a whole number from 0 to 65535"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon", "SAGEMAKER_MODEL_SERVER_TIMEOUT must be a whole number"),
-        ("DOGBREED_BACKEND", "tensorflow", "DOGBREED_BACKEND must be one of torch, onnx, not 'tensorflow'"),
+        ("DOGBREED_BACKEND", "tensorflow", "DOGBREED_BACKEND must be one of auto, torch, onnx, not 'tensorflow'"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_named(variable: str, value: str, message: str) -> None:

@@ -69,6 +69,7 @@ SERVING_MODULES = (
     "models/engines/exporting",
     "models/engines/onnx_model",
     "models/engines/session",
+    "models/engines/warming_model",
     "models/explanation",
     "models/folding",
     "models/heads",

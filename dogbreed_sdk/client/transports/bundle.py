@@ -193,13 +193,16 @@ class _Loaded(NamedTuple):
 def _load(path: Path) -> _Loaded:
     with optional.needed(extra="local", purpose="run a bundle here"):
         from training_scripts import inference  # noqa: PLC0415
+        from training_scripts.models.engines.backends import chosen_backend  # noqa: PLC0415
     folder = path
     try:
+        # Torch unless it is set: most programs classify a few pictures, and the same ones get the same numbers.
+        backend = chosen_backend("torch")
         if path.is_dir():
-            return _Loaded(inference.model_fn(str(path)), Lock())
+            return _Loaded(inference.load_model(path, backend), Lock())
         with scratch_folder("dogbreed-bundle") as folder:
             unpack(path, folder)
-            return _Loaded(inference.model_fn(str(folder)), Lock())
+            return _Loaded(inference.load_model(folder, backend), Lock())
     except OSError as error:
         raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
     except ValueError as error:  # BundleError and other ScriptErrors
