@@ -107,6 +107,18 @@ def _data_split() -> Work:
     return Work(data_commands.split, data_commands.add_split)
 
 
+def _data_pack() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.pack, data_commands.add_pack)
+
+
+def _data_unpack() -> Work:
+    from dogbreed_sdk.cli import data_commands
+
+    return Work(data_commands.unpack, data_commands.add_unpack)
+
+
 def _data_convert() -> Work:
     from dogbreed_sdk.cli import data_commands
 
@@ -277,7 +289,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("doctor", "check this machine, or an AWS account, before the first job", _doctor),
     CommandGroup(
         "data",
-        "make, download, check, review, split and convert data sets",
+        "make, download, check, review, split, convert and pack data sets",
         (
             Command("sample", "draw a small data set of dogs", _data_sample, where=()),
             Command("download", "download a data set from the web", _data_download, where=()),
@@ -285,6 +297,8 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
             Command("review", "find wrong labels, near-copies and outliers", _data_review),
             Command("split", "split a folder of classes into train, valid and test", _data_split, where=("aws",)),
             Command("convert", "convert a data set from a layout in which many are published", _data_convert, where=()),
+            Command("pack", "pack a data set into tar shards or parquet files", _data_pack, where=()),
+            Command("unpack", "write the pictures of shards as files", _data_unpack, where=()),
         ),
     ),
     Command("tune", "search for the best hyperparameters", _tune),

@@ -84,6 +84,30 @@ def add_convert(command: argparse.ArgumentParser) -> None:
         command.add_argument(f"--{name}-folder", metavar="NAME", help=f"the folder in DIR that holds the {name} split")
 
 
+def add_pack(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data pack``."""
+    command.add_argument("folder", type=Path, metavar="DIR", help="the data set")
+    command.add_argument("dest", type=Path, metavar="DEST", help="the folder to create")
+    command.add_argument(
+        "--format",
+        choices=("webdataset", "parquet"),
+        default="webdataset",
+        help="tar shards or parquet files (default: %(default)s)",
+    )
+    command.add_argument(
+        "--shard-mb", type=int, default=256, metavar="MB", help="pictures per shard (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="the same seed packs in the same order (default: %(default)s)"
+    )
+
+
+def add_unpack(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``dogbreed data unpack``."""
+    command.add_argument("folder", type=Path, metavar="DIR", help="contains .tar or .parquet shards")
+    command.add_argument("dest", type=Path, metavar="DEST", help="the folder to create")
+
+
 def _split_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "dest", type=Path, metavar="DEST", help="the folder to create; files are linked where possible"
@@ -184,6 +208,24 @@ def convert(options: argparse.Namespace) -> Outcome:
             progress=progress,
         )
     return _described(dataset)
+
+
+def pack(options: argparse.Namespace) -> Outcome:
+    """Packs a data set into shards."""
+    dataset = BreedDataset.open(options.folder)
+    with counter("pictures packed") as progress:
+        packed = dataset.pack(
+            options.dest, format=options.format, shard_mb=options.shard_mb, seed=options.seed, progress=progress
+        )
+    return _described(packed)
+
+
+def unpack(options: argparse.Namespace) -> Outcome:
+    """Writes the pictures of shards as files."""
+    dataset = BreedDataset.open(options.folder)
+    with counter("pictures unpacked") as progress:
+        unpacked = dataset.unpack(options.dest, progress=progress)
+    return _described(unpacked)
 
 
 def _described(dataset: BreedDataset) -> Outcome:

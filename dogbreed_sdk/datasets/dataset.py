@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
@@ -542,16 +542,72 @@ class BreedDataset:
 
     def _source(self, split: str | None, picture: LabeledPicture) -> tuple[str, Path | Callable[[], bytes]]:
         """A picture's name in its class folder, and its content."""
-        from training_scripts.data import signatures  # noqa: PLC0415 - only needed here
+        from dogbreed_sdk.datasets import packing  # noqa: PLC0415 - only needed here
 
-        if picture.sample is None or picture.sample.shard is None:
-            folder = self.folders.get(split or "", self._root) / picture.class_folder
-            return picture.path.relative_to(folder).as_posix(), picture.path
-        name = picture.sample.name.replace("/", "-")
-        if not PurePosixPath(name).suffix:
-            found = signatures.format_of(picture.read()[: signatures.LENGTH])
-            name += f".{(found or 'jpeg').lower()}"
-        return name, picture.read
+        if picture.sample is not None and picture.sample.shard is not None:
+            return packing.file_name(picture.sample, picture.read()), picture.read
+        folder = self.folders.get(split or "", self._root) / picture.class_folder
+        return picture.path.relative_to(folder).as_posix(), picture.path
+
+    def pack(
+        self,
+        dest: str | os.PathLike[str],
+        *,
+        format: Literal["webdataset", "parquet"] = "webdataset",  # noqa: A002 - as in the command's option
+        shard_mb: int = 256,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> BreedDataset:
+        """Packs the pictures into shards: a few large files, which S3 and network disks read much faster than many.
+
+        The shards of a split are named after it (train-00000.tar). Pictures keep their content; they are shuffled, so
+        that training may read shard after shard.
+
+        Args:
+            dest: The folder to create.
+            format: "webdataset" for tars of a picture beside the index of its class each, and a file classes.txt;
+                "parquet" for files as Hugging Face publishes them, with the class names inside.
+            shard_mb: Megabytes of pictures per shard.
+            seed: Seed of the order.
+            progress: Called with (packed pictures, all pictures).
+
+        Raises:
+            ConfigurationError: The extra of the format ("webdataset" or "parquet") is not installed, or an argument
+                is invalid.
+            DatasetError: A picture cannot be read, or the folder is not empty.
+        """
+        from dogbreed_sdk.datasets import packing  # noqa: PLC0415 - only needed here
+
+        root, splits = Path(dest).expanduser().absolute(), list(self.folders)
+        with _built_aside(root) as aside:
+            packing.pack(
+                self._local, aside, splits=splits, format=format, shard_mb=shard_mb, seed=seed, progress=progress
+            )
+        return BreedDataset(root)
+
+    def unpack(self, dest: str | os.PathLike[str], *, progress: Progress | None = None) -> BreedDataset:
+        """Writes the pictures of shards as files in class folders.
+
+        Args:
+            dest: The folder to create.
+            progress: Called with (written pictures, all pictures).
+
+        Raises:
+            DatasetError: The data set is not in shards, a picture cannot be read, or the folder is not empty.
+        """
+        from dogbreed_sdk.datasets import packing  # noqa: PLC0415 - only needed here
+
+        if not shard_files.find(self.root):
+            raise DatasetError(f"{self._root} has no shards (.tar, .parquet); its pictures are files already")
+        root, splits = Path(dest).expanduser().absolute(), list(self.folders)
+        with _built_aside(root) as aside:
+            packing.unpack(self._local, aside, splits=splits, progress=progress)
+        return BreedDataset(root)
+
+    @property
+    def _local(self) -> DataSet:
+        """The pictures with their files on this machine."""
+        return self.materialize()._listed
 
     def s3_folder(self, split: str | None = None) -> str | None:
         """The s3:// URI of the data set, or of one of its splits; None for a data set on this machine.
