@@ -222,6 +222,8 @@ class FeaturePass:
             if good:
                 computed.append(self._forward(np.stack(good)))
             self._account(results, len(views), began, ready)
+            # Nobody can decode the first pictures while earlier ones are computed.
+            self._pace(results, began if feed.start else ready, ready)
             progress.advance(len(feed), len(feed) * len(views), self._bottleneck)
             self._check()
         empty = np.empty((0, len(views), self._width), np.float32)
@@ -233,22 +235,25 @@ class FeaturePass:
 
     def _account(self, decoded: Sequence[_Decoded], views: int, began: float, ready: float) -> None:
         cost, now, count = self.cost, time.perf_counter(), len(decoded)
+        cost.pictures += count
+        cost.views += count * views
+        cost.waiting += ready - began
+        cost.forward += now - ready
+        cost.decoding += sum(one.seconds for one in decoded)
+        cost.seconds += now - began
+        self._callbacks.pass_batch_ends(began, ready, now)
+
+    def _pace(self, decoded: Sequence[_Decoded], began: float, ready: float) -> None:
+        """Measures a batch for the progress line, and for the number of threads unless that was set."""
         spent = {
-            "seconds": now - began,
+            "seconds": time.perf_counter() - began,
             "waiting": ready - began,
             "decoding": sum(one.seconds for one in decoded),
             "reading": sum(one.reading for one in decoded),
         }
-        cost.pictures += count
-        cost.views += count * views
-        cost.waiting += spent["waiting"]
-        cost.forward += now - ready
-        cost.decoding += spent["decoding"]
-        cost.seconds += spent["seconds"]
-        self._shown.add(count, **spent)
-        if self._threads is not None and self._threads.measured(count, **spent):
+        self._shown.add(len(decoded), **spent)
+        if self._threads is not None and self._threads.measured(len(decoded), **spent):
             self._use_threads(self._threads.count)
-        self._callbacks.pass_batch_ends(began, ready, now)
 
     def _use_threads(self, count: int) -> None:
         # The pictures that wait for the earlier threads are still decoded by them.
