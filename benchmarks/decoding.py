@@ -304,7 +304,7 @@ def chosen(samples: Sequence[Sample], wanted: Preprocessing, engine: TorchEngine
     least = pacing._VIEWS_WORTH_MEASURING["cpu"]
     share = chose / (spent / len(samples) * least)
     print(
-        f"  choosing the batch size took {chose:.1f} CPU-s: {share:.1%} of the shortest pass that does it, {least:,} views"
+        f"  choosing the batch size: {chose:.1f} CPU-s, {share:.1%} of the shortest pass that does it ({least:,} views)"
     )
 
 

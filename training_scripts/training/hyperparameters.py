@@ -45,7 +45,12 @@ class Hyperparameters:
     )
     lr: float = _row(2e-3, "number", "learning rate of the head", minimum=0, open_minimum=True, maximum=100)
     batch_size: int = _row(
-        64, "integer", "pictures per step, in all processes together", minimum=1, maximum=65536, entry_points=EVERYWHERE
+        64,
+        "integer",
+        "pictures per step, in all processes together; set for a job that only computes features: views at a time",
+        minimum=1,
+        maximum=65536,
+        entry_points=EVERYWHERE,
     )
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
     optimizer: str = _row("adamw", "text", "the optimizer", choices=("adamw", "adam", "sgd"), fixed=True)
@@ -104,7 +109,7 @@ class Hyperparameters:
     workers: int = _row(
         0,
         "integer",
-        "threads that decode pictures; 0: one per core",
+        "threads that decode pictures; 0: one per core, or in a feature pass as many as it turns out to need",
         minimum=0,
         maximum=256,
         entry_points=EVERYWHERE,
