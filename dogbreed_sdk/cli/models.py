@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.scratch import scratch_folder
@@ -16,13 +16,12 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import note, waiting
 from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.container import uri_to_path
-from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import AccessError, ConfigurationError, EndpointNotFoundError, JobError
-from dogbreed_sdk.jobs.trainer import BreedTrainer
-from dogbreed_sdk.jobs.training_job import TrainingJob
-from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.jobs.training_job import TrainingJob
 
 HELP = (
     "name of an endpoint, or of a training or tuning job for its (best) model; path of a bundle, such as "
@@ -108,11 +107,16 @@ def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
     labels = read.labels(options.labels)
     with found(options.model, options) as model:
         if model.kind == "endpoint":
+            from dogbreed_sdk.endpoints.deployment import Deployment  # noqa: PLC0415 - loads boto3; bundles need none
+
             assert model.session is not None
             made = Deployment(model.address, model.session).classifier(labels=labels)
         elif model.kind == "server":
             made = BreedClassifier.from_server(model.address, labels=labels)
         else:
+            from training_scripts.training import runtime  # noqa: PLC0415 - bundles only
+
+            runtime.prepare_libraries()
             with waiting("loading the model"):
                 made = BreedClassifier.from_bundle(model.address, labels=labels)
         with made:
@@ -120,6 +124,8 @@ def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
 
 
 def _is_endpoint(name: str, session: Session) -> bool:
+    from dogbreed_sdk.endpoints.deployment import Deployment  # noqa: PLC0415 - as above
+
     try:
         _ = Deployment(name, session).status
     except EndpointNotFoundError:
@@ -143,8 +149,11 @@ def training_job(name: str, session: Session) -> TrainingJob:
         EndpointNotFoundError: The job does not exist.
         JobError: The search has no best job yet.
     """
+    from dogbreed_sdk.jobs.attaching import attach_with_model  # noqa: PLC0415 - as above
+    from dogbreed_sdk.jobs.tuning_job import TuningJob  # noqa: PLC0415 - as above
+
     try:
-        job = BreedTrainer.attach(name, session)
+        job = attach_with_model(name, session)
     except JobError as error:
         if error.__cause__ is not None:  # not an absent job: a failed request
             raise

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from dogbreed_sdk.service.settings import ServiceSettings
 from training_scripts._util.safe_text import redacted
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.service.bundle_server import BundleServer
 
@@ -184,8 +187,9 @@ def _serve(options: argparse.Namespace) -> Outcome:
     settings = _settings(options)
     with optional.needed(extra="service", purpose=_PURPOSE):
         from dogbreed_sdk.service import server  # noqa: PLC0415
-        from dogbreed_sdk.service.app import create_app  # noqa: PLC0415
 
+    # FastAPI takes half a second to load: meanwhile, the model server loads the model.
+    threading.Thread(target=_begin_to_load_app, name="load-app", daemon=True).start()
     inform, warn = _printers(options)
     # Whenever the interruption comes, everything that was started is closed properly.
     with (
@@ -194,6 +198,7 @@ def _serve(options: argparse.Namespace) -> Outcome:
         _classifier(options, inform) as classifier,
     ):
         server.log_to_stderr()
+        create_app = _load_app()
         _announce(options, server.url_of(listener), settings, inform)
         running = server.make_server(
             create_app(classifier, settings),
@@ -207,6 +212,18 @@ def _serve(options: argparse.Namespace) -> Outcome:
         running.run(sockets=[listener])
     inform("stopped")
     return Outcome(None, say(), quiet=True)
+
+
+def _begin_to_load_app() -> None:
+    with contextlib.suppress(ImportError, ConfigurationError):  # which the second attempt reports
+        _load_app()
+
+
+def _load_app() -> Callable[[AsyncBreedClassifier, ServiceSettings], FastAPI]:
+    """The function that makes the application; importing it again waits for the thread that has begun to."""
+    with optional.needed(extra="service", purpose=_PURPOSE):
+        from dogbreed_sdk.service.app import create_app  # noqa: PLC0415
+    return create_app
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -22,17 +22,23 @@ def for_inference(backbone: nn.Module) -> nn.Module:
     """
     import torch  # noqa: PLC0415 - describing a bundle must not load torch
 
-    fast = copy.deepcopy(backbone).eval()
-    efficientnet_lite.simplify(fast)
-    fast = _folded(fast)
+    fast = _folded(backbone) or _simplified(backbone)
     return fast.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def _folded(network: nn.Module) -> nn.Module:
+def _simplified(backbone: nn.Module) -> nn.Module:
+    """A copy, in which modules that compute the same as simpler ones are replaced."""
+    copied = copy.deepcopy(backbone).eval()
+    efficientnet_lite.simplify(copied)
+    return copied
+
+
+def _folded(backbone: nn.Module) -> nn.Module | None:
+    """A copy with batch norms folded into convolutions; None for networks that cannot be traced."""
     from torch.fx.experimental.optimization import fuse  # noqa: PLC0415
     from torch.fx.proxy import TraceError  # noqa: PLC0415
 
     try:
-        return fuse(network)
+        return fuse(_simplified(backbone), inplace=True)  # in the copy: another copy would take as long as folding
     except (TraceError, AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return network  # some networks cannot be traced; they work unfolded
+        return None
