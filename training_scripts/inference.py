@@ -98,7 +98,7 @@ class Prediction:
 
 
 def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 - the toolkit passes it
-    """Loads the bundle's model: on the GPU if there is one, else in ONNX Runtime where it is installed.
+    """Loads the bundle's model: on the GPU if there is one, else in ONNX Runtime where it is installed; runs it once.
 
     DOGBREED_BACKEND selects torch or onnx instead.
 
@@ -106,22 +106,22 @@ def model_fn(model_dir: str, context: object = None) -> Model:  # noqa: ARG001 -
         BundleError: The folder is not a bundle, or it is damaged.
         EngineError: ONNX Runtime is selected but not installed.
     """
-    return load_model(Path(model_dir), chosen_backend())
+    model = load_model(Path(model_dir), chosen_backend())
+    # The first call sets up memory and kernels, which takes several times as long as later calls.
+    side = model.preprocessing.crop
+    _predictions(torch.zeros(1, 3, side, side), [1], model)
+    return model
 
 
 def load_model(folder: Path, backend: str) -> Model:
-    """Loads a bundle's model for a backend of `engines.backends`, and runs it once.
+    """Loads a bundle's model for a backend of `engines.backends`.
 
     Raises:
         BundleError: The folder is not a bundle, or it is damaged.
         EngineError: ONNX Runtime is selected but not installed.
     """
     backbones.exact_arithmetic()
-    model = _in_backend(load(folder), backend)
-    # The first call sets up memory and kernels, which takes several times as long as later calls.
-    side = model.preprocessing.crop
-    _predictions(torch.zeros(1, 3, side, side), [1], model)
-    return model
+    return _in_backend(load(folder), backend)
 
 
 def _in_backend(loaded: Model, backend: str) -> Model:

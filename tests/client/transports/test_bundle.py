@@ -12,11 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedClassifier, ConfigurationError, LabelError, LabelMap, ModelError, UnsupportedImageError
+from dogbreed_sdk import (
+    BreedClassifier,
+    ConfigurationError,
+    LabelError,
+    LabelMap,
+    ModelError,
+    UnsupportedImageError,
+    testing,
+)
 from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.client.images import Payload
 from tests.conftest import Workshop
+from tests.test_imports import AWS_CLIENT, loaded_by_command, top
+from tests.training_scripts.conftest import write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +134,11 @@ def test_a_program_ends_while_pictures_are_being_classified(workshop: Workshop) 
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")
+
+
+def test_the_command_loads_torch_and_no_client_of_aws(tmp_path: Path) -> None:
+    bundle, file = write_bundle(tmp_path / "bundle"), tmp_path / "dog.jpg"
+    file.write_bytes(testing.picture(1))
+    loaded = top(loaded_by_command("classify", str(bundle), str(file), "--json"))
+    assert "torch" in loaded
+    assert not loaded & {*AWS_CLIENT, "torchvision", "sagemaker", "pandas", "optuna", "starlette", "rich", "onnx"}
