@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dogbreed_sdk._util.formatting import clipped, number, percent, plain, seconds
+from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.recording.profile.profile import Operator
 
 MOST_OPERATORS = 20
@@ -35,6 +36,7 @@ class FeaturePassCost:
         device: cuda or cpu.
         operators: Operators of a few batches, most expensive first.
         operators_note: Why there are no operators.
+        engine: What ran the network, such as "ONNX Runtime, fp32"; empty if unknown.
     """
 
     job: str
@@ -51,6 +53,7 @@ class FeaturePassCost:
     device: str
     operators: tuple[Operator, ...]
     operators_note: str
+    engine: str = ""
 
     @property
     def pictures_per_second(self) -> float | None:
@@ -95,7 +98,13 @@ class FeaturePassCost:
         """The pass in sentences, most important first."""
         where = ", ".join(
             filter(
-                None, (f"job {self.job}" if self.job else "", self.device, f"{self.cores} cores" if self.cores else "")
+                None,
+                (
+                    f"job {self.job}" if self.job else "",
+                    self.engine,
+                    self.device,
+                    f"{self.cores} cores" if self.cores else "",
+                ),
             )
         )
         yield f"{self.headline().removesuffix('.')}{f' ({where})' if where else ''}."
@@ -138,6 +147,7 @@ def feature_pass_cost(facts: Mapping[str, object] | None) -> FeaturePassCost | N
         device=_text(facts.get("device")),
         operators=tuple(_operators(facts.get("operators"))),
         operators_note=_text(facts.get("operators_note"), 500),
+        engine=str(EngineChoice.from_dict(dict(facts)) or ""),
     )
 
 

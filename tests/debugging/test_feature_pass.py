@@ -76,6 +76,21 @@ def test_a_network_that_waits_little_is_not_advised() -> None:
     assert cost.advice == ""
 
 
+def test_the_engine_is_named_and_its_operators_are_not_torchs(tmp_path: Path) -> None:
+    facts = {"device": "cpu", "engine": "onnxruntime", "precision": "fp32"}
+    cost = feature_pass_cost({**FACTS, **facts})
+    assert cost is not None
+    assert "(job dogs-features-1, ONNX Runtime, fp32, cpu, 4 cores)." in next(cost.lines())
+    profiler = Profiler(tmp_path, interval_ms=100, operators="on", report=pytest.fail)
+    profiler.pass_begins(1, facts)
+    profiler.pass_batch_begins()
+    profiler.pass_batch_ends(10.0, 10.25, 11.0)
+    recorded = profiler.pass_ends()
+    profiler.run_ends()
+    assert recorded["operators"] == []
+    assert "it ran in ONNX Runtime, torch's profiler sees torch's" in recorded["operators_note"]
+
+
 @pytest.fixture
 def features_folder(tmp_path: Path) -> Path:
     """What a feature job leaves in its checkpoint folder, without the features."""

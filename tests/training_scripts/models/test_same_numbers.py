@@ -105,3 +105,19 @@ def test_stores_and_endpoints_agree(
             logits, features = server.forward_with_features(inputs)
         assert deviation(features, in_store) <= TOLERANCE
         assert deviation(logits, model.head(in_store)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_a_head_on_rounded_features_is_served_exactly(
+    name: EngineName, network: nn.Module, pixels: torch.Tensor, expected: torch.Tensor
+) -> None:
+    pytest.importorskip(name)
+    if not selection.has_bf16():
+        pytest.skip("this processor has no instructions for bfloat16")
+    engine = selection.chosen(EngineChoice(name, "bf16"), folding.for_inference(network), side=224, report=pytest.fail)
+    rounded = engine.run(pixels)
+    assert TOLERANCE < deviation(rounded, expected) < 0.1
+    # A head that tells the pictures apart as well as a trained one does: each is nearest to itself.
+    head = nn.functional.normalize(rounded, dim=1).T * 20
+    trained, served = ((nn.functional.normalize(each, dim=1) @ head).softmax(1) for each in (rounded, expected))
+    assert float((trained - served).abs().mean()) < 0.005

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from training_scripts.models.engines.engine import TITLES, EngineChoice
 from training_scripts.recording.profiler.operators import HOW, STEPS, WARM_UP, OperatorProfiler
 from training_scripts.recording.profiler.writer import EPOCH, ProfileWriter, Step, node_name
 from training_scripts.recording.trial.trial import EVAL, PREDICT, TRAIN
@@ -68,6 +69,7 @@ class Profiler(Callback):
         self._writer.life = {"begin": begin if isinstance(begin, (int, float)) else time.time(), "process": os.getpid()}
         self._wanted = operators
         self._operators = OperatorProfiler("off", gpu=False, steps=None)
+        self._engine = EngineChoice("torch", "fp32")
         # The time at which step_begins starts or stops profiling operators; infinite until a run begins.
         self._next_check = math.inf
         self._profiling = False
@@ -120,7 +122,9 @@ class Profiler(Callback):
         self._writer.facts = {**self._writer.facts, **_known(known)}
         self._batches, self._batch = batches, 0
         self._pass = {"training": time.time()}
-        self._operators = OperatorProfiler("off" if self._wanted == "off" else "on", gpu=gpu, steps=batches)
+        self._engine = EngineChoice.from_dict(dict(facts)) or self._engine
+        profiled = self._wanted != "off" and self._engine.name == "torch"
+        self._operators = OperatorProfiler("on" if profiled else "off", gpu=gpu, steps=batches)
         self.start()
 
     def pass_batch_begins(self) -> None:
@@ -235,6 +239,9 @@ class Profiler(Callback):
     def _why_no_pass_operators(self) -> str:
         if self._wanted == "off":
             return "Operators of the feature pass were not profiled: profile-operators is off."
+        if self._engine.name != "torch":
+            title = TITLES[self._engine.name]
+            return f"Operators of the feature pass were not profiled: it ran in {title}, torch's profiler sees torch's."
         return (
             f"Operators of the feature pass were not profiled: it was expected to last less "
             f"than {PASS_SECONDS:.0f} s; {HOW}."
