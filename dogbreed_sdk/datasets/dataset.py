@@ -623,6 +623,13 @@ class BreedDataset:
             raise DatasetError(f"{self._remote.uri} has no {split} split; existing splits: {existing}")
         return f"{self._remote.uri}/{folders[0]}"
 
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The packages that a job installs to read the data set; only parquet files need any."""
+        shards = () if self._remote else (shard for each in shard_files.find(self._root).values() for shard in each)
+        needs_pyarrow = any(shard.path.suffix.lower() == shard_files.PARQUET for shard in shards)
+        return ("pyarrow>=18",) if needs_pyarrow else ()
+
     def upload(
         self,
         session: Session,

@@ -20,6 +20,7 @@ from training_scripts._util.locking import file_lock
 from training_scripts.data import ignore_list, split_folders
 from training_scripts.data.class_folders import ClassPictures
 from training_scripts.data.listing import PICTURE_SUFFIXES, UNSPLIT, Listing
+from training_scripts.data.shards import files as shard_files
 
 if TYPE_CHECKING:
     from training_scripts.data.image_folder import DataSet
@@ -221,6 +222,12 @@ def _is_picture(name: str) -> bool:
 def _why_no_pictures(uri: str, files: Sequence[StoredFile], session: Session) -> str:
     if uri.lower().endswith(_ARCHIVES):
         return f"{uri} is an archive. Unpack it, upload the folder that contains train, and pass that folder's URI."
+    shards = [file.name for file in files if file.name.lower().endswith(shard_files.SUFFIXES)]
+    if any(shard_files.split_in(name) or name.lower().endswith(shard_files.PARQUET) for name in shards):
+        return (
+            f"{uri} contains shards, such as {shards[0]}, with their labels inside. Download them, for example with "
+            f"`aws s3 sync {uri} DIR`, and pass that folder; jobs that you start on it upload it once."
+        )
     archives = [file.name for file in files if file.name.lower().endswith(_ARCHIVES)]
     if archives:
         return (

@@ -110,7 +110,7 @@ class JobStarter:
             checkpoint_uri: Where its checkpoints are; None for a new folder.
             progress: Called while features are computed and pictures are uploaded.
         """
-        settings = self._settings()
+        settings = self._settings(dataset)
         debugging = self._debugging(name, settings, progress)
         channels = self._channels(dataset, settled, progress)
         return self._create(
@@ -144,7 +144,7 @@ class JobStarter:
             ranges: Hyperparameter name -> range.
             progress: Called while features are computed and pictures are uploaded.
         """
-        settings = self._settings()
+        settings = self._settings(dataset)
         channels = self._channels(dataset, shared, progress)
         request = tuning.tuning_job(
             name,
@@ -176,7 +176,7 @@ class JobStarter:
         ):
             job = stored_features.computing_job(self.session, uri) or self._create(
                 names.unique_name(f"{self._base_name}-{stored_features.JOB_NAME}"),
-                self._settings(),
+                self._settings(dataset),
                 program=source.FEATURES_PROGRAM,
                 hyperparameters=stored_features.features_hyperparameters(settled),
                 channels=self._picture_channels(dataset, progress),
@@ -186,10 +186,11 @@ class JobStarter:
             job.wait(progress=progress)
         return uri
 
-    def _settings(self) -> JobSettings:
-        """The settings of all jobs; stores the scripts unless they are stored already."""
+    def _settings(self, dataset: BreedDataset) -> JobSettings:
+        """The settings of all jobs on a data set; stores the scripts unless they are stored already."""
         self.check()
-        source_uri = source.upload(self.session, packages=self._packages, requirements=self._requirements)
+        requirements = (*self._requirements, *dataset.requirements)
+        source_uri = source.upload(self.session, packages=self._packages, requirements=requirements)
         return self.infrastructure.job_settings(self.session, source_uri=source_uri)
 
     def _new_checkpoints(self, name: str) -> str:

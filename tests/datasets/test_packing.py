@@ -114,6 +114,12 @@ def test_shards_are_uploaded_as_they_are(packed: BreedDataset) -> None:
     assert set(packed._files()) == {path.name for path in packed.root.iterdir()}
 
 
+def test_jobs_on_parquet_files_install_pyarrow(packed: BreedDataset, shapes: BreedDataset) -> None:
+    in_parquet = bool(list(packed.root.glob("*.parquet")))
+    assert packed.requirements == (("pyarrow>=18",) if in_parquet else ())
+    assert shapes.requirements == ()
+
+
 def test_shards_can_be_split(shapes: BreedDataset, tmp_path: Path) -> None:
     plain = BreedDataset(shapes.folders["train"])
     packed = plain.pack(tmp_path / "packed")

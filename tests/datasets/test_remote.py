@@ -154,6 +154,11 @@ def test_a_folder_of_classes_can_be_divided(session: Session, shapes: BreedDatas
         ({}, "s3://dogs/data", "contains nothing. Check the spelling"),
         ({"x": b""}, "s3://dogs/data/x", "is a file; pass"),
         ({"dogs.zip": b""}, "s3://dogs/data/dogs.zip", "is an archive. Unpack it"),
+        (
+            {"train-0.tar": b"", "classes.txt": b""},
+            "s3://dogs/data",
+            r"contains shards, such as train-0\.tar, whose labels",
+        ),
         ({"dogs.tar.gz": b"", "README": b""}, "s3://dogs/data", r"contains the archive dogs\.tar\.gz and no pictures"),
         ({"a/notes.txt": b""}, "s3://dogs/data", r"contains 1 files, but no picture, such as a/notes\.txt"),
         ({"1.jpg": b""}, "s3://dogs/data", "contains no folders; expected train/<class>/<picture>"),

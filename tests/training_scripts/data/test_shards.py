@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import pickle
@@ -14,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
 from PIL import Image
 from pyarrow import parquet
 
-from training_scripts.data import faults, image_folder, listing
+from training_scripts.data import batches, faults, image_folder, listing
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.shards import files, labels, located, parquet_shard, tar_shard
 from training_scripts.data.sharing import Division
@@ -497,3 +499,15 @@ def test_nothing_is_unpacked(root: Path, tmp_path: Path) -> None:
         for sample in samples:
             sample.read()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_random_order_reads_each_run_of_rows_once() -> None:
+    runs = [range(3), range(3, 10), range(10, 12), range(12, 20)]
+    order = np.array(random.Random(0).sample(range(20), 20))
+    mixed = batches._in_runs(order, runs).tolist()
+    assert sorted(mixed) == list(range(20))
+    run_of = [next(number for number, run in enumerate(runs) if row in run) for row in mixed]
+    assert [number for number, _ in itertools.groupby(run_of)] == list(dict.fromkeys(run_of))
+    assert mixed != sorted(mixed)
+    assert any(mixed[place] > mixed[place + 1] for place in range(19) if run_of[place] == run_of[place + 1])
+    assert batches._in_runs(order, []) is order
