@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from training_scripts import inference
-from training_scripts.data import image_folder, preprocessing
+from training_scripts.data import image_folder, jpeg_pixels, preprocessing
 from training_scripts.data.image_folder import DataSet
 from training_scripts.features import store
 from training_scripts.models import backbones, folding
@@ -56,6 +56,17 @@ def network() -> nn.Module:
 def expected(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         return network(pixels)
+
+
+def test_every_decoder_reads_the_same_pixels(
+    dataset: DataSet, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg")
+    assert jpeg_pixels.is_used()
+    monkeypatch.setattr(jpeg_pixels, "is_used", lambda: False)
+    made = backbones.spec(BACKBONE).preprocessing
+    views = [preprocessing.sample_views(sample, made, (preprocessing.PLAIN,)) for sample in dataset.splits["test"][:5]]
+    assert torch.equal(preprocessing.normalize(np.concatenate(views), made), pixels)
 
 
 @pytest.mark.parametrize("name", ENGINES)
