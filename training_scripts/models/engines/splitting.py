@@ -35,8 +35,10 @@ class PieceRunner:
 
     def __call__(self, batch: Tensor) -> np.ndarray:
         """The results for a batch, in its order."""
-        pixels = batch.contiguous().numpy()
-        size = max(1, min(_PICTURES, -(-len(pixels) // self._threads)))
-        pieces = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+        size = max(1, min(_PICTURES, -(-len(batch) // self._threads)))
+        pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
         run = self._pool.map if self._pool else map
-        return np.concatenate(list(run(self._compute, pieces)))
+        return np.concatenate(list(run(self._run, pieces)))
+
+    def _run(self, piece: Tensor) -> np.ndarray:
+        return self._compute(piece.contiguous().numpy())
