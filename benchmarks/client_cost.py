@@ -3,7 +3,7 @@
 One call: CPU of `classify(jpeg)` against `invoke_endpoint`, reading the body and `json.loads`, in turns in one process.
 Many: pictures a second of `classify_many` against a ThreadPoolExecutor of the same width that makes such plain calls.
 
-    python benchmarks/client_cost.py [--calls 6000] [--width 8] [--picture FILE]
+    python benchmarks/client_cost.py [--calls 6000] [--width 8] [--picture FILE] [--quick]
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=6000, help="calls of each kind (default: %(default)s)")
     parser.add_argument("--width", type=int, default=8, help="pictures at a time (default: %(default)s)")
     parser.add_argument("--picture", type=Path, help="a JPEG (default: one of 20 kB that is made up)")
+    parser.add_argument("--quick", action="store_true", help="900 calls of each kind")
     options = parser.parse_args(arguments)
+    options.calls = 900 if options.quick else options.calls
     jpeg = options.picture.read_bytes() if options.picture else made_up_photograph()
     with answering_server() as (raw, classifier):
         plain, ours = cost_of_a_call(raw, classifier, jpeg, options.calls)

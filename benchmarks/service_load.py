@@ -8,7 +8,7 @@ Ends with status 1 where an answer was wrong, a failure was not a proper 503 (pr
 grew, or the worker that is killed after a third of the time was not replaced.
 
     python benchmarks/service_load.py [--clients 64] [--seconds 60] [--workers 2] [--backend torch|onnx]
-        [--bundle FOLDER] [--json]
+        [--bundle FOLDER] [--json] [--quick]
 
 Without --bundle one is made: the pretrained backbone with a random head of 120 classes, scaled so that no two of the
 drawn pictures have answers that could be taken for each other.
@@ -269,8 +269,9 @@ def text(result: dict[str, Any]) -> str:
             ),
             f"latency, ms: {latency}",
             (
-                f"processor ms a request: service {result['processor_ms']['service']:.1f}, "
-                f"model server's processes that live {result['processor_ms']['model']:.1f}"
+                f"processor ms per request: the service adds {result['processor_ms']['service']:.2f} to the "
+                f"{result['processor_ms']['model']:.2f} of the model server's processes that live; ratio "
+                f"{1 + result['processor_ms']['service'] / max(result['processor_ms']['model'], 1e-9):.2f}"
             ),
             f"resident MB, service + model: {memory}",
             f"killed worker replaced: {result['worker_replaced']}",
@@ -287,7 +288,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backend", choices=["torch", "onnx"], default="torch")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    return parser.parse_args(arguments)
+    parser.add_argument("--quick", action="store_true", help="8 clients for 6 seconds, one worker")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.clients, options.seconds, options.workers = 8, 6.0, 1
+    return options
 
 
 if __name__ == "__main__":

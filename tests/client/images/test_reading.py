@@ -320,3 +320,14 @@ def test_a_picture_that_is_too_large_is_refused_without_a_warning_from_pillow(tm
     assert "10000 x 9000" in ended.stdout
     assert "89 megapixels" in ended.stdout
     assert ended.stderr == ""
+
+
+def test_a_pipe_whose_size_nobody_knows_is_read_to_its_end(tmp_path: Path) -> None:
+    written = io.BytesIO()
+    Image.effect_noise((300, 300), 40).save(written, "JPEG", quality=95)
+    content, pipe = written.getvalue(), tmp_path / "camera.jpg"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    assert to_payload(pipe).body == content
+    writer.join()
