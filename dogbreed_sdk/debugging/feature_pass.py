@@ -70,6 +70,11 @@ class FeaturePassCost:
         """How to make it faster; empty without simple advice."""
         if not self.is_held_up_by_decoding:
             return ""
+        if self.workers and self.cores and self.workers >= self.cores:
+            return (
+                "Decoding is the bottleneck, on every core: choose an instance with more cores, or shrink large "
+                "photographs before uploading them."
+            )
         return (
             "Decoding is the bottleneck: raise workers (--workers), up to the number of cores, or shrink large "
             "photographs before uploading them."

@@ -124,3 +124,9 @@ def test_features_whose_pass_was_not_profiled_still_say_what_it_cost(features_fo
     report = DebugReport("features", recording=Recording("features", find(alone)))
     assert report.feature_pass == feature_pass_cost(FACTS)
     assert "The features were computed" in report.summary()
+
+
+def test_threads_on_every_core_are_not_told_to_be_more() -> None:
+    cost = feature_pass_cost({**FACTS, "workers": 4})
+    assert cost is not None
+    assert cost.advice.startswith("Decoding is the bottleneck, on every core: choose an instance with more cores")
