@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import os
 import weakref
 from array import array
@@ -23,6 +25,7 @@ Progress = Callable[[int, int], None]
 # Pictures of one task: a task for each would cost more than reading a small picture.
 _TOGETHER = 32
 _TASKS_PER_THREAD = 3
+_MANY = 1000
 # Thumbnails beyond this are kept in a temporary file: those of a million pictures take 816 MB.
 _THUMBNAILS_IN_MEMORY = 128 << 20
 
@@ -138,6 +141,10 @@ def examine_all(pictures: Pictures, *, progress: Progress | None = None, workers
         progress: Called with (examined pictures, all pictures).
         workers: Number of threads; default: the number of processors.
     """
+    if len(pictures) >= _MANY:
+        # JPEGs decode faster where it is loaded, which would cost more than it saves for a few.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("numpy")
     facts = Facts()
     threads = workers or os.cpu_count() or 1
     for one in _examined(iter(pictures), threads):

@@ -16,7 +16,8 @@ Name = TypeVar("Name", bound=Hashable)
 # A thumbnail of 17 x 16 pixels gives 16 x 16 signs of horizontal differences: the difference hash ("dHash", N. Krawetz,
 # 2013) with 256 bits. Over 8.8 million pairs of 4,200 different photographs of dogs the closest differ in 56 bits;
 # copies re-encoded at quality 30 differ in 19 at most, and those reduced to 64 pixels in 28, in 19 at the 95th
-# percentile.
+# percentile. These are of thumbnails with a reducing gap of 3. With 2, which takes half of the time, 900 photographs
+# gave the same: 99.4, 99.7 and 99.2 % of three kinds of copies are within 24 bits (99.4, 99.7 and 99.3 % with 3).
 _WIDTH, _HEIGHT = 17, 16
 THUMBNAIL_BYTES = 3 * _WIDTH * _HEIGHT
 MAX_DIFFERENT_BITS = 24
@@ -37,7 +38,7 @@ def thumbnail(image: Image) -> bytes:
     from PIL import Image as Pillow  # noqa: PLC0415 - imports Pillow, which callers have loaded
 
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    small = rgb.resize((_WIDTH, _HEIGHT), Pillow.Resampling.BICUBIC, reducing_gap=3.0)
+    small = rgb.resize((_WIDTH, _HEIGHT), Pillow.Resampling.BICUBIC, reducing_gap=2.0)
     return small.tobytes()
 
 
