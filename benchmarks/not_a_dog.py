@@ -30,7 +30,7 @@ from torch import Tensor
 from not_a_dog_card import card
 from not_a_dog_measures import passed_at
 from not_a_dog_pictures import collect
-from not_a_dog_results import Results, Run, Seen
+from not_a_dog_results import Results, Run, Seen, Split
 from not_a_dog_scores import Known, candidates
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
@@ -41,6 +41,7 @@ from training_scripts.models import backbones, folding, heads, rejection
 from training_scripts.models.network import Network
 from training_scripts.models.rejection import KEPT
 from training_scripts.training import runtime
+from training_scripts.training.answers import joined
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.evaluation import evaluate_model
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -105,8 +106,8 @@ def trained(splits: Mapping[str, SplitFeatures], classes: Sequence[str]) -> Run:
         outcome = trainer.run()
     evaluated = evaluate_model(trainer, outcome, epochs=settings.epochs, report=_say_nothing)
     assert evaluated.rejection and outcome.valid
-    train, valid, test = trainer.evaluate("train"), outcome.valid, trainer.evaluate("test")
-    known = Known(train.features, train.targets, valid.logits, valid.targets, head[-1])
+    valid, test = (Split.of(evaluation) for evaluation in (outcome.valid, trainer.evaluate("test")))
+    known = Known(*joined(lambda: trainer.features("train")), valid.logits, valid.targets, head[-1])
     return Run(
         classes=tuple(classes),
         head=head.eval(),

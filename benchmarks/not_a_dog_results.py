@@ -11,7 +11,22 @@ from torch import Tensor, nn
 from not_a_dog_measures import Estimate, auroc_estimate, share_estimate
 from not_a_dog_scores import SHIPPED, Score
 from training_scripts.models.rejection import KEPT, Rejection
-from training_scripts.training.trainer import Evaluation
+from training_scripts.training.answers import Evaluation, joined
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as a head sees it: features [n, width], logits [n, classes], true classes [n]."""
+
+    features: Tensor
+    logits: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Split:
+        """The split of an evaluation, while the head has the weights that were evaluated."""
+        (features, targets), (logits, _) = joined(evaluation.features), joined(evaluation.logits())
+        return cls(features, logits, targets)
 
 
 @dataclass(frozen=True)
@@ -52,8 +67,8 @@ class Run:
     temperature: float
     metrics: Mapping[str, float]
     scores: Mapping[str, Score]
-    valid: Evaluation
-    test: Evaluation
+    valid: Split
+    test: Split
 
     def score(self, name: str, features: Tensor) -> Tensor:
         """A candidate's scores of pictures."""

@@ -12,16 +12,15 @@ Reading a description does not require torch. Bundles are untrusted: model.json 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-from training_scripts._util.atomic import write_atomically
+from training_scripts._util.atomic import replacing, write_atomically
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card, test_time
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
@@ -126,32 +125,32 @@ def write(
     Raises:
         BundleError: The folder cannot be written.
     """
-    weights = _serialized(
+    state = _own_tensors(
         {"backbone": backbone_state, "head": head.state_dict(), "rejection": rejection.tensors if rejection else {}}
     )
-    description = BundleDescription(
-        model_id=hashlib.sha256(weights).hexdigest(),
-        backbone=backbone_name,
-        head=head_spec,
-        classes=tuple(classes),
-        preprocessing=preprocessing,
-        temperature=temperature,
-        metrics=dict(metrics),
-        fingerprint=fingerprint,
-        hyperparameters=dict(hyperparameters),
-        rejection=rejection,
-        tta=tta,
-        engine=engine,
-    )
     try:
-        write_atomically(folder / WEIGHTS_FILE, weights)
+        description = BundleDescription(
+            model_id=_write_weights(folder / WEIGHTS_FILE, state),
+            backbone=backbone_name,
+            head=head_spec,
+            classes=tuple(classes),
+            preprocessing=preprocessing,
+            temperature=temperature,
+            metrics=dict(metrics),
+            fingerprint=fingerprint,
+            hyperparameters=dict(hyperparameters),
+            rejection=rejection,
+            tta=tta,
+            engine=engine,
+        )
         _write_code(folder / CODE_FOLDER, backbones.requirements(backbone_name))
         write_atomically(folder / CARD_FILE, model_card.write(description, sizes or {}).encode())
         text = json.dumps(description.to_dict(), indent=2, sort_keys=True, allow_nan=False)
         write_atomically(folder / DESCRIPTION_FILE, (text + "\n").encode())
     except OSError as error:
+        size = sum(tensor.nbytes for tensor in state.values())
         raise BundleError(
-            f"cannot write the model ({len(weights) / 2**20:.0f} MiB) to {folder}: {error.strerror or error}. "
+            f"cannot write the model ({size / 2**20:.0f} MiB) to {folder}: {error.strerror or error}. "
             "Free some space or make the folder writable, and start the job again: it continues from its checkpoint."
         ) from error
     return description
@@ -241,16 +240,47 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
 
 
-def _serialized(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> bytes:
-    """The weights as the bytes of one file; the same weights always give the same bytes."""
+def _own_tensors(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The tensors of several parts by name, on the CPU, each the only one of its memory: see `_write_weights`."""
     import torch  # noqa: PLC0415
 
-    state = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-    # A view would be saved with its whole storage, and its offset would change the bytes.
-    owned = {name: state[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(state)}
-    buffer = io.BytesIO()
-    torch.save(owned, buffer)
-    return buffer.getvalue()
+    state = {f"{part}.{name}": tensor.detach() for part, tensors in parts.items() for name, tensor in tensors.items()}
+    owned: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name in sorted(state):
+        tensor = state[name].cpu()
+        storage = tensor.untyped_storage()
+        # A view would be saved with its whole storage, and its offset would change the bytes; so would shared memory.
+        if storage.nbytes() != tensor.nbytes or not tensor.is_contiguous() or storage.data_ptr() in taken:
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        taken.add(tensor.untyped_storage().data_ptr())
+        owned[name] = tensor
+    return owned
+
+
+def _write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> str:
+    """Writes weights, the same ones always as the same bytes; returns the SHA-256 of these."""
+    import torch  # noqa: PLC0415
+
+    with replacing(path) as file:
+        hashing = _Hashing(file)
+        torch.save(state, hashing)
+    return hashing.digest.hexdigest()
+
+
+class _Hashing:
+    """A file to write to that computes the digest of what is written: the weights may fill half the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _write_code(folder: Path, requirements_text: str) -> None:

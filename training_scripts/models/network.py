@@ -42,6 +42,12 @@ class Network(nn.Module):
         self.tuned = list(tuned)
         self._tta = tta
 
+    @property
+    def classes(self) -> int:
+        """The number of classes: the width of the head's last layer."""
+        last = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)][-1]
+        return last.out_features
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits [n, classes]."""
         features = inputs

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from training_scripts.training.answers import Answers
+
 
 class Callback:
     """Hooks that a run calls; each does nothing until it is overridden.
@@ -78,8 +80,8 @@ class Callback:
     def step_ends(self, mode: str, loss: Tensor, correct: Tensor, size: int) -> None:
         """The step is done; loss is the batch's mean cross-entropy, correct its number of correct predictions."""
 
-    def evaluation_ends(self, split: str, logits: Tensor, targets: Tensor) -> None:
-        """A whole split was evaluated: logits [n, classes], targets [n], on the CPU, in the split's order."""
+    def evaluation_ends(self, split: str, answers: Answers) -> None:
+        """A whole split was evaluated: the answers to all of its pictures."""
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
         """An epoch is done; `values` are its metrics. Returns the reason to end the run now, or None to continue."""
@@ -157,9 +159,9 @@ class Callbacks(Callback):
         """Calls all of them."""
         self._call("step_ends", mode, loss, correct, size)
 
-    def evaluation_ends(self, split: str, logits: Tensor, targets: Tensor) -> None:
+    def evaluation_ends(self, split: str, answers: Answers) -> None:
         """Calls all of them."""
-        self._call("evaluation_ends", split, logits, targets)
+        self._call("evaluation_ends", split, answers)
 
     def epoch_ends(self, epoch: int, values: Mapping[str, float]) -> str | None:
         """Calls all of them; returns the first reason to end the run, if any."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training_scripts import ScriptError
-from training_scripts._util.atomic import write_atomically, write_json_atomically
+from training_scripts._util.atomic import replacing, write_json_atomically
 from training_scripts.training.callbacks import first_line
 from training_scripts.training.resume import DESCRIPTION_NAME, Comparison, RunIdentity, compare
 
@@ -58,11 +57,11 @@ class Checkpoint:
         """Saves `state` (tensors and plain values); a failed write is reported as a warning and never fails the run."""
         import torch  # noqa: PLC0415
 
-        buffer = io.BytesIO()
-        torch.save({"version": FORMAT_VERSION, "run": self.run.to_dict(), "state": state}, buffer)
+        content = {"version": FORMAT_VERSION, "run": self.run.to_dict(), "state": state}
         description = {"version": FORMAT_VERSION, "job": self._job, "epoch": state.get("epoch"), **self.run.to_dict()}
         try:
-            write_atomically(self.path, buffer.getvalue())
+            with replacing(self.path) as file:
+                torch.save(content, file)
             write_json_atomically(self.path.with_name(DESCRIPTION_NAME), description)
         except OSError as error:
             self._report(

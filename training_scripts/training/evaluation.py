@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from training_scripts.models import rejection
-from training_scripts.models.calibration import expected_calibration_error, fit_temperature
+from training_scripts.models.calibration import Passes, calibration_errors, fit_temperature_in_blocks
 from training_scripts.models.rejection import Rejection
+from training_scripts.training.answers import Evaluation
 from training_scripts.training.metrics import EpochMetrics, format_epoch
 from training_scripts.training.stop_signal import Stopped
-from training_scripts.training.trainer import Evaluation, Outcome, Trainer
+from training_scripts.training.trainer import Outcome, Trainer
+
+# Fitting a temperature takes several passes over the logits. Logits beyond this are computed again in each.
+_KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -40,27 +44,41 @@ def evaluate_model(
         report: Takes one line of log at a time.
     """
     metrics, temperature = dict(outcome.metrics), 1.0
-    evaluations = {"valid": outcome.valid} if outcome.valid else {}
+    errors: dict[str, list[float]] = {}
     if outcome.valid:
-        temperature = fit_temperature(outcome.valid.logits, outcome.valid.targets)
+        temperature, errors["valid"] = _calibrated(outcome.valid)
+    test: Evaluation | None = None
     try:
         if trainer.has("test"):
-            evaluations["test"] = test = trainer.evaluate("test")
+            test = trainer.evaluate("test")
             metrics |= {"test:loss": test.loss, "test:accuracy": test.accuracy}
+            errors["test"] = calibration_errors(test.logits(), (1.0, temperature))
     except Stopped:
         report("asked to stop: the test split was not evaluated")
     report(format_epoch(EpochMetrics(outcome.epoch, epochs, metrics, best=True)))
-    for split, seen in evaluations.items():
-        before = expected_calibration_error(seen.logits, seen.targets)
-        after = expected_calibration_error(seen.logits, seen.targets, temperature=temperature)
+    for split, (before, after) in errors.items():
         metrics |= {f"{split}:ece_uncalibrated": before, f"{split}:ece": after}
         report(f"{split} calibration error {before:.4f}, at temperature {temperature:.4f} {after:.4f}")
     rule = fit_rejection(trainer, outcome.valid, report=report)
-    if rule and "test" in evaluations:
-        kept = rule.scores(evaluations["test"].logits, evaluations["test"].features) <= rule.threshold
-        metrics["test:kept"] = float(kept.double().mean())
+    if rule and test:
+        metrics["test:kept"] = _share_kept(rule, test.features)
         report(f"of the test pictures {metrics['test:kept']:.4f} are taken for one of the classes")
     return ModelEvaluation(metrics | {"epoch": float(outcome.epoch)}, temperature, rule)
+
+
+def _calibrated(seen: Evaluation) -> tuple[float, list[float]]:
+    """The temperature fitted on a split, and the calibration error there without it and with it."""
+    passes = seen.logits(kept_bytes=_KEPT_BYTES)
+    temperature = fit_temperature_in_blocks(passes)
+    return temperature, calibration_errors(passes, (1.0, temperature))
+
+
+def _share_kept(rule: Rejection, passes: Passes) -> float:
+    kept = rows = 0
+    for features, targets in passes():
+        kept += int((rule.scores(None, features) <= rule.threshold).sum())
+        rows += len(targets)
+    return kept / rows
 
 
 def fit_rejection(
@@ -76,10 +94,11 @@ def fit_rejection(
         valid: The evaluation of these weights on the valid split.
         report: Takes one line of log at a time.
     """
-    rule = _fitted(valid) if valid else None
+    classes = trainer.network.classes
+    rule = rejection.fit_in_blocks(valid.features, classes=classes) if valid else None
     if rule is None and trainer.network.backbone is None:
         try:
-            rule = _fitted(trainer.evaluate("train"))
+            rule = rejection.fit_in_blocks(lambda: trainer.features("train"), classes=classes)
         except Stopped:
             report("asked to stop: the rejection rule was not fitted")
     if rule is None:
@@ -89,7 +108,3 @@ def fit_rejection(
         f"rejection of pictures of no class: {rule.method} above {rule.threshold:.4f}, fitted to keep {rule.kept:.2%}"
     )
     return rule
-
-
-def _fitted(seen: Evaluation) -> Rejection | None:
-    return rejection.fit(seen.features, seen.targets, classes=seen.logits.shape[1])

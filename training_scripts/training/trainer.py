@@ -22,14 +22,16 @@ from training_scripts._util.number_text import number_text
 from training_scripts.data.batches import Batch, Batches
 from training_scripts.data.image_folder import SPLITS
 from training_scripts.models import backbones
+from training_scripts.models.calibration import Passes
 from training_scripts.models.network import Network
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.training import early_stopping, learning_rate
+from training_scripts.training.answers import Answers, Evaluation, in_small_blocks
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.metrics import EpochMetrics, format_epoch, format_within_epoch
-from training_scripts.training.optimizers import light
+from training_scripts.training.optimizers import is_fused, light
 from training_scripts.training.processes import Processes
 from training_scripts.training.stop_signal import StopFlag, Stopped
 
@@ -39,17 +41,6 @@ PROGRESS_SECONDS = 2.0
 
 class TrainingError(ScriptError):
     """Training cannot continue with these settings; the message says which ones to change."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A split's mean cross-entropy, accuracy, logits [n, classes], targets [n], features [n, width] (on the CPU)."""
-
-    loss: float
-    accuracy: float
-    logits: Tensor
-    targets: Tensor
-    features: Tensor
 
 
 @dataclass
@@ -188,11 +179,22 @@ class Trainer:
         """
         return self._evaluate(split, Callbacks())
 
+    def features(self, split: str) -> Iterator[Batch]:
+        """The stored features of a split [b, width] and their targets [b], without a pass through the network.
+
+        Raises:
+            Stopped: A stop was requested.
+        """
+        assert self.network.backbone is None
+        for features, targets in self._batches.plain(split, self._settings.batch_size):
+            self._stop.check()
+            yield features, targets
+
     def _evaluate(self, split: str, callbacks: Callbacks) -> Evaluation:
         self.network.eval()
-        logits, targets, features = [], [], []
+        answers, features = [], []
         with torch.inference_mode():
-            batches = self._batches.plain(split, self._settings.batch_size)
+            batches = self._small(self._batches.plain(split, self._settings.batch_size))
             for inputs, truth, size in self._fetched(EVAL, batches, callbacks):
                 # In full precision, as on the endpoint.
                 scored = _of_targets(self.network(inputs), truth).float()
@@ -201,19 +203,34 @@ class Trainer:
                     loss = functional.cross_entropy(scored, truth, reduction="sum").double()
                     sums = self._sums(EVAL, loss, scored, truth, callbacks)
                     callbacks.step_ends(EVAL, sums[0] / size, sums[1], size)
-                logits.append(scored.cpu())
-                targets.append(truth.cpu())
-                features.append(_of_targets(self.network.features, truth).cpu())
-        parts = self._processes.gather((_joined(logits), _joined(targets), _joined(features)))
-        all_logits, all_targets, all_features = (_joined(tensors) for tensors in zip(*parts, strict=True))
-        callbacks.evaluation_ends(split, all_logits, all_targets)
-        return Evaluation(
-            loss=float(functional.cross_entropy(all_logits, all_targets)),
-            accuracy=float((all_logits.argmax(1) == all_targets).double().mean()),
-            logits=all_logits,
-            targets=all_targets,
-            features=all_features,
-        )
+                answers.append(Answers.of_logits(scored, truth))
+                if self.network.backbone is not None:
+                    features.append(_of_targets(self.network.features, truth).cpu())
+        all_answers, passes = self._gathered(split, Answers.joined(answers), features)
+        callbacks.evaluation_ends(split, all_answers)
+        return Evaluation(all_answers, passes, self._logits, classes=self.network.classes)
+
+    def _gathered(self, split: str, answers: Answers, features: Sequence[Tensor]) -> tuple[Answers, Passes]:
+        """The answers of all processes, and passes over the features: those in the store, or those just computed."""
+        if self.network.backbone is None:  # a single process
+            return answers, lambda: self._batches.plain(split, self._settings.batch_size)
+        parts = self._processes.gather((answers, torch.cat(list(features))))
+        everything = Answers.joined([part for part, _ in parts])
+        all_features = torch.cat([part for _, part in parts])
+        return everything, lambda: [(all_features, everything.targets)]
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """The logits of features, on the CPU."""
+        self.network.eval()
+        with torch.inference_mode():
+            logits: Tensor = self.network.head(features.to(self.device)).float().cpu()
+        return logits
+
+    def _small(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Batches of few enough pictures for the logits of all classes."""
+        with contextlib.closing(batches):  # type: ignore[type-var]
+            # Several processes must take the same number of steps; they share the pictures of a batch anyway.
+            yield from batches if self._processes.place.count > 1 else in_small_blocks(batches, self.network.classes)
 
     def _epoch(self, epoch: int) -> tuple[dict[str, float], float]:
         begin = time.monotonic()
@@ -340,10 +357,12 @@ class Trainer:
     def _save(self) -> None:
         if not self._processes.place.is_first:
             return
+        state = self._state
         self._checkpoint.save(
             {
-                **vars(self._state),
-                "weights": self.network.learned(),
+                **vars(state),
+                # The same tensors are written once.
+                "weights": state.best_weights if state.best_epoch == state.epoch else self.network.learned(),
                 "optimizer": self._optimizer.state_dict(),
                 "scaler": self._scaler.state_dict(),
             }
@@ -432,11 +451,6 @@ def _of_targets(rows: Tensor, targets: Tensor) -> Tensor:
     return rows if len(targets) else rows[:0]
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    # Stored features are a single batch, which is not copied.
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
-
-
 def _precision(where: torch.device, *, wanted: bool) -> torch.dtype | None:
     """A GPU's half-precision type: bfloat16 from Ampere on, float16 (with a loss scaler) on older GPUs."""
     if not wanted or where.type != "cuda":
@@ -450,7 +464,10 @@ def _optimizer(network: Network, settings: Hyperparameters) -> torch.optim.Optim
     ]
     if network.tuned:
         groups.append({"params": network.tuned, "lr": settings.backbone_lr, "initial_lr": settings.backbone_lr})
+    fused = is_fused(parameter for group in groups for parameter in group["params"])
     if settings.optimizer == "sgd":
-        return light(torch.optim.SGD)(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        return light(torch.optim.SGD)(
+            groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=fused
+        )
     kind: type[torch.optim.Adam] = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return light(kind)(groups, weight_decay=settings.weight_decay)
+    return light(kind)(groups, weight_decay=settings.weight_decay, fused=fused)

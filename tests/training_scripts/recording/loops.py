@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training_scripts.training.answers import Answers
 from training_scripts.training.callbacks import Callback
 from training_scripts.training.optimizers import light
 
@@ -100,4 +101,4 @@ def _judge(network: nn.Module, callback: Callback, rows: torch.Tensor, truths: t
             callback.step_ends("EVAL", functional.cross_entropy(logits, labels), right, len(labels))
             judged.append((logits, labels))
         logits, labels = (torch.cat(parts) for parts in zip(*judged, strict=True))
-        callback.evaluation_ends("valid", logits, labels)
+        callback.evaluation_ends("valid", Answers.of_logits(logits, labels))

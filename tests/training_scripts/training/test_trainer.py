@@ -19,6 +19,7 @@ from training_scripts.models import backbones, heads
 from training_scripts.models.engines.torch_engine import TorchEngine
 from training_scripts.models.network import Network
 from training_scripts.training import trainer as training
+from training_scripts.training.answers import joined
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -115,7 +116,8 @@ def test_the_reported_loss_is_plain_cross_entropy_with_label_smoothing_too(tmp_p
     run = trainer(tmp_path, label_smoothing=0.3, epochs=2)
     outcome = run.run()
     valid = run.evaluate("valid")
-    assert outcome.metrics["valid:loss"] == float(nn.functional.cross_entropy(valid.logits, valid.targets))
+    assert outcome.metrics["valid:loss"] == valid.loss
+    assert valid.loss == pytest.approx(float(nn.functional.cross_entropy(*joined(valid.logits()))), rel=1e-6)
     plain = trainer(tmp_path / "plain", epochs=2)
     plain.run()
     assert not same_weights(run.network.learned(), plain.network.learned())
@@ -289,9 +291,9 @@ def test_whatever_computes_asks_for_exact_arithmetic(tmp_path: Path, written_bun
 def test_judging_uses_full_precision_where_training_does_not(tmp_path: Path) -> None:
     """On a GPU; bfloat16 stands in for it here, on the CPU."""
     run = picture_trainer(tmp_path, TinyBackbone().requires_grad_(False), [])
-    before = run.evaluate("valid").logits
+    before = run.evaluate("valid").answers.losses
     run._precision = torch.bfloat16
-    assert torch.equal(run.evaluate("valid").logits, before)
+    assert torch.equal(run.evaluate("valid").answers.losses, before)
 
 
 def test_the_light_optimisers_step_exactly_as_torchs_own() -> None:

@@ -37,6 +37,8 @@ from training_scripts.training.callbacks import Callback
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from training_scripts.training.answers import Answers
+
 # smdebug requires one file per step, 4 KiB of disk each. Longer runs therefore keep every second, third, ... loss, and
 # for EVAL steps the mean since the last kept step.
 LOSSES_OF_A_RUN = 20_000
@@ -228,22 +230,19 @@ class Recorder(Callback):
             self._class_counts = None
         return snapshot
 
-    def evaluation_ends(self, split: str, logits: Tensor, labels: Tensor) -> None:
+    def evaluation_ends(self, split: str, answers: Answers) -> None:
         """Records the validation pictures' predictions and losses with the last step of the evaluation."""
         first, self._evaluated_from = self._evaluated_from, -1
         if split != "valid" or not self._steps[EVAL] or self._buffer is None:
             return
         self._plan_evaluations(self._steps[EVAL] - max(first, 0))
-        if not self._worker.is_first or not self._records_predictions(max(first, 0), len(labels)):
+        if not self._worker.is_first or not self._records_predictions(max(first, 0), len(answers)):
             return  # the first worker records the predictions of all
-        from torch.nn import functional  # noqa: PLC0415
-
         snapshot = Snapshot()
-        snapshot.keep_full(LABELS, labels.int(), LABELS)
-        snapshot.keep_full(PREDICTIONS, logits.argmax(1).int(), PREDICTIONS)
-        losses = functional.cross_entropy(logits, labels, reduction="none")
-        snapshot.keep_full(VALID_LOSSES, losses, VALID_LOSSES)
-        snapshot.keep_full(VALID_PROBABILITIES, logits.softmax(1).amax(1), VALID_PROBABILITIES)
+        snapshot.keep_full(LABELS, answers.targets.int(), LABELS)
+        snapshot.keep_full(PREDICTIONS, answers.predictions.int(), PREDICTIONS)
+        snapshot.keep_full(VALID_LOSSES, answers.losses, VALID_LOSSES)
+        snapshot.keep_full(VALID_PROBABILITIES, answers.probabilities, VALID_PROBABILITIES)
         self._buffer.add_to_last(snapshot)
 
     def _plan_evaluations(self, steps: int) -> None:

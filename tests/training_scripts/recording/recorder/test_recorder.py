@@ -29,6 +29,7 @@ from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.records import Step
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial, Trial
 from training_scripts.recording.trial.writer import TrialWriter
+from training_scripts.training.answers import Answers
 from training_scripts.training.callbacks import Callback, Callbacks
 
 
@@ -246,7 +247,7 @@ def test_of_very_many_evaluations_some_losses_are_kept_that_stand_for_all(monkey
             batch = torch.zeros(16 if step < 10 else 4, 8)
             recorder.batch_ready(EVAL, batch, batch[:, 0].long())
             recorder.step_ends(EVAL, torch.tensor(float(step)), torch.tensor(2), len(batch))
-        recorder.evaluation_ends("valid", torch.zeros(164, 3), torch.zeros(164, dtype=torch.int64))
+        recorder.evaluation_ends("valid", Answers.of_logits(torch.zeros(164, 3), torch.zeros(164, dtype=torch.int64)))
         recorder.epoch_ends(epoch + 1, {})
     recorder.run_ends()
     # The first evaluation tells how many steps there are; of the others every third, and the last one always.
