@@ -159,6 +159,7 @@ class Trainer:
             self._call_callbacks(values)
             self._save()
         self.network.restore(state.best_weights)
+        self._release()
         if self._best_valid is None and self.has("valid") and not stopped:
             try:
                 self._best_valid = self.evaluate("valid")
@@ -166,6 +167,12 @@ class Trainer:
                 self._report("asked to stop: the valid split was not evaluated again")
                 stopped = True
         return Outcome(state.best_epoch, state.history, stopped, self._best_valid)
+
+    def _release(self) -> None:
+        """Frees what training alone needs: of many classes, it is three times the weights."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.state.clear()
+        self._state.best_weights.clear()
 
     def has(self, split: str) -> bool:
         """Whether the run has pictures of a split."""

@@ -20,6 +20,7 @@ Number: TypeAlias = "float | Tensor"
 _TINY, _HUGE = 1e-25, 1e30
 # NumPy reduces this few elements several times as fast as torch does. Of more, its dot product uses threads of its own.
 _FEW = 8192
+_PART = 1 << 22
 EPSILON = 1e-9  # keeps the update ratio of a tensor of zeros finite, as AWS's WeightUpdateRatio does
 
 
@@ -86,7 +87,7 @@ def reduce_all(tensor: Tensor) -> list[float] | Tensor:
         return [reduce(kind, array) for kind in REDUCTIONS]
     size = flat.numel()
     if array is None:
-        total, squares, absolute = float(flat.sum()), float(flat.dot(flat)), float(flat.abs().mean())
+        total, squares, absolute = float(flat.sum()), float(flat.dot(flat)), _sum_of_absolutes(flat) / size
     else:
         with np.errstate(over="ignore"):
             total, squares, absolute = float(array.sum()), float(array.dot(array)), float(np.abs(array).sum()) / size
@@ -97,8 +98,13 @@ def reduce_all(tensor: Tensor) -> list[float] | Tensor:
         deviation = float((exact - mean).square().mean().sqrt())
     else:
         deviation = math.sqrt(max(0.0, squares / size - mean * mean))
-    zeros = int(np.count_nonzero(flat.numpy() == 0)) / size
+    zeros = (size - int(np.count_nonzero(flat.numpy()))) / size
     return [low, high, mean, deviation, math.sqrt(squares), absolute, zeros, 0.0]
+
+
+def _sum_of_absolutes(flat: Tensor) -> float:
+    # In parts, because the weights of many classes are a good share of the memory.
+    return sum(float(part.abs().sum()) for part in flat.split(_PART))
 
 
 def _on_device(flat: Tensor) -> Tensor:

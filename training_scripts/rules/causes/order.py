@@ -68,7 +68,7 @@ def _training_labels(signs: Signs) -> list[tuple[int, NDArray[np.int64]]]:
     found = []
     for name in recorded(run, "^labels$", "labels")[:1]:
         for step in run.steps_in_full(name, TRAIN).tolist()[:64]:
-            labels = indices(run.value(name, step, TRAIN), argmax=False)
+            labels = indices(run, run.value(name, step, TRAIN), argmax=False)
             if labels is not None and len(labels) >= FEW_SAMPLES:
                 found.append((step, labels))
     return found

@@ -13,6 +13,7 @@ from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection, statistics
+from training_scripts.rules.evidence.confusion import Confusion
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
     SURELY,
@@ -43,7 +44,7 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     findings, seen, evaluated = [], 0, False
     for mode in (TRAIN, EVAL, GLOBAL):
         values = [
-            indices(run.value(name, step, mode), argmax=False)
+            indices(run, run.value(name, step, mode), argmax=False)
             for name in labels[:1]
             for step in run.steps_in_full(name, mode).tolist()
         ]
@@ -56,11 +57,10 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         if answers is None or len(answers.labels) < parameters["samples"]:
             continue
         evaluated = True
-        matrix = answers.matrix()
-        totals = matrix.sum(axis=1)
-        wrong = 1 - np.diag(matrix) / np.maximum(totals, 1)
-        for index in np.flatnonzero((totals > 0) & (wrong > parameters["threshold_misprediction"])).tolist():
-            findings.append(_mispredicted(run, index, matrix, answers))
+        confusion = answers.confusion()
+        wrong = 1 - confusion.right / np.maximum(confusion.totals, 1)
+        often = (confusion.totals > 0) & (wrong > parameters["threshold_misprediction"])
+        findings += [_mispredicted(run, index, confusion, answers) for index in np.flatnonzero(often).tolist()]
     if not evaluated:
         raise NotEvaluated(
             why_no_answers(run)
@@ -113,11 +113,11 @@ def _do_harm(counts: Integers, evaluations: list[Answers], threshold: float) -> 
     """
     if not evaluations:
         return True
-    matrix = evaluations[-1].matrix()
-    few = np.zeros(len(matrix), dtype=bool)
-    known = min(len(counts), len(matrix))
+    confusion = evaluations[-1].confusion()
+    few = np.zeros(len(confusion), dtype=bool)
+    known = min(len(counts), len(confusion))
     few[:known] = (counts[:known] > 0) & (counts[:known] * threshold < counts.max())
-    totals, right = matrix.sum(axis=1), np.diag(matrix)
+    totals, right = confusion.totals, confusion.right
     shown, usual = int(totals[few].sum()), right[~few].sum() / max(int(totals[~few].sum()), 1)
     if not shown:
         return True
@@ -125,9 +125,8 @@ def _do_harm(counts: Integers, evaluations: list[Answers], threshold: float) -> 
     return hits / shown < usual - FELT and statistics.at_most(hits, shown, float(usual)) < CHANCE
 
 
-def _mispredicted(run: Evidence, index: int, matrix: Integers, answers: Answers) -> Finding:
-    total, right = int(matrix[index].sum()), int(matrix[index, index])
-    called = int(matrix[:, index].sum())
+def _mispredicted(run: Evidence, index: int, confusion: Confusion, answers: Answers) -> Finding:
+    total, right, called = (int(each[index]) for each in (confusion.totals, confusion.right, confusion.called))
     return Finding(
         f"{total - right} of {total} pictures of class {class_name(run, index)} are misclassified;"
         f" the class is predicted {called} times.",
@@ -160,9 +159,10 @@ def _imbalance_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         raise NotEvaluated(why_no_answers(run))
     if not findings:
         refuse_without_numbers(run)  # the class counts are evidence enough without predictions
-    latest = [_left_behind(one.matrix(), parameters) for one in evaluations[-2:]] if knows_some(run) else []
+    confusions = [one.confusion() for one in evaluations[-2:]] if knows_some(run) else []
+    latest = [_left_behind(one, parameters) for one in confusions]
     lasting = set.intersection(*latest) if latest else set()
-    found = [_mispredicted(run, index, evaluations[-1].matrix(), evaluations[-1]) for index in sorted(lasting)]
+    found = [_mispredicted(run, index, confusions[-1], evaluations[-1]) for index in sorted(lasting)]
     found = [replace(one, mode=TRAIN, steps=train_steps(run, one.steps)) for one in found]
     if len(found) > 1:
         names = ", ".join(class_name(run, int(one.numbers["class"])) for one in found[:3])
@@ -183,7 +183,7 @@ def _counts(run: Evidence, parameters: Parameters) -> tuple[Integers | None, boo
             if value.ndim == 1 and value.size and all(map(_is_count, value.tolist())):
                 return value.astype(np.int64), True
     labels = [
-        indices(run.value(name, step, TRAIN), argmax=False)
+        indices(run, run.value(name, step, TRAIN), argmax=False)
         for name in recorded(run, parameters["labels_regex"], "labels")[:1]
         for step in run.steps_in_full(name, TRAIN).tolist()
     ]
@@ -207,8 +207,8 @@ def _surely_uneven(counts: Integers, threshold: float) -> bool:
     return statistics.at_least(large, small + large, threshold / (1 + threshold)) < error
 
 
-def _left_behind(matrix: Integers, parameters: Parameters) -> set[int]:
-    totals, right, called = matrix.sum(axis=1), np.diag(matrix), matrix.sum(axis=0)
+def _left_behind(confusion: Confusion, parameters: Parameters) -> set[int]:
+    totals, right, called = confusion.totals, confusion.right, confusion.called
     found = set()
     present = np.flatnonzero(totals > 0)
     for index in present.tolist():

@@ -14,11 +14,11 @@ from training_scripts.rules.bounds import POSITION, SHARE
 from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import statistics
+from training_scripts.rules.evidence.confusion import Confusion
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.predictions import (
     SURELY,
     Answers,
-    Integers,
     class_name,
     joined,
     knows_some,
@@ -42,22 +42,15 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """
     run = evidences.of(trial)
     answers = _all_answers(run, parameters)
-    matrix = answers.matrix()
-    size = int(parameters["category_no"] or len(matrix))
-    square = np.zeros((max(size, len(matrix)),) * 2, dtype=np.int64)
-    square[: len(matrix), : len(matrix)] = matrix
-    diagonal, columns = np.diag(square), square.sum(axis=0)
-    shares = diagonal / max(int(diagonal.sum()), 1)
+    confusion = answers.confusion(classes=int(parameters["category_no"] or 0))
+    shares = confusion.right / max(int(confusion.right.sum()), 1)
     low = np.flatnonzero(shares < parameters["min_diag"])
-    off = square / np.maximum(columns, 1)
-    np.fill_diagonal(off, 0)
-    high = np.argwhere(off > parameters["max_off_diag"])
     findings = []
     if len(low):
         worst = int(low[np.argmin(shares[low])])
         findings.append(
             Finding(
-                f"{len(low)} of {len(square)} classes have less than {number_text(parameters['min_diag'])} of the "
+                f"{len(low)} of {len(confusion)} classes have less than {number_text(parameters['min_diag'])} of the "
                 f"diagonal of the confusion matrix; class {class_name(run, worst)} has the least, "
                 f"{shares[worst]:.2f}.",
                 mode=answers.mode,
@@ -65,16 +58,18 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
                 numbers={"classes": len(low), "least": float(shares[worst])},
             )
         )
-    for label, prediction in high.tolist():
-        findings.append(
-            Finding(
-                f"{off[label, prediction]:.2f} of the predictions of {class_name(run, prediction)} are pictures of"
-                f" {class_name(run, label)}.",
-                mode=answers.mode,
-                steps=answers.steps,
-                numbers={"label": label, "prediction": prediction, "share": float(off[label, prediction])},
+    for label, prediction, count in confusion.mistakes():
+        share = count / int(confusion.called[prediction])
+        if share > parameters["max_off_diag"]:
+            findings.append(
+                Finding(
+                    f"{share:.2f} of the predictions of {class_name(run, prediction)} are pictures of"
+                    f" {class_name(run, label)}.",
+                    mode=answers.mode,
+                    steps=answers.steps,
+                    numbers={"label": label, "prediction": prediction, "share": share},
+                )
             )
-        )
     return findings
 
 
@@ -106,20 +101,21 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     if not evaluations:
         raise NotEvaluated(why_no_answers(run))
     refuse_without_numbers(run)
-    last = evaluations[-1].matrix()
+    confusions = [one.confusion() for one in evaluations[-2:]]
+    last = confusions[-1]
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
-    if last.sum(axis=1).max() < needed:
+    if last.totals.max() < needed:
         raise NotEvaluated(
             f"With {len(last)} classes, at least {needed} pictures per class are needed to distinguish confusion from "
-            f"chance; the largest class has {int(last.sum(axis=1).max())}. Use a larger valid split."
+            f"chance; the largest class has {int(last.totals.max())}. Use a larger valid split."
         )
     if not knows_some(run):
         return []
-    latest = [_mostly_called(one.matrix(), parameters["max_off_diag"]) for one in evaluations[-2:]]
+    latest = [_mostly_called(one, parameters["max_off_diag"]) for one in confusions]
     pairs = sorted(set.intersection(*latest))
     findings = [_confused(run, label, prediction, last, evaluations[-1]) for label, prediction in pairs]
     told = {frozenset(pair) for pair in pairs}
-    mixed = [_mixed_up(one.matrix(), parameters) for one in evaluations[-2:]]
+    mixed = [_mixed_up(one, parameters) for one in confusions]
     for first, second in sorted(set.intersection(*mixed)):
         if frozenset((first, second)) not in told:
             findings.append(_not_told_apart(run, first, second, last, evaluations[-1]))
@@ -141,53 +137,57 @@ def _pictures_needed(classes: int, share: float) -> int:
     return int(np.ceil(np.log(SURELY / classes) / np.log(share))) if 0 < share < 1 else 1
 
 
-def _mostly_called(matrix: Integers, share: float) -> set[tuple[int, int]]:
-    found = set()
-    for label, row in enumerate(matrix):
-        total = int(row.sum())
-        others = row.copy()
-        others[label] = 0
-        prediction = int(np.argmax(others))
-        if total and statistics.surely_above(int(others[prediction]), total, share, SURELY / len(matrix)):
-            found.add((label, prediction))
-    return found
+def _mostly_called(confusion: Confusion, share: float) -> set[tuple[int, int]]:
+    most: dict[int, tuple[int, int]] = {}  # of each class: its most frequent mistake, of equal ones the first
+    for label, prediction, count in confusion.mistakes():
+        if count > most.get(label, (0, 0))[1]:
+            most[label] = prediction, count
+    return {
+        (label, prediction)
+        for label, (prediction, count) in most.items()
+        if statistics.surely_above(count, int(confusion.totals[label]), share, SURELY / len(confusion))
+    }
 
 
-def _mixed_up(matrix: Integers, parameters: Parameters) -> set[tuple[int, int]]:
+def _mixed_up(confusion: Confusion, parameters: Parameters) -> set[tuple[int, int]]:
     """Pairs of classes that are distinguished hardly better than by a coin toss, while the other classes are learned.
 
     Only pictures of both classes that are classified as either of them are compared. The measure is the share that is
     classified as the first class, among pictures of the first class minus among those of the second. It is 1 if the two
     are distinguished perfectly and 0 for a coin toss, even with a biased coin.
     """
-    totals, right = matrix.sum(axis=1), np.diag(matrix)
+    totals, right = confusion.totals, confusion.right
     present = totals > 0
     classes = int(present.sum())
     if classes < 3:
         return set()
     recalls = np.where(present, right / np.maximum(totals, 1), 0.0)
+    sum_of_recalls = float(recalls.sum())
     sigmas = NormalDist().inv_cdf(1 - SURELY / (classes * (classes - 1) / 2))
-    both = matrix + matrix.T
     found = set()
-    for first, second in np.argwhere(np.triu(both, 1) >= MIXED * np.add.outer(totals, totals)).tolist():
-        if not (present[first] and present[second]):
+    for first, second in {(min(cell), max(cell)) for *cell, _ in confusion.mistakes()}:
+        wrong = confusion[first, second], confusion[second, first]
+        if not (present[first] and present[second]) or sum(wrong) < MIXED * (totals[first] + totals[second]):
             continue
-        others = (float(recalls.sum()) - recalls[first] - recalls[second]) / (classes - 2)
+        others = (sum_of_recalls - recalls[first] - recalls[second]) / (classes - 2)
         shares, variance = [], 0.0
-        for label in (first, second):
+        # Pictures of both classes that are called the first one, and that are called either.
+        for called_first, either in (
+            (int(right[first]), int(right[first]) + wrong[0]),
+            (wrong[1], wrong[1] + int(right[second])),
+        ):
             # Two more right and two more wrong: the interval of Agresti and Coull, which is valid for small counts.
-            called, count = matrix[label, first] + 2.0, matrix[label, first] + matrix[label, second] + 4.0
-            shares.append(called / count)
-            variance += shares[-1] * (1 - shares[-1]) / count
+            shares.append((called_first + 2.0) / (either + 4.0))
+            variance += shares[-1] * (1 - shares[-1]) / (either + 4.0)
         at_most = shares[0] - shares[1] + sigmas * math.sqrt(variance)
         if others >= parameters["others_right"] and at_most < parameters["told_apart"]:
             found.add((first, second))
     return found
 
 
-def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, answers: Answers) -> Finding:
-    wrong = int(matrix[first, second] + matrix[second, first])
-    total = int(matrix[[first, second]].sum())
+def _not_told_apart(run: Evidence, first: int, second: int, confusion: Confusion, answers: Answers) -> Finding:
+    wrong = confusion[first, second] + confusion[second, first]
+    total = int(confusion.totals[first] + confusion.totals[second])
     return Finding(
         f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by a coin "
         f"toss: {wrong} of their {total} pictures are classified as the other one.",
@@ -197,8 +197,8 @@ def _not_told_apart(run: Evidence, first: int, second: int, matrix: Integers, an
     )
 
 
-def _confused(run: Evidence, label: int, prediction: int, matrix: Integers, answers: Answers) -> Finding:
-    count, total = int(matrix[label, prediction]), int(matrix[label].sum())
+def _confused(run: Evidence, label: int, prediction: int, confusion: Confusion, answers: Answers) -> Finding:
+    count, total = confusion[label, prediction], int(confusion.totals[label])
     return Finding(
         f"{count} of {total} pictures of class {class_name(run, label)} are classified as"
         f" {class_name(run, prediction)}.",

@@ -14,14 +14,12 @@ from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence import selection, task
 from training_scripts.rules.evidence.chance_level import learning
+from training_scripts.rules.evidence.confusion import Confusion
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import NotEvaluated
 
 Integers = NDArray[np.int64]
-
-MOST_CLASSES = 2_000
-"""A larger index is not a class. The confusion matrix must fit into memory, whatever a recording contains."""
 
 NO_ANSWERS = (
     "No labels and predictions were recorded. Record the collections labels and predictions (recorder=builtin does with"
@@ -41,22 +39,20 @@ class Answers:
     mode: str
     steps: tuple[int, ...]
 
-    def matrix(self) -> Integers:
-        """Confusion matrix [classes, classes]: pictures of the row's class that were classified as the column's."""
-        classes = int(max(self.labels.max(), self.predictions.max())) + 1
-        joined = self.labels * classes + self.predictions
-        return np.bincount(joined, minlength=classes * classes).reshape(classes, classes)
+    def confusion(self, *, classes: int = 0) -> Confusion:
+        """How often pictures of one class were classified as another, with at least this many classes."""
+        return Confusion.of(self.labels, self.predictions, classes=classes)
 
 
-def indices(value: NDArray[Any], *, argmax: bool) -> Integers | None:
-    """Class indices from recorded indices, or from one score per class; None for anything else."""
+def indices(run: Evidence, value: NDArray[Any], *, argmax: bool) -> Integers | None:
+    """Class indices of a run from recorded indices, or from one score per class; None for anything else."""
     if value.ndim == 2 and len(value) and value.shape[1] > 1 and (argmax or value.dtype.kind == "f"):
         value = value.argmax(axis=1)
     value = value.reshape(-1)
     if value.dtype.kind not in "biuf" or not value.size or not np.isfinite(value).all():
         return None
     indices = value.astype(np.int64)
-    if (indices != value).any() or indices.min() < 0 or indices.max() >= MOST_CLASSES:
+    if (indices != value).any() or indices.min() < 0 or indices.max() >= task.most_classes(run):
         return None
     return indices
 
@@ -80,8 +76,8 @@ def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: 
     for label, prediction in zip(labels[:1], predictions[:1], strict=False):
         there = np.intersect1d(run.steps_in_full(label, mode), run.steps_in_full(prediction, mode))
         for step in there[-last:].tolist():
-            truth = indices(run.value(label, step, mode), argmax=parameters["argmax"])
-            guess = indices(run.value(prediction, step, mode), argmax=parameters["argmax"])
+            truth = indices(run, run.value(label, step, mode), argmax=parameters["argmax"])
+            guess = indices(run, run.value(prediction, step, mode), argmax=parameters["argmax"])
             if truth is not None and guess is not None and len(truth) == len(guess):
                 found.append(Answers(truth, guess, mode, (step,)))
     return found

@@ -21,7 +21,7 @@ ALIKE = 0.02
 Label smoothing, class weights and a focal loss differ by more, unless they do hardly anything."""
 
 MOST_CLASSES = 2_000
-"""A larger index is not a class."""
+"""A larger index is not a class, unless the run names that many classes: it may be a token, or a number."""
 
 
 def has_classes(run: Evidence) -> bool:
@@ -57,6 +57,12 @@ def number_of_classes(run: Evidence) -> int | None:
     return None if counts is None else len(counts)
 
 
+def most_classes(run: Evidence) -> int:
+    """The number that every class index of a run is below."""
+    names = run.run.get("classes")
+    return max(MOST_CLASSES, len(names) if isinstance(names, (list, tuple)) else 0)
+
+
 def label_shares(run: Evidence) -> NDArray[np.float64] | None:
     """The share of each class among the validation labels, float64 [classes]; None if unknown."""
     counts = _label_counts(run) if has_classes(run) else None
@@ -79,7 +85,7 @@ def _indices(run: Evidence, name: str) -> NDArray[np.int64] | None:
     if not len(steps):
         return None
     value = run.value(name, int(steps[-1]), EVAL).ravel()
-    usual = value.dtype.kind in "iu" and len(value) and value.min() >= 0 and value.max() < MOST_CLASSES
+    usual = value.dtype.kind in "iu" and len(value) and value.min() >= 0 and value.max() < most_classes(run)
     return value.astype(np.int64) if usual else None
 
 
