@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -138,7 +139,7 @@ def measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def train(folder: Path, case: Case, epochs: int) -> None:
+def train(folder: Path, case: Case, epochs: int) -> None:  # noqa: ARG001
     """The training job, from the process's start."""
     from training_scripts import train_model  # noqa: PLC0415 - its import belongs to the job
     from training_scripts.training import evaluation, trainer  # noqa: PLC0415
@@ -181,19 +182,47 @@ def report(folder: Path, case: Case, epochs: int) -> None:  # noqa: ARG001
     from dogbreed_sdk import DebugReport  # noqa: PLC0415
 
     with phase("report of the run"):
-        found = DebugReport.from_folder(folder / "checkpoints")
+        found = DebugReport.load(folder / "checkpoints")
         str(found)
         found.to_html(folder / "report.html")
     print(f"report page: {(folder / 'report.html').stat().st_size / 2**20:.1f} MiB", file=sys.stderr)
 
 
 def evaluate(folder: Path, case: Case, epochs: int) -> None:  # noqa: ARG001
-    """An evaluation of the valid pictures: its statistics, text, JSON and page."""
-    from dogbreed_sdk.predictions import Prediction  # noqa: PLC0415,F401
+    """An evaluation of the valid pictures: its statistics, JSON and page."""
+    from dogbreed_sdk.endpoints.evaluation import summarize  # noqa: PLC0415
+    from dogbreed_sdk.labels import LabelMap  # noqa: PLC0415
+    from dogbreed_sdk.predictions import Prediction  # noqa: PLC0415
+
+    labels = LabelMap.from_list([class_name(number) for number in range(case.classes)])
+    rows, chance = case.rows // 5, random.Random(0)
+    best = [0.5, *[0.5 / (case.classes - 1)] * (case.classes - 1)]
+    with phase("evaluation and its page"):
+        truths, predictions = [], []
+        for row in range(rows):
+            truth = row % case.classes
+            answer = truth if chance.random() < 0.8 else chance.randrange(case.classes)
+            scores = labels.rank(best[1 : answer + 1] + best[:1] + best[answer + 1 :], top_k=5)
+            predictions.append(Prediction.from_scores(scores))
+            truths.append(labels.class_folder(truth))
+        found = summarize(truths, predictions, classes=labels.class_folders)
+        json.dumps(found.to_dict())
+        found.to_html(folder / "evaluation.html")
 
 
-def serve(folder: Path, case: Case, epochs: int) -> None:
-    """A model process and its client."""
+def serve(folder: Path, case: Case, epochs: int) -> None:  # noqa: ARG001
+    """A model in this process and its client: the first answer, and ten more."""
+    from PIL import Image  # noqa: PLC0415
+
+    from dogbreed_sdk import BreedClassifier  # noqa: PLC0415
+
+    picture = Image.effect_noise((500, 375), 64).convert("RGB")
+    with phase("model load, first answer"):
+        classifier = BreedClassifier.from_bundle(folder / "model")
+        classifier.classify(picture)
+    with phase("ten more answers"), classifier:
+        for _ in range(10):
+            classifier.classify(picture)
 
 
 def write_store(folder: Path, case: Case) -> None:

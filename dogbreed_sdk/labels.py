@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import heapq
 import json
 import math
 import os
@@ -16,6 +17,8 @@ from dogbreed_sdk.errors import LabelError
 from dogbreed_sdk.predictions import BreedScore
 
 _LISTED_CLASSES = 12
+# The few best of many classes are found faster than all are sorted; of few classes it is the other way round.
+_FEW_OF = 100
 # "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
 _FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
 
@@ -224,11 +227,24 @@ class LabelMap:
         # A sum is finite only if every number is, and much faster than checking each.
         if not math.isfinite(sum(probabilities)):
             raise LabelError("the model returned a score that is not finite (NaN or infinity)")
-        order = sorted(range(len(self)), key=probabilities.__getitem__, reverse=True)
         labels, folders = self.labels, self.class_folders
         return tuple(
-            BreedScore(labels[index], folders[index], index, float(probabilities[index])) for index in order[:top_k]
+            BreedScore(labels[index], folders[index], index, float(probabilities[index]))
+            for index in most_probable(probabilities, top_k)
         )
+
+
+def most_probable(probabilities: Sequence[float], top_k: int | None) -> Sequence[int]:
+    """The positions of the highest probabilities, the highest first; of equal ones, the first.
+
+    Args:
+        probabilities: In any order.
+        top_k: Number of positions; None for all.
+    """
+    positions = range(len(probabilities))
+    if top_k is not None and 0 <= top_k < len(probabilities) // _FEW_OF:
+        return heapq.nlargest(top_k, positions, key=probabilities.__getitem__)
+    return sorted(positions, key=probabilities.__getitem__, reverse=True)[:top_k]
 
 
 def _in_index_order(value: Mapping[object, object]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.errors import LabelError, ModelError
-from dogbreed_sdk.labels import LabelMap
+from dogbreed_sdk.labels import LabelMap, most_probable
 from dogbreed_sdk.predictions import BreedScore, Prediction, Rejection
 
 CONTENT_TYPE = "application/vnd.dogbreed+json"
@@ -180,8 +180,7 @@ def _from_ranked(
         return labels.rank([by_index[index] for index in range(len(labels))], top_k=top_k)
     if label_cache is not None and model_id is not None and label_cache.get(model_id) is None:
         _store_labels(label_cache, model_id, dict(zip(indices, entries, strict=True)))
-    order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
-    return tuple(_score(entries[position]) for position in order[:top_k])
+    return tuple(_score(entries[position]) for position in most_probable(values, top_k))
 
 
 def _indices(entries: Sequence[_JsonObject]) -> list[int]:

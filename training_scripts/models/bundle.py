@@ -18,7 +18,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from training_scripts._util.atomic import replacing, write_atomically
 from training_scripts.data.preprocessing import Preprocessing
@@ -264,7 +264,7 @@ def _write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> str:
 
     with replacing(path) as file:
         hashing = _Hashing(file)
-        torch.save(state, hashing)
+        torch.save(state, cast("IO[bytes]", hashing))
     return hashing.digest.hexdigest()
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from training_scripts.models.calibration import Passes
 
 COSINE = "cosine"
 CLASS_MEANS = "class_means"
@@ -30,6 +28,10 @@ _FARTHEST = 2.0
 # The cosines that are computed at a time (16 MB), and the classes per picture of which they are computed again in
 # double precision: in single precision, the nearest class is the first of these but for rounding.
 _BLOCK, _NEAREST = 1 << 22, 8
+
+
+Passes: TypeAlias = "Callable[[], Iterable[tuple[Tensor, Tensor]]]"
+"""Begins a pass over pictures: blocks of features [rows, width] and classes [rows]; always in the same order."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,12 @@ class Rejection:
         import torch  # noqa: PLC0415
 
         means = self.tensors[CLASS_MEANS]
-        parts = [_likeness(_directions(part), means) for part in features.split(_rows(means))]
-        return (1 - torch.cat(parts)).nan_to_num(_FARTHEST)
+        # Taken at once: small tensors between the large ones of each block would leave holes in the memory.
+        likeness = torch.empty(len(features), dtype=torch.float64)
+        for start in range(0, len(features), rows := _rows(means)):
+            part = slice(start, start + rows)
+            likeness[part] = _likeness(_directions(features[part]), means)
+        return (1 - likeness).nan_to_num(_FARTHEST)
 
     def to_dict(self) -> dict[str, object]:
         """The entry of model.json, which `from_dict` reads back. The tensors are stored with the weights."""
@@ -134,8 +140,13 @@ def fit_in_blocks(passes: Passes, *, classes: int, kept: float = KEPT) -> Reject
     if sums is None:
         return None
     every = math.ceil(pictures * classes / MOST_COSINES)
-    means = torch.cat([_directions(part).float() for part in sums.split(_rows(sums))])
-    scores = torch.cat([1 - part for part in _likeness_of_the_others(passes, sums, means, every)]).sort().values
+    means = torch.cat([_directions(part).float() for part in _parts(sums, _rows(sums))])
+    likeness = torch.empty(-(-pictures // every), dtype=torch.float64)
+    filled = 0
+    for part in _likeness_of_the_others(passes, sums, means, every):
+        likeness[filled : filled + len(part)] = part
+        filled += len(part)
+    scores = (1 - likeness).sort().values
     rank = min(math.ceil((len(scores) + 1) * kept), len(scores))
     return Rejection(
         method=COSINE,
@@ -158,9 +169,9 @@ def _sums(passes: Passes, classes: int) -> tuple[Tensor | None, int]:
         if not bool(features.isfinite().all()):
             return None, 0
         counts += torch.bincount(targets.cpu(), minlength=classes)
-        for start in range(0, len(targets), rows := max(1, _BLOCK // features.shape[1])):
-            part = slice(start, start + rows)
-            sums.index_add_(0, targets[part].cpu(), features[part].detach().cpu().double())
+        rows = max(1, _BLOCK // features.shape[1])
+        for part, labels in zip(_parts(features, rows), _parts(targets, rows), strict=True):
+            sums.index_add_(0, labels.cpu(), part.detach().cpu().double())
     return sums if int(counts.min()) >= MIN_PICTURES_PER_CLASS else None, int(counts.sum())
 
 
@@ -170,7 +181,7 @@ def _likeness_of_the_others(passes: Passes, sums: Tensor, means: Tensor, every: 
     for features, targets in passes():
         chosen, labels = features[-seen % every :: every], targets[-seen % every :: every].cpu()
         seen += len(targets)
-        for part, own in zip(chosen.split(_rows(means)), labels.split(_rows(means)), strict=True):
+        for part, own in zip(_parts(chosen, _rows(means)), _parts(labels, _rows(means)), strict=True):
             directions = _directions(part)
             of_its_class = (directions * _directions(sums[own] - part.detach().cpu().double())).sum(1)
             yield of_its_class.maximum(_likeness(directions, means, without=own))
@@ -194,6 +205,12 @@ def _likeness(directions: Tensor, means: Tensor, *, without: Tensor | None = Non
     if without is not None:
         exact[nearest == without[:, None]] = -math.inf
     return exact.amax(1)
+
+
+def _parts(rows: Tensor, most: int) -> Iterator[Tensor]:
+    """The same rows in blocks; one empty block if there are none."""
+    for start in range(0, max(1, len(rows)), most):
+        yield rows[start : start + most]
 
 
 def _rows(means: Tensor) -> int:

@@ -14,7 +14,7 @@ from training_scripts.training.stop_signal import Stopped
 from training_scripts.training.trainer import Outcome, Trainer
 
 # Fitting a temperature takes several passes over the logits. Logits beyond this are computed again in each.
-_KEPT_BYTES = 256 << 20
+_KEPT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from training_scripts.models.calibration import Passes
 from training_scripts.models.network import Network
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.training import early_stopping, learning_rate
-from training_scripts.training.answers import Answers, Evaluation, in_small_blocks
+from training_scripts.training.answers import Answers, AnswersSoFar, Evaluation, in_small_blocks
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.checkpoints import Checkpoint
 from training_scripts.training.hyperparameters import Hyperparameters
@@ -199,7 +199,7 @@ class Trainer:
 
     def _evaluate(self, split: str, callbacks: Callbacks) -> Evaluation:
         self.network.eval()
-        answers, features = [], []
+        answers, features = AnswersSoFar(self._batches.size(split)), []
         with torch.inference_mode():
             batches = self._small(self._batches.plain(split, self._settings.batch_size))
             for inputs, truth, size in self._fetched(EVAL, batches, callbacks):
@@ -210,10 +210,10 @@ class Trainer:
                     loss = functional.cross_entropy(scored, truth, reduction="sum").double()
                     sums = self._sums(EVAL, loss, scored, truth, callbacks)
                     callbacks.step_ends(EVAL, sums[0] / size, sums[1], size)
-                answers.append(Answers.of_logits(scored, truth))
+                answers.add(scored, truth)
                 if self.network.backbone is not None:
                     features.append(_of_targets(self.network.features, truth).cpu())
-        all_answers, passes = self._gathered(split, Answers.joined(answers), features)
+        all_answers, passes = self._gathered(split, answers.answers(), features)
         callbacks.evaluation_ends(split, all_answers)
         return Evaluation(all_answers, passes, self._logits, classes=self.network.classes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dogbreed_sdk.endpoints.evaluation.matrix import ConfusionMatrix
 from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint, wilson_interval
 
 # Enough to see what a class looks like.
@@ -105,7 +106,8 @@ class EvaluationContent:
         per_class: One entry per class of the data set that the model has, in the data set's order.
         classes: The class folders of the confusion matrix's rows and columns: those of `per_class`, then others that
             were predicted.
-        confusion: confusion[i][j] = number of pictures of class i that were classified as class j.
+        confusion: confusion[i][j] = number of pictures of class i that were classified as class j; its `cells()` are
+            those with pictures.
         mistakes: The pictures that were classified wrong, worst first: by the loss, which is large where the model
             gives the true class little probability.
         typical: For each class, in order, up to three pictures that were classified correctly, the most probable ones.
@@ -119,7 +121,7 @@ class EvaluationContent:
     n: int
     per_class: tuple[ClassResult, ...]
     classes: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...] = field(repr=False)
+    confusion: ConfusionMatrix = field(repr=False)
     mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
     typical: tuple[PictureResult, ...] = field(default=(), repr=False)
     rejected: tuple[PictureResult, ...] | None = field(default=None, repr=False)
@@ -145,8 +147,7 @@ class EvaluationContent:
         """
         pairs = [
             ConfusedPair(self.classes[row], self.classes[column], count)
-            for row, counts in enumerate(self.confusion)
-            for column, count in enumerate(counts)
-            if count and row != column
+            for row, column, count in self.confusion.cells()
+            if row != column
         ]
         return tuple(sorted(pairs, key=lambda pair: -pair.count)[:limit])

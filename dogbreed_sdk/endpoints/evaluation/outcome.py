@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 
 _SHOWN_CLASSES = 5
+# The matrix of 20,000 classes would be 800 MB of zeros in JSON; that of 2,000 is 8 MB.
+_MOST_IN_MATRIX = 2_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Evaluation(EvaluationContent):
         per_class: One entry per class of the data set that the model has, in the data set's order.
         classes: The class folders of the confusion matrix's rows and columns: those of `per_class`, then others that
             were predicted.
-        confusion: confusion[i][j] = number of pictures of class i that were classified as class j.
+        confusion: confusion[i][j] = number of pictures of class i that were classified as class j; its `cells()` are
+            those with pictures.
         errors: Pictures that could not be classified; not counted anywhere else.
         unknown_classes: The data set's classes that the model does not have.
         excluded: Number of classified pictures of these classes; not counted anywhere else.
@@ -67,8 +70,9 @@ class Evaluation(EvaluationContent):
 
         Returns:
             accuracy, top5, ece, n; per_class (`ClassResult.to_dict`); classes and confusion: confusion[i][j] is the
-            number of pictures of classes[i] that were classified as classes[j]; errors (picture, error);
-            unknown_classes, excluded; mistakes, worst first (picture, actual and predicted class folder, probability
+            number of pictures of classes[i] that were classified as classes[j], or null with more than 2,000 classes;
+            confusion_cells: [i, j, number] of the cells with pictures; errors (picture, error); unknown_classes,
+            excluded; mistakes, worst first (picture, actual and predicted class folder, probability
             of the predicted one, rejected: true, false, or null without a rejection rule).
         """
         return {
@@ -78,7 +82,8 @@ class Evaluation(EvaluationContent):
             "n": self.n,
             "per_class": [result.to_dict() for result in self.per_class],
             "classes": list(self.classes),
-            "confusion": [list(row) for row in self.confusion],
+            "confusion": [list(row) for row in self.confusion] if len(self.classes) <= _MOST_IN_MATRIX else None,
+            "confusion_cells": [list(cell) for cell in self.confusion.cells()],
             "errors": [{"picture": str(failed.path), "error": failed.error} for failed in self.errors],
             "unknown_classes": list(self.unknown_classes),
             "excluded": self.excluded,

@@ -6,23 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from dogbreed_sdk.endpoints.evaluation.content import ClassResult
+from dogbreed_sdk.endpoints.evaluation.matrix import ConfusionMatrix
 from dogbreed_sdk.labels import display_name
 
 Value = TypeVar("Value")
 
 
-def confusion_matrix(pairs: Mapping[tuple[str, str], int], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+def confusion_matrix(pairs: Mapping[tuple[str, str], int], classes: Sequence[str]) -> ConfusionMatrix:
     """Counts of (true class, predicted class) as rows and columns in the order of the classes."""
     index = {name: position for position, name in enumerate(classes)}
-    rows = [[0] * len(classes) for _ in classes]
-    for (actual, predicted), number in pairs.items():
-        rows[index[actual]][index[predicted]] = number
-    return tuple(tuple(row) for row in rows)
+    cells = {(index[actual], index[predicted]): number for (actual, predicted), number in pairs.items()}
+    return ConfusionMatrix(cells, size=len(classes))
 
 
-def class_results(confusion: Sequence[Sequence[int]], classes: Sequence[str], known: int) -> tuple[ClassResult, ...]:
+def class_results(confusion: ConfusionMatrix, classes: Sequence[str], known: int) -> tuple[ClassResult, ...]:
     """The results of the first `known` classes of a confusion matrix."""
-    return tuple(_class_result(index, classes, confusion[index]) for index in range(known))
+    return tuple(_class_result(index, classes, confusion.row(index)) for index in range(known))
 
 
 def worst_first(judged: Iterable[tuple[float, Value]]) -> tuple[Value, ...]:
@@ -30,9 +29,9 @@ def worst_first(judged: Iterable[tuple[float, Value]]) -> tuple[Value, ...]:
     return tuple(value for _, value in sorted(judged, key=lambda each: -each[0]))
 
 
-def _class_result(index: int, classes: Sequence[str], row: Sequence[int]) -> ClassResult:
-    total, correct = sum(row), row[index]
-    others = [(count, -position) for position, count in enumerate(row) if position != index and count]
+def _class_result(index: int, classes: Sequence[str], row: Mapping[int, int]) -> ClassResult:
+    total, correct = sum(row.values()), row.get(index, 0)
+    others = [(count, -position) for position, count in row.items() if position != index]
     count, position = max(others, default=(0, 0))
     return ClassResult(
         class_folder=classes[index],

@@ -111,6 +111,45 @@ def test_without_two_pictures_of_each_class_or_with_broken_features_there_is_no_
     assert rejection.fit(broken, labels, classes=4) is None
 
 
+def dense(features: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """The threshold and the class means, from the cosines of all pictures with all classes at once."""
+    pictures, classes = features.double(), int(labels.max()) + 1
+    sums = torch.zeros(classes, features.shape[1], dtype=torch.float64).index_add_(0, labels, pictures)
+    directions, means = (torch.nn.functional.normalize(each, dim=1) for each in (pictures, sums))
+    likeness = directions @ means.T
+    others = torch.nn.functional.normalize(sums[labels] - pictures, dim=1)
+    likeness[torch.arange(len(labels)), labels] = (directions * others).sum(1)
+    ordered = (1 - likeness.amax(1)).sort().values
+    return float(ordered[min(math.ceil((len(ordered) + 1) * rejection.KEPT), len(ordered)) - 1]), means.float()
+
+
+@pytest.mark.parametrize("classes", [3, 50])
+def test_blocks_give_the_rule_of_all_cosines_at_once(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = seen(rows=8 * classes, classes=classes, spread=2.0)
+    threshold, means = dense(features, labels)
+    monkeypatch.setattr(rejection, "_BLOCK", 2_000)
+    blocks = list(zip(features.split(33), labels.split(33), strict=True))
+    rule = rejection.fit_in_blocks(lambda: blocks, classes=classes)
+    assert rule is not None
+    assert rule.threshold == pytest.approx(threshold, abs=1e-6)
+    assert torch.allclose(rule.tensors["class_means"], means, atol=1e-7)
+    nearest = 1 - (torch.nn.functional.normalize(features.double(), dim=1) @ means.double().T).amax(1)
+    assert torch.allclose(rule.scores(None, features), nearest, rtol=0, atol=1e-12)
+
+
+def test_of_very_many_cosines_an_even_share_of_the_pictures_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = seen(rows=4000, spread=1.5)
+    whole = fitted(features, labels)
+    monkeypatch.setattr(rejection, "MOST_COSINES", 4000 * 4 // 3)
+    blocks = list(zip(features.split(700), labels.split(700), strict=True))
+    rule = rejection.fit_in_blocks(lambda: blocks, classes=4)
+    assert rule is not None
+    assert torch.equal(rule.tensors["class_means"], whole.tensors["class_means"])
+    assert rule.parameters == {"pictures": 1000.0}
+    share = float((scores(whole, features) <= rule.threshold).double().mean())
+    assert share == pytest.approx(rejection.KEPT, abs=0.01)
+
+
 @pytest.fixture
 def rejecting(tmp_path: Path) -> Path:
     """A bundle with a rule."""

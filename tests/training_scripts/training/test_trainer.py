@@ -18,10 +18,12 @@ from training_scripts.features.extraction import FeaturePass
 from training_scripts.models import backbones, heads
 from training_scripts.models.engines.torch_engine import TorchEngine
 from training_scripts.models.network import Network
+from training_scripts.training import answers, evaluation, optimizers
 from training_scripts.training import trainer as training
 from training_scripts.training.answers import joined
-from training_scripts.training.callbacks import Callbacks
+from training_scripts.training.callbacks import Callback, Callbacks
 from training_scripts.training.checkpoints import Checkpoint
+from training_scripts.training.evaluation import ModelEvaluation, evaluate_model
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.learning_rate import factor
 from training_scripts.training.metrics import EpochMetrics, parse
@@ -327,3 +329,41 @@ def test_training_on_features_loads_neither_torchvision_nor_the_compiler(tmp_pat
         env=environment(tmp_path),
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_the_logits_of_many_classes_are_computed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sizes(Callback):
+        def forward_done(self, mode: str, logits: torch.Tensor) -> None:
+            if mode == "EVAL":
+                sizes.append(logits.numel())
+
+    def outcome(folder: Path) -> tuple[list[float], ModelEvaluation]:
+        run = trainer(folder, epochs=3, callbacks=Callbacks([Sizes()]))
+        result = run.run()
+        evaluated = evaluate_model(run, result, epochs=3, report=lambda _: None)
+        return [values["valid:loss"] for values in result.history], evaluated
+
+    sizes: list[int] = []
+    losses, whole = outcome(tmp_path / "whole")
+    assert set(sizes) == {64 * 4}
+    monkeypatch.setattr(answers, "_BLOCK", 5 * 4)
+    monkeypatch.setattr(evaluation, "_KEPT_BYTES", 100)
+    sizes.clear()
+    in_blocks, evaluated = outcome(tmp_path / "blocks")
+    assert max(sizes) == 5 * 4
+    assert in_blocks == pytest.approx(losses, rel=1e-6)
+    assert evaluated.metrics == pytest.approx(whole.metrics, rel=1e-5)
+    assert evaluated.temperature == pytest.approx(whole.temperature, rel=1e-5)
+    assert evaluated.rejection == whole.rejection
+
+
+def test_a_large_head_takes_fused_steps_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = trainer(tmp_path / "plain", epochs=2)
+    plain.run()
+    assert plain._optimizer.defaults["fused"] is None
+    monkeypatch.setattr(optimizers, "_FUSED_FROM", 4 * 17)
+    fused = trainer(tmp_path / "fused", epochs=2)
+    fused.run()
+    assert fused._optimizer.defaults["fused"] is True
+    for name, weights in plain.network.learned().items():
+        assert torch.allclose(weights, fused.network.learned()[name], atol=1e-5)

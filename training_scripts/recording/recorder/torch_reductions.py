@@ -104,7 +104,7 @@ def reduce_all(tensor: Tensor) -> list[float] | Tensor:
 
 def _sum_of_absolutes(flat: Tensor) -> float:
     # In parts, because the weights of many classes are a good share of the memory.
-    return sum(float(part.abs().sum()) for part in flat.split(_PART))
+    return math.fsum(float(flat[start : start + _PART].abs().sum()) for start in range(0, flat.numel(), _PART))
 
 
 def _on_device(flat: Tensor) -> Tensor:

@@ -66,15 +66,10 @@ def matrix_data(content: EvaluationContent, labels: Labels, album: Album) -> dic
         0, the picture's name in the page or null].
     """
     index = {folder: position for position, folder in enumerate(content.classes)}
-    counts = [
-        [row, column, number]
-        for row, numbers in enumerate(content.confusion)
-        for column, number in enumerate(numbers)
-        if number
-    ]
+    counts = [list(cell) for cell in content.confusion.cells()]
     return {
         "classes": [clipped(labels[folder], 80) for folder in content.classes],
-        "totals": [sum(numbers) for numbers in content.confusion],
+        "totals": [sum(content.confusion.row(row).values()) for row in range(len(content.classes))],
         "mistakes": len(content.mistakes),
         "counts": sorted(counts, key=lambda each: -each[2])[:_CELLS],
         "pictures": [
