@@ -207,8 +207,12 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     root = next(iter(listed.folders.values()))[0].parent
     every = [others.splits for others in everybody]
     folders = {split: listed.folders.get(split, (root / split,)) for others in every for split in others}
+    # Distributed by key, the file with the class names is on one instance.
+    of_shards = [classes for others in every for classes in others.values() if isinstance(classes, ShardSplit)]
+    named = next((classes.classes for classes in of_shards if not classes.is_numbered), ())
     splits = {
-        split: _merged(folders[split][0], [others[split] for others in every if split in others]) for split in folders
+        split: _merged(folders[split][0], [others[split] for others in every if split in others], named)
+        for split in folders
     }
     # The list may be on one instance, and its pictures on others.
     reasons = {path: reason for others in everybody for path, reason in others.ignore_list.items()}
@@ -217,9 +221,11 @@ def with_others(listed: Listing, gather: Callable[[Names], list[Names]]) -> List
     return replace(merged, ignored_nothing=tuple(path for path in merged.ignored_nothing if path not in found))
 
 
-def _merged(folder: Path, splits: Sequence[Mapping[str, PackedNames] | ShardSplit]) -> SplitPictures:
+def _merged(
+    folder: Path, splits: Sequence[Mapping[str, PackedNames] | ShardSplit], named: Sequence[str]
+) -> SplitPictures:
     """A split with the pictures of all processes."""
-    shards = [split for split in splits if isinstance(split, ShardSplit)]
+    shards = [split.with_names(named) for split in splits if isinstance(split, ShardSplit)]
     if shards:
         return ShardSplit.merged(shards, folder)
     held = [split for split in splits if not isinstance(split, ShardSplit)]

@@ -37,8 +37,8 @@ def read(
         report: Called with the path and the reason for whatever cannot be read.
 
     Returns:
-        Split -> its pictures. The classes of all splits are those of the first one, and names that only others have
-        follow.
+        Split -> its pictures. Its classes are all in the file of class names, or those that the shards state, or else
+        those of its labels.
     """
     stated = _class_file(folders, report)
     indexed = {split: _index(files, report) for split, files in splits.items()}

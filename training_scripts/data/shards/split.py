@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import overload
@@ -166,6 +166,19 @@ class ShardSplit(Mapping[str, Sequence[Path]]):
         return self.classes == other.classes and list(self.names()) == list(other.names())
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its classes are numbers."""
+        return all(name.isdecimal() for name in self.classes)
+
+    def with_names(self, names: Sequence[str]) -> ShardSplit:
+        """The split with names for classes that are numbers, if each number has one."""
+        if not names or not self.is_numbered or any(int(name) >= len(names) for name in self.classes):
+            return self
+        index = [int(name) for name in self.classes]
+        parts = [replace(part, codes=array("i", (index[code] for code in part.codes))) for part in self.parts]
+        return ShardSplit(names, parts)
 
     def samples(self, index: Mapping[str, int]) -> ShardSamples:
         """The pictures in the order of the shards.
