@@ -210,12 +210,15 @@ def approximate(pictures: Sequence[Held], wanted: Preprocessing, engine: TorchEn
 
 
 def accuracy(data: Path, wanted: Preprocessing, engine: TorchEngine) -> None:
-    """A linear head trained on exact features, and its accuracy on exact and on approximate ones."""
+    """A linear head trained on exact features, and its accuracy on exact and on approximate ones.
+
+    The pictures of data/dogs are 224 x 224. From there to 256, torch's coefficients are exact as well.
+    """
     dataset = image_folder.read_dataset({split: data / "dogs" / split for split in ("train", "test")})
     known: dict[str, npt.NDArray[np.float32]] = {}
     targets = {}
     for split, make in (("train", "sample_views"), ("test", "sample_views"), ("approximate", "approximate_views")):
-        samples = dataset.splits["train" if split == "train" else "test"]
+        samples = dataset.splits["train"][::3] if split == "train" else dataset.splits["test"][::2]
         targets[split] = torch.tensor([sample.class_index for sample in samples])
         views = getattr(preprocessing, make)
         known[split] = features(engine, wanted, [views(sample, wanted, (PLAIN,)) for sample in samples])
