@@ -13,7 +13,7 @@ from training_scripts.features.rows import IN_MEMORY_BYTES, FeatureRows
 Rows = NDArray[np.float32]
 
 # Rows that are read together where all are.
-READ_ROWS = 65_536
+READ_ROWS = 16_384
 _BLOCK = 2048
 
 
