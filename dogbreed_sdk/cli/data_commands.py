@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.cli import options as read
-from dogbreed_sdk.cli.argument_types import data_place
+from dogbreed_sdk.cli.argument_types import data_place, one_of
 from dogbreed_sdk.cli.command_line import as_command, command_line
 from dogbreed_sdk.cli.output import Outcome, counter, note, say
 from dogbreed_sdk.datasets.dataset import DOG_BREEDS_URL, BreedDataset
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.datasets.report import DatasetReport
     from dogbreed_sdk.session import Session
 
+_FORMATS = ("webdataset", "parquet")
 # Longer lines are hard to read.
 MAX_WIDTH = 100
 
@@ -90,7 +91,8 @@ def add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("dest", type=Path, metavar="DEST", help="the folder to create")
     command.add_argument(
         "--format",
-        choices=("webdataset", "parquet"),
+        type=one_of(_FORMATS),
+        choices=_FORMATS,
         default="webdataset",
         help="tar shards or parquet files (default: %(default)s)",
     )
