@@ -92,6 +92,15 @@ def test_what_is_not_registered_or_supported_is_refused(name: str, message: str)
         spec(name)
 
 
+@pytest.mark.parametrize("variant", [0, 1, 2])
+def test_efficientnet_lite_gets_the_pictures_of_its_published_evaluation(variant: int) -> None:
+    theirs = timm.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
+    ours = spec(f"efficientnet_lite{variant}").preprocessing
+    assert theirs.input_size == (3, ours.crop, ours.crop)
+    assert ours.resize == int(ours.crop / theirs.crop_pct)
+    assert ours.interpolation == theirs.interpolation
+
+
 def test_spellings() -> None:
     assert spec("TIMM:Test-ResNet.r160_in1k").name == CONVOLUTIONS
 
