@@ -84,7 +84,7 @@ def summarize(measured: dict[int, dict[str, dict[str, float]]]) -> None:
         print(f"epoch from shards / in memory, {small:,} rows: {streamed['cpu'] / in_memory['cpu']:.2f} x the CPU time")
     for stage in measured[large]:
         before, after = measured[small][stage], measured[large][stage]
-        growth = (after["peak"] - before["peak"]) / (large - small)
+        growth = max(0.0, after["peak"] - before["peak"]) / (large - small)  # less is noise
         peak = after["peak"] + growth * (TARGET_ROWS - large)
         seconds = after["seconds"] * TARGET_ROWS / large
         print(
