@@ -67,6 +67,8 @@ def _speed(described: DescribeTrainingJobResponseTypeDef, model: str, session: S
         return None  # of another version, or incompletely written
     if min(pictures, views, cores, decoding, forward) <= 0:
         return None  # its features had been computed before
+    if cost.get("precision", "fp32") != "fp32":
+        return None  # exact features take about twice as long
     instance_type = described["ResourceConfig"].get("InstanceType", "")
     place = None if session.is_local else machine(instance_type)
     if device == "cpu":

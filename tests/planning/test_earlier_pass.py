@@ -48,6 +48,7 @@ def test_the_newest_job_with_the_backbone_gives_the_speed_of_one_core(tmp_path: 
     add_job(tmp_path, "dogbreed-features-2", COST)
     add_job(tmp_path, "dogbreed-features-3", COST, model='"resnet50"')
     add_job(tmp_path, "dogbreed-features-4", {**COST, "views": 0})
+    add_job(tmp_path, "dogbreed-features-6", {**COST, "precision": "bf16"})
     add_job(tmp_path, "dogbreed-features-5", [])
     with Session.existing(tmp_path) as session:
         speed = earlier_pass(session, model="efficientnet_lite0")
