@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.errors import LabelError
-from dogbreed_sdk.labels import LabelMap, display_name
+from dogbreed_sdk.labels import LabelMap, display_name, most_probable
 
 FOLDERS = ["001.Affenpinscher", "002.Afghan_hound", "009.American_water_spaniel"]
 
@@ -141,3 +141,11 @@ def test_json_that_is_no_map_is_named_with_its_file(tmp_path: Path, text: str, m
 def test_a_missing_json_file_is_a_label_error(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="cannot read the labels"):
         LabelMap.from_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("count", [12, 1_500])
+@pytest.mark.parametrize("top_k", [None, 0, 1, 5, 100])
+def test_the_best_few_of_many_are_those_of_the_whole_ranking(count: int, top_k: int | None) -> None:
+    probabilities = [(number * 7_919 % 97) / 97 for number in range(count)]  # with many ties
+    ranked = sorted(range(count), key=lambda index: (-probabilities[index], index))
+    assert list(most_probable(probabilities, top_k)) == ranked[:top_k]
