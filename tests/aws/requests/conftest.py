@@ -29,4 +29,4 @@ def _same_names_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
         return f"{base}-1"[-max_length:]
 
     monkeypatch.setattr(names, "unique_name", unique_name)
-    monkeypatch.setattr(source, "pack", lambda packages: f"the training scripts with {packages}".encode())
+    monkeypatch.setattr(source, "pack", lambda packages, _: f"the training scripts with {packages}".encode())
