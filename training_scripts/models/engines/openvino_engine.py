@@ -49,11 +49,18 @@ class OpenVinoEngine:
             finally:
                 requests.put(request)
 
+        # OpenVINO's binding initializes itself at the first request, and deadlocks if two threads do that at once.
+        compute(np.zeros(_input_shape(compiled), np.float32))
         self._run = PieceRunner(compute, streams)
 
     def run(self, batch: Tensor) -> Tensor:
         """The network's output for a batch: float32 [n, width]."""
         return torch.from_numpy(self._run(batch))
+
+
+def _input_shape(compiled: Any) -> list[int]:
+    """The shape of the network's input with one picture."""
+    return [1 if side.is_dynamic else side.get_length() for side in compiled.input(0).partial_shape]
 
 
 def _compiled(exported: bytes, hint: str, streams: int) -> Any:
