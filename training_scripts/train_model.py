@@ -91,8 +91,8 @@ def train(entry_point: str, arguments: Sequence[str], environ: Mapping[str, str]
 def train_with_callbacks(settings: Hyperparameters, job: Job) -> int:
     """One training run of checked hyperparameters.
 
-    All processes of a job share a feature pass, and training on pictures. A head on stored features trains in seconds,
-    so the first process trains it alone.
+    All processes of a job share a feature pass, training on pictures, and training on stored features that are too
+    large for memory. A head on other features trains in seconds, so the first process trains it alone.
     """
     runtime.prepare()
     runtime.seed_everything(settings.seed)
@@ -101,11 +101,13 @@ def train_with_callbacks(settings: Hyperparameters, job: Job) -> int:
     from training_scripts.data import inputs as training_inputs  # noqa: PLC0415
 
     environ, place = job.environ, job.place
-    if training_inputs.has_features(settings, environ):
-        if not place.is_first:
+    shared = training_inputs.trains_on_pictures(settings)
+    if training_inputs.has_features(settings, environ) and place.count > 1:
+        shared = training_inputs.shares_features(environ)
+        if not shared and not place.is_first:
             say("the first process trains the head on the stored features; this one has nothing to do")
             return 0
-        place = Place()
+        place = place if shared else Place()
     try:
         with processes.connected(place, job.stop) as joined:
             inputs = training_inputs.read_inputs(
@@ -116,7 +118,7 @@ def train_with_callbacks(settings: Hyperparameters, job: Job) -> int:
                 callbacks=job.callbacks,
                 processes=joined,
             )
-            if inputs.backbone is not None:
+            if shared:
                 return fit(inputs, job, joined)
         return fit(inputs, job, Processes())
     except PartDone:

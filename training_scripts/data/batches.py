@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -48,14 +48,21 @@ class FeatureBatches:
     """
 
     def __init__(
-        self, splits: Mapping[str, SplitFeatures], *, tta: test_time.TestTimeAugmentation = test_time.NONE
+        self,
+        splits: Mapping[str, SplitFeatures],
+        *,
+        tta: test_time.TestTimeAugmentation = test_time.NONE,
+        processes: Processes | None = None,
     ) -> None:
         """Reads small splits into memory.
 
         Args:
             splits: The features of each split.
             tta: The test-time augmentation; its views come first in every split.
+            processes: The processes that share the features; each gets its part of every batch. If that is empty, it
+                gets a row of zeros and no target. Default: a single one.
         """
+        self._processes = processes or Processes()
         self._evaluated = range(len(test_time.views(tta)))
         self._splits: dict[str, tuple[FeatureRows, np.ndarray]] = {}
         room = IN_MEMORY_BYTES
@@ -73,29 +80,35 @@ class FeatureBatches:
     def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture."""
         features, targets = self._splits["train"]
+        # The order is drawn now: once the first batch is asked for, each process draws numbers of its own.
         if isinstance(features, ShardedRows):
             seed = int(torch.randint(2**62, (), generator=generator))
-            for batch in shuffling.batches(features, batch_size, seed=seed):
-                yield torch.from_numpy(batch.features), torch.from_numpy(targets[batch.rows])
-            return
+            batches = shuffling.batches(features, batch_size, seed=seed, place=self._processes.place)
+            return (_feature_batch(batch.features, targets[batch.rows]) for batch in batches)
         order, views = _draw(len(targets), features.shape[1], generator)
-        for start in range(0, len(targets), batch_size):
-            rows = order[start : start + batch_size]
-            chosen = features[rows, views[rows]].astype(np.float32, copy=False)
-            yield torch.from_numpy(chosen), torch.from_numpy(targets[rows])
+        parts = self._processes.train_parts(cast("Sequence[int]", order), batch_size)
+        return (
+            _feature_batch(features[rows, views[rows]].astype(np.float32, copy=False), targets[rows]) for rows in parts
+        )
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, in large batches: the activations of a head take little memory.
 
         Each picture is evaluated as it is served: in its plain view, or with the mean of its test-time views.
         """
+        return self._plain(split, batch_size, self._processes)
+
+    def whole(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """A split as `plain` gives it to a single process, whatever the number of processes."""
+        return self._plain(split, batch_size, Processes())
+
+    def _plain(self, split: str, batch_size: int, processes: Processes) -> Iterator[Batch]:
         features, targets = self._splits[split]
-        rows = max(batch_size, EVALUATION_ROWS)
-        for start in range(0, len(targets), rows):
-            part = slice(start, start + rows)
+        for rows in processes.plain_parts(range(len(targets)), max(batch_size, EVALUATION_ROWS)):
+            part = slice(rows[0], rows[-1] + 1) if rows else slice(0)
             views = [np.array(features[part, view], np.float32) for view in self._evaluated]
             averaged = sum(views[1:], start=views[0]) / len(views)
-            yield torch.from_numpy(averaged), torch.from_numpy(np.array(targets[part]))
+            yield _feature_batch(averaged, np.array(targets[part]))
 
 
 class PictureBatches:
@@ -197,6 +210,17 @@ class PictureBatches:
             self.skipped.setdefault(split, {})[sample.name] = str(error)
             return None
         return pictures.to_pixels(image, self._preprocessing, view, key=sample.name)
+
+
+def fit_in_memory(splits: Iterable[SplitFeatures]) -> bool:
+    """Whether a process keeps the features of all splits in memory, and need not read them in every epoch."""
+    return sum(split.features.nbytes for split in splits) <= IN_MEMORY_BYTES
+
+
+def _feature_batch(features: np.ndarray, targets: np.ndarray) -> Batch:
+    if not len(targets):  # as of pictures: a step of all processes needs inputs in each of them
+        features = np.zeros((1, features.shape[1]), np.float32)
+    return torch.from_numpy(features), torch.from_numpy(targets)
 
 
 def _draw(rows: int, views: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:

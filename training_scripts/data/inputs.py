@@ -12,7 +12,7 @@ from torch import nn
 
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
-from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches
+from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches, fit_in_memory
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.data.sharing import Division
 from training_scripts.features import store as features
@@ -97,6 +97,19 @@ def has_features(settings: Hyperparameters, environ: Mapping[str, str]) -> bool:
     return not trains_on_pictures(settings) and "SM_CHANNEL_FEATURES" in environ
 
 
+def shares_features(environ: Mapping[str, str]) -> bool:
+    """Whether all processes of a job train together on the features in its `features` channel.
+
+    They do if a process would have to read the features in every epoch. A head on features that are in memory trains
+    in seconds, in which processes would mostly wait for each other.
+
+    Raises:
+        DataError: The features are not usable.
+    """
+    store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+    return not fit_in_memory(_splits(store).values())
+
+
 def read_inputs(
     settings: Hyperparameters,
     environ: Mapping[str, str],
@@ -118,7 +131,8 @@ def read_inputs(
         check: Called after every batch of a feature pass; an exception from it ends the pass, and the features
             computed so far are kept.
         callbacks: Called during a feature pass.
-        processes: The processes that share the pictures, in a feature pass and in training; default: a single one.
+        processes: The processes that share the pictures, in a feature pass and in training, or the features of the
+            channel; default: a single one.
 
     Raises:
         PartDone: The features are stored by the first process, and this is another one.
@@ -130,7 +144,7 @@ def read_inputs(
         store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
         image_folder.check_several_classes(store.classes)
         _check_goes_with(store, settings, environ)
-        return _from_features(settings, store)
+        return _from_features(settings, store, processes or Processes())
     store = features.extract(
         _dataset(environ, processes or Processes()),
         backbone_name=settings.model,
@@ -147,7 +161,7 @@ def read_inputs(
         processes=processes,
         dtype=settings.features_dtype,
     )
-    return _from_features(settings, store)
+    return _from_features(settings, store, Processes())
 
 
 def _dataset(environ: Mapping[str, str], processes: Processes) -> image_folder.DataSet:
@@ -198,10 +212,14 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
         image_folder.check_same_classes(store.classes, of_pictures)
 
 
-def _from_features(settings: Hyperparameters, store: features.FeatureStore) -> TrainingInputs:
-    splits = {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
+def _splits(store: features.FeatureStore) -> dict[str, features.SplitFeatures]:
+    return {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
+
+
+def _from_features(settings: Hyperparameters, store: features.FeatureStore, processes: Processes) -> TrainingInputs:
+    splits = _splits(store)
     return TrainingInputs(
-        batches=FeatureBatches(splits, tta=test_time.checked(settings.tta)),
+        batches=FeatureBatches(splits, tta=test_time.checked(settings.tta), processes=processes),
         settings=replace(
             settings,
             model=store.backbone_name,

@@ -9,6 +9,8 @@ more rows in one buffer than in the next: with blocks of b rows, the standard de
 that of a random sample. With 105,000 rows of 1,280 numbers in a buffer and 25 of them in a block, a class of 1 % has
 1,050 +- 161 rows in a buffer, instead of +- 32. The batches are random samples of a buffer, in which this is less than
 what differs from one batch to the next anyway, for batches of fewer than 4,000 rows.
+
+Several processes draw the same order, and each reads every n-th block: the batches of all together are those of one.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training_scripts.features.rows import ShardedRows
+from training_scripts.training.processes import Place
 
 # Half of it is trained on while the other half is read.
 BUFFER_BYTES = 1 << 30
@@ -31,12 +34,12 @@ _BLOCK_BYTES = 256 << 10
 
 @dataclass(frozen=True)
 class _Buffer:
-    """Rows of many blocks, and the order in which they come.
+    """This process's rows of many blocks, and the order in which the rows of these blocks come.
 
     Attributes:
         rows: Their numbers in the split [n].
         features: One view of each [n, width], as they are stored.
-        order: The order [n].
+        order: The order: positions in `rows`, and -1 for rows of other processes.
     """
 
     rows: npt.NDArray[np.int64]
@@ -46,7 +49,8 @@ class _Buffer:
     def take(self, start: int, end: int) -> Batch:
         """Some of the rows in their order."""
         chosen = self.order[start:end]
-        return Batch(self.rows[chosen], self.features[chosen].astype(np.float32, copy=False))
+        mine = chosen[chosen >= 0]
+        return Batch(self.rows[mine], self.features[mine].astype(np.float32, copy=False), len(chosen))
 
 
 @dataclass(frozen=True)
@@ -54,63 +58,75 @@ class Batch:
     """Rows to train on together.
 
     Attributes:
-        rows: Their numbers in the split [n].
+        rows: The numbers in the split of those of this process [n].
         features: One random view of each, float32 [n, width].
+        size: The number of rows of all processes.
     """
 
     rows: npt.NDArray[np.int64]
     features: npt.NDArray[np.float32]
+    size: int
 
     def __add__(self, other: Batch) -> Batch:
-        return Batch(np.concatenate([self.rows, other.rows]), np.concatenate([self.features, other.features]))
+        return Batch(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.features, other.features]),
+            self.size + other.size,
+        )
 
 
-def batches(features: ShardedRows, batch_size: int, *, seed: int) -> Iterator[Batch]:
+def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place) -> Iterator[Batch]:
     """All rows in a random order, one random view of each, in batches of which only the last one may be smaller.
 
     Args:
         features: The features.
-        batch_size: Rows per batch.
+        batch_size: Rows of all processes per batch. A process may have none of a batch.
         seed: Decides the order and the views.
+        place: The place of this process among those that share the rows.
     """
     dice = np.random.default_rng(seed)
     rows = max(1, _BLOCK_BYTES // features.row_bytes)
     blocks = dice.permutation(-(-len(features) // rows))
     together = max(1, BUFFER_BYTES // 2 * features.shape[1] // (rows * features.row_bytes))
     groups = [np.sort(blocks[start : start + together]) for start in range(0, len(blocks), together)]
-    rest = Batch(np.empty(0, np.int64), np.empty((0, features.shape[2]), np.float32))
+    rest = Batch(np.empty(0, np.int64), np.empty((0, features.shape[2]), np.float32), 0)
     with ThreadPoolExecutor(1, thread_name_prefix="features") as pool:
         try:
             # The buffers are drawn one after the other, so that the dice fall as they would in one thread.
-            ahead = pool.submit(_read, features, groups[0], rows, dice) if groups else None
+            ahead = pool.submit(_read, features, groups[0], rows, dice, place) if groups else None
             for following in [*groups[1:], None]:
                 if ahead is None:
                     break
                 buffer = ahead.result()
-                ahead = None if following is None else pool.submit(_read, features, following, rows, dice)
-                begin = min(batch_size - len(rest.rows), len(buffer.rows))
+                ahead = None if following is None else pool.submit(_read, features, following, rows, dice, place)
+                begin = min(batch_size - rest.size, len(buffer.order))
                 rest += buffer.take(0, begin)
-                while len(rest.rows) == batch_size:
+                while rest.size == batch_size:
                     yield rest
                     rest = buffer.take(begin, begin + batch_size)
-                    begin += len(rest.rows)
+                    begin += rest.size
                 del buffer  # before the next one is taken, so that there are never three
-            if len(rest.rows):
+            if rest.size:
                 yield rest
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _read(features: ShardedRows, blocks: npt.NDArray[np.int64], size: int, dice: np.random.Generator) -> _Buffer:
-    """Reads one random view of the rows of some blocks, in the order of the files."""
+def _read(
+    features: ShardedRows, blocks: npt.NDArray[np.int64], size: int, dice: np.random.Generator, place: Place
+) -> _Buffer:
+    """Reads one random view of this process's rows of some blocks, in the order of the files."""
     starts = blocks * size
     ends = np.minimum(starts + size, len(features))
     rows = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+    # What is drawn is drawn for all rows, so that every process draws the same.
     views = dice.integers(features.shape[1], size=len(rows))
-    found = np.empty((len(rows), features.shape[2]), features.stored)
-    begin = 0
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        place = slice(begin, begin + end - start)
-        found[place] = features.read(start, end)[np.arange(end - start), views[place]]
-        begin += end - start
-    return _Buffer(rows, found, dice.permutation(len(rows)))
+    order = dice.permutation(len(rows))
+    mine = np.repeat(np.arange(len(blocks)) % place.count == place.rank, ends - starts)
+    positions = np.where(mine, np.cumsum(mine) - 1, -1)
+    found, views, begin = np.empty((int(mine.sum()), features.shape[2]), features.stored), views[mine], 0
+    for start, end in zip(*(each[place.rank :: place.count].tolist() for each in (starts, ends)), strict=True):
+        part = slice(begin, begin + end - start)
+        found[part] = features.read(start, end)[np.arange(end - start), views[part]]
+        begin = part.stop
+    return _Buffer(rows[mine], found, positions[order])

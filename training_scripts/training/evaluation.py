@@ -37,6 +37,8 @@ def evaluate_model(
 ) -> ModelEvaluation:
     """Evaluates the kept weights and reports the closing line. A stopped run skips the test split.
 
+    Of several processes, the first one alone fits the temperature and the rejection rule, which the others lack.
+
     Args:
         trainer: A trainer whose run is over; its network holds the kept weights.
         outcome: Result of its `run`.
@@ -45,16 +47,19 @@ def evaluate_model(
     """
     metrics, temperature = dict(outcome.metrics), 1.0
     errors: dict[str, list[float]] = {}
-    if outcome.valid:
-        temperature, errors["valid"] = _calibrated(outcome.valid)
     test: Evaluation | None = None
     try:
         if trainer.has("test"):
             test = trainer.evaluate("test")
             metrics |= {"test:loss": test.loss, "test:accuracy": test.accuracy}
-            errors["test"] = calibration_errors(test.logits(), (1.0, temperature))
     except Stopped:
         report("asked to stop: the test split was not evaluated")
+    if not trainer.is_first:
+        return ModelEvaluation(metrics, temperature, None)
+    if outcome.valid:
+        temperature, errors["valid"] = _calibrated(outcome.valid)
+    if test:
+        errors["test"] = calibration_errors(test.logits(), (1.0, temperature))
     report(format_epoch(EpochMetrics(outcome.epoch, epochs, metrics, best=True)))
     for split, (before, after) in errors.items():
         metrics |= {f"{split}:ece_uncalibrated": before, f"{split}:ece": after}

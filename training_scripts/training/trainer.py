@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from training_scripts import ScriptError
 from training_scripts._util.number_text import number_text
-from training_scripts.data.batches import Batch, Batches
+from training_scripts.data.batches import Batch, Batches, FeatureBatches
 from training_scripts.data.image_folder import SPLITS
 from training_scripts.models import backbones
 from training_scripts.models.calibration import Passes
@@ -174,6 +174,11 @@ class Trainer:
         self._optimizer.state.clear()
         self._state.best_weights.clear()
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that reports and writes the model."""
+        return self._processes.place.is_first
+
     def has(self, split: str) -> bool:
         """Whether the run has pictures of a split."""
         return self._batches.size(split) > 0
@@ -192,10 +197,14 @@ class Trainer:
         Raises:
             Stopped: A stop was requested.
         """
-        assert self.network.backbone is None
-        for features, targets in self._batches.plain(split, self._settings.batch_size):
+        for features, targets in self._stored(split):
             self._stop.check()
             yield features, targets
+
+    def _stored(self, split: str) -> Iterator[Batch]:
+        """All stored features of a split, in each process."""
+        assert isinstance(self._batches, FeatureBatches)
+        return self._batches.whole(split, self._settings.batch_size)
 
     def _evaluate(self, split: str, callbacks: Callbacks) -> Evaluation:
         self.network.eval()
@@ -219,11 +228,10 @@ class Trainer:
 
     def _gathered(self, split: str, answers: Answers, features: Sequence[Tensor]) -> tuple[Answers, Passes]:
         """The answers of all processes, and passes over the features: those in the store, or those just computed."""
-        if self.network.backbone is None:  # a single process
-            return answers, lambda: self._batches.plain(split, self._settings.batch_size)
-        parts = self._processes.gather((answers, torch.cat(list(features))))
-        everything = Answers.joined([part for part, _ in parts])
-        all_features = torch.cat([part for _, part in parts])
+        everything = Answers.joined(self._processes.gather(answers))
+        if self.network.backbone is None:
+            return everything, lambda: self._stored(split)
+        all_features = torch.cat(self._processes.gather(torch.cat(list(features))))
         return everything, lambda: [(all_features, everything.targets)]
 
     def _logits(self, features: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Runs training scripts in several processes: `python ranks.py RUNS.json`. They are forks, so torch is imported once.
 
 RUNS.json is a list of runs: {"script", "arguments", "count", "environ", "folder"}, and perhaps "fault", which the last
-process gets, and "own", the variables of each process if torchrun's do not say who takes part. The output and the
-status of each process are left in its folder as out-<rank> and status-<rank>.
+process gets, "own", the variables of each process if torchrun's do not say who takes part, and "constants", values of
+modules' constants by "module.name". The output and the status of each process are left in its folder as out-<rank> and
+status-<rank>.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
             count = str(run["count"])
             os.environ.update({"RANK": str(rank), "WORLD_SIZE": count, "LOCAL_RANK": str(rank)})
             os.environ["LOCAL_WORLD_SIZE"] = count
+        for name, value in run.get("constants", {}).items():
+            module, _, constant = name.rpartition(".")
+            setattr(importlib.import_module(f"training_scripts.{module}"), constant, value)
         signal.alarm(SECONDS)  # a process that hangs fails the test
         if run.get("fault") and rank == run["count"] - 1:
             FAULTS[run["fault"]]()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +30,13 @@ RANKS = Path(__file__).with_name("ranks.py")
 # Batches of 5, 5 and 2 pictures: of the last one, one of three processes gets nothing.
 FINE_TUNING = ["--unfreeze", "1", "--epochs", "2", "--batch-size", "5", "--lr", "0.01", "--backbone-lr", "0.001"]
 BROKEN = "002.Green_dog/1.png"
+HEAD = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--profiler", "off"]
+# Blocks of two rows, of which six are mixed; of 24 rows to train on.
+BLOCK = 2 * 2 * 1280 * 4
+SMALL_MEMORY = {"features.shuffling._BLOCK_BYTES": BLOCK, "features.shuffling.BUFFER_BYTES": 6 * BLOCK}
+IN_MEMORY = "data.batches.IN_MEMORY_BYTES"
+# What a process keeps in memory: nothing, or the train split alone.
+ROOM = {"streamed": 0, "loaded": 13 * BLOCK}
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,18 @@ def execute(folder: Path, runs: list[dict[str, object]]) -> None:
     file = folder / "runs.json"
     file.write_text(json.dumps(runs))
     subprocess.run([sys.executable, str(RANKS), str(file)], check=True, cwd=REPOSITORY, env=_environment())
+
+
+def _environ_of(plan: dict[str, object]) -> dict[str, str]:
+    """The channels' variables of a plan, without the one for pictures."""
+    environ = plan["environ"]
+    assert isinstance(environ, dict)
+    return {name: value for name, value in environ.items() if name != "SM_CHANNEL_TRAINING"}
+
+
+def _without_times(log: str) -> list[str]:
+    """The lines of a log without what no two runs have in common."""
+    return [re.sub(r" seconds=[\d.]+", "", line) for line in log.splitlines() if not line.startswith("model ")]
 
 
 def _environment() -> dict[str, str]:
@@ -127,6 +148,39 @@ def test_the_first_process_reports_for_all(runs: dict[str, Run]) -> None:
     assert [runs["continued"].out(rank) for rank in (1, 2)] == ["", ""]
     assert "asked to stop in epoch 2: keeping epoch 1" in runs["stopped"].out()
     assert runs["stopped"].out(1) == ""
+
+
+@pytest.fixture(scope="module")
+def heads(feature_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Run]:
+    """Heads on stored features that do not fit into memory, by how they are read and the number of processes."""
+    root = tmp_path_factory.mktemp("heads")
+    plans, runs = [], {}
+    for (kind, room), count in itertools.product(ROOM.items(), (1, 3)):
+        folder = root / f"{kind}-{count}"
+        plan = planned(folder, feature_folder, count, arguments=HEAD, constants={**SMALL_MEMORY, IN_MEMORY: room})
+        plan["environ"] = {**_environ_of(plan), "SM_CHANNEL_FEATURES": str(feature_folder)}
+        plans.append(plan)
+        runs[kind, count] = Run(folder, count)
+    execute(root, plans)
+    return runs
+
+
+@pytest.mark.parametrize("kind", ROOM)
+def test_a_head_on_features_larger_than_memory_follows_the_curve_of_one_process(
+    heads: dict[tuple[str, int], Run], kind: str
+) -> None:
+    alone, together = heads[kind, 1], heads[kind, 3]
+    assert (alone.statuses, together.statuses) == ([0], [0, 0, 0]), together.out()
+    # Calibration, rejection and test metrics included.
+    shared = "3 processes train together and share each batch of 7 pictures"
+    assert shared in together.out().splitlines()
+    assert _without_times(together.out().replace(f"{shared}\n", "")) == _without_times(alone.out())
+    assert [together.out(rank) for rank in (1, 2)] == ["", ""]
+    epochs = alone.curve()
+    assert epochs[1][1]["train:loss"] < epochs[0][1]["train:loss"] - 0.001  # learns, though the backbone is random
+    several = together.weights()
+    for name, tensor in alone.weights().items():
+        assert torch.allclose(tensor, several[name], rtol=1e-3, atol=1e-5), name
 
 
 def recording(run: Run) -> FileTrial:
