@@ -29,6 +29,7 @@ OURS = {"dogbreed_sdk", "training_scripts"}
 EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/aws/requests/", [{"aws"}]),
     ("dogbreed_sdk/datasets/near_copies_arrays.py", [{"local"}]),  # only where NumPy is there
+    ("dogbreed_sdk/datasets/examination.py", [{"local"}]),  # likewise
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),
     ("dogbreed_sdk/monitoring/", [{"local"}]),
     ("dogbreed_sdk/recording/smdebug.py", [{"smdebug"}]),  # looks whether it is there

@@ -33,6 +33,15 @@ def test_a_client_loads_nothing_that_training_needs(name: str) -> None:
     assert not loaded & set(HEAVY)
 
 
+def test_a_search_in_the_default_ranges_does_not_load_sagemakers_library() -> None:
+    ranges = "search_ranges.checked_ranges(None)"
+    loaded = loaded_after(
+        f"from dogbreed_sdk.aws.requests import tuning\nfrom dogbreed_sdk.jobs import search_ranges, trainer\n"
+        f"tuning.parameter_ranges({ranges})"
+    )
+    assert not loaded & {"sagemaker", "torch", "optuna"}
+
+
 def test_what_scripts_and_client_share_needs_no_torch() -> None:
     loaded = loaded_after(
         "import training_scripts.data.image_folder, training_scripts.training.hyperparameters;"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,15 +85,10 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _begin_imports() -> None:
-    """Begin imports that take seconds, of PyTorch for the jobs and of sagemaker.core here, beside work on the data."""
+    """Begin the import of PyTorch for the jobs, which takes seconds, beside work on the data."""
     from dogbreed_sdk.local.jobs.forked_scripts import start_server  # noqa: PLC0415 - no other command needs it
 
-    def imported() -> None:
-        with suppress(ImportError):  # whoever needs it says so
-            from sagemaker.core import parameter  # noqa: F401, PLC0415
-
     start_server()
-    threading.Thread(target=imported, name="imports", daemon=True).start()
 
 
 def _data(folder: Path | None, root: Path) -> BreedDataset:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util import optional
+from dogbreed_sdk.aws.requests.ranges import CategoricalParameter, ContinuousParameter, IntegerParameter
 from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.cli.options import rule_parameters
 from dogbreed_sdk.errors import ConfigurationError
@@ -18,7 +18,7 @@ from training_scripts.models import test_time
 from training_scripts.training.hyperparameters import meant, table
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
 
 _HYPERPARAMETER = "hp:"
 _SCALES = {"log": "Logarithmic", "linear": "Linear", "reverse-log": "ReverseLogarithmic"}
@@ -119,26 +119,19 @@ def search(texts: Sequence[str] | None) -> dict[str, ParameterRange] | None:
 
 
 def _range(name: str, value: str) -> ParameterRange:
-    with optional.needed(extra="aws", purpose="tune"):
-        from sagemaker.core.parameter import (  # noqa: PLC0415
-            CategoricalParameter,
-            ContinuousParameter,
-            IntegerParameter,
-        )
-
     low, colon, rest = value.partition(":")
     if not colon:
         return CategoricalParameter(value.split(","))
     high, _, scale = rest.partition(":")
     whole = any(row.name == name and row.kind == "integer" for row in table())
-    number = int if whole else float
-    kind = IntegerParameter if whole else ContinuousParameter
     if scale and scale not in _SCALES:
         raise ConfigurationError(f"--search {name}={value}: unknown scale {scale!r}; use {' or '.join(_SCALES)}.")
     # Without a scale the library's default applies, as in Python.
     scaling = {"scaling_type": _SCALES[scale]} if scale else {}
     try:
-        return kind(number(low), number(high), **scaling)
+        if whole:
+            return IntegerParameter(int(low), int(high), **scaling)
+        return ContinuousParameter(float(low), float(high), **scaling)
     except ValueError as error:
         kinds = "whole numbers" if whole else "numbers"
         raise ConfigurationError(f"--search {name}={value}: the bounds must be {kinds}.") from error

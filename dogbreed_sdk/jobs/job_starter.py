@@ -18,9 +18,8 @@ from dogbreed_sdk.jobs.upload_progress import upload_progress
 from training_scripts.training import metrics
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
-
     from dogbreed_sdk.aws.requests.debugging import DebuggingMembers
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
     from dogbreed_sdk.aws.requests.training import JobSettings
     from dogbreed_sdk.aws.requests.tuning import SearchSettings
     from dogbreed_sdk.datasets.dataset import BreedDataset

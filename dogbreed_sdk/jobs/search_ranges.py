@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util import optional
+from dogbreed_sdk.aws.requests.ranges import CategoricalParameter, ContinuousParameter, IntegerParameter, is_a
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean, known_as
 from training_scripts.training import hyperparameters, metrics
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
 # The features that heads train on depend on them, and features are computed once, before the search.
@@ -26,12 +26,10 @@ def default_search() -> dict[str, ParameterRange]:
     Learning rate and weight decay around the optimum of heads on frozen features (on photographs of 120 breeds, every
     optimum of a wider search was well inside), and the batch size.
     """
-    with optional.needed(extra="aws", purpose="tune"):
-        from sagemaker.core import parameter  # noqa: PLC0415
     return {
-        "lr": parameter.ContinuousParameter(5e-4, 1e-2, scaling_type="Logarithmic"),
-        "weight-decay": parameter.ContinuousParameter(1e-2, 1.0, scaling_type="Logarithmic"),
-        "batch-size": parameter.CategoricalParameter([32, 64, 128]),
+        "lr": ContinuousParameter(5e-4, 1e-2, scaling_type="Logarithmic"),
+        "weight-decay": ContinuousParameter(1e-2, 1.0, scaling_type="Logarithmic"),
+        "batch-size": CategoricalParameter([32, 64, 128]),
     }
 
 
@@ -61,11 +59,12 @@ def checked_ranges(search: Mapping[str, ParameterRange] | None) -> dict[str, Par
 def combinations(ranges: Mapping[str, ParameterRange]) -> int | None:
     """Number of different trials that a search can have; None if a range is continuous."""
     count = 1
+    parameter: Any
     for parameter in ranges.values():
         categories = getattr(parameter, "values", None)
         if isinstance(categories, list):
             count *= len(categories)
-        elif type(parameter).__name__ == "IntegerParameter":
+        elif is_a(IntegerParameter, parameter):
             count *= int(parameter.max_value) - int(parameter.min_value) + 1
         else:
             return None
@@ -149,7 +148,7 @@ def _check_range(name: str, parameter: object) -> None:
             f"{name} cannot be searched: the features depend on it and are computed once. Start one search per value."
         )
     seen: dict[object, object] = {}
-    for value in _outermost(name, parameter):
+    for value in outermost(name, parameter):
         try:
             checked = hyperparameters.validate({name: value}, entry_point="hpo").to_dict()[name]
         except ScriptError as error:
@@ -159,7 +158,7 @@ def _check_range(name: str, parameter: object) -> None:
         seen[checked] = value
 
 
-def _outermost(name: str, parameter: object) -> list[object]:
+def outermost(name: str, parameter: object) -> list[object]:
     """The bounds of a range, or its categories: if the script accepts these, it accepts the whole range."""
     categories = getattr(parameter, "values", None)
     if isinstance(categories, list) and categories:

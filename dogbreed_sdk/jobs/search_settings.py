@@ -9,13 +9,13 @@ from dogbreed_sdk._util.durations import Duration, duration_seconds
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, SearchSettings, WarmStart
 from dogbreed_sdk.errors import ConfigurationError, JobError
-from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, job_limit
+from dogbreed_sdk.jobs.search_ranges import check_objective, check_strategy, job_limit, outermost
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
     from types_boto3_sagemaker.type_defs import HyperParameterTrainingJobDefinitionOutputTypeDef
 
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
     from dogbreed_sdk.jobs.infrastructure import Infrastructure
     from dogbreed_sdk.session import Session
 
@@ -90,10 +90,8 @@ def with_epochs(
             trials should have.
     """
     searched = ranges.get("epochs")
-    if searched is None:
-        most = int(str(hyperparameters["epochs"]))
-    else:
-        most = max(int(str(value)) for value in getattr(searched, "values", None) or [searched.max_value])
+    values = [hyperparameters["epochs"]] if searched is None else outermost("epochs", searched)
+    most = max(int(str(value)) for value in values)
     if max(hyperband.min_epochs, hyperband.max_epochs or 1) > most:
         raise ConfigurationError(
             f"Hyperband: min_epochs is {hyperband.min_epochs} and max_epochs {hyperband.max_epochs}, and a trial has "

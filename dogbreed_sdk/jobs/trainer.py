@@ -36,9 +36,8 @@ from training_scripts.models.engines.engine import Precision
 from training_scripts.models.test_time import TestTimeAugmentation
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
-
     from dogbreed_sdk.aws.prices import PriceTable
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, Named, WarmStart
     from dogbreed_sdk.endpoints.creation import DeployOptions
     from dogbreed_sdk.planning.dataset_size import DatasetSize

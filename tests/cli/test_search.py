@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from dogbreed_sdk.cli.trainer_options import search
 from dogbreed_sdk.errors import ConfigurationError
@@ -17,6 +17,12 @@ def test_a_range_without_a_scale_is_the_one_that_python_makes() -> None:
     assert ranges is not None
     assert vars(ranges["lr"]) == vars(ContinuousParameter(0.001, 0.1))
     assert vars(ranges["epochs"]) == vars(IntegerParameter(2, 5))
+
+
+def test_values_are_the_texts_that_python_makes() -> None:
+    ranges = search(["batch-size=32,64"])
+    assert ranges is not None
+    assert vars(ranges["batch-size"]) == vars(CategoricalParameter([32, 64]))
 
 
 @pytest.mark.parametrize(("scale", "type_"), [("log", "Logarithmic"), ("linear", "Linear")])
@@ -37,3 +43,7 @@ def test_a_range_given_twice_is_refused() -> None:
 )
 def test_combinations(texts: list[str], count: int | None) -> None:
     assert combinations(search(texts) or {}) == count
+
+
+def test_the_librarys_ranges_count_as_ours() -> None:
+    assert combinations({"epochs": IntegerParameter(2, 5), "batch-size": CategoricalParameter([32, 64])}) == 8

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from dogbreed_sdk.aws.requests import training
 from dogbreed_sdk.aws.requests.names import MAX_TUNING_NAME_LENGTH, check_name
+from dogbreed_sdk.aws.requests.ranges import CategoricalParameter, ContinuousParameter, IntegerParameter, is_a
 from dogbreed_sdk.aws.requests.tags import tag_list
 from dogbreed_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sagemaker.core.parameter import ParameterRange
     from types_boto3_sagemaker.literals import (
         HyperParameterScalingTypeType,
         HyperParameterTuningJobObjectiveTypeType,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         ResourceLimitsTypeDef,
         TuningJobCompletionCriteriaTypeDef,
     )
+
+    from dogbreed_sdk.aws.requests.ranges import ParameterRange
 
 # API reference, HyperParameterTuningJobWarmStartConfig and MaxNumberOfTrainingJobsNotImproving.
 _MOST_PARENTS = 5
@@ -236,20 +238,19 @@ def parameter_ranges(ranges: Mapping[str, ParameterRange]) -> ParameterRangesTyp
     Raises:
         ConfigurationError: There is nothing to search, or a value is not a parameter range.
     """
-    from sagemaker.core import parameter as kinds  # noqa: PLC0415 - takes a second, and callers that search have it
-
     if not ranges:
         raise ConfigurationError("A search needs at least one hyperparameter with a range.")
     found: ParameterRangesTypeDef = {}
     continuous: list[ContinuousParameterRangeTypeDef] = []
     integer: list[IntegerParameterRangeTypeDef] = []
     categorical: list[CategoricalParameterRangeTypeDef] = []
+    parameter: Any
     for name, parameter in ranges.items():
-        if isinstance(parameter, kinds.CategoricalParameter):
+        if is_a(CategoricalParameter, parameter):
             categorical.append({"Name": name, "Values": [str(value) for value in parameter.values]})
-        elif isinstance(parameter, kinds.IntegerParameter):
+        elif is_a(IntegerParameter, parameter):
             integer.append(_bounds(name, parameter))
-        elif isinstance(parameter, kinds.ContinuousParameter):
+        elif is_a(ContinuousParameter, parameter):
             continuous.append(_bounds(name, parameter))
         else:
             raise ConfigurationError(
@@ -311,7 +312,7 @@ def _limits(search: SearchSettings) -> ResourceLimitsTypeDef:
     return limits
 
 
-def _bounds(name: str, parameter: ParameterRange) -> ContinuousParameterRangeTypeDef:
+def _bounds(name: str, parameter: ContinuousParameter | IntegerParameter) -> ContinuousParameterRangeTypeDef:
     return {
         "Name": name,
         "MinValue": str(parameter.min_value),
