@@ -28,6 +28,8 @@ OURS = {"dogbreed_sdk", "training_scripts"}
 # Where one loads a package by name (`_optional.load`), the extra stands in the call.
 EXTRAS_OF_PARTS = (
     ("dogbreed_sdk/aws/requests/", [{"aws"}]),
+    ("dogbreed_sdk/cli/quickstart.py", [{"local"}]),  # it trains here
+    ("dogbreed_sdk/datasets/examination.py", [{"local"}]),  # only where NumPy is there
     ("dogbreed_sdk/datasets/near_copies_arrays.py", [{"local"}]),  # only where NumPy is there
     ("dogbreed_sdk/datasets/examination.py", [{"local"}]),  # likewise
     ("dogbreed_sdk/debugging/", [{"local", "plots"}]),

@@ -26,7 +26,7 @@ class _Installed:
 
 def installed(monkeypatch: pytest.MonkeyPatch, direct_url: dict[str, object] | None) -> None:
     found = _Installed(None if direct_url is None else json.dumps(direct_url))
-    monkeypatch.setattr(optional, "distribution", lambda _: found)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: found)
 
 
 def test_everything_that_is_missing_is_named_with_every_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,5 +80,5 @@ def test_without_any_distribution_the_name_is_what_is_left(monkeypatch: pytest.M
     def none(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(optional, "distribution", none)
+    monkeypatch.setattr(importlib.metadata, "distribution", none)
     assert optional.install_command("aws") == "pip install 'dogbreed-sdk[aws]'"

@@ -157,7 +157,7 @@ def test_a_folder_of_classes_can_be_divided(session: Session, shapes: BreedDatas
         (
             {"train-0.tar": b"", "classes.txt": b""},
             "s3://dogs/data",
-            r"contains shards, such as train-0\.tar, whose labels",
+            r"contains shards, such as train-0\.tar, with their labels inside",
         ),
         ({"dogs.tar.gz": b"", "README": b""}, "s3://dogs/data", r"contains the archive dogs\.tar\.gz and no pictures"),
         ({"a/notes.txt": b""}, "s3://dogs/data", r"contains 1 files, but no picture, such as a/notes\.txt"),

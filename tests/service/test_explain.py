@@ -62,7 +62,7 @@ class TestExplain:
     def test_the_heat_map_has_the_picture_s_shape(self, explaining: RunningService) -> None:
         answer = explained(explaining).json()
         assert answer["label"] == answer["prediction"]["label"] == answer["prediction"]["scores"][0]["label"]
-        assert answer["box"] == pytest.approx([0.1875, 0.0, 0.8125, 1.0], abs=0.01)
+        assert answer["box"] == pytest.approx([0.225, 0.0625, 0.775, 0.9375], abs=0.01)
         assert len(answer["contributions"]) == len(answer["contributions"][0]) == 7
         layer = opened(answer["heatmap"], "png")
         assert (layer.mode, layer.size) == ("RGBA", (320, 200))
