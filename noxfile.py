@@ -23,6 +23,9 @@ nox.options.sessions = ["lint", "types", "tests", "wheel", "lowest", "client"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 EVERYTHING = ("--editable", ".[local,dev]")
 ROOT = Path(__file__).parent
+# Which of the client's tests run on other Pythons, and at the lowest versions; the lists stand in tests/conftest.py.
+_ON_PYTHONS = "not extras and not any_python"
+_AT_LOWEST = "not extras and not any_version"
 # pyenv's commands for versions that are not chosen only print an error; here are the interpreters themselves.
 _PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
 os.environ["PATH"] = os.pathsep.join(
@@ -83,7 +86,7 @@ for _version in PYTHONS:
 def client(session: nox.Session) -> None:
     """The client's tests with nothing installed but the client; on each Python that this machine has."""
     session.install("--editable", ".[test]")
-    session.run("python", "-m", "pytest", "-m", "not extras", *(session.posargs or _client_modules()))
+    session.run("python", "-m", "pytest", "-m", _ON_PYTHONS, *(session.posargs or _client_modules()))
 
 
 @nox.session(venv_backend="uv")
@@ -93,7 +96,7 @@ def lowest(session: nox.Session, part: str) -> None:
     oldest = ("--resolution", "lowest-direct")
     if part == "client":
         session.install(*oldest, "--editable", ".[test]")
-        session.run("python", "-m", "pytest", "-m", "not extras", *(session.posargs or _client_modules()))
+        session.run("python", "-m", "pytest", "-m", _AT_LOWEST, *(session.posargs or _client_modules()))
         return
     if HERE:
         # torch and torchvision take gigabytes: the pair that is here serves as well. A marker that no Python meets

@@ -113,13 +113,21 @@ SLOW = (
 )
 
 # What takes long and would show nothing new at the lowest versions: the life of processes and the clock, pip and
-# Python's own start, torch, which is the same there, and a page before a server that is not ours.
-# `nox -s lowest` leaves it out.
+# Python's own start, torch, which is the same there, our own stores and searches, the text of the project, and a page
+# before a server that is not ours. `nox -s lowest` leaves it out.
 ANY_VERSION = (
+    "datasets/test_sample.py::test_all_breeds_are_drawn_within_seconds",
+    "datasets/test_sample.py::test_several_processes_draw_what_one_draws",
+    "local/api/test_logs.py",
+    "local/api/test_warm_start.py",
+    "local/forking",
+    "local/hosting/test_async.py::test_an_outcome_is_delivered_once_if_its_process_was_killed_before",
+    "local/hosting/test_authors_models.py",
     "local/jobs/test_debugger.py",
     "local/jobs/test_hosts.py::test_distributed_training_follows_the_curve_of_one_process",
     "local/jobs/test_program.py::TestRequirements",
     "local/jobs/test_program.py::TestScriptsPython",
+    "local/jobs/test_spot.py",
     "local/jobs/test_supervisor.py",
     "local/start_up/test_start_up.py",
     "local/test_clock.py",
@@ -129,6 +137,48 @@ ANY_VERSION = (
     "service/page/test_page_looks.py",
     "service/page/test_page_more.py",
     "service/page/test_page_pictures.py",
+    "service/test_explain.py",
+    "test_architecture.py",
+    "test_secrets.py",
+)
+
+# What takes long and rests on packages, whose versions are the same on every Python, or on the text of the project:
+# pixels, the calls of AWS, rules of our code. `nox -s client` leaves it out, which is there for what Pythons do
+# differently.
+ANY_PYTHON = (
+    "aws/test_buckets.py",
+    "aws/test_roles.py",
+    "client/images/test_jpeg.py",
+    "client/images/test_same_answers.py",
+    "client/test_classifier_cost.py",
+    "datasets/test_near_copies.py",
+    "datasets/test_sample.py",
+    "test_architecture.py",
+    "test_secrets.py",
+)
+
+# The files that take longest come first: with whole files to share, a long one that begins last leaves the other
+# process idle.
+LONGEST = (
+    "test_readme.py",
+    "test_examples.py",
+    "jobs/test_faults.py",
+    "jobs/test_interruptions.py",
+    "conformance/test_programs.py",
+    "conformance/test_smdebug_scripts.py",
+    "training_scripts/training/test_processes.py",
+    "training_scripts/test_train_model.py",
+    "training_scripts/test_extract_features.py",
+    "local/hosting/test_authors_models.py",
+    "local/jobs",
+    "cli/test_program.py",
+    "recording/test_programs.py",
+    "datasets/test_photographs.py",
+    "debugging/test_live.py",
+    "aws/test_flow.py",
+    "client/test_every_picture.py",
+    "training_scripts/features",
+    "local/api",
 )
 
 
@@ -140,11 +190,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by the lists above; whatever needs a trained model needs the extras that train one, and is slow."""
+    """Marks and sorts tests by the lists above; what needs a trained model needs extras too, and is slow."""
     for item in items:
         name = item.nodeid.removeprefix("tests/")
         if name.startswith(ANY_VERSION):
             item.add_marker(pytest.mark.any_version)
+        if name.startswith(ANY_PYTHON):
+            item.add_marker(pytest.mark.any_python)
         if "workshop" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.extras)
             item.add_marker(pytest.mark.slow)
@@ -152,6 +204,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "aws_server" in getattr(item, "fixturenames", ()):  # its SageMaker is a local one
             item.add_marker(pytest.mark.extras)
+    items.sort(key=_place)  # stable: the tests of a file stay together, in their order
+
+
+def _place(item: pytest.Item) -> int:
+    """Where among the longest files a test's file stands; behind them if it is none of them."""
+    name = item.nodeid.removeprefix("tests/")
+    return next((place for place, long in enumerate(LONGEST) if name.startswith(long)), len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
