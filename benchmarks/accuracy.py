@@ -34,7 +34,7 @@ from accuracy_heads import Features, Fit, Settings
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import FLIP, PLAIN, Preprocessing, View
-from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.features.feature_pass import FeaturePass, Progress
 from training_scripts.models import backbones, folding, rejection
 from training_scripts.models.calibration import expected_calibration_error
 from training_scripts.models.engines import selection

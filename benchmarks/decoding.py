@@ -36,7 +36,7 @@ from PIL import Image
 from training_scripts.data import image_folder, jpeg_pixels, preprocessing, resizing
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View
 from training_scripts.data.samples import Sample
-from training_scripts.features import extraction, pacing
+from training_scripts.features import feature_pass, pacing
 from training_scripts.models import backbones, folding
 from training_scripts.models.engines.torch_engine import TorchEngine
 from training_scripts.training import runtime
@@ -283,7 +283,7 @@ def chosen(samples: Sequence[Sample], wanted: Preprocessing, engine: TorchEngine
     """What a pass chooses, and what choosing costs."""
     print("\nChosen by the first pictures of a pass")
     for workers in (1, 2, None):
-        with extraction.FeaturePass(
+        with feature_pass.FeaturePass(
             engine,
             wanted,
             width=backbones.spec(_BACKBONE).feature_width,
@@ -291,7 +291,7 @@ def chosen(samples: Sequence[Sample], wanted: Preprocessing, engine: TorchEngine
             workers=workers,
             check=lambda: None,
         ) as run:
-            progress = extraction.Progress(len(samples), len(samples), lambda line: print(f"    {line}"))
+            progress = feature_pass.Progress(len(samples), len(samples), lambda line: print(f"    {line}"))
             began, wall = time.process_time(), time.perf_counter()
             run.compute(samples, (PLAIN,), progress)
             spent, wall = time.process_time() - began, time.perf_counter() - wall

@@ -34,7 +34,7 @@ from torch import Tensor, nn  # noqa: E402
 from training_scripts.data import image_folder  # noqa: E402
 from training_scripts.data.image_folder import DataSet, Sample  # noqa: E402
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View  # noqa: E402
-from training_scripts.features.extraction import FeaturePass, Progress  # noqa: E402
+from training_scripts.features.feature_pass import FeaturePass, Progress  # noqa: E402
 from training_scripts.models import backbones, folding  # noqa: E402
 from training_scripts.models.engines import selection  # noqa: E402
 from training_scripts.models.engines.engine import Engine, EngineChoice, EngineError, deviation  # noqa: E402

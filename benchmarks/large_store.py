@@ -32,9 +32,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training_scripts.data.image_folder import Sample
-from training_scripts.features import parts, shuffling, store
+from training_scripts.features import manifest, parts, shuffling
 from training_scripts.features.parts import Record
 from training_scripts.features.portions import shard_file, shard_size
+from training_scripts.features.store import FeatureStore
 from training_scripts.training import runtime
 
 WIDTH, CLASSES, BATCH_SIZE, DTYPE = 1280, 100, 256, "float16"
@@ -96,7 +97,7 @@ def summarize(measured: dict[int, dict[str, dict[str, float]]]) -> None:
 
 def files_of(rows: int) -> int:
     """Shards of a split."""
-    return -(-rows // shard_size(rows, WIDTH * 2, least=store.CHUNK))
+    return -(-rows // shard_size(rows, WIDTH * 2, least=manifest.CHUNK))
 
 
 def speed(rows: int, stage: str, found: dict[str, float]) -> str:
@@ -131,17 +132,17 @@ def generate(folder: Path, rows: int) -> None:
     folder.mkdir()
     for split, listing in kept.items():
         shards[split] = {}
-        size = shard_size(len(listing), WIDTH * 2, least=store.CHUNK)
+        size = shard_size(len(listing), WIDTH * 2, least=manifest.CHUNK)
         for number, start in enumerate(range(0, len(listing), size)):
             labels = np.arange(start, min(start + size, len(listing))) * CLASSES // len(listing)
             features = centres[labels] + noise[dice.integers(len(noise), size=len(labels))]
             path = folder / shard_file(split, number)
             digest = parts.write_features(path, features[:, None].astype(DTYPE))
             shards[split][path.name] = Record(len(labels), path.stat().st_size, digest)
-    (folder / store.BACKBONE_FILE).write_bytes(b"none")
+    (folder / manifest.BACKBONE_FILE).write_bytes(b"none")
     preprocessing = {"resize": 1, "crop": 1, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bilinear"}
     key = {
-        "format": store.FORMAT,
+        "format": manifest.FORMAT,
         "fingerprint": "0" * 64,
         "classes": [f"{label:03}.Breed" for label in range(CLASSES)],
         "backbone": "generated",
@@ -151,7 +152,7 @@ def generate(folder: Path, rows: int) -> None:
         "views": "plain",
         "dtype": DTYPE,
     }
-    store.finish(folder, key, [], weights="none", shards=shards, kept=kept)
+    manifest.finish(folder, key, [], weights="none", shards=shards, kept=kept)
     for path in folder.iterdir():  # so that the stages read from the disk
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -197,7 +198,7 @@ def anonymous() -> float:
 def open_store(place: Path) -> dict[str, float]:
     """Opens the store, and reads the first and the last name and row."""
     with watched() as found:
-        train = store.FeatureStore.open(place).split("train")
+        train = FeatureStore.open(place).split("train")
         assert train.names[0].startswith("000.Breed/")
         assert train.names[len(train.names) - 1].startswith(f"{CLASSES - 1:03}.Breed/")
         assert train.features[[0, -1]].shape == (2, 1, WIDTH)
@@ -216,7 +217,7 @@ def prepared(place: Path) -> tuple[Callable[[int], Any], Any]:
 
     def make(in_memory: int) -> batches.FeatureBatches:
         batches.IN_MEMORY_BYTES = in_memory
-        opened = store.FeatureStore.open(place)
+        opened = FeatureStore.open(place)
         return batches.FeatureBatches({name: opened.split(name) for name in opened.sizes})
 
     return make, torch.nn.Linear(WIDTH, CLASSES)
@@ -262,7 +263,7 @@ def score_outliers(place: Path) -> dict[str, float]:
     from training_scripts.features.unit_rows import UnitRows
 
     with watched() as found:
-        train = store.FeatureStore.open(place).split("train")
+        train = FeatureStore.open(place).split("train")
         scored = outliers.scores(UnitRows([(train.features, 0)]), train.targets, classes=CLASSES)
         assert len(scored) == len(train.targets)
     return found

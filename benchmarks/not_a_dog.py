@@ -35,7 +35,7 @@ from not_a_dog_scores import Known, candidates
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import FeatureBatches
-from training_scripts.features import store as features
+from training_scripts.features import extraction
 from training_scripts.features.store import FeatureStore, SplitFeatures
 from training_scripts.models import backbones, folding, heads, rejection
 from training_scripts.models.network import Network
@@ -179,7 +179,7 @@ def _figures(values: Sequence[float]) -> str:
 
 def _extracted(folder: Path, work: Path) -> FeatureStore:
     """The features that a training job computes of the dogs."""
-    return features.extract(
+    return extraction.extract(
         image_folder.read_dataset(image_folder.find_splits(folder / "dogs")),
         backbone_name=BACKBONE,
         weights="pretrained",

@@ -70,13 +70,14 @@ def _extract(
     # Wrong arguments should fail before torch is loaded.
     from training_scripts.data import image_folder, preprocessing  # noqa: PLC0415
     from training_scripts.data.inputs import weights_source  # noqa: PLC0415
-    from training_scripts.features import store as features  # noqa: PLC0415
+    from training_scripts.features.extraction import extract  # noqa: PLC0415
+    from training_scripts.features.manifest import MANIFEST  # noqa: PLC0415
     from training_scripts.models import test_time  # noqa: PLC0415
 
     folder = runtime.checkpoint_folder(environ)
     try:
         with processes.connected(place, stop) as joined:
-            store = features.extract(
+            store = extract(
                 image_folder.read_dataset(image_folder.split_folders(environ), joined.gather),
                 backbone_name=settings.model,
                 weights=weights_source(settings.weights, environ),
@@ -99,7 +100,7 @@ def _extract(
     except Stopped:
         say(f"stopped: the features computed so far are kept in {folder}; the same job resumes there")
         return STOPPED_STATUS
-    _write_artifact(store.folder / features.MANIFEST, environ)
+    _write_artifact(store.folder / MANIFEST, environ)
     say(
         f"features: {sum(store.sizes.values())} pictures, {len(store.views)} views, {store.width} wide, "
         f"{time.monotonic() - start:.1f} seconds, {folder}"

@@ -150,7 +150,7 @@ def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPicture
     from training_scripts.data import image_folder  # noqa: PLC0415
     from training_scripts.data.preprocessing import PLAIN  # noqa: PLC0415
     from training_scripts.data.split_folders import locate  # noqa: PLC0415
-    from training_scripts.features import extraction  # noqa: PLC0415
+    from training_scripts.features.feature_pass import FeaturePass, Progress  # noqa: PLC0415
     from training_scripts.models import backbones  # noqa: PLC0415
     from training_scripts.models.engines.torch_engine import TorchEngine  # noqa: PLC0415
 
@@ -158,7 +158,7 @@ def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPicture
         splits = {_TRAIN: locate(folder).folders.get(_TRAIN, (folder,))[0]}
         dataset = image_folder.read_dataset(splits)
         samples = dataset.splits[_TRAIN]
-        with extraction.FeaturePass(
+        with FeaturePass(
             TorchEngine(model.backbone),
             model.preprocessing,
             width=backbones.spec(model.description.backbone).feature_width,
@@ -166,7 +166,7 @@ def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPicture
             workers=_WORKERS,
             check=lambda: None,
         ) as feature_pass:
-            computed = feature_pass.compute(samples, (PLAIN,), extraction.Progress(len(samples), len(samples), report))
+            computed = feature_pass.compute(samples, (PLAIN,), Progress(len(samples), len(samples), report))
     except (ScriptError, OSError) as error:
         raise ConfigurationError(f"The pictures in {folder} cannot be compared with: {error}") from error
     kept: list[Sample] = [samples[position] for position in computed.kept.tolist()]

@@ -30,7 +30,7 @@ DOWNLOAD_BYTES_PER_SECOND: Final = 50e6
 _START_UNCERTAINTY = 2.0
 # The script imports torch from a disk that has never been read, opens its inputs, evaluates and writes its bundle.
 _SCRIPT_SECONDS = 25.0
-# Threads that decode in a feature pass (`training_scripts.features.store`); on a CPU they share its cores.
+# Threads that decode in a feature pass (`training_scripts.features.feature_pass`); on a CPU they share its cores.
 _DECODING_THREADS = 2
 # A step of a head beyond its arithmetic: reading the batch, the optimizer, the recording.
 _HEAD_SECONDS_PER_VIEW = 2e-5

@@ -36,7 +36,7 @@ def _measure(pictures: Sequence[str], model: str, views: str) -> Mapping[str, An
     runtime.prepare()
     from training_scripts.data.preprocessing import parse_views  # noqa: PLC0415 - torch loads from here on
     from training_scripts.data.shards import located  # noqa: PLC0415
-    from training_scripts.features.extraction import FeaturePass, Progress  # noqa: PLC0415
+    from training_scripts.features.feature_pass import FeaturePass, Progress  # noqa: PLC0415
     from training_scripts.models import backbones, folding  # noqa: PLC0415
     from training_scripts.models.engines.torch_engine import TorchEngine  # noqa: PLC0415
 

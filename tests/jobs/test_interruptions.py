@@ -25,8 +25,9 @@ from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
 from tests.waiting import wait_for
 from training_scripts.data import image_folder, preprocessing
-from training_scripts.features import store
-from training_scripts.features.store import CHUNK, FeatureStore
+from training_scripts.features import extraction
+from training_scripts.features.manifest import CHUNK
+from training_scripts.features.store import FeatureStore
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.training.metrics import EpochMetrics, parse
 
@@ -155,7 +156,7 @@ def test_a_feature_job_that_is_killed_resumes_by_itself(
     thread.join()
     assert sum(line.startswith("features: 144 pictures, views plain") for line in cloud.lines(name)) == 2
     stored = FeatureStore.open(uri_to_path(found[0]))
-    alone = store.extract(
+    alone = extraction.extract(
         image_folder.read_dataset(image_folder.find_splits(tmp_path)),
         backbone_name=MODEL,
         weights="none",

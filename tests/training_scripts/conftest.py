@@ -10,7 +10,7 @@ import torch
 
 from tests.training_scripts.small_datasets import CLASSES, draw_pictures
 from training_scripts.data import image_folder, preprocessing
-from training_scripts.features import store
+from training_scripts.features import extraction
 from training_scripts.models import backbones, bundle, heads
 from training_scripts.models.rejection import Rejection
 
@@ -25,7 +25,7 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_folder(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their features by a backbone of random weights."""
     folder = tmp_path_factory.mktemp("features")
-    store.extract(
+    extraction.extract(
         image_folder.read_dataset(image_folder.find_splits(picture_folder)),
         backbone_name="efficientnet_lite0",
         weights="none",

@@ -18,7 +18,7 @@ from PIL import Image
 
 import training_scripts
 from training_scripts._util.locking import exclusive
-from training_scripts.features import store as features
+from training_scripts.features import manifest
 from training_scripts.features.store import FeatureStore
 from training_scripts.recording.profile.profile import PASS_FORWARD, PASS_WAIT, PREDICT_STEP
 from training_scripts.recording.profile.reader import read_profile
@@ -26,7 +26,7 @@ from training_scripts.recording.profile.reader import read_profile
 SCRIPT = Path(training_scripts.__file__).with_name("extract_features.py")
 
 # More than one part, so that there is something to keep when the process ends early.
-TRAIN_PICTURES = features.CHUNK + 72
+TRAIN_PICTURES = manifest.CHUNK + 72
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ class Job:
 
     def content(self) -> dict[str, bytes]:
         """The features; what was measured of the pass differs every time."""
-        files = [path for path in self.checkpoints.glob("*.*") if path.name != features.COST_FILE]
+        files = [path for path in self.checkpoints.glob("*.*") if path.name != manifest.COST_FILE]
         return {path.name: path.read_bytes() for path in files if path.is_file()}
 
     def cost(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def test_an_interrupted_job_resumes_and_ends_with_the_same_bytes(
     assert re.search(r"features: \d+ pictures, views plain, \d+ of them already there", out)
     assert job.content() == unbroken[0].content()
     cost = job.cost()
-    assert cost["computed_earlier"] % features.CHUNK == 0
+    assert cost["computed_earlier"] % manifest.CHUNK == 0
     assert cost["computed_earlier"] > 0
     assert cost["pictures"] == TRAIN_PICTURES + 8 - cost["computed_earlier"]
 

@@ -15,7 +15,8 @@ from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches, fit_in_memory
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.data.sharing import Division
-from training_scripts.features import store as features
+from training_scripts.features.extraction import extract
+from training_scripts.features.store import FeatureStore, SplitFeatures
 from training_scripts.models import backbones, folding, state_dicts, test_time, unfreezing
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.training import runtime
@@ -106,7 +107,7 @@ def shares_features(environ: Mapping[str, str]) -> bool:
     Raises:
         DataError: The features are not usable.
     """
-    store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+    store = FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
     return not fit_in_memory(_splits(store).values())
 
 
@@ -141,11 +142,11 @@ def read_inputs(
     if trains_on_pictures(settings):
         return _from_pictures(settings, environ, processes or Processes(), report)
     if has_features(settings, environ):
-        store = features.FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
+        store = FeatureStore.open(Path(environ["SM_CHANNEL_FEATURES"]))
         image_folder.check_several_classes(store.classes)
         _check_goes_with(store, settings, environ)
         return _from_features(settings, store, processes or Processes())
-    store = features.extract(
+    store = extract(
         _dataset(environ, processes or Processes()),
         backbone_name=settings.model,
         weights=weights_source(settings.weights, environ),
@@ -179,7 +180,7 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
     return weights
 
 
-def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
+def _check_goes_with(store: FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
     """Refuses settings and pictures that differ from those of the channel's features.
 
     Views, precision and weights at their defaults were probably not set, so those of the features are used instead.
@@ -212,11 +213,11 @@ def _check_goes_with(store: features.FeatureStore, settings: Hyperparameters, en
         image_folder.check_same_classes(store.classes, of_pictures)
 
 
-def _splits(store: features.FeatureStore) -> dict[str, features.SplitFeatures]:
+def _splits(store: FeatureStore) -> dict[str, SplitFeatures]:
     return {name: store.split(name) for name in image_folder.SPLITS if store.has(name)}
 
 
-def _from_features(settings: Hyperparameters, store: features.FeatureStore, processes: Processes) -> TrainingInputs:
+def _from_features(settings: Hyperparameters, store: FeatureStore, processes: Processes) -> TrainingInputs:
     splits = _splits(store)
     return TrainingInputs(
         batches=FeatureBatches(splits, tta=test_time.checked(settings.tta), processes=processes),

@@ -1,286 +1,313 @@
-"""Runs pictures through a backbone: threads decode ahead while the network computes, and progress is reported."""
+"""Computes a backbone's features of a data set, alone or with other processes, and stores them."""
 
-# ruff: noqa: PLC0415 - torch and NumPy load only when a pass is made
+# ruff: noqa: PLC0415 - torch loads only when features are made
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING
+import contextlib
+import errno
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from training_scripts.data import preprocessing as pictures
-from training_scripts.data.image_folder import DataError, Sample
-from training_scripts.data.preprocessing import Preprocessing, View
-from training_scripts.features import pacing
-from training_scripts.models.engines.engine import Engine
+from training_scripts._util.atomic import write_atomically
+from training_scripts._util.locking import exclusive
+from training_scripts.data import image_folder
+from training_scripts.data.image_folder import DataError, DataSet
+from training_scripts.data.preprocessing import View
+from training_scripts.data.sharing import Division
+from training_scripts.features import manifest, parts, pass_choices
+from training_scripts.features.feature_pass import FeaturePass, Progress
+from training_scripts.features.manifest import BACKBONE_FILE, COST_FILE, MANIFEST, read_json
+from training_scripts.features.parts import Record
+from training_scripts.features.pass_record import PassRecord
+from training_scripts.features.portions import PARTS, Work, portions, shard_file, views_of_splits
+from training_scripts.features.store import FeatureStore
+from training_scripts.models import backbones, test_time
+from training_scripts.models.engines.engine import Precision
+from training_scripts.models.test_time import TestTimeAugmentation
 from training_scripts.training.callbacks import Callbacks
-from training_scripts.training.metrics import format_feature_pass
-from training_scripts.training.runtime import cores_of_process
+from training_scripts.training.processes import PartDone, Processes
+from training_scripts.training.runtime import say
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
 
-_PROGRESS_SECONDS = 2.0
-# Threads that decode before anything is measured.
-_FIRST_WORKERS = 2
+_KEY_FILE = "key.json"
+# Pictures that are at most computed together, as a multiple of a small data set's shard.
+_STEP = 8
 
 
-@dataclass
-class Progress:
-    """Reports the progress of a pass every two seconds.
+def extract(
+    dataset: DataSet,
+    *,
+    backbone_name: str,
+    weights: str,
+    views: Sequence[View],
+    folder: Path,
+    tta: TestTimeAugmentation = test_time.NONE,
+    precision: Precision = "fp32",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    report: Callable[[str], object] = say,
+    check: Callable[[], object] = lambda: None,
+    callbacks: Callbacks | None = None,
+    processes: Processes | None = None,
+    dtype: str = "float32",
+    copied_to: str | None = None,
+) -> FeatureStore:
+    """Computes and stores the features of every split, or opens existing ones.
 
-    Attributes:
-        total: Pictures of the whole pass.
-        views: Views of the whole pass, over all pictures; the time depends on these.
-        report: Takes one line of log.
-        clock: Returns seconds, counted from any moment.
+    An interrupted pass resumes where it stopped, and produces the same bytes as an uninterrupted one with the same
+    batch size and thread count.
+
+    Args:
+        dataset: The pictures.
+        backbone_name: As `backbones.spec` takes it.
+        weights: As `backbones.create` takes it.
+        views: Views of a train picture, from `parse_views`.
+        folder: The folder for the features; it becomes a complete store, and can be copied as it is.
+        tta: The test-time augmentation, whose views the other splits get.
+        precision: "bf16" allows features that are rounded to bfloat16 where that is faster; see `engines.selection`.
+        batch_size: Views that go through the network at a time; default: 64, or in a long pass what a measurement
+            finds to be faster. A resumed pass keeps the size.
+        workers: Threads that decode; default: two until the first pictures show how many the network needs.
+        report: Takes one line of log at a time, every two seconds; an exception from it ends the pass, and the
+            features computed so far are kept.
+        check: Called after every batch, and while another process uses the folder; an exception from it ends the pass
+            in the same way.
+        callbacks: Called during the pass, if there is one.
+        processes: The processes that share the pictures; default: a single one.
+        dtype: The type in which the features are stored: "float32", or "float16", which takes half the space (the
+            error is that of `parts.converted`).
+        copied_to: Where the files in the folders of all processes come together, such as the S3 URI of checkpoints; the
+            first process then gets no shards of the others, but describes them all. Default: it gets all shards.
+
+    Returns:
+        The finished store, opened; only described if its shards are in several folders.
+
+    Raises:
+        PartDone: The features are complete, and another process stores them.
+        DataError: The folder contains other features, too many pictures are unreadable, or the disk is full.
+        BackboneError: The backbone is unknown, or its weights are not available.
     """
+    joined = processes or Processes()
+    for line in dataset.ignored:
+        report(line)
+    made = backbones.spec(backbone_name)
+    backbone = backbones.create(backbone_name, weights=weights)
+    division = Division(dataset, joined)
+    fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)
+    state = backbone.state_dict()
+    key = manifest.key_of(dataset, fingerprint, made, state, views=views, tta=tta, dtype=dtype, precision=precision)
+    with _explaining_full_disk(folder), _alone_in(folder, joined, report, check):
+        if joined.from_first(lambda: _is_finished(folder, key, report)):
+            if not joined.place.is_first:
+                raise PartDone
+            return _existing(folder, report)
+        _prepare_parts(folder, key, joined, report)
+        divided = list(portions(dataset, views_of_splits(dataset, views, tta), division, sizes=key["shards"]))
+        work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * manifest.CHUNK)
+        engine = pass_choices.engine(backbone, made, work, precision, report)
+        runner = FeaturePass(
+            engine,
+            made.preprocessing,
+            width=made.feature_width,
+            batch_size=batch_size or pass_choices.batch_size(engine, made, work, report),
+            workers=workers,
+            check=check,
+            callbacks=callbacks,
+        )
+        recorded = PassRecord(callbacks or Callbacks(), made.name, runner)
+        with runner:
+            records = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
+        comes_together = copied_to is not None and division.is_complete
+        shards = work.whole(records) if comes_together else work.collect(records)
+        if not joined.place.is_first:
+            raise PartDone
+        skipped = _check_skipped(dataset, work, records)
+        _write_backbone(folder, state)
+        recorded.write(folder / COST_FILE)
+        _assemble(dataset, work, key, skipped, shards, weights=Path(weights).name)
+        store = FeatureStore.described(folder) if comes_together else FeatureStore.open(folder)
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+    for picture in skipped:
+        report(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")
+    return store
 
-    total: int
-    views: int
-    report: Callable[[str], object]
-    clock: Callable[[], float] = time.monotonic
-    _done: int = 0
-    _views_done: int = 0
-    _resumed: tuple[int, int] = (0, 0)
-    _start: float = 0.0
-    _shown: float = field(default=0.0)
 
-    def __post_init__(self) -> None:
-        self._start = self._shown = self.clock()
+def _is_finished(folder: Path, key: Mapping[str, object], report: Callable[[str], object]) -> bool:
+    """Whether a folder has these features.
 
-    def resume(self, done: int, views: int) -> None:
-        """Counts the pictures that an interrupted pass computed; they do not affect the reported speed."""
-        self._done, self._views_done, self._resumed = done, views, (done, views)
-
-    def advance(self, count: int, views: int, bottleneck: Callable[[], str] = str) -> None:
-        """Counts pictures that are done, and reports when a report is due.
-
-        Args:
-            count: The pictures.
-            views: Their views.
-            bottleneck: Called for a report: what limits the speed since the last one.
-        """
-        self._done += count
-        self._views_done += views
-        now = self.clock()
-        if now - self._shown < _PROGRESS_SECONDS:
-            return
-        self._shown = now
-        pace = (self._done - self._resumed[0]) / (now - self._start)
-        left = (now - self._start) * (self.views - self._views_done) / (self._views_done - self._resumed[1])
-        self.report(format_feature_pass(self._done, self.total, pace, left, bottleneck()))
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Features float32 [m, views, width] of the pictures at `kept`, and the reason for each picture left out."""
-
-    features: np.ndarray
-    kept: np.ndarray
-    skipped: dict[int, str]
-
-
-@dataclass
-class Cost:
-    """The cost of a pass so far.
-
-    Attributes:
-        pictures: Pictures that were processed, including those that could not be read.
-        views: Views of these pictures.
-        waiting: Seconds that the network waited for decoded pictures.
-        forward: Seconds of the network, including transfers to and from the device.
-        decoding: Seconds of decoding, summed over all threads, which run in parallel with the network.
-        seconds: Wall time of the pass.
+    Raises:
+        DataError: It has other features, or an incomplete store of format 1.
     """
-
-    pictures: int = 0
-    views: int = 0
-    waiting: float = 0.0
-    forward: float = 0.0
-    decoding: float = 0.0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """The pixels of a picture's views, or why it cannot be read; seconds of decoding, and of reading among them."""
-
-    pixels: np.ndarray | None
-    reason: str
-    seconds: float
-    reading: float
+    if not (folder / MANIFEST).is_file():
+        return False
+    store = FeatureStore.described(folder)
+    other = manifest.differences(store.key, key)
+    if other:
+        raise DataError(
+            f"{folder} already contains other features (different: {', '.join(other)}). Use another "
+            "folder (for a training job: another CheckpointConfig S3Uri), or delete this one."
+        )
+    lacking = list(store.incomplete()) if store.shards else []
+    if lacking:
+        report(f"features: {len(lacking)} of the {len(store.files)} files in {folder} are missing or incomplete")
+    return not lacking
 
 
-class _Timed:
-    """A sample that measures how long it takes to read."""
-
-    def __init__(self, sample: Sample) -> None:
-        self._sample = sample
-        self.name = sample.name
-        self.seconds = 0.0
-
-    def read(self) -> bytes:
-        """The picture's content."""
-        began = time.perf_counter()
-        try:
-            return self._sample.read()
-        finally:
-            self.seconds = time.perf_counter() - began
+def _existing(folder: Path, report: Callable[[str], object]) -> FeatureStore:
+    store = FeatureStore.open(folder)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    report(f"features are already in {folder}: nothing to compute")
+    return store
 
 
-class FeaturePass:
-    """Computes features; use it as a context manager, so that its threads end."""
+def _reopen(folder: Path) -> None:
+    """Makes an incomplete store one in progress again, whose shards are as good as they were."""
+    try:
+        store = FeatureStore.described(folder)
+    except DataError:  # it is in progress
+        return
+    for name, rows in (item for files in store.shards.values() for item in files.items()):
+        record = Record(rows, store.files[name], store.digests[name])
+        parts.write_record(folder / PARTS / f"{Path(name).stem}.json", record)
+    write_atomically(folder / PARTS / _KEY_FILE, json.dumps(store.key).encode())
+    (folder / MANIFEST).unlink(missing_ok=True)
 
-    def __init__(
-        self,
-        engine: Engine,
-        preprocessing: Preprocessing,
-        *,
-        width: int,
-        batch_size: int,
-        workers: int | None,
-        check: Callable[[], object],
-        callbacks: Callbacks | None = None,
-    ) -> None:
-        """Prepares a pass.
 
-        Args:
-            engine: Runs the backbone.
-            preprocessing: The pictures that it expects.
-            width: Width of its features.
-            batch_size: Views that go through the network at a time.
-            workers: Threads that decode; None: as many as the network turns out to need.
-            check: Called after every batch; an exception from it ends the pass.
-            callbacks: Called for every batch.
-        """
-        self.engine = engine
-        self._preprocessing = preprocessing
-        self._width = width
-        self.batch_size = batch_size
-        self._check = check
-        self._callbacks = callbacks or Callbacks()
-        self.cost = Cost()
-        # A pass whose features may be rounded takes pixels that may be, too.
-        rounded = engine.choice.precision == "bf16"
-        self._views_of = pictures.approximate_views if rounded else pictures.sample_views
-        self._memory = pacing.available_memory()
-        cores = cores_of_process()
-        self.workers = workers or min(_FIRST_WORKERS, cores)
-        self._threads = None if workers else pacing.Threads(cores, self._memory, self.workers)
-        self._shown = pacing.Window()
-        self._pools = [ThreadPoolExecutor(self.workers, thread_name_prefix="decode")]
+@contextlib.contextmanager
+def _alone_in(
+    folder: Path, processes: Processes, report: Callable[[str], object], check: Callable[[], object]
+) -> Iterator[None]:
+    """Keeps other jobs out of the folder; the processes of this job, which may share it, work in it together."""
+    if not processes.place.is_first:
+        yield
+        return
+    with exclusive(folder, report=report, check=check):
+        yield
 
-    def __enter__(self) -> FeaturePass:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for pool in self._pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+def _prepare_parts(
+    folder: Path, key: Mapping[str, object], processes: Processes, report: Callable[[str], object]
+) -> None:
+    def prepare() -> None:
+        _reopen(folder)
+        parts = folder / PARTS
+        # Compared after a round trip through JSON.
+        if parts.is_dir() and read_json(parts / _KEY_FILE) != json.loads(json.dumps(key)):
+            report(
+                f"features: {parts} is left from a pass over other data or settings; the features are computed again"
+            )
+            shutil.rmtree(parts)
+            for shard in folder.glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].npy"):
+                shard.unlink()
+        write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
-    def compute(self, samples: Sequence[Sample], views: Sequence[View], progress: Progress) -> Chunk:
-        """Computes the features of some pictures.
+    processes.from_first(prepare)
+    if not processes.place.is_first:
+        prepare()  # changes nothing if it has the folder of the first process
 
-        Args:
-            samples: The pictures.
-            views: The views of each.
-            progress: Counts them.
 
-        Returns:
-            The features, and which pictures could not be read.
+def _compute_parts(
+    dataset: DataSet, work: Work, runner: FeaturePass, *, report: Callable[[str], object], recorded: PassRecord
+) -> list[dict[int, Record]]:
+    """Computes the missing shards of this process; returns the records of the shards of each process."""
+    pictures = sum(len(portion.mine) for portion in work.mine)
+    progress = Progress(pictures, sum(len(portion.mine) * len(portion.views) for portion in work.mine), report)
+    there: dict[int, Record] = {}
+    for number, portion in enumerate(work.portions):
+        record = work.read(portion) if portion.mine else None
+        if record is not None:
+            there[number] = record
+    done = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in there]
+    progress.resume(sum(count for count, _ in done), sum(count * each for count, each in done))
+    _report_beginning(work, sum(count for count, _ in done), report)
 
-        Raises:
-            DataError: The backbone returns numbers that are not finite.
-        """
-        import numpy as np
+    missing = [number for number, portion in enumerate(work.portions) if portion.mine and number not in there]
+    sizes = [(len(work.portions[number].mine), len(work.portions[number].views)) for number in missing]
+    recorded.begin(sizes, total=pictures)
+    for number in missing:
+        there[number] = work.compute(work.portions[number], runner, progress)
+        if there[number].skipped:
+            _check_skipped(dataset, work, [there])
+    records = work.processes.gather(there)
+    _check_skipped(dataset, work, records)
+    return records
 
-        step, picture_bytes = self.pictures_at_once(len(views)), len(views) * 3 * self._preprocessing.crop**2
-        feeds = [range(start, min(start + step, len(samples))) for start in range(0, len(samples), step)]
-        waiting: deque[list[Future[_Decoded]]] = deque()
-        coming = iter(feeds)
-        computed, kept, skipped = [], [], {}
-        for feed in feeds:
-            began = time.perf_counter()
-            self._callbacks.pass_batch_begins()
-            ahead_now = pacing.feeds_ahead(step, picture_bytes, self.workers, self._memory)
-            while len(waiting) <= ahead_now and (ahead := next(coming, None)) is not None:
-                waiting.append([self._pools[-1].submit(self._decode, samples[index], views) for index in ahead])
-            results = [future.result() for future in waiting.popleft()]
-            ready = time.perf_counter()
-            good = [one.pixels for one in results if one.pixels is not None]
-            for index, one in zip(feed, results, strict=True):
-                if one.pixels is None:
-                    skipped[index] = one.reason
-                else:
-                    kept.append(index)
-            if good:
-                computed.append(self._forward(np.stack(good)))
-            self._account(results, len(views), began, ready)
-            # Nobody can decode the first pictures while earlier ones are computed.
-            self._pace(results, began if feed.start else ready, ready)
-            progress.advance(len(feed), len(feed) * len(views), self._bottleneck)
-            self._check()
-        empty = np.empty((0, len(views), self._width), np.float32)
-        return Chunk(np.concatenate([empty, *computed]), np.array(kept, np.int64), skipped)
 
-    def pictures_at_once(self, views: int) -> int:
-        """Pictures that go through the network at a time."""
-        return max(1, self.batch_size // views)
+def _report_beginning(work: Work, done: int, report: Callable[[str], object]) -> None:
+    total = sum(len(portion.samples) for portion in work.portions)
+    views = max((portion.views for portion in work.portions), key=len, default=())
+    mine = sum(len(portion.mine) for portion in work.portions)
+    shared = f", {mine} of them in this process" if mine < total else ""
+    resumed = f", {done} of them already there" if done else ""
+    report(f"features: {total} pictures, views {','.join(map(str, views))}{shared}{resumed}")
 
-    def _account(self, decoded: Sequence[_Decoded], views: int, began: float, ready: float) -> None:
-        cost, now, count = self.cost, time.perf_counter(), len(decoded)
-        cost.pictures += count
-        cost.views += count * views
-        cost.waiting += ready - began
-        cost.forward += now - ready
-        cost.decoding += sum(one.seconds for one in decoded)
-        cost.seconds += now - began
-        self._callbacks.pass_batch_ends(began, ready, now)
 
-    def _pace(self, decoded: Sequence[_Decoded], began: float, ready: float) -> None:
-        """Measures a batch for the progress line, and for the number of threads unless that was set."""
-        spent = {
-            "seconds": time.perf_counter() - began,
-            "waiting": ready - began,
-            "decoding": sum(one.seconds for one in decoded),
-            "reading": sum(one.reading for one in decoded),
-        }
-        self._shown.add(len(decoded), **spent)
-        if self._threads is not None and self._threads.measured(len(decoded), **spent):
-            self._use_threads(self._threads.count)
+def _check_skipped(dataset: DataSet, work: Work, records: Sequence[Mapping[int, Record]]) -> list[dict[str, str]]:
+    """The unreadable pictures in the order of the data set, given the records of the shards of some processes.
 
-    def _use_threads(self, count: int) -> None:
-        # The pictures that wait for the earlier threads are still decoded by them.
-        self._pools[-1].shutdown(wait=False)
-        self.workers = count
-        self._pools.append(ThreadPoolExecutor(count, thread_name_prefix="decode"))
+    Raises:
+        DataError: A split has lost too many pictures, or a class all pictures to train on.
+    """
+    reasons: dict[int, dict[int, str]] = {}
+    for number, record in (item for of_process in records for item in of_process.items()):
+        if record.skipped:
+            reasons.setdefault(number, {}).update(record.skipped)
+    skipped = [
+        one
+        for number in sorted(reasons)
+        for one in work.portions[number].skipped(dict(sorted(reasons[number].items())))
+    ]
+    for split, samples in dataset.splits.items():
+        listing = [f"{one['name']} ({one['reason']})" for one in skipped if one["split"] == split]
+        image_folder.check_skipped(split, len(samples), listing)
+    image_folder.check_every_class(dataset, {one["name"] for one in skipped if one["split"] == "train"})
+    return skipped
 
-    def _bottleneck(self) -> str:
-        """What limits the speed since the last report."""
-        shown, self._shown = self._shown, pacing.Window()
-        return shown.bottleneck(self.workers)
 
-    def _decode(self, sample: Sample, views: Sequence[View]) -> _Decoded:
-        began, timed = time.perf_counter(), _Timed(sample)
-        pixels, reason = None, ""
-        try:
-            pixels = self._views_of(timed, self._preprocessing, views)
-        except pictures.PictureError as error:
-            reason = str(error)
-        return _Decoded(pixels, reason, time.perf_counter() - began, timed.seconds)
+def _write_backbone(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
+    import torch
 
-    def _forward(self, pixels: np.ndarray) -> np.ndarray:
-        import numpy as np
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_atomically(folder / BACKBONE_FILE, content.getvalue())
 
-        count, views = pixels.shape[:2]
-        batch = pictures.normalize(pixels, self._preprocessing, device=self.engine.device).flatten(0, 1)
-        features: np.ndarray = self.engine.run(batch).numpy()
-        if not np.isfinite(features).all():
-            raise DataError("the backbone returns numbers that are not finite: its weights must be damaged.")
-        return features.reshape(count, views, self._width)
+
+def _assemble(
+    dataset: DataSet,
+    work: Work,
+    key: Mapping[str, Any],
+    skipped: list[dict[str, str]],
+    records: Mapping[int, Record],
+    *,
+    weights: str,
+) -> None:
+    """Writes names and labels, and then the manifest, which completes the store; the shards stay as they are."""
+    shards: dict[str, dict[str, Record]] = {split: {} for split in dataset.splits}
+    for number, portion in enumerate(work.portions):
+        shards[portion.split][shard_file(portion.split, portion.number)] = records[number]
+    lost = {(one["split"], one["name"]) for one in skipped}
+    kept = {
+        split: [sample for sample in samples if (split, sample.name) not in lost] if skipped else samples
+        for split, samples in dataset.splits.items()
+    }
+    manifest.finish(work.folder, key, skipped, weights=weights, shards=shards, kept=kept)
+
+
+@contextlib.contextmanager
+def _explaining_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            f"the disk that holds {folder} is full: free some space or choose a larger volume, and run the job again; "
+            "the features computed so far are kept."
+        ) from error

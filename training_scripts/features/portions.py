@@ -15,7 +15,7 @@ from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import View
 from training_scripts.data.sharing import Division
 from training_scripts.features import parts
-from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.features.feature_pass import FeaturePass, Progress
 from training_scripts.features.parts import Record
 from training_scripts.models import test_time
 from training_scripts.models.test_time import TestTimeAugmentation
@@ -136,6 +136,11 @@ class Work:
     def mine(self) -> list[Portion]:
         """The portions with pictures for this process."""
         return [portion for portion in self.portions if portion.mine]
+
+    @property
+    def views(self) -> int:
+        """Views of all pictures, over all processes."""
+        return sum(len(portion.samples) * len(portion.views) for portion in self.portions)
 
     def read(self, portion: Portion) -> Record | None:
         """Verifies this process's part of a portion; None if it must be computed."""

@@ -138,7 +138,7 @@ class BundleTransport(Transport):
             RequestError: The picture is invalid.
         """
         from dogbreed_sdk.client import resemblance  # noqa: PLC0415 - few clients compare features
-        from training_scripts.features.store import MANIFEST  # noqa: PLC0415
+        from training_scripts.features.manifest import MANIFEST  # noqa: PLC0415
 
         model, one_at_a_time = self._ready()
         with _computations, one_at_a_time:

@@ -11,7 +11,7 @@ from typing import Any
 from dogbreed_sdk.errors import RecordingError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT, PROFILER_RULES
 
-# The cost of computing features, next to them; written by `training_scripts.features.store`.
+# The cost of computing features, next to them; written by `training_scripts.features.pass_record`.
 COST_FILE = "feature_pass.json"
 # The rules of AWS's profiler report: one JSON file per rule.
 REPORT_RULES = frozenset(PROFILER_RULES) - {PROFILER_REPORT}

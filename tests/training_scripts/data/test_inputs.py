@@ -12,7 +12,7 @@ from tests.training_scripts.small_datasets import CLASSES
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.inputs import read_inputs
-from training_scripts.features.store import extract
+from training_scripts.features.extraction import extract
 from training_scripts.training.hyperparameters import Hyperparameters
 from training_scripts.training.stop_signal import StopFlag, Stopped
 

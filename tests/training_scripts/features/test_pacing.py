@@ -13,8 +13,8 @@ from PIL import Image
 from training_scripts.data import preprocessing
 from training_scripts.data.preprocessing import PLAIN, Preprocessing
 from training_scripts.data.samples import Sample
-from training_scripts.features import extraction, pacing
-from training_scripts.features.extraction import FeaturePass, Progress
+from training_scripts.features import feature_pass, pacing
+from training_scripts.features.feature_pass import FeaturePass, Progress
 from training_scripts.models.engines.engine import EngineChoice, Precision
 
 GIGABYTE = 1 << 30
@@ -139,7 +139,7 @@ def test_a_pass_takes_the_threads_it_needs_and_computes_the_same(
     samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "_FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(extraction, "_FIRST_WORKERS", 3)
+    monkeypatch.setattr(feature_pass, "_FIRST_WORKERS", 3)
     chosen, features = run(Network(), samples, workers=None)
     fixed, expected = run(Network(), samples, workers=3)
     assert chosen.workers <= fixed.workers == 3
@@ -148,7 +148,7 @@ def test_a_pass_takes_the_threads_it_needs_and_computes_the_same(
 
 
 def test_the_progress_line_names_the_bottleneck(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(feature_pass, "_PROGRESS_SECONDS", 0.0)
     lines: list[str] = []
     run(Network(), samples, workers=1, report=lines)
     assert lines[-1].startswith("features 48/48 pictures, ")

@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.training_scripts.training.test_processes import Run, execute, planned
 from training_scripts.data import listing
-from training_scripts.features import store as features
+from training_scripts.features import manifest
 from training_scripts.features.store import FeatureStore
 
 # Two chunks to train on, and one of each other split.
-SIZES = {"train": features.CHUNK // 2 + 20, "valid": 3, "test": 2}
+SIZES = {"train": manifest.CHUNK // 2 + 20, "valid": 3, "test": 2}
 ARGUMENTS = ["--model", "mobilenet_v3_small", "--weights", "none", "--views", "plain,flip", "--profiler", "off"]
 BROKEN = "002.B/5.png"
 
@@ -75,7 +75,7 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.glob("*.*") if path.is_file() and path.name != features.COST_FILE]
+    files = [path for path in folder.glob("*.*") if path.is_file() and path.name != manifest.COST_FILE]
     return {path.name: path.read_bytes() for path in files if path.name != ".lock"}
 
 
@@ -87,12 +87,12 @@ def test_two_hosts_compute_the_bytes_of_one_and_resume(runs: dict[str, Run]) -> 
     root = one.folder.parent
     assert content(root / "checkpoints-0") == content(one.folder / "checkpoints")
     total = 2 * sum(SIZES.values())
-    assert f"features: {total} pictures, views plain,flip, {features.CHUNK + 6} of them in this process" in again.out()
+    assert f"features: {total} pictures, views plain,flip, {manifest.CHUNK + 6} of them in this process" in again.out()
     assert "of them already there" in again.out(1)
     assert "this process's features are computed" in again.out(1)
-    assert not (root / "checkpoints-1" / features.MANIFEST).exists()
+    assert not (root / "checkpoints-1" / manifest.MANIFEST).exists()
     assert again.out().count(f"skipped train/{BROKEN}: ") == 1
-    assert (again.folder / "model" / features.MANIFEST).is_file()
+    assert (again.folder / "model" / manifest.MANIFEST).is_file()
 
 
 def test_folders_that_are_copied_to_one_place_are_a_store_together(runs: dict[str, Run], tmp_path: Path) -> None:

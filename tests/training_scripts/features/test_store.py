@@ -20,11 +20,11 @@ from PIL import Image
 from training_scripts._util.locking import exclusive
 from training_scripts.data import preprocessing
 from training_scripts.data.image_folder import DataError, DataSet, find_splits, read_dataset
-from training_scripts.features import extraction, pacing
+from training_scripts.features import extraction, feature_pass, manifest, pacing
 from training_scripts.features import parts as feature_parts
-from training_scripts.features import store as features
+from training_scripts.features.manifest import BACKBONE_FILE, COST_FILE, MANIFEST, names_file
 from training_scripts.features.rows import ShardedRows
-from training_scripts.features.store import FeatureStore
+from training_scripts.features.store import PICTURES_FILE, FeatureStore
 from training_scripts.features.subset import store_subset
 from training_scripts.models import backbones, folding, test_time
 from training_scripts.models.engines.engine import Precision
@@ -36,7 +36,7 @@ WIDTH = 512
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "CHUNK", 4)
+    monkeypatch.setattr(manifest, "CHUNK", 4)
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def extract(
     report: Callable[[str], None] = quiet,
     dtype: str = "float32",
 ) -> FeatureStore:
-    return features.extract(
+    return extraction.extract(
         dataset,
         backbone_name=backbone,
         weights=weights,
@@ -103,7 +103,7 @@ def extract(
 
 def content(folder: Path) -> dict[str, bytes]:
     """Every file of a store but the record of what the pass cost, which no two passes share."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != features.COST_FILE]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != COST_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -227,9 +227,9 @@ class TestOpen:
 
     def test_another_format(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path)
-        manifest = json.loads((tmp_path / "features.json").read_bytes())
-        manifest["key"]["format"] = 99
-        (tmp_path / "features.json").write_text(json.dumps(manifest))
+        content = json.loads((tmp_path / "features.json").read_bytes())
+        content["key"]["format"] = 99
+        (tmp_path / "features.json").write_text(json.dumps(content))
         with pytest.raises(DataError, match=r"have format 99, not 2"):
             FeatureStore.open(tmp_path)
 
@@ -244,11 +244,11 @@ def as_format_1(folder: Path, target: Path) -> Path:
         np.save(target / f"{split}.npy", np.asarray(whole.features))
         listing[split] = {"names": list(whole.names), "labels": whole.targets.tolist()}
     (target / "pictures.json").write_text(json.dumps(listing))
-    shutil.copy(folder / features.BACKBONE_FILE, target)
+    shutil.copy(folder / BACKBONE_FILE, target)
     key = {name: value for name, value in store.key.items() if name not in {"dtype", "shards"}} | {"format": 1}
     files = {path.name: path.stat().st_size for path in target.iterdir()}
-    manifest = {"key": key, "sizes": store.sizes, "skipped": store.skipped, "weights": "none", "files": files}
-    (target / features.MANIFEST).write_text(json.dumps(manifest))
+    content = {"key": key, "sizes": store.sizes, "skipped": store.skipped, "weights": "none", "files": files}
+    (target / MANIFEST).write_text(json.dumps(content))
     return target
 
 
@@ -278,7 +278,7 @@ class TestEarlierStores:
 
     def test_with_a_name_outside_of_the_data_set_are_refused(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path / "new", views="plain")
-        listing = as_format_1(tmp_path / "new", tmp_path / "old") / features.PICTURES_FILE
+        listing = as_format_1(tmp_path / "new", tmp_path / "old") / PICTURES_FILE
         listing.write_text(listing.read_text().replace("001.A/0.jpg", "../../home/0.jpg", 1))
         with pytest.raises(DataError, match=r"outside of the data set: '\.\./\.\./home/0\.jpg'"):
             FeatureStore.described(tmp_path / "old").split("train")
@@ -309,8 +309,8 @@ class TestDamage:
 
     def test_of_a_manifest_that_names_files_elsewhere(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path / "store")
-        manifest = tmp_path / "store/features.json"
-        manifest.write_text(manifest.read_text().replace("train-000000.npy", "../train-000000.npy"))
+        path = tmp_path / "store/features.json"
+        path.write_text(path.read_text().replace("train-000000.npy", "../train-000000.npy"))
         with pytest.raises(DataError, match=r"names a file that is not in its folder: '\.\./train-000000\.npy'"):
             FeatureStore.open(tmp_path / "store")
 
@@ -323,13 +323,13 @@ class TestResuming:
         before = content(tmp_path)
         (tmp_path / "train-000001.npy").unlink()
         (tmp_path / "valid-000000.npy").write_bytes(b"half a file")
-        compute, computed = extraction.FeaturePass.compute, []
+        compute, computed = feature_pass.FeaturePass.compute, []
 
-        def counted(self: extraction.FeaturePass, samples: Any, *rest: Any) -> extraction.Chunk:
+        def counted(self: feature_pass.FeaturePass, samples: Any, *rest: Any) -> feature_pass.Chunk:
             computed.append(len(samples))
             return compute(self, samples, *rest)
 
-        monkeypatch.setattr(extraction.FeaturePass, "compute", counted)
+        monkeypatch.setattr(feature_pass.FeaturePass, "compute", counted)
         lines: list[str] = []
         extract(dataset, tmp_path, report=lines.append)
         assert computed == [4, 4]
@@ -370,7 +370,7 @@ class TestResuming:
         self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def extract_auto(check: Callable[[], None]) -> FeatureStore:
-            return features.extract(
+            return extraction.extract(
                 dataset,
                 backbone_name=BACKBONE,
                 weights="none",
@@ -395,7 +395,7 @@ class TestResuming:
         self, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         extract(dataset, tmp_path)
-        monkeypatch.setattr(extraction.FeaturePass, "compute", None)
+        monkeypatch.setattr(feature_pass.FeaturePass, "compute", None)
         lines: list[str] = []
         assert extract(dataset, tmp_path, report=lines.append).sizes["train"] == 10
         assert lines == [f"features are already in {tmp_path}: nothing to compute"]
@@ -418,9 +418,9 @@ class TestResuming:
         extract(dataset, tmp_path)
         with pytest.raises(DataError, match=r"contains other features \(different: precision\)"):
             extract(dataset, tmp_path, precision="bf16")
-        manifest = json.loads((tmp_path / features.MANIFEST).read_text())
-        assert manifest["key"].pop("precision") == "fp32"
-        (tmp_path / features.MANIFEST).write_text(json.dumps(manifest))
+        content = json.loads((tmp_path / MANIFEST).read_text())
+        assert content["key"].pop("precision") == "fp32"
+        (tmp_path / MANIFEST).write_text(json.dumps(content))
         assert extract(dataset, tmp_path).precision == "fp32"
 
     def test_a_finished_store_of_something_else_is_left_alone(self, dataset: DataSet, tmp_path: Path) -> None:
@@ -484,7 +484,7 @@ class TestProgress:
     def test_is_shown_every_two_seconds_with_pace_and_time_left(self) -> None:
         now = iter([0.0, 1.0, 2.0, 3.0, 4.5])
         lines: list[str] = []
-        progress = extraction.Progress(100, 200, lines.append, clock=lambda: next(now))
+        progress = feature_pass.Progress(100, 200, lines.append, clock=lambda: next(now))
         progress.resume(20, 40)
         for _ in range(4):
             progress.advance(10, 20)
@@ -522,7 +522,7 @@ def test_features_of_some_pictures_are_those_of_a_pass_over_them(tmp_path: Path)
     fewer = read_dataset(find_splits(tmp_path / "pictures"))
     computed = extract(fewer, tmp_path / "computed")
     assert store_subset(whole, fewer, tmp_path / "taken", fingerprint=computed.fingerprint)
-    taken = features.FeatureStore.open(tmp_path / "taken")
+    taken = FeatureStore.open(tmp_path / "taken")
     assert taken.key == computed.key
     assert taken.sizes == computed.sizes == {"train": 9, "valid": 4, "test": 3}
     for split in taken.sizes:
@@ -539,7 +539,7 @@ def test_features_of_some_pictures_are_those_of_a_pass_over_them(tmp_path: Path)
 
 def test_a_picture_outside_of_the_data_set_is_refused(dataset: DataSet, tmp_path: Path) -> None:
     store = extract(dataset, tmp_path / "store", views="plain")
-    listing = tmp_path / "store" / features.names_file("train")
+    listing = tmp_path / "store" / names_file("train")
     listing.write_bytes(listing.read_bytes().replace(b"001.A/0.jpg001.A/1.jpg", b"../../home/secret0.jpg", 1))
     names = store.split("train").names
     for read in (lambda: names[0], lambda: list(names), lambda: names[:1]):

@@ -13,7 +13,7 @@ from torch import nn
 from training_scripts import inference
 from training_scripts.data import image_folder, jpeg_pixels, preprocessing
 from training_scripts.data.image_folder import DataSet
-from training_scripts.features import store
+from training_scripts.features import extraction
 from training_scripts.models import backbones, folding
 from training_scripts.models.engines import selection
 from training_scripts.models.engines.engine import TOLERANCE, EngineChoice, EngineName, deviation
@@ -95,7 +95,7 @@ def test_stores_and_endpoints_agree(
     monkeypatch.setattr(selection, "FEWEST_VIEWS", 1)
     few = image_folder.DataSet(dataset.classes, {split: samples[::3] for split, samples in dataset.splits.items()})
     lines: list[str] = []
-    stored = store.extract(
+    stored = extraction.extract(
         few,
         backbone_name=BACKBONE,
         weights="none",  # those of the bundle

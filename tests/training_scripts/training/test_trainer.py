@@ -14,7 +14,7 @@ from torch import nn
 from tests.training_scripts.small_datasets import cloud_batches, clouds, environment, same_weights
 from training_scripts import inference
 from training_scripts.data.batches import FeatureBatches
-from training_scripts.features.extraction import FeaturePass
+from training_scripts.features.feature_pass import FeaturePass
 from training_scripts.models import backbones, heads
 from training_scripts.models.engines.torch_engine import TorchEngine
 from training_scripts.models.network import Network
