@@ -17,8 +17,13 @@ Outline = tuple[complex, ...]  # points x + y j, x to the right and y down
 
 _STEPS = 7  # line pieces between two control points: smooth at the sizes drawn here
 _SHADOW_COLOUR = (18, 12, 10)
-# Darkness over the bounding box of a shape that is lit from above on the left, in 0 to 255.
-_SHADING = Image.radial_gradient("L").crop((68, 80, 248, 260)).point([max(0, v - 50) * 0.42 for v in range(256)])
+# Darkness over the bounding box of a shape that is lit from above on the left, in 0 to 255; small, as it is smooth.
+_SHADING = (
+    Image.radial_gradient("L")
+    .crop((68, 80, 248, 260))
+    .point([max(0, v - 50) * 0.42 for v in range(256)])
+    .resize((30, 30), Image.Resampling.BOX)
+)
 
 
 def points(text: str) -> Outline:
@@ -97,39 +102,44 @@ class Easel:
         for part in parts:
             if part.mark in coat.marks or not part.mark:
                 for curve in _curves(part.outline, part.sides):
-                    self._paint(self._mask(curve), coat.palette[part.color], coat, part.fur)
+                    self._paint(curve, coat.palette[part.color], coat, part.fur)
 
     def cast_shadow(self, x: float, y: float, width: float) -> None:
         """Darkens the ground around a point softly, as below something that stands there."""
-        mask = self._mask(oval(x, y, width, 0.3)).point(lambda value: value * 0.4)
+        mask = Image.new("L", self.image.size)
+        ImageDraw.Draw(mask).polygon(self._polygon(oval(x, y, width, 0.3)), fill=102)
         self.image.paste(_SHADOW_COLOUR, mask=mask.filter(ImageFilter.BoxBlur(self.image.height / 60)))
 
     def _placed(self, point: complex) -> complex:
         return self.origin + self.axis * complex(point.real * self.stretch[0], point.imag * self.stretch[1])
 
-    def _mask(self, outline: Outline) -> Image.Image:
-        mask = Image.new("L", self.image.size)
-        ImageDraw.Draw(mask).polygon([(at.real, at.imag) for at in map(self._placed, outline)], fill=255)
-        return mask
+    def _polygon(self, outline: Outline) -> list[tuple[float, float]]:
+        return [(at.real, at.imag) for at in map(self._placed, outline)]
 
-    def _paint(self, mask: Image.Image, color: Color, coat: Coat, fur: float) -> None:
-        box = mask.getbbox()
-        if box is None:  # outside the picture
+    def _paint(self, outline: Outline, color: Color, coat: Coat, fur: float) -> None:
+        polygon = self._polygon(outline)
+        across, down = zip(*polygon, strict=True)
+        (width, height), left, top = self.image.size, max(0, math.floor(min(across))), max(0, math.floor(min(down)))
+        right, low = min(width, math.ceil(max(across)) + 1), min(height, math.ceil(max(down)) + 1)
+        if left >= right or top >= low:  # outside the picture
             return
-        mask = mask.crop(box)
+        box = (left, top, right, low)
+        mask = Image.new("L", (right - left, low - top))
+        ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in polygon], fill=255)
         self.image.paste(color, box, mask)
-        self.image.paste(_SHADOW_COLOUR, box, ImageChops.multiply(_SHADING.resize(mask.size), mask))
+        shading = ImageChops.multiply(_SHADING.resize(mask.size, Image.Resampling.BILINEAR), mask)
+        self.image.paste(_SHADOW_COLOUR, box, shading)
         if fur:
             self._comb(mask, complex(*box[:2]), max(2.0, coat.hair * fur * abs(self.axis)), curly=coat.curly)
 
     def _comb(self, mask: Image.Image, corner: complex, length: float, *, curly: bool) -> None:
         """Covers a shape with hairs in the colors that are there, outwards and down; long ones reach over its edge."""
         pen, chance, (width, height) = ImageDraw.Draw(self.image), self.rng.random, mask.size
-        inside: Any = mask.load()
+        inside = mask.tobytes()
         colors: Any = self.image.load()
         for _ in range(width * height // 36):
             x, y = int(chance() * width), int(chance() * height)
-            if not inside[x, y]:
+            if not inside[y * width + x]:
                 continue
             root = corner + complex(x, y)
             tone = shaded(colors[root.real, root.imag], 1.06 - 0.12 * y / height + (chance() - 0.5) * 0.32)

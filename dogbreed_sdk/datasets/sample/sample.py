@@ -24,7 +24,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import replacing
 
 # Raised whenever the drawings change, so that an older sample is not taken for a current one.
-VERSION = 2
+VERSION = 3
 MANIFEST = "sample.json"
 
 # A process takes as long to start as to draw a few pictures.

@@ -96,7 +96,7 @@ def place(size: tuple[int, int], rng: random.Random) -> Image.Image:
         ImageDraw.Draw(small).line((0, y, small.width, y), color)
     for things in there:
         things.scatter(Easel(small, rng))
-    return small.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.Resampling.BICUBIC)
+    return small.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.Resampling.BILINEAR)
 
 
 def cover(easel: Easel) -> None:
@@ -106,7 +106,7 @@ def cover(easel: Easel) -> None:
 
 def photograph(image: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
     """What a camera makes of a scene: exposure, contrast, tint, a light fall-off, sometimes blur, and noise."""
-    picture = image.resize(size, Image.Resampling.LANCZOS)
+    picture = image.resize(size, Image.Resampling.HAMMING)
     if rng.random() < 0.25:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3)))
     picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.76, 1.22))
@@ -116,7 +116,8 @@ def photograph(image: Image.Image, size: tuple[int, int], rng: random.Random) ->
     picture = picture.point(
         [round(min(255, value * gain)) for gain in (1 + warm, 1.0, 1 - warm) for value in range(256)]
     )
-    dark = Image.radial_gradient("L").resize(size).point([round(255 - 0.22 * value) for value in range(256)])
+    dark = Image.radial_gradient("L").resize(size, Image.Resampling.BILINEAR)
+    dark = dark.point([round(255 - 0.22 * value) for value in range(256)])
     picture = ImageChops.multiply(picture, Image.merge("RGB", (dark, dark, dark)))
     grain = Image.frombytes("L", size, rng.randbytes(size[0] * size[1]))
     return Image.blend(picture, Image.merge("RGB", (grain, grain, grain)), rng.uniform(0.015, 0.055))
