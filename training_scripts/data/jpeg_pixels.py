@@ -11,12 +11,14 @@ from __future__ import annotations
 import functools
 import io
 import random
+import struct
 import sys
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from training_scripts.data import jpeg_end
+from training_scripts.data.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +27,14 @@ if TYPE_CHECKING:
 # part when, as in Pillow, the file comes in pieces.
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BASELINE, _START_OF_SCAN = 0xC0, 0xDA
+# The segments of a plain JPEG's header: tables, restart interval, comment, and application data without camera data
+# (which may turn the picture), profiles or further pictures: JFIF's and Adobe's.
+_PLAIN_SEGMENTS = {_BASELINE, 0xC4, 0xDB, 0xDD, 0xFE, 0xE0, 0xEE}
+_PLAIN_START = b"\xff\xd8\xff"
 # Sides that are no multiples of a block, and every way in which cameras and editors store color.
 _PROBE_SIZE = (52, 39)
-_PROBE_SCALES = (1, 2, 4, 8)
+_SCALES = (8, 4, 2, 1)
 
 
 def decoded(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.ndarray | None:
@@ -44,6 +51,48 @@ def decoded(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.nd
     if image.mode != "RGB" or not is_used() or _frame(content) not in _HUFFMAN_FRAMES:
         return None
     return _decode(content, image.size, whole)
+
+
+def plain(content: bytes, side: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """Decodes a baseline JPEG in color whose header has nothing else to tell, without Pillow, which takes 20 us more.
+
+    Args:
+        content: The file.
+        side: The picture is decoded at the scale that Pillow's `draft` takes for this shorter side.
+
+    Returns:
+        uint8 [h, w, 3], equal to Pillow's pixels, and the width and height of the whole picture; None for every other
+        file, and if Pillow has to decode this one.
+    """
+    if not is_used() or (whole := _plain_size(content)) is None:
+        return None
+    width, height = whole
+    if width * height > min(MAX_PIXELS, Image.MAX_IMAGE_PIXELS or MAX_PIXELS):
+        return None
+    scale = next((each for each in _SCALES if min(whole) >= each * side), 1)
+    pixels = _decode(content, (-(-width // scale), -(-height // scale)), whole)
+    return None if pixels is None else (pixels, whole)
+
+
+def _plain_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a plain JPEG, by a header that Pillow is certain to open; None for every other file."""
+    if not content.startswith(_PLAIN_START):
+        return None
+    size, position = None, 2
+    while position + 4 < len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == _START_OF_SCAN:
+            # With all components in the first scan, libjpeg allows no other.
+            return size if content[position + 4] == 3 else None
+        if marker not in _PLAIN_SEGMENTS:
+            return None
+        if marker == _BASELINE:
+            bits, height, width, components = struct.unpack_from(">BHHB", content.ljust(position + 10), position + 4)
+            if size or (bits, components) != (8, 3) or not width * height:
+                return None
+            size = width, height
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return None
 
 
 def is_used() -> bool:
@@ -87,7 +136,7 @@ def _is_equal() -> bool:
         _same(_encoded(picture, subsampling=subsampling, progressive=progressive), scale)
         for subsampling in ("4:4:4", "4:2:2", "4:2:0")
         for progressive in (False, True)
-        for scale in _PROBE_SCALES
+        for scale in _SCALES
     )
 
 

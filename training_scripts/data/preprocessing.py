@@ -46,6 +46,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = {turn for orientation, turn in _UPRIGHT.items() if orientation >= 5}
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 # What Pillow's decoders raise on broken files.
@@ -184,27 +185,56 @@ def decode(data: bytes | Path) -> Image.Image:
     return _as_image(_decoded(content))
 
 
+def decode_small(content: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Reads a picture as `decode` does, and refuses the same files, but decodes a JPEG at a smaller scale.
+
+    libjpeg reads all of the data whatever the scale, but spends less on turning it into pixels.
+
+    Args:
+        content: The file.
+        side: A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side stays above this.
+
+    Returns:
+        The picture, in mode RGB, and the width and height of the whole picture.
+
+    Raises:
+        PictureError: `decode` refuses it.
+    """
+    decoded, size = _decoded_at(content, side)
+    return _as_image(decoded), size
+
+
 def _decoded(content: bytes) -> Image.Image | np.ndarray:
     """What `decode` reads: a picture in mode RGB, or uint8 [h, w, 3], whichever costs no copy."""
+    return _decoded_at(content, JPEG_DRAFT_SIDE)[0]
+
+
+def _decoded_at(content: bytes, side: int) -> tuple[Image.Image | np.ndarray, tuple[int, int]]:
+    """A picture as from `_decoded`, and the width and height that it has, upright, at its whole size."""
     if not content:
         raise PictureError("empty file")
+    if (plain := jpeg_pixels.plain(content, side)) is not None:
+        return plain
     with _opened(content) as image:
         jpeg, size = image.format in ("JPEG", "MPO"), image.size
         if jpeg:
             _check_scans(content)
-        image.draft(None, (JPEG_DRAFT_SIDE, JPEG_DRAFT_SIDE))
+        image.draft(None, (side, side))
         if jpeg and (pixels := jpeg_pixels.decoded(content, image, size)) is not None:
             turn = _turn(image)
-            return pixels if turn is None else Image.fromarray(pixels).transpose(turn)
+            if turn is None:
+                return pixels, size
+            return Image.fromarray(pixels).transpose(turn), _turned(size, turn)
         try:
             rgb = upright_rgb(image)
         except PictureError:
             whole = completed(content) if jpeg else None
             if whole is None:
                 raise
-            return _decoded(whole)
+            return _decoded_at(whole, side)
+        size = _turned(size, _turn(image)) if jpeg else rgb.size
         # The image that Pillow opened loses its pixels when the file is closed.
-        return rgb.copy() if rgb is image else rgb
+        return rgb.copy() if rgb is image else rgb, size
 
 
 class Readable(Protocol):
@@ -325,6 +355,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     except _BROKEN:  # damaged camera data does not mean damaged pixels
         return None
+
+
+def _turned(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
+    return size[::-1] if turn in _ON_ITS_SIDE else size
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -101,6 +101,16 @@ def by_pillow(content: bytes) -> tuple[tuple[int, int], bytes] | str:
         return answer(content)
 
 
+def small(content: bytes) -> tuple[int, int] | str:
+    """The size that `decode_small` finds, or why it refuses the file."""
+    try:
+        image, size = preprocessing.decode_small(content, 20)
+    except PictureError as error:
+        return str(error)
+    assert image.mode == "RGB" and (image.width > image.height) == (size[0] > size[1])
+    return size
+
+
 @pytest.mark.parametrize("name", USUAL)
 def test_decodes_the_same_pixels(name: str, counted: list[bool]) -> None:
     assert answer(USUAL[name]) == by_pillow(USUAL[name])
@@ -128,9 +138,9 @@ def test_a_coding_that_decoders_treat_differently_is_left_to_pillow(counted: lis
 def test_damage_anywhere_gives_the_same_pixels_or_the_same_error(counted: list[bool]) -> None:
     dice = random.Random(1)
     files = [USUAL[name] for name in ("4:2:0 baseline", "4:2:2 progressive", "restart markers", "no color transform")]
-    for _ in range(250):
+    for number in range(250):
         content = bytearray(dice.choice(files))
-        place = dice.randrange(2, len(content))
+        place = dice.randrange(2, len(content) if number % 2 else 640)  # half of them in the header
         match dice.randrange(4):
             case 0:
                 del content[place:]
@@ -140,8 +150,46 @@ def test_damage_anywhere_gives_the_same_pixels_or_the_same_error(counted: list[b
                 content[place:place] = dice.randbytes(3)
             case 3:
                 del content[place : place + 3]
-        assert answer(bytes(content)) == by_pillow(bytes(content))
+        found = answer(bytes(content))
+        assert found == by_pillow(bytes(content))
+        assert small(bytes(content)) == (found if isinstance(found, str) else found[0])
     assert True in counted and False in counted
+
+
+def test_a_plain_file_is_not_opened_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(scene(97, 61), comment=b"a comment")
+    expected = by_pillow(content)
+    monkeypatch.setattr(Image, "open", None)
+    assert jpeg_pixels.is_used() and answer(content) == expected
+
+
+@pytest.mark.parametrize("name", ["gray", "turned by the camera", "several frames", "4:2:0 progressive"])
+def test_other_files_are_opened_by_pillow(name: str) -> None:
+    assert jpeg_pixels.plain((USUAL | LEFT_TO_PILLOW)[name], 20) is None
+
+
+def test_pillows_own_limit_of_pixels_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 97 * 61 // 2 - 1)
+    assert "more than the" in str(answer(encoded(scene(97, 61))))
+
+
+@pytest.mark.parametrize("name", [*USUAL, *LEFT_TO_PILLOW])
+def test_a_small_scale_has_the_same_size_and_the_same_errors(name: str) -> None:
+    content = (USUAL | LEFT_TO_PILLOW)[name]
+    opened = by_pillow(content)
+    if "reduced" not in name:  # those are reduced as they are decoded
+        assert small(content) == (opened if isinstance(opened, str) else opened[0])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jpeg_pixels, "is_used", lambda: False)
+        without = small(content)
+    assert small(content) == without
+
+
+def test_a_small_scale_gives_the_same_pixels_without_simplejpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, size = preprocessing.decode_small(USUAL["4:2:0 baseline"], 20)
+    assert (image.size, size) == ((49, 31), (97, 61))
+    monkeypatch.setattr(jpeg_pixels, "is_used", lambda: False)
+    assert preprocessing.decode_small(USUAL["4:2:0 baseline"], 20)[0].tobytes() == image.tobytes()
 
 
 def test_the_photographs(test_data: Path, counted: list[bool]) -> None:
