@@ -30,8 +30,9 @@ DOWNLOAD_BYTES_PER_SECOND: Final = 50e6
 _START_UNCERTAINTY = 2.0
 # The script imports torch from a disk that has never been read, opens its inputs, evaluates and writes its bundle.
 _SCRIPT_SECONDS = 25.0
-# Threads that decode in a feature pass (`training_scripts.features.feature_pass`); on a CPU they share its cores.
-_DECODING_THREADS = 2
+# Cores that the decoding threads of one process keep busy: a fifth of their work holds the interpreter's lock
+# (`benchmarks/decoding.py`).
+_DECODING_CORES = 5
 # A step of a head beyond its arithmetic: reading the batch, the optimizer, the recording.
 _HEAD_SECONDS_PER_VIEW = 2e-5
 # Single-precision operations per second of one core for a head's matrix products: forward, and twice that backward.
@@ -140,7 +141,7 @@ def _passed(pictures: float, views: float, speed: BackboneSpeed, place: Machine)
     if not place.has_gpu:
         return (decoding + forward) / place.cores
     # The GPU computes while threads decode; whichever is slower decides.
-    return max(decoding / min(place.cores, _DECODING_THREADS), views * speed.gpu_giga_flop / (place.gpu_tflops * 1e3))
+    return max(decoding / min(place.cores, _DECODING_CORES), views * speed.gpu_giga_flop / (place.gpu_tflops * 1e3))
 
 
 def _head(jobs: PlannedJobs, size: DatasetSize, place: Machine) -> float:
