@@ -439,5 +439,6 @@ def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_
         serving.terminate()
     for command in result["next"]:
         if command != serve:
-            subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60)
+            # In a folder of the test's: a command may write a page beside it.
+            subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60, cwd=tmp_path)
     assert document("endpoints", "--root", tmp_path / "root") == []
