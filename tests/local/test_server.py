@@ -106,7 +106,7 @@ def test_answers_are_not_held_back_by_the_network(root: Path) -> None:
 def test_a_full_disk_is_told_and_ends_with_room(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         with LocalSageMaker(disk / "root") as local:
