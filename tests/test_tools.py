@@ -70,8 +70,9 @@ def sessions_called(workflow: dict[Any, Any]) -> set[str]:
 
 
 def test_what_a_submission_must_pass_are_sessions(sessions: set[str]) -> None:
-    [names] = re.findall(r"/nox .*-s (.+)", (ROOT / ".ci/run").read_text(encoding="utf-8"))
-    assert set(names.split()) <= sessions
+    called = re.findall(r"/nox .*-s ([\w. -]+)", (ROOT / ".ci/run").read_text(encoding="utf-8"))
+    names = {name for names in called for name in names.split()}
+    assert {"lint", "types", "wheel", "lowest"} <= names <= sessions
 
 
 def test_contributing_names_every_session_and_fits_on_a_screen(sessions: set[str]) -> None:
