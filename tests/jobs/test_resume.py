@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.container import uri_to_path
+from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE
+from dogbreed_sdk.local.forking.lease import is_possible
 from tests.conftest import Workshop
 
 
@@ -26,6 +29,25 @@ from tests.conftest import Workshop
 def first(workshop: Workshop) -> TrainingJob:
     """A job of two epochs that has ended; tests before the last one only look at it."""
     return workshop.trainer.train(workshop.dataset, {"epochs": 2}, progress=no_progress).wait(progress=no_progress)
+
+
+@pytest.mark.skipif(not is_possible({}), reason="fork servers need Linux")
+def test_a_job_in_a_new_process_makes_the_same_model_as_one_in_a_fork(
+    workshop: Workshop, first: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FORK_SERVER_VARIABLE, "off")
+    started = workshop.trainer.train(workshop.dataset, {"epochs": 2}, progress=no_progress)
+    monkeypatch.undo()
+    started.wait(progress=no_progress)
+    assert weights(started, tmp_path / "new") == weights(first, tmp_path / "forked")
+
+
+def weights(job: TrainingJob, dest: Path) -> bytes:
+    """The bytes of a job's model.pth."""
+    with tarfile.open(job.download_model(dest)) as archive:
+        member = archive.extractfile("model.pth")
+        assert member is not None
+        return member.read()
 
 
 def jobs(session: Session) -> int:
