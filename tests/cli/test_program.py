@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dogbreed_sdk import BreedDataset, DebugReport, Session, testing
+from dogbreed_sdk import BreedDataset, DebugReport, Session, defaults, testing
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import quickstart
 from dogbreed_sdk.cli.parser import parse
@@ -27,6 +27,8 @@ from dogbreed_sdk.endpoints import evaluation
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.local import Store
 from tests.conftest import Workshop
+
+QUICK = ("--model", defaults.QUICK_BACKBONE)
 
 
 def run(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -57,7 +59,7 @@ def endpoint(workshop: Workshop) -> str:
 def test_tune_and_train_report_name_status_hyperparameters_metrics_and_seconds(workshop: Workshop) -> None:
     root = ("--root", workshop.root)
     tuned = document(
-        "tune", workshop.dataset.root, "--max-jobs", 2, "--epochs", 2, "--search", "lr=1e-3:1e-2:log", *root
+        "tune", workshop.dataset.root, *QUICK, "--max-jobs", 2, "--epochs", 2, "--search", "lr=1e-3:1e-2:log", *root
     )
     assert {"name", "status", "hyperparameters", "metrics", "seconds", "best", "trials"} <= set(tuned)
     assert len(tuned["trials"]) == 2
@@ -77,7 +79,7 @@ def test_tune_and_train_report_name_status_hyperparameters_metrics_and_seconds(w
 
 
 def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop: Workshop) -> None:
-    done = run("train", workshop.dataset.root, "--epochs", 2, "--root", workshop.root)
+    done = run("train", workshop.dataset.root, *QUICK, "--epochs", 2, "--root", workshop.root)
     assert "Training" in done.stderr
     assert "epoch 2/2" in done.stderr
     assert "valid:accuracy" in done.stdout
@@ -124,7 +126,7 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
     command: str, workshop: Workshop, endless_root: Path
 ) -> None:
     root, data = endless_root, workshop.dataset.root
-    words = [sys.executable, "-m", "dogbreed_sdk.cli", command, data, "--epochs", 100000, "--features", "off"]
+    words = [sys.executable, "-m", "dogbreed_sdk.cli", command, data, *QUICK, "--epochs", 100000, "--features", "off"]
     with subprocess.Popen([*map(str, words), "--root", root], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("Training" in line or "of 6 trials" in line for line in process.stderr)
@@ -373,7 +375,7 @@ def test_a_failed_job_shows_its_cause(workshop: Workshop, tmp_path: Path) -> Non
         folder = tmp_path / "data" / split / name
         folder.mkdir(parents=True)
         (folder / "one.jpg").write_bytes(b"no picture")
-    done = run("train", tmp_path / "data", "--root", workshop.root, expect=1)
+    done = run("train", tmp_path / "data", *QUICK, "--root", workshop.root, expect=1)
     assert "failed" in done.stderr
     assert "one.jpg" in done.stderr
 

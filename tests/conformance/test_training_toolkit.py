@@ -27,6 +27,7 @@ from training_scripts.models.model import load
 from training_scripts.training.metrics import EpochMetrics, parse
 
 HYPERPARAMETERS: dict[str, Any] = {
+    "model": "efficientnet_lite0",
     "weights": "none",
     "epochs": 2,
     "hidden": "8",
@@ -114,7 +115,7 @@ def epochs_in(output: str) -> list[EpochMetrics]:
 
 
 def test_the_toolkit_computes_features(conformance_python: Path, base: Path) -> None:
-    settings = {name: HYPERPARAMETERS[name] for name in ("weights", "batch-size")}
+    settings = {name: HYPERPARAMETERS[name] for name in ("model", "weights", "batch-size")}
     process = start(conformance_python, base, "extract_features.py", settings)
     output = ended(process)
     assert process.returncode == 0, output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, Session, evaluate
+from dogbreed_sdk import BreedDataset, BreedTrainer, Session, defaults, evaluate
 from dogbreed_sdk._util.progress import no_progress
 
 COUNTS = {"train": 14, "valid": 6, "test": 10}
@@ -32,7 +32,7 @@ def test_a_search_a_model_and_an_endpoint_recognise_breeds_they_have_seen_little
     photographs: BreedDataset, session: Session
 ) -> None:
     assert photographs.check().ok
-    trainer = BreedTrainer(session)
+    trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE)
     tuning = trainer.tune(photographs, max_jobs=2, progress=no_progress).wait(progress=no_progress)
     job = trainer.train(photographs, tuning.best.hyperparameters, progress=no_progress).wait(progress=no_progress)
     with job.deploy(progress=no_progress) as deployment:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session
+from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session, defaults
 from dogbreed_sdk._util.progress import no_progress
 
 
 def test_a_managed_job_records_where_the_service_says(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:
     debugger = Debugger.managed(train_save_interval=2, profiler_rules=["ProfilerReport"])
-    trainer = BreedTrainer(session, features="in-job", debugger=debugger)
+    trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE, features="in-job", debugger=debugger)
     job = trainer.train(shapes, {"epochs": 6, "batch_size": 8}, progress=no_progress).wait(progress=no_progress)
     answers = job.rule_summary()  # wait() has waited for them
     kept = {rule.status for rule in answers if rule.kind == "debugging"}

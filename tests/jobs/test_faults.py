@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob
+from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local import Store
 from tests.conftest import Workshop
@@ -20,6 +20,8 @@ from tests.model_servers import server_of
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
+
+QUICK = ("--model", defaults.QUICK_BACKBONE)
 
 
 def dogbreed(*arguments: object) -> subprocess.Popen[str]:
@@ -55,7 +57,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str],
 
 def test_a_killed_client_loses_no_training_job(shapes: BreedDataset, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    client = dogbreed("train", shapes.root, "--name", "survivor", "--epochs", 600, "--root", root)
+    client = dogbreed("train", shapes.root, *QUICK, "--name", "survivor", "--epochs", 600, "--root", root)
     with Session.local(root) as session:
         job = wait_for(lambda: find(session, "survivor"))
         wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
@@ -73,7 +75,7 @@ def test_a_killed_server_loses_no_search_and_no_endpoint(
     root = tmp_path / "root"
     process, url = server()
     with Session.local(root, endpoint_url=url) as session:
-        tuning = BreedTrainer(session).tune(
+        tuning = BreedTrainer(session, model=defaults.QUICK_BACKBONE).tune(
             shapes, hyperparameters={"epochs": 100}, max_jobs=3, name="search", progress=no_progress
         )
         wait_for(lambda: any(trial.status == "InProgress" for trial in tuning.trials()))
@@ -136,7 +138,7 @@ def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
 
 def test_an_interrupted_command_names_what_goes_on_and_how_to_stop_it(shapes: BreedDataset, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    client = dogbreed("train", shapes.root, "--name", "forever", "--epochs", 100_000, "--root", root)
+    client = dogbreed("train", shapes.root, *QUICK, "--name", "forever", "--epochs", 100_000, "--root", root)
     with Session.local(root) as session:
         job = wait_for(lambda: find(session, "forever"))
         wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))

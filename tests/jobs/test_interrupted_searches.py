@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TuningJob
+from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TuningJob, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local.store import TUNING_JOB, Store
 from tests.conftest import Workshop
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 TUNE = """
 import sys
-from dogbreed_sdk import BreedTrainer, Session
-trainer = BreedTrainer(Session.local(sys.argv[1]), base_name="plug")
+from dogbreed_sdk import BreedTrainer, Session, defaults
+trainer = BreedTrainer(Session.local(sys.argv[1]), model=defaults.QUICK_BACKBONE, base_name="plug")
 job = trainer.tune(sys.argv[2], hyperparameters={"epochs": 3}, max_jobs=2, max_parallel_jobs=1, progress=lambda _: None)
 print(job.name, flush=True)
 job.wait()
@@ -62,6 +62,6 @@ def test_a_feature_pass_outlives_its_client_and_is_not_begun_again(tmp_path: Pat
     with Session.local(root) as session, client(root, shapes) as program:
         wait_for(lambda: passes(session), 30)
         program.kill()
-        uri = BreedTrainer(session).extract_features(shapes, progress=no_progress)
+        uri = BreedTrainer(session, model=defaults.QUICK_BACKBONE).extract_features(shapes, progress=no_progress)
         assert session.storage.exists(f"{uri}/features.json")
         assert len(passes(session)) == 1

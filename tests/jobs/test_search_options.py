@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dogbreed_sdk import BreedTrainer, CompletionCriteria, Hyperband, TrainingJob, WarmStart
+from dogbreed_sdk import BreedTrainer, CompletionCriteria, Hyperband, TrainingJob, WarmStart, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.jobs.resume import Continuation
@@ -10,7 +10,7 @@ from tests.conftest import Workshop
 
 
 def test_a_search_learns_from_another_and_ends_when_the_target_is_reached(workshop: Workshop) -> None:
-    trainer = BreedTrainer(workshop.session, spot=True)
+    trainer = BreedTrainer(workshop.session, model=defaults.QUICK_BACKBONE, spot=True)
     tuning = trainer.tune(
         workshop.dataset,
         hyperparameters={"epochs": 6},

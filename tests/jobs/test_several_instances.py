@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogbreed_sdk import BreedTrainer, Session
+from dogbreed_sdk import BreedTrainer, Session, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.container import uri_to_path
 from tests.conftest import Workshop
@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 def test_two_instances_compute_the_features_of_one(workshop: Workshop, tmp_path: Path) -> None:
     with Session.local(tmp_path / "root") as session:
-        uri = BreedTrainer(session, instance_count=2).extract_features(workshop.dataset, progress=no_progress)
+        trainer = BreedTrainer(session, model=defaults.QUICK_BACKBONE, instance_count=2)
+        uri = trainer.extract_features(workshop.dataset, progress=no_progress)
         [job] = session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
         described = session.client("sagemaker").describe_training_job(TrainingJobName=job["TrainingJobName"])
     assert described["ResourceConfig"]["InstanceCount"] == 2

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 CELLS = (
     """
-    from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, evaluate
+    from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, defaults, evaluate
     session = Session.local({root!r})
     dataset = BreedDataset.open({data!r})
     dataset.check()
@@ -28,7 +28,7 @@ CELLS = (
     BreedTrainer.attach({tuning!r}, session)
     """,
     """
-    job = BreedTrainer(session).train(dataset, {{"epochs": 2}}).wait()
+    job = BreedTrainer(session, model=defaults.QUICK_BACKBONE).train(dataset, {{"epochs": 2}}).wait()
     job
     """,
     """

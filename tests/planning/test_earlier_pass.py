@@ -53,7 +53,7 @@ def test_the_newest_job_with_the_backbone_gives_the_speed_of_one_core(tmp_path: 
     with Session.existing(tmp_path) as session:
         speed = earlier_pass(session, model="efficientnet_lite0")
         assert earlier_pass(session, model="resnet18") is None
-        plan = BreedTrainer(session).plan(
+        plan = BreedTrainer(session, model="efficientnet_lite0").plan(
             DatasetSize.of(pictures=8351, classes=133), region="us-east-1", earlier_jobs=True
         )
     assert speed is not None
@@ -72,7 +72,7 @@ def test_without_an_earlier_job_the_table_is_used_and_a_note_says_so(tmp_path: P
         plan = BreedTrainer(session, model="resnet18").plan(size, region="us-east-1", earlier_jobs=True)
     assert "There is no earlier feature job with resnet18." in plan.notes
     with Session.existing(tmp_path / "none") as session:
-        plan = BreedTrainer(session).plan(size, region="us-east-1", earlier_jobs=True)
+        plan = BreedTrainer(session, model="efficientnet_lite0").plan(size, region="us-east-1", earlier_jobs=True)
     assert any("Earlier jobs could not be looked up." in note for note in plan.notes)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dogbreed_sdk import BreedDataset, DatasetError, review
+from dogbreed_sdk import BreedDataset, DatasetError, defaults, review
 from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.container import uri_to_path
@@ -33,7 +33,8 @@ pytestmark = pytest.mark.extras
 @pytest.fixture(scope="module")
 def reviewed(workshop: Workshop) -> tuple[DataReview, list[JobProgress]]:
     steps: list[JobProgress] = []
-    return review(workshop.dataset, session=workshop.session, progress=steps.append), steps
+    made = review(workshop.dataset, session=workshop.session, model=defaults.QUICK_BACKBONE, progress=steps.append)
+    return made, steps
 
 
 def test_stored_features_are_used_again(workshop: Workshop, reviewed: tuple[DataReview, list[JobProgress]]) -> None:
@@ -223,7 +224,8 @@ def test_the_command_writes_page_and_list(
     workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, listed = tmp_path / "review.html", tmp_path / "ignored.txt"
-    arguments = ["data", "review", str(workshop.dataset.root), "--root", str(workshop.root), "--json"]
+    where = ["--model", defaults.QUICK_BACKBONE, "--root", str(workshop.root)]
+    arguments = ["data", "review", str(workshop.dataset.root), *where, "--json"]
     assert main([*arguments, "--html", str(page), "--ignore-list", str(listed)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["html"] == str(page)
@@ -246,7 +248,8 @@ def test_features_of_what_a_list_leaves_are_taken_from_those_of_all(workshop: Wo
     pictures = stored.read(dataset, uri, workshop.session)
     assert len(pictures) == len(workshop.dataset) - 1
     assert ignored not in pictures.names
-    assert not {label.picture for label in review(dataset, session=workshop.session).labels} & {ignored}
+    reviewed = review(dataset, session=workshop.session, model=defaults.QUICK_BACKBONE)
+    assert not {label.picture for label in reviewed.labels} & {ignored}
 
 
 def test_features_on_s3_are_downloaded(

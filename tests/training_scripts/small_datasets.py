@@ -17,6 +17,8 @@ from training_scripts.features.store import SplitFeatures
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = {"001.Red_dog": (200, 60, 60), "002.Green_dog": (60, 200, 60), "003.Blue_dog": (60, 60, 200)}
 SIZES = {"train": 8, "valid": 4, "test": 4}
+# Of the backbones whose weights come in packages, the fastest; with random weights.
+UNTRAINED = ("--model", "efficientnet_lite0", "--weights", "none")
 
 
 def draw_pictures(root: Path) -> Path:

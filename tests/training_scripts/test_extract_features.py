@@ -57,7 +57,7 @@ class Job:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--views", "plain", *arguments],
+            [sys.executable, str(SCRIPT), "--model", "efficientnet_lite0", "--views", "plain", *arguments],
             env=self.environ,
             text=True,
             stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training_scripts.small_datasets import CLASSES, command, environment
+from tests.training_scripts.small_datasets import CLASSES, UNTRAINED, command, environment
 from training_scripts import inference
 from training_scripts.data import image_folder
 from training_scripts.models.bundle import read_description
@@ -66,7 +66,7 @@ def test_a_run_on_a_features_channel_prints_epochs_and_leaves_a_bundle(
 
 def test_pictures_become_features_first_and_a_second_run_finds_them(picture_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder)
-    arguments = ("--weights", "none", "--epochs", "2")
+    arguments = (*UNTRAINED, "--epochs", "2")
     first = run(*arguments, environ=environ)
     assert first.returncode == 0, first.stderr
     (tmp_path / "checkpoints" / "checkpoint.pth").unlink()
@@ -79,7 +79,7 @@ def test_the_ordinary_loop_sees_what_the_features_saw(
     picture_folder: Path, feature_folder: Path, tmp_path: Path
 ) -> None:
     """Same pictures, same views, same draws: only the arithmetic of batches may differ in the last digits."""
-    arguments = ("--weights", "none", "--epochs", "2", "--batch-size", "8")
+    arguments = (*UNTRAINED, "--epochs", "2", "--batch-size", "8")
     stored = run(*arguments, environ=environment(tmp_path / "a", features=feature_folder))
     channels = {split: picture_folder / split for split in ("train", "valid", "test")}
     looped = run(*arguments, "--features", "off", environ=environment(tmp_path / "b", **channels))
@@ -92,7 +92,7 @@ def test_unfreezing_changes_the_last_blocks_and_the_head_only(
     picture_folder: Path, feature_folder: Path, tmp_path: Path
 ) -> None:
     environ = environment(tmp_path, training=picture_folder)
-    arguments = ("--weights", "none", "--epochs", "1", "--unfreeze", "1", "--backbone-lr", "0.01")
+    arguments = (*UNTRAINED, "--epochs", "1", "--unfreeze", "1", "--backbone-lr", "0.01")
     done = run(*arguments, environ=environ)
     assert done.returncode == 0, done.stderr
     before = torch.load(feature_folder / "backbone.pth", weights_only=True)
@@ -110,7 +110,7 @@ def test_corrupt_pictures_are_left_out_and_listed(picture_folder: Path, tmp_path
     subprocess.run(["cp", "-r", picture_folder / "train", folder], check=True)
     (folder / "001.Red_dog" / "0.png").write_bytes(b"no picture")
     environ = environment(tmp_path, train=folder)
-    done = run("--weights", "none", "--epochs", "1", "--features", "off", environ=environ)
+    done = run(*UNTRAINED, "--epochs", "1", "--features", "off", environ=environ)
     assert done.returncode == 0, done.stderr
     assert "skipped train/001.Red_dog/0.png: " in done.stdout
     assert list(epochs(done.stdout)[0].values) == ["train:loss", "train:accuracy"]
@@ -127,7 +127,7 @@ def test_a_class_without_one_readable_train_picture_is_refused_by_name(
     for other in others:
         other.unlink()
     environ = environment(tmp_path, train=tmp_path / "train")
-    done = run("--weights", "none", "--epochs", "1", "--features", features, environ=environ)
+    done = run(*UNTRAINED, "--epochs", "1", "--features", features, environ=environ)
     assert "No picture of these classes in the train split can be read: 001.Red_dog" in failure(done, tmp_path)
     assert not (tmp_path / "model").exists()
 
@@ -171,7 +171,7 @@ def test_trials_that_share_a_checkpoint_folder_do_not_continue_each_other(featur
 
 def test_a_stop_before_the_first_epoch_is_a_clean_end_without_a_model(picture_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder)
-    arguments = ("--weights", "none", "--features", "off", "--epochs", "1000")
+    arguments = (*UNTRAINED, "--features", "off", "--epochs", "1000")
     with subprocess.Popen(command(*arguments), env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "3 classes" in process.stdout.readline()
@@ -240,9 +240,7 @@ def test_features_of_another_backbone_are_refused(feature_folder: Path, tmp_path
 
 def test_a_model_is_evaluated_as_it_is_served(picture_folder: Path, tmp_path: Path) -> None:
     """With its test-time augmentation: the loss of the test split is that of the served logits."""
-    done = run(
-        "--weights", "none", "--epochs", "1", "--tta", "flip", environ=environment(tmp_path, training=picture_folder)
-    )
+    done = run(*UNTRAINED, "--epochs", "1", "--tta", "flip", environ=environment(tmp_path, training=picture_folder))
     assert done.returncode == 0, done.stderr
     served = inference.model_fn(str(tmp_path / "model"))
     assert served.description.tta == "flip"
@@ -259,7 +257,7 @@ def test_a_model_is_evaluated_as_it_is_served(picture_folder: Path, tmp_path: Pa
 
 def test_a_weights_file_travels_as_a_channel(picture_folder: Path, feature_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder, weights=feature_folder)
-    done = run("--weights", "backbone.pth", "--epochs", "1", environ=environ)
+    done = run("--model", "efficientnet_lite0", "--weights", "backbone.pth", "--epochs", "1", environ=environ)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "model" / "model.json").read_text())["backbone"] == {"name": "efficientnet_lite0"}
 

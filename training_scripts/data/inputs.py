@@ -183,10 +183,11 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 def _check_goes_with(store: FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
     """Refuses settings and pictures that differ from those of the channel's features.
 
-    Views, precision and weights at their defaults were probably not set, so those of the features are used instead.
+    A model, views, precision and weights at their defaults were probably not set, so those of the features are used
+    instead.
     """
     wanted = backbones.spec(settings.model).name
-    if store.backbone_name != wanted:
+    if wanted not in (store.backbone_name, Hyperparameters.model):
         raise image_folder.DataError(
             f"the features were computed with {store.backbone_name}, but the hyperparameter model is {wanted}: "
             f"set model to {store.backbone_name}, or remove the features channel."

@@ -33,7 +33,7 @@ def _row(default: Any, kind: str, explanation: str, **limits: Any) -> Any:
 class Hyperparameters:
     """The validated settings of one run. `Hyperparameters()` has all defaults."""
 
-    model: str = _row("efficientnet_lite0", "text", "the backbone, by name", entry_points=EVERYWHERE, fixed=True)
+    model: str = _row("efficientnet_lite2", "text", "the backbone, by name", entry_points=EVERYWHERE, fixed=True)
     weights: str = _row(
         "pretrained", "text", "pretrained, none (random), or a state-dict file", entry_points=EVERYWHERE, fixed=True
     )

@@ -42,7 +42,7 @@ def test_other_weights_in_the_same_file_make_another_run(
     picture_folder: Path, feature_folder: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "weights.pth"
-    settings = Hyperparameters(weights=str(file), features="off")
+    settings = Hyperparameters(model="efficientnet_lite0", weights=str(file), features="off")
     environ = {"SM_CHANNEL_TRAINING": str(picture_folder)}
     state = torch.load(feature_folder / "backbone.pth", weights_only=True)
     fingerprints = []
@@ -60,7 +60,12 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
     stop = StopFlag()
     stop.request()
     with pytest.raises(Stopped):
-        read_inputs(Hyperparameters(weights="none"), environ, report=lambda _: None, check=stop.check)
+        read_inputs(
+            Hyperparameters(model="efficientnet_lite0", weights="none"),
+            environ,
+            report=lambda _: None,
+            check=stop.check,
+        )
     assert not (tmp_path / "features" / "features.json").exists()
 
 
@@ -93,7 +98,7 @@ def test_settings_left_at_their_defaults_become_those_of_the_features(picture_fo
     views = preprocessing.parse_views("plain")
     extract(dataset, backbone_name="efficientnet_lite0", weights="none", views=views, folder=tmp_path)
     inputs = read_inputs(Hyperparameters(), {"SM_CHANNEL_FEATURES": str(tmp_path)})
-    assert inputs.settings == Hyperparameters(views="plain", weights="none")
+    assert inputs.settings == Hyperparameters(model="efficientnet_lite0", views="plain", weights="none")
 
 
 def test_pictures_of_other_classes_beside_the_features_are_refused(

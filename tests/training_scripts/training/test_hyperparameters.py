@@ -17,7 +17,7 @@ def test_no_arguments_are_the_defaults() -> None:
     settings = parse([])
     assert settings == Hyperparameters()
     assert (settings.model, settings.lr, settings.batch_size, settings.epochs) == (
-        "efficientnet_lite0",
+        "efficientnet_lite2",
         2e-3,
         64,
         10,

@@ -28,7 +28,20 @@ from training_scripts.training.stop_signal import StopFlag, Stopped
 
 RANKS = Path(__file__).with_name("ranks.py")
 # Batches of 5, 5 and 2 pictures: of the last one, one of three processes gets nothing.
-FINE_TUNING = ["--unfreeze", "1", "--epochs", "2", "--batch-size", "5", "--lr", "0.01", "--backbone-lr", "0.001"]
+FINE_TUNING = [
+    "--model",
+    "efficientnet_lite0",
+    "--unfreeze",
+    "1",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "5",
+    "--lr",
+    "0.01",
+    "--backbone-lr",
+    "0.001",
+]
 BROKEN = "002.Green_dog/1.png"
 HEAD = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--profiler", "off"]
 # Blocks of two rows, of which six are mixed; of 24 rows to train on.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_scripts.small_datasets import environment
+from tests.training_scripts.small_datasets import UNTRAINED, environment
 from tests.training_scripts.test_train_model import epochs, failure, run
 from training_scripts.models.bundle import read_description
 from training_scripts.recording.profiler.profiler import Profiler
@@ -159,7 +159,7 @@ def test_a_search_records_nothing_and_loads_nothing_for_it(feature_folder: Path,
 
 def test_pictures_are_recorded_by_their_channel_means(picture_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder)
-    arguments = ("--weights", "none", "--features", "off", "--epochs", "1", "--unfreeze", "1", "--profiler", "off")
+    arguments = (*UNTRAINED, "--features", "off", "--epochs", "1", "--unfreeze", "1", "--profiler", "off")
     done = run(*arguments, environ=environ)
     assert done.returncode == 0, done.stderr
     trial = FileTrial(tmp_path / "checkpoints" / "debug-output")
