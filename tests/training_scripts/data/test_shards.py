@@ -25,6 +25,7 @@ from pyarrow import parquet
 from training_scripts.data import batches, faults, image_folder, listing
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.shards import files, labels, located, parquet_shard, tar_shard
+from training_scripts.data.shards.split import ShardSplit
 from training_scripts.data.sharing import Division
 from training_scripts.training.processes import Place, Processes
 
@@ -414,6 +415,28 @@ class TestParquet:
         assert len(image_folder.runs(samples)) > 3
         order = [*range(12), *random.Random(0).sample(range(12), 12)]
         assert [samples[row].read() for row in order] == [ROWS["train"][row][1] for row in order]
+
+    def test_what_is_read_together_is_decoded_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parquet_shard, "_RUN_BYTES", 2000)
+        monkeypatch.setattr(parquet_shard, "_RUNS_IN_MEMORY", 1)
+        write_parquet(tmp_path / "train.parquet", ROWS["train"], group=5)
+        split = listing.list_data_set(tmp_path).splits["train"]
+        assert isinstance(split, ShardSplit)
+        decoded: list[tuple[int, int]] = []
+        run = parquet_shard._Reader.run
+
+        def counted(reader: parquet_shard._Reader, group: int, number: int) -> Any:
+            decoded.append((group, number))
+            return run(reader, group, number)
+
+        monkeypatch.setattr(parquet_shard._Reader, "run", counted)
+        for kept in (split, split.without({"train.parquet/row-6": "blurred"})):
+            samples = kept.samples({name: place for place, name in enumerate(split)})
+            decoded.clear()
+            runs = samples.runs()
+            assert [row for run in runs for row in run] == list(range(len(samples)))
+            assert all(samples[row].read() for run in runs for row in reversed(run))
+            assert len(decoded) == len(set(decoded)) == len(runs) < len(samples)
 
 
 class TestSeveralInstances:

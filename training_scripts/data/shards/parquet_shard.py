@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -84,11 +85,11 @@ class ParquetShard:
         return self.size(0) * len(self._rows)
 
     def runs(self) -> list[range]:
-        """Rows to be read together."""
-        return [range(start, min(start + self._run_rows, len(self._rows))) for start in self._run_starts()]
-
-    def _run_starts(self) -> range:
-        return range(0, len(self._rows), self._run_rows)
+        """Rows to be read together: those of the runs that `read` keeps in memory."""
+        groups = pairwise(self._groups)
+        starts = [start for first, end in groups for start in range(first, end, self._run_rows)]
+        places = [bisect_left(self._rows, start) for start in starts]
+        return [range(first, end) for first, end in pairwise([*places, len(self._rows)]) if first < end]
 
     def read(self, row: int) -> bytes:
         """The content of a picture.
@@ -97,7 +98,7 @@ class ParquetShard:
             OSError: It is missing or too large, or the file cannot be read.
         """
         wanted = self._rows[row]
-        group = next(number for number, end in enumerate(self._groups[1:]) if wanted < end)
+        group = bisect_right(self._groups, wanted) - 1
         inside = wanted - self._groups[group]
         run = _RUNS.run(self.path, self._column, group, inside // self._run_rows, self._run_rows)
         value = run[inside % self._run_rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -38,6 +38,14 @@ class Part:
     def row(self, place: int) -> int:
         """The row in the shard."""
         return place if self.rows is None else self.rows[place]
+
+    def runs(self) -> list[range]:
+        """Places to be read together; empty if any order costs the same."""
+        runs, rows = self.shard.runs(), self.rows
+        if rows is None:
+            return runs
+        places = (range(bisect_left(rows, run.start), bisect_left(rows, run.stop)) for run in runs)
+        return [run for run in places if run]
 
     def kept(self, keep: Callable[[int], bool]) -> Part:
         """The part with those rows of the shard that are kept."""
@@ -231,9 +239,10 @@ class ShardSamples(Samples):
 
     def runs(self) -> list[range]:
         """Rows that cost less when they are read together; empty if any order costs the same."""
-        found, first = [], 0
+        found, first, matters = [], 0, False
         for part in self._split.parts:
-            runs = part.shard.runs() if part.rows is None else []
+            runs = part.runs()
+            matters = matters or bool(runs)
             found += [range(first + run.start, first + run.stop) for run in runs or [range(len(part))]]
             first += len(part)
-        return found if any(part.shard.runs() for part in self._split.parts) else []
+        return found if matters else []
