@@ -24,6 +24,8 @@ _THREADS_PER_CORE = 4
 # The largest picture that is accepted takes this much while it is decoded and converted.
 _THREAD_BYTES = 512 << 20
 _UNKNOWN_MEMORY = 4 << 30
+# The limits of this process's container, of version 2 of control groups.
+_CONTAINER = "/sys/fs/cgroup"
 # The first decision needs so many pictures and seconds; later ones, more.
 _FIRST_PICTURES, _FIRST_SECONDS = 32, 0.2
 _SECONDS = 2.0
@@ -152,9 +154,11 @@ def available_memory() -> int:
     for line in _lines("/proc/meminfo"):  # unlike the pages above, this counts what the page cache would give back
         if line.startswith("MemAvailable:"):
             free = [int(line.split()[1]) << 10]
-    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    limit, used, kinds = (_lines(f"{_CONTAINER}/memory.{name}") for name in ("max", "current", "stat"))
     if limit and used and limit[0].isdecimal() and used[0].isdecimal():
-        free.append(max(0, int(limit[0]) - int(used[0])))
+        # What is used includes the page cache, which a data set that is read fills, and which would be given back.
+        cached = sum(int(line.split()[1]) for line in kinds if line.startswith(("active_file ", "inactive_file ")))
+        free.append(max(0, int(limit[0]) - int(used[0]) + cached))
     return min(free, default=_UNKNOWN_MEMORY)
 
 

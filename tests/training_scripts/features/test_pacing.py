@@ -79,6 +79,15 @@ class TestAhead:
     def test_the_memory_of_this_machine(self) -> None:
         assert 1 << 26 < pacing.available_memory() < 1 << 46
 
+    def test_the_memory_of_a_container_counts_what_the_page_cache_would_give_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pacing, "_CONTAINER", str(tmp_path))
+        kinds = "anon 5000000\nfile 41000000\ninactive_file 30000000\nactive_file 10000000\nslab 7\n"
+        for name, content in {"max": "50000000\n", "current": "49000000\n", "stat": kinds}.items():
+            (tmp_path / f"memory.{name}").write_text(content)
+        assert pacing.available_memory() == 41_000_000
+
 
 class Network:
     """Stands for an engine, which takes a given time for each view."""
