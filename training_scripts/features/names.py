@@ -33,17 +33,15 @@ class StoredNames(Sequence[str]):
         Raises:
             DataError: The files are damaged.
         """
-        import numpy as np
-
         self._path = path
+        self._ends = mapped_integers(ends_path(path))
         try:
-            self._ends: np.ndarray = np.load(ends_path(path), mmap_mode="r", allow_pickle=False)
             size = path.stat().st_size
             with path.open("rb") as file:
                 self._content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
         except (OSError, ValueError) as error:
             raise DataError(f"the names in {path} cannot be read: {error}") from error
-        if self._ends.ndim != 1 or self._ends.dtype != np.int64 or (self._ends[-1:] != size).any():
+        if (self._ends[-1:] != size).any():
             raise DataError(f"the names in {path} are damaged: copy the features again.")
 
     def __len__(self) -> int:
@@ -107,6 +105,23 @@ def write(path: Path, names: Iterable[str]) -> list[Path]:
 def ends_path(path: Path) -> Path:
     """The file that says where the names in a file end."""
     return path.with_name(f"{path.name}.ends.npy")
+
+
+def mapped_integers(path: Path) -> np.ndarray[Any, Any]:
+    """An array int64 [n] that `write_array` has written, read from its file as it is indexed.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Copy the features again.") from error
+    if found.ndim != 1 or found.dtype != np.int64:
+        raise DataError(f"{path} is damaged: copy the features again.")
+    return found
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

@@ -210,11 +210,9 @@ class FeatureStore:
 
     def _pictures(self, split: str) -> tuple[Sequence[str], np.ndarray]:
         """The names and targets of a split."""
-        import numpy as np
-
         if self.key["format"] == 1:
             return _pictures_of_format_1(self.folder, split)
-        targets = np.load(self.folder / labels_file(split), mmap_mode="r", allow_pickle=False)
+        targets = feature_names.mapped_integers(self.folder / labels_file(split))
         return feature_names.StoredNames(self.folder / names_file(split)), targets
 
     def incomplete(self) -> Iterator[str]:

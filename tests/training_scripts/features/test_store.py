@@ -301,6 +301,14 @@ class TestDamage:
         with pytest.raises(DataError, match=r"the names in .*train\.names are damaged: copy the features again"):
             FeatureStore.described(tmp_path).split("train")
 
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 an archive", "the features"])
+    def test_of_the_labels_is_found_too(self, content: bytes | str, dataset: DataSet, tmp_path: Path) -> None:
+        extract(dataset, tmp_path)
+        damaged = content if isinstance(content, bytes) else shards(tmp_path)[0].read_bytes()
+        (tmp_path / "train.labels.npy").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"train\.labels\.npy (cannot be read|is damaged).*opy the features again"):
+            FeatureStore.described(tmp_path).split("train")
+
     def test_of_a_shard_that_is_not_what_the_manifest_says(self, dataset: DataSet, tmp_path: Path) -> None:
         extract(dataset, tmp_path)
         (tmp_path / "train-000002.npy").write_bytes((tmp_path / "train-000000.npy").read_bytes())
