@@ -46,8 +46,7 @@ class PackedNames(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
         if isinstance(place, slice):
             return tuple(self[each] for each in range(*place.indices(len(self))))
-        if place < 0:
-            place += len(self)
+        place = range(len(self))[place]
         end = self._ends[place]
         start = self._ends[place - 1] if place else 0
         return self._text[start:end].decode("utf-8", "surrogateescape")

@@ -31,6 +31,8 @@ def test_an_index_beyond_the_names_is_an_error() -> None:
     with pytest.raises(IndexError):
         PackedNames(["a"])[1]
     with pytest.raises(IndexError):
+        PackedNames(["a", "b", "c"])[-4]
+    with pytest.raises(IndexError):
         PackedNames([])[0]
 
 
