@@ -22,10 +22,10 @@ from tests.conftest import draw_shape
 from tests.training_scripts.conftest import write_bundle
 from training_scripts import inference
 from training_scripts.models import explanation
-from training_scripts.models.engines import backends
+from training_scripts.models.engines import backends, exporting
 from training_scripts.models.engines.engine import TOLERANCE, EngineError, deviation
 from training_scripts.models.engines.onnx_model import OnnxModel
-from training_scripts.models.engines.onnxruntime_engine import OnnxRuntimeEngine, export_backbone
+from training_scripts.models.engines.onnxruntime_engine import OnnxRuntimeEngine
 from training_scripts.models.engines.warming_model import WarmingModel
 from training_scripts.models.model import Model, load
 
@@ -170,7 +170,7 @@ def test_attention_can_be_exported() -> None:
             return features
 
     network, pixels = Attending().eval().requires_grad_(requires_grad=False), torch.rand(3, 3, 32, 32)
-    engine = OnnxRuntimeEngine(export_backbone(network, 32))
+    engine = OnnxRuntimeEngine(exporting.export(network, side=32))
     assert torch.allclose(engine.run(pixels), network(pixels), atol=1e-5)
 
 

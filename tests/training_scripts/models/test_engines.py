@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from training_scripts.models.engines import selection
+from training_scripts.models.engines import exporting, selection
 from training_scripts.models.engines.engine import Engine, EngineChoice, EngineError, deviation
 from training_scripts.models.engines.onnxruntime_engine import OnnxRuntimeEngine
 from training_scripts.models.engines.openvino_engine import OpenVinoEngine
@@ -178,6 +178,19 @@ def test_a_missing_or_refusing_library_is_an_error_in_words(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(EngineError, match=rf"{package} cannot be imported .* pip install 'dogbreed-sdk\["):
         engine(b"")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("title", "engine"), [("ONNX Runtime", OnnxRuntimeEngine), ("OpenVINO", OpenVinoEngine)], ids=["onnx", "openvino"]
+)
+def test_a_library_that_fails_while_it_computes_is_an_error_in_words(
+    title: str, engine: type[Engine], network: nn.Module
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    opened = engine(exporting.export(network, side=SIDE))  # type: ignore[call-arg]
+    with pytest.raises(EngineError, match=f"{title} cannot run this network"):
+        opened.run(torch.rand(1, 3, SIDE + 1, SIDE))
 
 
 @pytest.mark.parametrize("pictures", [1, 2, 5, 9])

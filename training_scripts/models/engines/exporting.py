@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,22 +15,21 @@ from training_scripts.models.engines.engine import EngineError
 if TYPE_CHECKING:
     from torch import nn
 
-INPUT = "pixels"
+INPUT, OUTPUT = "pixels", "features"
 # The first opset with all operators of torchvision's transformers; supported since ONNX Runtime 1.12.
 _OPSET = 17
 # Raised by torch's exporter for networks that it does not support.
 _REFUSALS = (RuntimeError, ValueError, TypeError, ImportError)
 
 
-def export(network: nn.Module, *, side: int, outputs: Sequence[str]) -> bytes:
-    """Exports a network for any number of pictures (0.2 s for efficientnet_lite0).
+def export(network: nn.Module, *, side: int) -> bytes:
+    """Exports a backbone for any number of pictures (0.2 s for efficientnet_lite0).
 
     The size of the pictures is fixed, because transformers and some other networks allow no other export.
 
     Args:
         network: Takes float32 [n, 3, side, side], on the CPU; switched to evaluation mode.
         side: Height and width of the pictures.
-        outputs: Names of its outputs.
 
     Raises:
         EngineError: The package onnx is missing, or torch cannot export this network.
@@ -49,8 +48,8 @@ def export(network: nn.Module, *, side: int, outputs: Sequence[str]) -> bytes:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=[INPUT],
-                output_names=list(outputs),
-                dynamic_axes={name: {0: "n"} for name in (INPUT, *outputs)},
+                output_names=[OUTPUT],
+                dynamic_axes={name: {0: "n"} for name in (INPUT, OUTPUT)},
             )
     except _REFUSALS as error:
         reason = " ".join(str(error).split())[:300]

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from training_scripts.models import test_time
-from training_scripts.models.engines import exporting
-from training_scripts.models.engines.session import session
+from training_scripts.models.engines import exporting, session
 from training_scripts.models.model import Model
-
-_OUTPUT = "features"
 
 
 class OnnxModel(Model):
@@ -37,8 +34,8 @@ class OnnxModel(Model):
     def __init__(self, model: Model, *, threads: int | None = None) -> None:
         super().__init__(model.backbone, model.head, model.description)
         self.side = model.preprocessing.crop
-        exported = exporting.export(model.backbone, side=self.side, outputs=[_OUTPUT])
-        self._session = session(exported, threads=threads or torch.get_num_threads())
+        exported = exporting.export(model.backbone, side=self.side)
+        self._run = session.opened(exported, threads=threads or torch.get_num_threads())
 
     def forward_with_features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n, classes], and the features [n, width] from which they were computed."""
@@ -49,5 +46,4 @@ class OnnxModel(Model):
         if pictures.shape[2:] != (self.side, self.side):
             features: Tensor = self.backbone(pictures)
             return features
-        found = self._session.run([_OUTPUT], {exporting.INPUT: pictures.contiguous().numpy()})[0]
-        return torch.from_numpy(found)
+        return torch.from_numpy(self._run(pictures.contiguous().numpy()))

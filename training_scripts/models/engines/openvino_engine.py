@@ -19,7 +19,7 @@ class OpenVinoEngine:
     """A network in OpenVINO.
 
     Args:
-        exported: From `onnxruntime_engine.export_backbone`.
+        exported: From `exporting.export`.
         precision: "bf16" needs a CPU with instructions for bfloat16.
         threads: Number of threads; default: torch's.
 
@@ -46,6 +46,8 @@ class OpenVinoEngine:
             request = requests.get()
             try:
                 return np.array(request.infer({0: pixels}, share_inputs=True)[0], np.float32)
+            except RuntimeError as error:
+                raise EngineError(f"OpenVINO cannot run this network ({_reason(error)})") from error
             finally:
                 requests.put(request)
 
@@ -75,5 +77,8 @@ def _compiled(exported: bytes, hint: str, streams: int) -> Any:
         core = openvino.Core()
         return core.compile_model(core.read_model(exported), "CPU", options)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise EngineError(f"OpenVINO refuses this network ({reason})") from error
+        raise EngineError(f"OpenVINO refuses this network ({_reason(error)})") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    return " ".join(str(error).split())[:300]

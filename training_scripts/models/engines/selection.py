@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training_scripts.models.engines import onnxruntime_engine, openvino_engine
+from training_scripts.models.engines import exporting, onnxruntime_engine, openvino_engine
 from training_scripts.models.engines.engine import (
     TITLES,
     TOLERANCE,
@@ -163,7 +163,7 @@ class _Trials:
 
     @functools.cached_property
     def _exported(self) -> bytes:
-        return onnxruntime_engine.export_backbone(self._network, self._side)
+        return exporting.export(self._network, side=self._side)
 
     def tried(self, choice: EngineChoice, refused: list[str]) -> tuple[Engine, float, float] | None:
         """An engine, its CPU seconds for the probe and its deviation; None, and a reason, if it is not to be used."""
