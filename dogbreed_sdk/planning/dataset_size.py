@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
-from training_scripts.data.image_folder import DataSet, Sample
+from training_scripts.data.image_folder import DataSet
+from training_scripts.data.samples import Sample, SomeSamples, of_any
 
 # The mean size of the pictures of the 133-breed data set (1,125 MB, 8,351 pictures), which are untouched photographs.
 BYTES_PER_PICTURE: Final = 135_000
@@ -96,6 +98,26 @@ class DatasetSize:
         return {split: count for split, count in counts.items() if count}
 
 
+class _Zeros(Sequence[int]):
+    """As many zeros as asked for, in no memory."""
+
+    def __init__(self, count: int) -> None:
+        self._places = range(count)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> _Zeros: ...
+
+    def __getitem__(self, place: int | slice) -> int | _Zeros:
+        found = self._places[place]
+        return 0 if isinstance(found, int) else _Zeros(len(found))
+
+
 class UnseenDataset(BreedDataset):
     """A data set of which only the size is known. It can be planned with, and neither read nor uploaded.
 
@@ -112,8 +134,10 @@ class UnseenDataset(BreedDataset):
         self.folders = {split: self.root / split for split in size.splits}
         self.fingerprint = _PLACEHOLDER_FINGERPRINT
         classes = [f"{number:03d}.class" for number in range(1, size.classes + 1)]
-        sample = Sample(str(self.root), "", 0)
-        self._listed = DataSet(tuple(classes), {split: (sample,) * count for split, count in size.splits.items()})
+        sample = of_any((Sample(str(self.root), "", 0),))
+        # One picture again and again: a plan may be for more pictures than a tuple of them leaves memory for.
+        unseen = {split: SomeSamples(sample, _Zeros(count)) for split, count in size.splits.items()}
+        self._listed = DataSet(tuple(classes), unseen)
 
     def upload(self, session: Session, *, progress: object = None, transfer: object = None) -> str:
         """The URI that the pictures would have, with a placeholder for their fingerprint."""

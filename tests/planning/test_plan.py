@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tracemalloc
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import Price
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DatasetError
 from dogbreed_sdk.local.api.validation import operation_model, problems
+from dogbreed_sdk.planning.dataset_size import UnseenDataset
 from dogbreed_sdk.planning.speed import BackboneSpeed
 
 pytestmark = pytest.mark.extras
@@ -305,3 +307,13 @@ def test_wrong_arguments_are_refused_as_by_the_real_methods(tmp_path: Path) -> N
         trainer().plan(BREEDS_133, measure=True)
     with pytest.raises(ConfigurationError, match="How fast resnet34 is, is not in the table"):
         BackboneSpeed.from_table("resnet34")
+
+
+def test_a_hundred_million_pictures_take_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        dataset = UnseenDataset(DatasetSize.of(pictures=100_000_000, classes=20_000))
+        assert (len(dataset), dataset.splits["train"], len(dataset.classes)) == (100_000_000, 80_000_000, 20_000)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
