@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN_FRACTION = 0.05
 SHOWN_SECONDS = 10.0
 # Lines of a training script that are always shown.
-NOTICES = ("continuing after epoch", "warning: ")
+NOTICES = ("continuing after epoch", "engine: ", "warning: ")
 # The share of a job that computes features and then trains a head on them: the head takes little time.
 _FEATURES_SHARE = 0.8
 

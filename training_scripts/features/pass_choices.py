@@ -39,6 +39,7 @@ def engine(
     def first() -> EngineChoice:
         earlier = EngineChoice.from_dict(read_json(path))
         if earlier is not None:
+            report(f"engine: {earlier}, as when this pass began")
             return earlier
         engine = selection.fastest(network, side=side, precision=precision, views=work.views, report=report)
         write_atomically(path, json.dumps(engine.choice.to_dict()).encode())

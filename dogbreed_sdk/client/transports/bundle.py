@@ -165,7 +165,7 @@ class BundleTransport(Transport):
         from training_scripts.inference import RequestError  # noqa: PLC0415 - torch is loaded with the bundle
 
         if isinstance(error, RequestError):
-            return ModelError(f"The model of {self.name} answered {error.status_code}: {error.message}")
+            return ModelError(f"The model of {self.name} cannot answer this: {error.message}")
         return ModelError(f"The model of {self.name} failed: {type(error).__name__}: {error}")
 
 

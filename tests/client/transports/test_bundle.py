@@ -58,7 +58,7 @@ def test_labels_and_model_are_known_before_the_first_picture(workshop: Workshop,
 def test_a_picture_that_cannot_be_used_is_named(classifier: BreedClassifier) -> None:
     with pytest.raises(UnsupportedImageError):
         classifier.classify(b"no picture")
-    with pytest.raises(ModelError, match="answered 400"):
+    with pytest.raises(ModelError, match="cannot answer this"):
         classifier._predict(Payload(b"no picture", "image/jpeg", "bytes"), top_k=1, cancelled=None)
 
 
