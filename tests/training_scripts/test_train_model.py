@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training_scripts.forked_entry_points import run_forked
 from tests.training_scripts.small_datasets import CLASSES, UNTRAINED, command, environment
 from training_scripts import inference
 from training_scripts.data import image_folder
@@ -25,6 +26,8 @@ from training_scripts.training.metrics import EpochMetrics, parse
 def run(
     *arguments: str, environ: dict[str, str], script: str = "train_model", limit: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    if limit is None:
+        return run_forked(command(*arguments, script=script), environ)
     return subprocess.run(
         command(*arguments, script=script),
         env=environ,
