@@ -20,6 +20,7 @@ from training_scripts.features.store import FeatureStore
 SIZES = {"train": manifest.CHUNK // 2 + 20, "valid": 3, "test": 2}
 ARGUMENTS = ["--model", "mobilenet_v3_small", "--weights", "none", "--views", "plain,flip", "--profiler", "off"]
 BROKEN = "002.B/5.png"
+FOUR = ["algo-1", "algo-2", "algo-3", "algo-4"]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,23 @@ def shards(pictures: Path, folder: Path, count: int) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A process; two hosts with all pictures, of which one is killed, and again; with shards; with copied folders."""
+def few_pictures(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures for twelve shards of at most four; one of the pictures cannot be read."""
+    root = tmp_path_factory.mktemp("few")
+    for path in pictures.rglob("*.png"):
+        if int(path.stem) < 18:
+            target = root / path.relative_to(pictures)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(pictures: Path, few_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A process; two hosts with all pictures, of which one is killed, and again; with shards; with copied folders.
+
+    And four hosts, of which one is killed, and again.
+    """
     root = tmp_path_factory.mktemp("passes")
     hosts = [{"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": f"algo-{rank + 1}"} for rank in range(2)]
     own = [host | {"SM_CHECKPOINT_DIR": str(root / f"checkpoints-{rank}")} for rank, host in enumerate(hosts)]
@@ -63,12 +79,20 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         (settings / "checkpointconfig.json").write_text(json.dumps(configured))
         copied.append(host | {"SM_CHECKPOINT_DIR": str(folder), "SM_INPUT_CONFIG_DIR": str(settings)})
     common = {"script": "extract_features", "arguments": ARGUMENTS}
+    four = [
+        {"SM_HOSTS": json.dumps(FOUR), "SM_CURRENT_HOST": host, "SM_CHECKPOINT_DIR": str(root / f"four-{rank}")}
+        for rank, host in enumerate(FOUR)
+    ]
+    few = {**common, "constants": {"features.store.CHUNK": 4}}
     plans = [
         planned(root / "one", pictures, 1, **common),
         planned(root / "killed", pictures, 2, own=own, fault="kill-after-part", **common),
         planned(root / "again", pictures, 2, own=own, **common),
         planned(root / "sharded", pictures, 2, own=sharded, **common),
         planned(root / "copied", pictures, 2, own=copied, **common),
+        planned(root / "few", few_pictures, 1, **few),
+        planned(root / "one-of-four-killed", few_pictures, 4, own=four, fault="kill-after-part", **few),
+        planned(root / "four-again", few_pictures, 4, own=four, **few),
     ]
     execute(root, plans)
     return {Path(str(plan["folder"])).name: Run(Path(str(plan["folder"])), int(str(plan["count"]))) for plan in plans}
@@ -93,6 +117,21 @@ def test_two_hosts_compute_the_bytes_of_one_and_resume(runs: dict[str, Run]) -> 
     assert not (root / "checkpoints-1" / manifest.MANIFEST).exists()
     assert again.out().count(f"skipped train/{BROKEN}: ") == 1
     assert (again.folder / "model" / manifest.MANIFEST).is_file()
+
+
+def test_only_the_shards_that_a_lost_host_lacks_are_computed_again(runs: dict[str, Run]) -> None:
+    killed, again = runs["one-of-four-killed"], runs["four-again"]
+    assert killed.statuses == [1, 1, 1, -9], killed.out()
+    assert again.statuses == [0, 0, 0, 0], again.out()
+    root = killed.folder.parent
+    assert content(root / "four-0") == content(runs["few"].folder / "checkpoints")
+    ended = (killed.folder / "status-3").stat().st_mtime_ns
+    shards = [sorted((root / f"four-{rank}").glob("*-0*.npy")) for rank in range(4)]
+    later = [[path.name for path in of_host if path.stat().st_mtime_ns > ended] for of_host in shards]
+    # Every fourth shard of the splits is the lost host's; it had written the first one. The first host gets them all.
+    assert later[1:] == [[], [], ["test-000000.npy", "train-000007.npy"]]
+    assert len(shards[0]) == 12
+    assert set(later[0]) == {path.name for of_host in shards[1:] for path in of_host}
 
 
 def test_folders_that_are_copied_to_one_place_are_a_store_together(runs: dict[str, Run], tmp_path: Path) -> None:
