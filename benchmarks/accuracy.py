@@ -10,7 +10,8 @@ Prints four tables. Backbones: accuracy, calibration error and CPU milliseconds 
 without the mirror image, against the baseline efficientnet_lite0 with pictures resized to 224 pixels. Heads: what
 settings change on the valid split, which chooses; mean and standard error over seeds, against the defaults. Composites:
 test pictures scaled to a part of a larger picture whose rest is another, blurred photograph; and two pictures side by
-side. Each is answered from the whole picture, and from the crop that is most like a class (`crops`).
+side. Each is answered by `BreedClassifier.classify` from the whole picture, and by `detect` from windows of it: how
+often its best answer is right, the share of dogs named, its answers per picture, and the share of them that are right.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from torch import Tensor, nn
 from torch.nn import functional
 
 import accuracy_heads
 from accuracy_heads import Features, Fit, Settings
+from dogbreed_sdk import BreedClassifier
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import FLIP, PLAIN, Preprocessing, View
 from training_scripts.features.feature_pass import FeaturePass, Progress
-from training_scripts.models import backbones, folding, rejection
+from training_scripts.models import backbones, bundle, folding, rejection
 from training_scripts.models.calibration import expected_calibration_error
 from training_scripts.models.engines import selection
 from training_scripts.models.engines.engine import Engine
-from training_scripts.models.rejection import Rejection
+from training_scripts.models.heads import HeadSpec
 from training_scripts.training import runtime
 
 BASELINE = "lite0, resize 224"
@@ -48,10 +49,8 @@ BATCH = 16
 TIMED = 96
 SHARES = (1, 1 / 2, 1 / 3, 1 / 5)
 BLUR = 24
-# Windows of half and of a third of a picture, which overlap by half.
-WINDOWS = (1 / 2, 1 / 3)
-# The whole picture, with the windows of half of it, with all windows.
-VIEWS = (1, 10, 35)
+# Windows of half of a picture's side, and also of a third.
+WINDOWS = (16, 48)
 QUICK_CLASSES, QUICK_PICTURES = 8, 6
 
 
@@ -220,21 +219,57 @@ def heads_table(features: Features, seeds: int) -> None:
 
 
 def composites_table(candidate: Candidate, computed: Computed, dataset: DataSet, *, at_most: int) -> None:
-    """Prints the accuracy on composites, from the whole picture and from the crop that is most like a class."""
-    fit = accuracy_heads.fit(computed.features, Settings(), 0)
-    valid = computed.features.views("valid")[:, 0]
-    rule = rejection.fit(valid, computed.features.targets("valid"), classes=len(dataset.classes))
-    assert rule is not None
+    """Prints the accuracy on composites, from the whole picture and from windows of it."""
     samples = random.Random(0).sample(list(dataset.splits["test"]), min(at_most, len(dataset.splits["test"])))
-    answers = Answers(candidate, engine_of(candidate, views=10_000), fit.head, rule)
     print(f"\n{candidate.label}, {len(samples)} pictures")
-    heading = "".join(f" most likely of {count} views | diff |" for count in VIEWS[1:])
-    print(f"| top-1 | whole picture |{heading}\n|" + " --- |" * (2 * len(VIEWS)))
-    for label, composed, true in groups(samples):
-        right = [[index in truth for index in answers.of(image)] for image, truth in zip(composed, true, strict=True)]
-        whole, *crops = (100 * np.mean(right, axis=0)).tolist()
-        print(f"| {label} | {whole:.1f} |" + "".join(f" {share:.1f} | {share - whole:+.1f} |" for share in crops))
-    print("For two dogs, an answer counts if it names either of them.")
+    heading = "".join(f" best of {count} windows | diff | dogs named | answers | right |" for count in WINDOWS)
+    print(f"| top-1 | whole picture |{heading}\n|" + " --- |" * (2 + 5 * len(WINDOWS)))
+    with tempfile.TemporaryDirectory() as folder:
+        write_bundle(Path(folder), candidate, computed.features, dataset.classes)
+        with BreedClassifier.from_bundle(folder) as classifier:
+            for label, composed, true in groups(samples):
+                pictures = list(zip(composed, true, strict=True))
+                whole = np.mean([classifier.classify(image).index in truth for image, truth in pictures])
+                cells = [f" {100 * whole:.1f} |"]
+                for count in WINDOWS:
+                    found = [
+                        ([each.prediction.index for each in classifier.detect(image, windows=count)], truth)
+                        for image, truth in pictures
+                    ]
+                    cells.append(detected(found, float(whole)))
+                print(f"| {label} |" + "".join(cells), flush=True)
+    print("For two dogs, the best answer counts as right if it names either of them.")
+
+
+def detected(found: Sequence[tuple[list[int], set[int]]], whole: float) -> str:
+    """The cells for the answers [picture, best first] and the true classes of each picture."""
+    best = np.mean([bool(answers) and answers[0] in truth for answers, truth in found])
+    named = np.mean([len(truth.intersection(answers)) / len(truth) for answers, truth in found])
+    total = sum(len(answers) for answers, _ in found)
+    right = sum(index in truth for answers, truth in found for index in answers) / max(1, total)
+    return (
+        f" {100 * best:.1f} | {100 * (best - whole):+.1f} | {100 * named:.1f} | {total / len(found):.1f} "
+        f"| {100 * right:.1f} |"
+    )
+
+
+def write_bundle(folder: Path, candidate: Candidate, features: Features, classes: Sequence[str]) -> None:
+    """A bundle with a head of default settings, its temperature and its rejection rule."""
+    fit = accuracy_heads.fit(features, Settings(), 0)
+    bundle.write(
+        folder,
+        backbone_name=candidate.backbone,
+        backbone_state=backbones.create(candidate.backbone).state_dict(),
+        head=fit.head,
+        head_spec=HeadSpec((), Settings().dropout),
+        classes=tuple(classes),
+        preprocessing=candidate.preprocessing,
+        metrics={},
+        temperature=fit.temperature(features, "none"),
+        fingerprint="",
+        hyperparameters={},
+        rejection=rejection.fit(features.views("valid")[:, 0], features.targets("valid"), classes=len(classes)),
+    )
 
 
 def groups(samples: Sequence[Sample]) -> Iterator[tuple[str, Iterator[Image.Image], list[set[int]]]]:
@@ -268,39 +303,6 @@ def two_dogs(first: Sample, second: Sample) -> Image.Image:
     both.paste(left, (0, 0))
     both.paste(right, (left.width, 0))
     return both
-
-
-class Answers:
-    """Answers from the whole picture, and from that of its crops which is most like a class."""
-
-    def __init__(self, candidate: Candidate, engine: Engine, head: nn.Module, rule: Rejection) -> None:
-        self._preprocessing = candidate.preprocessing
-        self._engine = engine
-        self._head = head
-        self._rule = rule
-
-    def of(self, picture: Image.Image) -> list[int]:
-        """The class by that of the first views which is most like a class, for each number of views in `VIEWS`."""
-        crops = [picture.crop(box) for box in windows(picture.size)]
-        pixels = np.stack([preprocessing.to_pixels(crop, self._preprocessing) for crop in crops])
-        features = self._engine.run(preprocessing.normalize(pixels, self._preprocessing))
-        with torch.inference_mode():
-            logits: Tensor = self._head(features)
-        scores = self._rule.scores(logits, features)
-        return [int(logits[int(scores[:count].argmin())].argmax()) for count in VIEWS]
-
-
-def windows(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """The whole picture, then squares of a share of the shorter side that overlap by half."""
-    width, height = size
-    yield 0, 0, width, height
-    for share in WINDOWS:
-        side = max(1, round(min(size) * share))
-        steps = round(2 / share) - 1
-        for row in range(steps):
-            for column in range(steps):
-                left, top = round((width - side) * column / (steps - 1)), round((height - side) * row / (steps - 1))
-                yield left, top, left + side, top + side
 
 
 if __name__ == "__main__":

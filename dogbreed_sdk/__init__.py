@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.vpc import Vpc
     from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
     from dogbreed_sdk.client.classifier import BreedClassifier
+    from dogbreed_sdk.client.detection import Detection
     from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.debugging.report import DebugReport
@@ -91,6 +92,7 @@ _HOMES = {
     "DebugReport": "debugging.report",
     "Debugger": "jobs.managed_debugger",
     "Deployment": "endpoints.deployment",
+    "Detection": "client.detection",
     "DogBreedError": "errors",
     "EndpointError": "errors",
     "EndpointNotFoundError": "errors",
@@ -162,6 +164,7 @@ __all__ = [
     "DebugReport",
     "Debugger",
     "Deployment",
+    "Detection",
     "DogBreedError",
     "EndpointError",
     "EndpointNotFoundError",

@@ -72,6 +72,9 @@ ASYNCHRONOUS_SECONDS: Final = 900.0
 INVOKE_CONNECTIONS: Final = 64
 # Pictures that classify_many sends concurrently: enough to keep two instances of two cores busy, or a laptop.
 MANY_CONCURRENCY: Final = 8
+# Requests of `detect`: the whole picture, and windows of half of its side, 7 to 15 if the sides' ratio is at most 8.
+# Windows of a third, which need 48, find smaller dogs but add wrong answers (benchmarks/accuracy.py).
+DETECT_WINDOWS: Final = 16
 
 # A managed rule reports its result after the job: in seconds locally, in minutes on AWS. A report waits less.
 RULES_TIMEOUT_SECONDS: Final = 600.0

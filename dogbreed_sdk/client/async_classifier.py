@@ -18,6 +18,7 @@ from dogbreed_sdk.client.daemon_pool import DaemonPool
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.client.detection import Detection
     from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.client.images import Picture
     from dogbreed_sdk.client.options import ClassifierOptions, Options
@@ -136,6 +137,31 @@ class AsyncBreedClassifier:
         """See `BreedClassifier.explain`."""
         argument_checks.check_top_k(top_k)
         return await self._run(partial(self._classifier._explain, picture, label, top_k))
+
+    async def detect(
+        self,
+        picture: Picture,
+        *,
+        windows: int = defaults.DETECT_WINDOWS,
+        top_k: int = 5,
+        max_concurrency: int = defaults.MANY_CONCURRENCY,
+    ) -> list[Detection]:
+        """See `BreedClassifier.detect`; its requests have threads of their own."""
+        from dogbreed_sdk.client import detection  # noqa: PLC0415 - few clients detect
+
+        argument_checks.check_top_k(top_k)
+
+        def call(cancelled: Event) -> list[Detection]:
+            return detection.detect(
+                self._classifier,
+                picture,
+                windows=windows,
+                top_k=top_k,
+                max_concurrency=max_concurrency,
+                cancelled=cancelled,
+            )
+
+        return await self._run(call)
 
     @overload
     def classify_many(

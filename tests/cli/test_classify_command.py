@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from dogbreed_sdk.cli import classify_command, main
 from dogbreed_sdk.testing import picture
 from tests.waiting import wait_for
 
@@ -132,3 +133,34 @@ def test_an_interrupted_json_document_is_one_with_the_answers_so_far(server: Hol
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert [row["picture"] for row in json.loads(said)] == [f"{number}.jpg" for number in range(HELD)]
+
+
+def test_detect_prints_each_dog_with_its_box(
+    server: HoldingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "rex.jpg"
+    photo.write_bytes(picture(size=(100, 80)))
+    assert main(["classify", server.url, str(photo), "--detect"]) == 0
+    assert capsys.readouterr().out == f"{photo}\n   100.0%  Pug  at 0, 0, 100, 80\n"
+    missing = str(tmp_path / "missing.jpg")
+    assert main(["classify", server.url, missing, str(photo), "--detect", "--windows", "1", "--json"]) == 1
+    refused, found = json.loads(capsys.readouterr().out)
+    assert refused.keys() == {"picture", "error"}
+    assert found["picture"] == str(photo)
+    [dog] = found["detections"]
+    assert (dog["box"], dog["prediction"]["label"]) == ([0, 0, 100, 80], "Pug")
+
+
+def test_windows_without_detect_are_refused(
+    server: HoldingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", server.url, str(tmp_path / "rex.jpg"), "--windows", "48"]) == 2
+    assert "--windows is for --detect" in capsys.readouterr().err
+
+
+def test_a_picture_without_dogs_is_said_to_have_none() -> None:
+    row, lines = classify_command._shown("meadow.jpg", [])
+    assert (row, lines) == (
+        {"picture": "meadow.jpg", "detections": []},
+        ["  nothing that looks like one of these classes"],
+    )

@@ -1,4 +1,4 @@
-"""Turns any kind of picture into the bytes of a request: the only function of the SDK that does.
+"""Turns any kind of picture into the bytes of a request: the only module of the SDK that does.
 
 The content types and formats are in `training_scripts.data.formats`, the limits in `training_scripts.data.limits`.
 """
@@ -20,7 +20,7 @@ from training_scripts.data.limits import MAX_PIXELS
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Payload", "Picture", "is_url", "path_of", "to_payload"]
+__all__ = ["Payload", "Picture", "is_url", "path_of", "to_payload", "to_payload_and_size"]
 
 # What may be passed as a picture. NumPy arrays are uint8 [height, width] or [height, width, 1, 3 or 4], or uint16
 # [height, width].
@@ -79,6 +79,26 @@ def to_payload(
     if untouched:
         return _from_bytes(untouched, max_bytes=max_bytes, source=source)
     return _from_image(image, max_bytes=max_bytes, source=source)
+
+
+def to_payload_and_size(
+    picture: Picture,
+    *,
+    max_bytes: int = defaults.REALTIME_PAYLOAD_BYTES,
+    allowed_hosts: Sequence[str] | None = None,
+) -> tuple[Payload, tuple[int, int]]:
+    """The bytes to send for a picture, and the width and height of the picture itself, before it is turned upright.
+
+    Those of the payload may be smaller. Arguments and errors are those of `to_payload`.
+    """
+    from dogbreed_sdk.client.images import formats  # noqa: PLC0415 - few callers need the size
+
+    image = reading.as_image(picture)
+    if image is not None:
+        return to_payload(picture, max_bytes=max_bytes, allowed_hosts=allowed_hosts), image.size
+    data, source = reading.read(picture, allowed_hosts=allowed_hosts)
+    payload = _from_bytes(data, max_bytes=max_bytes, source=source)
+    return payload, formats.opened(data, source).size
 
 
 def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:

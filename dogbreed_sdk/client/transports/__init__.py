@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dogbreed_sdk import defaults
@@ -11,6 +11,8 @@ from dogbreed_sdk.errors import ConfigurationError, DogBreedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from PIL import Image
 
     from dogbreed_sdk.client.resemblance import Resemblance
 
@@ -57,6 +59,15 @@ class Transport(ABC):
             connect_timeout: Seconds to wait for a connection.
             read_timeout: Seconds for the entire request, from connecting to the last byte of the response.
         """
+
+    def invoke_together(self, images: Sequence[Image.Image], accept: str) -> list[Response] | None:  # noqa: ARG002
+        """The responses for several pictures, if the model computes them together; None if each needs a request.
+
+        Args:
+            images: Upright pictures, RGB.
+            accept: As for `invoke`.
+        """
+        return None
 
     @abstractmethod
     def is_transient(self, error: BaseException) -> bool:
