@@ -97,7 +97,7 @@ def add_pack(command: argparse.ArgumentParser) -> None:
         help="tar shards or parquet files (default: %(default)s)",
     )
     command.add_argument(
-        "--shard-mb", type=int, default=256, metavar="MB", help="pictures per shard (default: %(default)s)"
+        "--shard-mb", type=int, default=256, metavar="MB", help="megabytes of pictures per shard (default: %(default)s)"
     )
     command.add_argument(
         "--seed", type=int, default=0, help="the same seed packs in the same order (default: %(default)s)"

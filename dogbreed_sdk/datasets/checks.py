@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dogbreed_sdk.datasets import layouts
-from dogbreed_sdk.datasets.class_names import find_file_names, find_names
+from dogbreed_sdk.datasets.class_names import find_file_names, find_label_names, find_names
 from dogbreed_sdk.datasets.copies import find_copies
 from dogbreed_sdk.datasets.examination import PictureFacts, Progress
 from dogbreed_sdk.datasets.examined_pictures import ExaminedPictures
@@ -59,10 +59,16 @@ def check(
         *find_broken(pictures),
         *find_copies(pictures),
         *find_balance(listing),
-        *(find_names(listing.folders[listing.taught][0], list(listing.classes)) if listing.classes else ()),
+        *_find_names(listing),
         *find_file_names(sample.location for sample in pictures),
     ]
     return DatasetReport(root, tuple(listing.classes), counts, tuple(findings))
+
+
+def _find_names(listing: Listing) -> Iterator[Finding]:
+    if listing.classes:
+        find = find_label_names if listing.in_shards else find_names
+        yield from find(listing.folders[listing.taught][0], list(listing.classes))
 
 
 def find_faults(root: Path, listing: Listing) -> Iterator[Finding]:

@@ -33,6 +33,22 @@ def find_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
     yield from _numbers(folder, names)
 
 
+def find_label_names(folder: Path, names: Sequence[str]) -> Iterator[Finding]:
+    """Finds problems in the names of classes that no folders have, but the labels of shards.
+
+    Args:
+        folder: The folder that contains the shards.
+        names: The names, by class index.
+    """
+    for name in names:
+        yield from _odd(folder, name)
+    yield from _alike(folder, names)
+    if names and all(name.isdecimal() for name in names):
+        message = f"The labels of the shards are numbers ({some(names)}), so predictions will be numbers."
+        remedy = "Write the classes' names, one per line by index, into classes.txt beside the shards."
+        yield Finding("note", "numeric-names", message, (folder,), remedy)
+
+
 def find_file_names(paths: Iterable[str]) -> Iterator[Finding]:
     """Finds pictures whose names prevent an upload."""
     for location in paths:

@@ -103,6 +103,8 @@ class BreedDataset:
             if not below or inner:
                 _refuse_other_layout(root)
         if not below:
+            if compressed := shard_files.compressed(root):
+                raise DatasetError(" ".join(compressed))
             raise DatasetError(f"{root} contains no folders; expected train/<class>/<picture>, or <class>/<picture>")
         if inner:
             raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; pass that folder")

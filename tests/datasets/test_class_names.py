@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.datasets.class_names import find_names, meant
+from dogbreed_sdk.datasets.class_names import find_label_names, find_names, meant
 from dogbreed_sdk.datasets.findings import Finding
 
 NFC, NFD = unicodedata.normalize("NFC", "Épagneul"), unicodedata.normalize("NFD", "Épagneul")
@@ -91,3 +91,10 @@ def test_a_locale_without_utf_8_is_named_and_not_the_folder(tmp_path: Path) -> N
             "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run it again.",
         )
     ]
+
+
+def test_the_names_of_numbered_labels_belong_into_a_file() -> None:
+    (finding,) = find_label_names(FOLDER, ["0", "1", "2", "10"])
+    assert finding.message == "The labels of the shards are numbers (0, 1, 2, 10), so predictions will be numbers."
+    assert "into classes.txt beside the shards" in finding.remedy
+    assert not list(find_label_names(FOLDER, ["02.Pug", "1.Boxer"]))

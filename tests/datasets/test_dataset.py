@@ -114,6 +114,10 @@ class TestFolder:
             BreedDataset.from_folder(good / "train/001.Boxer/00.png")
         with pytest.raises(DatasetError, match="contains no folders"):
             BreedDataset.from_folder(good / "train/001.Boxer")
+        (tmp_path / "packed").mkdir()
+        (tmp_path / "packed/train-000000.tar.gz").touch()
+        with pytest.raises(DatasetError, match=r"compressed tars .*\. Decompress them: gunzip .*\.tar\.gz$"):
+            BreedDataset.from_folder(tmp_path / "packed")
         with pytest.raises(DatasetError, match=r"but .*/dogs looks like one"):
             BreedDataset.from_folder(tmp_path)
 

@@ -11,9 +11,10 @@ from pyarrow import parquet
 from webdataset import tariterators
 
 from dogbreed_sdk.cli.program import main
+from dogbreed_sdk.client.images import reading
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import evaluate
-from dogbreed_sdk.errors import ConfigurationError, DatasetError
+from dogbreed_sdk.errors import ConfigurationError, DatasetError, ImageError
 from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.predictions import BreedScore, Prediction
 from dogbreed_sdk.session import Session
@@ -106,6 +107,18 @@ def test_evaluation_reads_pictures_in_shards(packed: BreedDataset, shapes: Breed
 
 def test_pages_show_pictures_in_shards(packed: BreedDataset) -> None:
     assert all(small_picture(picture.path) for picture in packed.pictures("valid")[:3])
+
+
+def test_a_picture_in_a_shard_is_classified_by_its_path(packed: BreedDataset, tmp_path: Path) -> None:
+    picture = packed.pictures("test")[1]
+    assert reading.read(str(picture.path), allowed_hosts=None) == (picture.read(), str(picture.path))
+    shard = next(parent for parent in picture.path.parents if parent.is_file())
+    with pytest.raises(ImageError, match=r"none: the shard has no picture of this name \(its first one is "):
+        reading.read(shard / "none", allowed_hosts=None)
+    broken = tmp_path / shard.name
+    broken.write_bytes(b"no shard")
+    with pytest.raises(ImageError, match=r"cannot read the picture .*: it is not a .*(tar|parquet)"):
+        reading.read(broken / "row-0", allowed_hosts=None)
 
 
 def test_shards_are_uploaded_as_they_are(packed: BreedDataset) -> None:

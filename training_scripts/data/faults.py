@@ -12,6 +12,7 @@ from pathlib import Path
 from training_scripts.data import split_folders
 from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
 from training_scripts.data.listing import UNSPLIT, Listing, Unreadable
+from training_scripts.data.shards import files as shard_files
 
 # A split may lose this share of its pictures, or two pictures if that is more: a stray file should not break a small
 # split.
@@ -63,14 +64,32 @@ def find(listing: Listing) -> list[Fault]:
 
 def no_splits(root: Path) -> Fault:
     """The fault of a folder of classes without splits."""
-    message = f"{root} has no folder named train, valid or test."
+    if compressed := _compressed(root):
+        return compressed
     command = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
-    remedy = f"Divide it with BreedDataset.split(), or on the command line with `{command}`."
-    return Fault("no-splits", message, (root,), remedy)
+    divide = "BreedDataset.split(), or on the command line with"
+    shards = [shard.name for shard in shard_files.find(root).get(None, ())]
+    if shards:
+        message = f"{root} has no shards of a split: the names of its shards state none ({some(shards, limit=3)})."
+        example = f"train-0000{Path(shards[0]).suffix}"
+        remedy = f"Rename them by their splits ({example}, and likewise valid and test), or divide them with {divide}"
+        return Fault("no-splits", message, (root,), f"{remedy} `{command}`.")
+    message = f"{root} has no folder named train, valid or test."
+    return Fault("no-splits", message, (root,), f"Divide it with {divide} `{command}`.")
+
+
+def _compressed(folder: Path) -> Fault | None:
+    """The fault that a folder's tars are compressed; None if it has none that are."""
+    found = shard_files.compressed(folder)
+    return found and Fault("compressed-shards", found[0], (folder,), found[1])
 
 
 def no_train(root: Path) -> Fault:
     """The fault of a data set without a train split."""
+    if found := shard_files.find(root):
+        suffix = next(shard.path.suffix for shards in found.values() for shard in shards)
+        message = f"{root} has no shards of the train split."
+        return Fault("missing-split", message, (root,), f"Name those of train train-0000{suffix} and so on.")
     message = f"{root} has no folder named train."
     remedy = "A data set needs train/<class>/<picture>, and valid and test alike."
     return Fault("missing-split", message, (root,), remedy)
@@ -93,9 +112,24 @@ def cannot_read(unreadable: Sequence[Unreadable]) -> Fault:
     named = [f"{one.path}: {one.reason}" for one in unreadable]
     paths = tuple(one.path for one in unreadable)
     if len(named) == 1:
-        return Fault("unreadable", f"Cannot read {named[0]}.", paths, "Make it readable, or remove it.")
-    message = f"Cannot read {len(named)} files and folders: {some(named, limit=3)}."
-    return Fault("unreadable", message, paths, "Make them readable, or remove them.")
+        return Fault("unreadable", f"Cannot read {named[0]}.", paths, _remedy(paths))
+    kind = "pictures in shards" if all(map(shard_files.in_shard, paths)) else "files and folders"
+    message = f"Cannot read {len(named)} {kind}: {some(named, limit=3)}."
+    return Fault("unreadable", message, paths, _remedy(paths))
+
+
+def _remedy(paths: Sequence[Path]) -> str:
+    """What to do about paths that cannot be read."""
+    one = len(paths) == 1
+    if all(map(shard_files.in_shard, paths)):
+        return (
+            f"Correct {'it in its shard' if one else 'them in their shards'}, or remove {'it' if one else 'them'}: a "
+            "picture needs a label (.cls or .json in a tar, the label column in parquet) that is one of the classes "
+            "(those in classes.txt, or of the column's ClassLabel)."
+        )
+    if any(path.suffix.lower() in shard_files.SUFFIXES for path in paths):
+        return "Correct or replace the shard." if one else "Correct or replace the shards."
+    return "Make it readable, or remove it." if one else "Make them readable, or remove them."
 
 
 def unread(error: OSError, path: Path | str | None = None) -> Fault:
@@ -183,7 +217,11 @@ def _unreadable(listing: Listing) -> Iterator[Fault]:
 
 
 def _failed(listing: Listing, folder: Path) -> bool:
-    return any(unreadable.path == folder for unreadable in listing.unreadable)
+    # The shards of a split without pictures cannot be read.
+    return any(
+        unreadable.path == folder or (listing.in_shards and folder in unreadable.path.parents)
+        for unreadable in listing.unreadable
+    )
 
 
 def _nested(listing: Listing) -> Iterator[Fault]:
@@ -199,7 +237,8 @@ def _without_classes(listing: Listing) -> Iterator[Fault]:
     for split, (folder, *_) in listing.folders.items():
         if not listing.splits[split] and not _failed(listing, folder):
             message = f"{_the(split).capitalize()} has no class folders: {folder}."
-            yield Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
+            none = Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
+            yield _compressed(folder) or none
 
 
 def _names(listing: Listing) -> Iterator[Fault]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _BYTES = "the picture given as bytes"
 _LONGEST_PATH = 4096  # PATH_MAX of Linux
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
+_SHARDS = (".tar", ".parquet")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]+")
 
 
@@ -145,8 +146,23 @@ def _read_file(path: Path) -> tuple[bytes, str]:
                 data += file.read(MAX_FILE_BYTES + 1 - len(data))
             return _bounded(data, str(path)), str(path)
     except (OSError, ValueError) as error:
+        if any(parent.suffix.lower() in _SHARDS and parent.is_file() for parent in path.parents):
+            return _read_in_shard(path), str(path)
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"cannot read the picture {path}: {reason}") from error
+
+
+def _read_in_shard(path: Path) -> bytes:
+    """The picture in a shard that a path names, as reports name it: "test-0000.tar/1.jpg", "test.parquet/row-3"."""
+    from training_scripts.data.shards import located  # noqa: PLC0415 - most pictures are files
+
+    try:
+        sample = located.sample(path)
+        if sample.shard is None:
+            raise ImageError(f"cannot read the picture {path}: {located.why_not_found(path)}")
+        return sample.read()
+    except OSError as error:
+        raise ImageError(f"cannot read the picture {path}: {error.strerror or error}") from error
 
 
 def _read_stream(stream: Any, source: str) -> tuple[bytes, str]:

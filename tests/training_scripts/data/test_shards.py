@@ -195,6 +195,10 @@ class TestLabels:
             ([("x.json", b'{"label": "Pug"}'), ("y.json", b'{"id": 7, "cls": "Boxer"}')], ("Boxer", "Pug")),
             ([("x.json", b'{"label": 3}'), ("y.json", b'{"label": 0}')], ("0", "3")),
             ([("x.txt", b"Pug"), ("y.txt", b"Boxer")], ("Boxer", "Pug")),
+            (
+                [("x.json", b'{"class_name": "Pug"}'), ("x.txt", b"a dog"), ("y.json", b'{"cls": 1}')],
+                ("1", "Pug"),
+            ),
             ([("x.cls", b"0"), ("x.txt", b"a photograph of a pug"), ("y.cls", b"1")], ("0", "1")),
         ],
     )
@@ -204,6 +208,22 @@ class TestLabels:
         pictures = [("x.png", picture(0)), ("y.png", picture(1))]
         write_tar(tmp_path / "train-0.tar", sorted([*pictures, *extra]))
         assert read(tmp_path).classes == classes
+
+    def test_captions_are_not_classes(self, tmp_path: Path) -> None:
+        for split in ("train", "valid"):
+            pictures = [(f"{number}.png", picture(number)) for number in range(6)]
+            texts = [(f"{number}.txt", f"a photo of {split} dog {number}".encode()) for number in range(6)]
+            write_tar(tmp_path / f"{split}-0.tar", sorted([*pictures, *texts]))
+        with pytest.raises(DataError) as refused:
+            read(tmp_path)
+        message = str(refused.value)
+        assert message.startswith(f"Cannot read {tmp_path / 'train-0.tar'}: its .txt members seem to be captions")
+        assert "(12 different ones for 12 pictures, such as 'a photo of train dog 0')" in message
+        assert f"a .json with one of the keys {', '.join(labels.JSON_KEYS)}. Correct or replace the shard." in message
+
+    def test_classes_of_several_words_are_not_captions(self) -> None:
+        assert labels.captions(["Great Dane", "Saint Bernard", "Shih Tzu", "Norwich Terrier"] * 4, 16) == ""
+        assert labels.captions([f"class {number}" for number in range(20)], 0) == ""
 
     def test_without_one_the_folder_in_the_key_is_the_class(self, tmp_path: Path) -> None:
         write_tar(tmp_path / "train-0.tar", [("./train/Pug/1.png", picture(0)), ("./train/Boxer/1.png", picture(1))])
@@ -500,8 +520,27 @@ def test_shards_without_splits_are_one_folder_of_classes(tmp_path: Path) -> None
     write_tar(tmp_path / "0000.tar", list(members(ROWS["train"])))
     dataset = image_folder.read_unsplit(tmp_path)
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 12}
-    with pytest.raises(DataError, match="no folder named train, valid or test"):
+    with pytest.raises(DataError, match=r"no shards of a split.* state none \(0000.tar\). Rename them"):
         read(tmp_path)
+
+
+def test_compressed_tars_are_named_with_the_command_that_decompresses_them(tmp_path: Path) -> None:
+    (tmp_path / "train-0000.tar.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(DataError, match=r"compressed tars \(train-0000.tar.gz\).*: gunzip .*/train-0000.tar.gz$"):
+        read(tmp_path)
+
+
+def test_remedies_are_about_shards(tmp_path: Path) -> None:
+    shard = tmp_path / "train-0.parquet"
+    rows = [listing.Unreadable(shard / f"row-{number}", "it has no label") for number in range(2)]
+    assert faults.cannot_read(rows).remedy.startswith(
+        "Correct them in their shards, or remove them: a picture needs a label"
+    )
+    assert faults.cannot_read(rows[:1]).remedy.startswith("Correct it in its shard, or remove it: ")
+    broken = listing.Unreadable(shard, "it is not a parquet file")
+    shard.touch()
+    assert faults.cannot_read([broken]).remedy == "Correct or replace the shard."
+    assert "shards" in faults.no_train(tmp_path).message
 
 
 def test_what_training_refuses_of_class_folders_it_refuses_of_shards(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,14 @@ from training_scripts.data import split_folders
 
 TAR, PARQUET = ".tar", ".parquet"
 SUFFIXES = (TAR, PARQUET)
+# How compressed tars end, and what decompresses them into files that end in .tar.
+_DECOMPRESS = {
+    ".tar.gz": "gunzip",
+    ".tgz": "gunzip",
+    ".tar.bz2": "bunzip2",
+    ".tar.xz": "unxz",
+    ".tar.zst": "unzstd --rm",
+}
 # Hugging Face's repositories keep their shards in such folders.
 _WRAPPERS = frozenset({"data", "default", "plain_text"})
 _DEPTH = 3
@@ -68,6 +77,27 @@ def of_split(folder: Path, split: str) -> tuple[ShardFile, ...]:
     """
     found = find(folder)
     return found.get(split) or (found.get(None, ()) if set(found) <= {None} else ())
+
+
+def in_shard(path: Path) -> bool:
+    """Whether a path leads into a shard, as those of its pictures do."""
+    return any(parent.suffix.lower() in SUFFIXES for parent in path.parents)
+
+
+def compressed(folder: Path) -> tuple[str, str] | None:
+    """What is wrong with a folder's compressed tars and what to do, as sentences; None if it has none."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError:  # listing names it
+        return None
+    for suffix, command in _DECOMPRESS.items():
+        tars = [name for name in names if name.lower().endswith(suffix)]
+        if tars:
+            shown = tars[0] if len(tars) == 1 else f"{tars[0]} and {len(tars) - 1:,} more"
+            files = shlex.quote(f"{folder}/{tars[0]}") if len(tars) == 1 else f"{shlex.quote(str(folder))}/*{suffix}"
+            message = f"{folder} contains compressed tars ({shown}), whose pictures cannot be read one by one."
+            return message, f"Decompress them: {command} {files}"
+    return None
 
 
 def _collect(folder: Path, prefix: str, split: str | None, found: list[ShardFile], depth: int) -> bool:

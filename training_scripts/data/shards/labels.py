@@ -12,7 +12,21 @@ CLASS_FILES = ("classes.txt", "classnames.txt", "class_names.txt", "labels.txt",
 _LARGEST_FILE = 16 << 20
 _LONGEST_NAME = 200
 # In a sample's JSON, in this order.
-_JSON_KEYS = ("cls", "label", "class", "target", "category", "breed", "class_id", "class_index", "label_name")
+JSON_KEYS = (
+    "cls",
+    "label",
+    "class",
+    "target",
+    "category",
+    "breed",
+    "class_name",
+    "label_name",
+    "class_id",
+    "class_index",
+)
+# Nearly as many labels as pictures, most of several words, are captions; few pictures may well have a class each.
+_NEARLY_ALL = 0.8
+_FEWEST_TO_JUDGE = 6
 
 Label = int | str
 
@@ -101,13 +115,36 @@ def from_json(content: bytes) -> Label | None:
         values = {"label": values}
     if not isinstance(values, dict):
         return None
-    for key in _JSON_KEYS:
+    for key in JSON_KEYS:
         value = values.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
             return number(str(value))
         if isinstance(value, str):
             return from_text(value.encode("utf-8", "replace"))
     return None
+
+
+def captions(labels: Sequence[Label], texts: int) -> str:
+    """Why labels cannot be classes because they are captions; empty if they can.
+
+    Args:
+        labels: The labels of all pictures.
+        texts: How many of them .txt members gave.
+    """
+    different = {label for label in labels if isinstance(label, str)}
+    phrases = [label for label in different if " " in label]
+    if (
+        len(labels) < _FEWEST_TO_JUDGE
+        or texts < len(labels) / 2
+        or len(different) < _NEARLY_ALL * len(labels)
+        or len(phrases) < len(different) / 2
+    ):
+        return ""
+    return (
+        f"its .txt members seem to be captions, not classes ({len(different):,} different ones for {len(labels):,} "
+        f"pictures, such as {min(phrases)[:60]!r}); add a .cls with the class to each picture, or a .json with one of "
+        f"the keys {', '.join(JSON_KEYS)}"
+    )
 
 
 def number(text: str) -> int:

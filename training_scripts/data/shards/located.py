@@ -31,6 +31,18 @@ def sample(path: Path) -> Sample:
     return Sample(str(path), path.name, 0)
 
 
+def why_not_found(path: Path) -> str:
+    """Why no picture was found at a path that leads into a shard, as text that may follow a colon."""
+    shard = next(parent for parent in path.parents if parent.suffix.lower() in SUFFIXES and parent.is_file())
+    try:
+        content = reading.index(str(shard))
+    except OSError as error:
+        return error.strerror or str(error)
+    if not content.names:
+        return "the shard has no pictures with labels"
+    return f"the shard has no picture of this name (its first one is {content.names[0]})"
+
+
 def _candidates(parts: tuple[str, ...]) -> list[Path]:
     whole = [parts, *(parts[:leave] + parts[leave + 1 :] for leave in range(len(parts) - 2, 0, -1))]
     return [path for path in (Path(*each) for each in whole) if path.is_file()]

@@ -193,7 +193,7 @@ class _as_os_errors:  # noqa: N801 - used like a function
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and not error.strerror):
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].removesuffix(".")
             raise OSError(0, f"it is not a parquet file that can be read: {reason}", self._path) from error
 
 

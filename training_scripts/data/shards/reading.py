@@ -43,6 +43,8 @@ def read(
     stated = _class_file(folders, report)
     indexed = {split: _index(files, report) for split, files in splits.items()}
     contents = [one for each in indexed.values() for one in each]
+    if _are_captioned(contents, report):
+        return {split: ShardSplit((), ()) for split in splits}
     named = stated or _stated_by_shards(contents, report)
     return {split: _split(each, named, report) for split, each in indexed.items()}
 
@@ -87,6 +89,16 @@ def _index(files: Sequence[ShardFile], report: Callable[[str, str], object]) -> 
                 report(str(file.path), f"{len(content.faults) - _MOST_FAULTS} more rows have such faults")
             found.append(_Indexed(file, content))
     return found
+
+
+def _are_captioned(shards: Sequence[_Indexed], report: Callable[[str, str], object]) -> bool:
+    """Whether the labels are captions, which is reported once for each folder of shards."""
+    texts = sum(one.content.texts for one in shards)
+    reason = texts and labels.captions([label for one in shards for label in one.content.labels], texts)
+    if reason:
+        for first in {one.file.folder: one.file for one in reversed(shards)}.values():
+            report(str(first.path), reason)
+    return bool(reason)
 
 
 def _stated_by_shards(shards: Sequence[_Indexed], report: Callable[[str, str], object]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class IndexedShard:
         labels: The label of each.
         faults: Rows that cannot be used.
         class_names: The class names in index order that the shard states; empty if it states none.
+        texts: How many of the labels are those of .txt members, which are often captions.
     """
 
     shard: Shard
@@ -56,3 +57,4 @@ class IndexedShard:
     labels: Sequence[Label]
     faults: Sequence[RowFault]
     class_names: tuple[str, ...] = ()
+    texts: int = 0

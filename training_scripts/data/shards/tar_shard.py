@@ -137,6 +137,7 @@ def index(path: str) -> IndexedShard:
     faults: list[RowFault] = []
     offsets, sizes = array("Q"), array("Q")
     seen: set[str] = set()
+    texts = 0
     with open(path, "rb") as file:  # noqa: PTH123 - many shards
         for group in _groups(path, file, faults):
             picture = _picture(group)
@@ -146,16 +147,17 @@ def index(path: str) -> IndexedShard:
             try:
                 if name in seen:
                     raise LabelError("it appears twice")
-                label = _label(group, file)
+                label, source = _label(group, file)
             except LabelError as fault:
                 faults.append(RowFault(name, str(fault)))
                 continue
             seen.add(name)
             names.append(name)
             found.append(label)
+            texts += source == "txt"
             offsets.append(offset)
             sizes.append(size)
-    return IndexedShard(TarShard(path, offsets, sizes), PackedNames(names), found, faults)
+    return IndexedShard(TarShard(path, offsets, sizes), PackedNames(names), found, faults, texts=texts)
 
 
 class _Bounded:
@@ -223,8 +225,8 @@ def _picture(group: _Group) -> tuple[str, int, int] | None:
     return None
 
 
-def _label(group: _Group, file: IO[bytes]) -> Label:
-    """The label of a sample: .cls, else .json, else .txt, else the folder in its key.
+def _label(group: _Group, file: IO[bytes]) -> tuple[Label, str]:
+    """The label of a sample, and its source: "cls", else "json", else "txt", else "" for the folder in its key.
 
     Raises:
         LabelError: It has none, or none that is a class.
@@ -238,8 +240,8 @@ def _label(group: _Group, file: IO[bytes]) -> Label:
         content = os.pread(file.fileno(), size, offset)
         label = labels.from_json(content) if extension == "json" else labels.from_text(content)
         if label is not None:
-            return label
+            return label, extension
     folder = group.key.rpartition("/")[0].rpartition("/")[2]
     if folder and not split_of(folder):
-        return labels.one_name(folder)
+        return labels.one_name(folder), ""
     raise LabelError("it has no label: neither a .cls, .json or .txt beside it, nor a class folder in its name")
