@@ -30,7 +30,7 @@ from PIL import Image
 
 from training_scripts import extract_features
 from training_scripts.data import inputs  # noqa: F401 - loads torch once for all processes, which are forks
-from training_scripts.features import store
+from training_scripts.features import manifest
 
 INSTANCES = 4
 SHARD_PICTURES = 16
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         options.kills, options.pictures = 4, 200
     dice = random.Random(options.seed)
-    store.CHUNK = SHARD_PICTURES
+    manifest.CHUNK = SHARD_PICTURES
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -97,7 +97,7 @@ class Job:
     def content(self) -> dict[str, bytes]:
         """The store of the first instance, without its times."""
         files = [path for path in self.checkpoints(0).glob("*.*") if path.is_file()]
-        return {path.name: path.read_bytes() for path in files if path.name not in (store.COST_FILE, ".lock")}
+        return {path.name: path.read_bytes() for path in files if path.name not in (manifest.COST_FILE, ".lock")}
 
     def start(self) -> list[int]:
         """Starts the instances; returns their process ids."""

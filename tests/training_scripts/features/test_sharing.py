@@ -83,7 +83,7 @@ def runs(pictures: Path, few_pictures: Path, tmp_path_factory: pytest.TempPathFa
         {"SM_HOSTS": json.dumps(FOUR), "SM_CURRENT_HOST": host, "SM_CHECKPOINT_DIR": str(root / f"four-{rank}")}
         for rank, host in enumerate(FOUR)
     ]
-    few = {**common, "constants": {"features.store.CHUNK": 4}}
+    few = {**common, "constants": {"features.manifest.CHUNK": 4}}
     plans = [
         planned(root / "one", pictures, 1, **common),
         planned(root / "killed", pictures, 2, own=own, fault="kill-after-part", **common),
