@@ -232,7 +232,7 @@ def unpack(options: argparse.Namespace) -> Outcome:
 
 def _described(dataset: BreedDataset) -> Outcome:
     splits = dict(dataset.splits)
-    counts = ", ".join(f"{name} {count}" for name, count in splits.items())
+    counts = ", ".join(f"{name} {count}" for name, count in splits.items()) or f"{len(dataset)}"
     return Outcome(
         {"root": str(dataset.root), "classes": list(dataset.classes), "splits": splits},
         say(f"{dataset.root}: {len(dataset.classes)} classes; pictures: {counts}"),

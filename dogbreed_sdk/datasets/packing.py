@@ -7,6 +7,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,8 +80,7 @@ def unpack(dataset: DataSet, dest: Path, *, splits: Sequence[str], progress: Pro
             content = content_of(sample)
             folder = (dest / split if splits else dest) / dataset.classes[sample.class_index]
             folder.mkdir(parents=True, exist_ok=True)
-            with (folder / file_name(sample, content)).open("xb") as file:
-                file.write(content)
+            _write_new(folder, [_original_name(sample, folder.name), file_name(sample, content)], content)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -102,6 +102,24 @@ def file_name(sample: Sample, content: bytes) -> str:
     """The name of a picture from a shard as a file of its own; unique in its split."""
     name = sample.name.replace("/", "-")
     return name if PurePosixPath(name).suffix else f"{name}.{extension(sample, content)}"
+
+
+def _original_name(sample: Sample, class_folder: str) -> str:
+    """The name that a picture in a tar had in its class folder before it was packed; empty if it has none."""
+    if sample.shard is None or not PurePosixPath(sample.name).suffix:
+        return ""
+    return sample.location[len(sample.shard.path) + 1 :].removeprefix(f"{class_folder}/").replace("/", "-")
+
+
+def _write_new(folder: Path, names: Sequence[str], content: bytes) -> None:
+    """Writes a file under the first of these names that no other file has."""
+    *preferred, last = filter(None, names)
+    for name in preferred:
+        with suppress(FileExistsError), (folder / name).open("xb") as file:
+            file.write(content)
+            return
+    with (folder / last).open("xb") as file:
+        file.write(content)
 
 
 def extension(sample: Sample, content: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,28 @@ def test_a_packed_data_set_has_the_same_pictures(packed: BreedDataset, shapes: B
     again = BreedDataset.from_folder(packed.root).unpack(tmp_path / "unpacked")
     assert (again.splits, contents(again)) == (shapes.splits, contents(shapes))
     assert again.check().ok == shapes.check().ok
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+
+
+def test_unpacked_pictures_have_their_names_again(
+    shapes: BreedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = BreedDataset(shapes.folders["valid"])
+    packed = plain.pack(tmp_path / "packed")
+    assert main(["data", "unpack", str(packed.root), str(tmp_path / "unpacked")]) == 0
+    assert f"classes; pictures: {len(plain)}\n" in capsys.readouterr().out
+    assert names(tmp_path / "unpacked") == names(plain.root)
+
+
+def test_pictures_of_one_name_in_two_shards_are_both_unpacked(shapes: BreedDataset, tmp_path: Path) -> None:
+    packed = BreedDataset(shapes.folders["valid"]).pack(tmp_path / "packed")
+    shutil.copy(packed.root / "pictures-00000.tar", packed.root / "pictures-00001.tar")
+    doubled = BreedDataset.from_folder(packed.root)
+    unpacked = doubled.unpack(tmp_path / "unpacked")
+    assert len(unpacked) == len(doubled) == 2 * len(BreedDataset(shapes.folders["valid"]))
 
 
 def test_what_the_check_finds_is_the_same(packed: BreedDataset, shapes: BreedDataset) -> None:
