@@ -13,9 +13,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from training_scripts._util.atomic import replacing, write_atomically
+from training_scripts._util.hashing import HashingWriter
 from training_scripts.data.image_folder import DataError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def write_features(path: Path, features: np.ndarray) -> str:
 
     # Written sequentially: on a full disk, a memory map would end the process with SIGBUS.
     with replacing(path) as file:
-        hashing = _Hashing(file)
+        hashing = HashingWriter(file)
         header = np.lib.format.header_data_from_array_1_0(features)
         np.lib.format.write_array_header_1_0(hashing, header)
         hashing.write(np.ascontiguousarray(features).reshape(-1).view(np.uint8).data)
@@ -146,15 +147,3 @@ def _has(path: Path, rows: int, like: np.ndarray) -> bool:
 
     mapped = np.lib.format.open_memmap(path, mode="r")
     return bool(mapped.shape == (rows, *like.shape[1:]) and mapped.dtype == like.dtype)
-
-
-class _Hashing:
-    """A file whose content is hashed while it is written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes | memoryview) -> int:
-        self.digest.update(data)
-        return self._file.write(data)

@@ -18,9 +18,10 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING
 
 from training_scripts._util.atomic import replacing, write_atomically
+from training_scripts._util.hashing import save_tensors
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card, test_time
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
@@ -40,6 +41,7 @@ SERVING_MODULES = (
     "__init__",
     "_util/__init__",
     "_util/atomic",
+    "_util/hashing",
     "_util/locking",
     "_util/number_text",
     "_util/safe_text",
@@ -260,27 +262,8 @@ def _own_tensors(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, t
 
 def _write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> str:
     """Writes weights, the same ones always as the same bytes; returns the SHA-256 of these."""
-    import torch  # noqa: PLC0415
-
     with replacing(path) as file:
-        hashing = _Hashing(file)
-        torch.save(state, cast("IO[bytes]", hashing))
-    return hashing.digest.hexdigest()
-
-
-class _Hashing:
-    """A file to write to that computes the digest of what is written: the weights may fill half the memory."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
+        return save_tensors(state, file)
 
 
 def _write_code(folder: Path, requirements_text: str) -> None:

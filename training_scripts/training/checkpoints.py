@@ -10,6 +10,7 @@ from typing import Any
 
 from training_scripts import ScriptError
 from training_scripts._util.atomic import replacing, write_json_atomically
+from training_scripts._util.hashing import save_tensors
 from training_scripts.training.callbacks import first_line
 from training_scripts.training.resume import DESCRIPTION_NAME, Comparison, RunIdentity, compare
 
@@ -55,13 +56,11 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Saves `state` (tensors and plain values); a failed write is reported as a warning and never fails the run."""
-        import torch  # noqa: PLC0415
-
         content = {"version": FORMAT_VERSION, "run": self.run.to_dict(), "state": state}
         description = {"version": FORMAT_VERSION, "job": self._job, "epoch": state.get("epoch"), **self.run.to_dict()}
         try:
             with replacing(self.path) as file:
-                torch.save(content, file)
+                save_tensors(content, file)
             write_json_atomically(self.path.with_name(DESCRIPTION_NAME), description)
         except OSError as error:
             self._report(

@@ -55,7 +55,7 @@ def test_another_formats_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_what_changes_comes_with_the_state(tmp_path: Path) -> None:
     Checkpoint(tmp_path, run=RUN).save({"epoch": 1})
-    saved = Checkpoint(tmp_path, run=replace(RUN, hyperparameters={"epochs": "20"})).load()
+    saved = Checkpoint(tmp_path, run=replace(RUN, hyperparameters={**RUN.hyperparameters, "epochs": "20"})).load()
     assert saved is not None
     assert saved.comparison.changes == {"epochs": ("10", "20")}
     assert str(saved.comparison) == "epochs 20 (was 10)"

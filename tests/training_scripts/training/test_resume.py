@@ -30,7 +30,7 @@ def test_what_changes_no_result_makes_the_same_run() -> None:
 @pytest.mark.parametrize(
     ("now", "conflict"),
     [
-        (other(model="resnet18"), "model is resnet18 (was efficientnet_lite0)"),
+        (other(model="resnet18"), "model is resnet18 (was efficientnet_lite2)"),
         (other(hidden="512,256"), "hidden is 512,256 (was none)"),
         (other(unfreeze="2"), "unfreeze is 2 (was 0)"),
         (other(optimizer="sgd"), "optimizer is sgd (was adamw)"),
