@@ -118,7 +118,7 @@ def _decode(content: bytes, size: tuple[int, int], whole: tuple[int, int]) -> np
 
 
 def _frame(content: bytes) -> int | None:
-    """The marker of a JPEG's frame header, which tells how it is coded."""
+    """The marker of a JPEG's frame header, which says how it is coded."""
     return next((marker for marker, _, _ in jpeg_end.segments(content) if marker in _FRAMES), None)
 
 

@@ -98,7 +98,7 @@ class Samples(Sequence[Sample], ABC):
         return []
 
     def identity_at(self, row: int) -> str:
-        """What tells a picture and its class from all others, besides its content: its name, if that has the class."""
+        """What identifies a picture and its class besides its content: its name, if that contains the class."""
         return self.at(row).name
 
     def names(self) -> Iterator[str]:

@@ -209,8 +209,12 @@ def _prepare_parts(
         write_atomically(parts / _KEY_FILE, json.dumps(key).encode())
 
     processes.from_first(prepare)
-    if not processes.place.is_first:
-        prepare()  # changes nothing if it has the folder of the first process
+    # The first process of every other instance; processes of one instance must not delete the same files at once.
+    if processes.place.local_rank == 0 and not processes.place.is_first:
+        prepare()
+    processes.gather(None)
+    if processes.place.local_rank != 0:
+        prepare()  # changes nothing in a folder that is prepared
 
 
 def _compute_parts(

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _MARGIN = 1.25
 # A pass is decoding-bound if the network waits for this share of the time.
 _WAITING = 0.1
-# Threads that wait for storage rather than compute: at most so many per core.
+# Threads per core at most, if they wait for storage rather than compute.
 _THREADS_PER_CORE = 4
 # The largest picture that is accepted takes this much while it is decoded and converted.
 _THREAD_BYTES = 512 << 20
 _UNKNOWN_MEMORY = 4 << 30
 # The limits of this process's container, of version 2 of control groups.
 _CONTAINER = "/sys/fs/cgroup"
-# The first decision needs so many pictures and seconds; later ones, more.
+# Pictures and seconds before the first decision; later ones take more.
 _FIRST_PICTURES, _FIRST_SECONDS = 32, 0.2
 _SECONDS = 2.0
 

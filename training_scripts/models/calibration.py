@@ -52,7 +52,7 @@ def fit_temperature_in_blocks(passes: Passes) -> float:
     rows, finite, every = 0, True, 1
     for logits, targets in _small(passes()):
         finite = finite and bool(logits.isfinite().all())
-        # Rows number 0, every, 2 every, ... of all; copied where the others shall leave the memory.
+        # Rows 0, every, 2 * every, ... of all; copied, so that the memory of the others can be released.
         part = logits[-rows % every :: every], targets[-rows % every :: every]
         kept.append(part if every == 1 else (part[0].clone(), part[1].clone()))
         rows += len(targets)
@@ -89,7 +89,7 @@ def _newton(passes: Passes, start: float) -> float:
             return min(max(at + step, least), most)
         if low < at + step < high and abs(step) <= abs(before) / 2:
             at += step
-        else:  # Newton's method leads astray, or creeps where a model is never wrong; then most often to a bound
+        else:  # Newton's step diverges, or creeps because the model is never wrong: the optimum is usually a bound
             end = low if value > 0 else high
             at, step = end if end in untried else (low + high) / 2, math.inf
     return at

@@ -176,7 +176,7 @@ def _sums(passes: Passes, classes: int) -> tuple[Tensor | None, int]:
 
 
 def _likeness_of_the_others(passes: Passes, sums: Tensor, means: Tensor, every: int) -> Iterator[Tensor]:
-    """The likeness of every so many pictures to the nearest class, as if none of them were in its own class."""
+    """The likeness of every n-th picture to the nearest class, as if none of them were in its own class."""
     seen = 0
     for features, targets in passes():
         chosen, labels = features[-seen % every :: every], targets[-seen % every :: every].cpu()
