@@ -93,6 +93,7 @@ def test_help_loads_the_list_of_commands_alone(arguments: list[str]) -> None:
     assert not commands, "a command is loaded that was not called"
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("as_json", [False, True])
 def test_jobs_of_this_machine_are_listed_without_a_server_and_a_client(tmp_path: Path, as_json: bool) -> None:
     store = Store(tmp_path)

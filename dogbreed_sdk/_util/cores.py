@@ -1,21 +1,12 @@
-"""Grants threads to jobs, first come first served, so that together they never exceed the cores."""
+"""How many cores jobs may use, and the variables that keep a process's libraries to them."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dogbreed_sdk._util.process_identity import Process
-from dogbreed_sdk._util.processes import is_alive
-from training_scripts._util.atomic import write_json_atomically
-from training_scripts._util.locking import file_lock
-
 CORES_VARIABLE = "DOGBREED_LOCAL_CORES"
-_LEDGER = "threads.json"
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -50,79 +41,3 @@ def thread_environment(threads: int) -> dict[str, str]:
     settings = {name: str(threads) for name in _THREAD_VARIABLES}
     # Threads that spin while waiting take CPU time from other jobs, which then run 4 times slower (measured).
     return {**settings, "OMP_WAIT_POLICY": "PASSIVE"}
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """One job's requested and granted threads; 0 threads are granted while it waits."""
-
-    job: str
-    created: float
-    process: Process
-    wanted: int
-    granted: int
-
-
-class ThreadLedger:
-    """The grants of one root folder, shared by its jobs' supervisors.
-
-    They are in a file beside the database that only contains running jobs: waiting jobs poll it, and read few bytes.
-
-    Args:
-        root: The root folder.
-        cores: The number of threads to grant; default: `available_cores()`.
-    """
-
-    def __init__(self, root: Path, cores: int | None = None) -> None:
-        self._root = root
-        self._path = root / _LEDGER
-        self._lock = root / f"{_LEDGER}.lock"
-        self.cores = cores or available_cores()
-
-    def claim(self, job: str, *, created: float, process: Process, wanted: int) -> int:
-        """Ask for threads; ask again while the answer is 0.
-
-        Args:
-            job: The job's name.
-            created: When it was created, in epoch seconds: earlier jobs go first.
-            process: Its supervisor, from `processes.identify`; a grant ends with it.
-            wanted: How many threads it can use; it gets fewer if fewer are free.
-
-        Returns:
-            The number of granted threads; 0 if the job must wait.
-        """
-        wanted = max(1, min(wanted, self.cores))
-        with file_lock(self._lock):
-            before = self._read()
-            claims = [claim for claim in before if is_alive(claim.process, root=self._root)]
-            mine = next((claim for claim in claims if claim.job == job), None)
-            if mine is None or not mine.granted:
-                others = [claim for claim in claims if claim.job != job]
-                free = self.cores - sum(claim.granted for claim in others)
-                queued = any(not claim.granted and claim.created < created for claim in others)
-                granted = 0 if queued else min(wanted, free)
-                mine = _Claim(job, created, process, wanted, max(0, granted))
-                claims = [*others, mine]
-            if claims != before:
-                self._write(claims)
-        return mine.granted
-
-    def release(self, job: str) -> None:
-        """Release a job's threads, or take it out of the queue."""
-        if not self._lock.exists():
-            return  # the folder was moved away, and must not be created again
-        # A full disk must not keep a job from ending: its grant dies with its supervisor anyway.
-        with suppress(OSError), file_lock(self._lock):
-            self._write([claim for claim in self._read() if claim.job != job])
-
-    def _read(self) -> list[_Claim]:
-        try:
-            return [_Claim(**claim) for claim in json.loads(self._path.read_text(encoding="utf-8"))]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError):
-            # Losing the grants of a damaged file is better than keeping every job from running.
-            return []
-
-    def _write(self, claims: list[_Claim]) -> None:
-        write_json_atomically(self._path, [asdict(claim) for claim in claims])

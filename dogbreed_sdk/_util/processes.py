@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 
 from dogbreed_sdk._util import clock
+from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk._util.process_identity import Process
 
 # The boot time that the kernel reports moves with clock corrections, and so does a start time.
 _CLOCK_TOLERANCE_SECONDS = 2.0
 # Recognizes a service's command line: an option that Python itself ignores and does not pass on to other processes.
 _SERVICE_OPTION = ["-X", "dogbreed_service"]
-PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 # A process started this way is not a child of its starter: the starter may end first, and need not reap it.
 _DETACH = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'

@@ -78,7 +78,7 @@ def start(
         raise ConfigurationError(f"{model_dir} is not a directory; pass the directory of an unpacked model.tar.gz.")
     _require_packages(backend)
     # These modules need packages that may be missing.
-    from dogbreed_sdk._util.processes import PACKAGE_PARENT  # noqa: PLC0415
+    from dogbreed_sdk._util.location import PACKAGE_PARENT  # noqa: PLC0415
     from dogbreed_sdk.model_server.settings import TIMEOUT_VARIABLE  # noqa: PLC0415
 
     options = ["--model-dir", str(folder), "--workers", str(workers), "--backend", backend]

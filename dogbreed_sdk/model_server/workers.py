@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
-from dogbreed_sdk._util.processes import PACKAGE_PARENT
+from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk._util.sockets import bind
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.model_server.connection_passing import pass_connection

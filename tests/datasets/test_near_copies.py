@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from dogbreed_sdk import datasets
-from dogbreed_sdk.datasets import near_copies, near_copies_arrays
+from dogbreed_sdk.datasets import near_copies
 from dogbreed_sdk.datasets.dataset import BreedDataset
 
 
@@ -88,7 +88,10 @@ def test_plain_surfaces_are_not_judged() -> None:
     assert near_copies.group(plain) == []
 
 
+@pytest.mark.extras
 def test_many_pictures_on_one_background_take_no_quadratic_time() -> None:
+    from dogbreed_sdk.datasets import near_copies_arrays  # noqa: PLC0415 - NumPy loads
+
     generator = random.Random(0)
     thumbnails = {}
     for number in range(3000):  # 4.5 million pairs
@@ -143,9 +146,12 @@ class TestCheck:
         assert not [finding for finding in BreedDataset.from_folder(root).check().findings if "cop" in finding.code]
 
 
+@pytest.mark.extras
 def test_without_numpy_the_same_pictures_are_grouped(
     photographs: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dogbreed_sdk.datasets import near_copies_arrays  # noqa: PLC0415 - NumPy loads
+
     thumbnails = {}
     for number, image in enumerate(photographs):
         thumbnails[number, "original"] = near_copies.thumbnail(image)

@@ -24,6 +24,8 @@ from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE
 from dogbreed_sdk.local.forking.lease import is_possible
 from tests.conftest import Workshop
 
+pytestmark = pytest.mark.extras
+
 
 @pytest.fixture(scope="module")
 def first(workshop: Workshop) -> TrainingJob:
@@ -100,7 +102,6 @@ def test_a_damaged_description_is_named(workshop: Workshop, first: TrainingJob, 
         path.write_bytes(whole)
 
 
-@pytest.mark.extras
 def test_an_unknown_job_is_named_with_the_place_and_how_to_list_them(session: Session, shapes: BreedDataset) -> None:
     with pytest.raises(JobError, match=r"The training job nope does not exist in Session.local\(.*'dogbreed jobs'"):
         BreedTrainer(session).train(shapes, resume="nope", progress=no_progress)

@@ -13,12 +13,12 @@ from typing import Any
 import boto3
 import pytest
 
-from dogbreed_sdk._util.cores import ThreadLedger
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, wait_for_end
 from dogbreed_sdk.container import path_to_uri, uri_to_path
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.root_paths import RootPaths
 from dogbreed_sdk.local.store import ENDPOINT, MODEL, TRAINING_JOB, TUNING_JOB, Filters
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from dogbreed_sdk.local.tuning import runner
 from tests.local.conftest import ROLE, checked_client
 from tests.model_servers import server_of

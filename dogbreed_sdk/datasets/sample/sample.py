@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from dogbreed_sdk._util.cores import available_cores
-from dogbreed_sdk._util.processes import PACKAGE_PARENT
+from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk.datasets.sample import scenes
 from dogbreed_sdk.datasets.sample.breeds import BREEDS, Breed
 from dogbreed_sdk.datasets.sample.dogs import sitting, standing

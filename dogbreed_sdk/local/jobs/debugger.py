@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from dogbreed_sdk._util.processes import PACKAGE_PARENT
+from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.artifacts import copy_contents

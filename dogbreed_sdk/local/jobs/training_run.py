@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from dogbreed_sdk._util import clock
-from dogbreed_sdk._util.cores import ThreadLedger
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk._util.processes import identify, identify_self, is_of_copy
 from dogbreed_sdk.errors import ConfigurationError
@@ -43,6 +42,7 @@ from dogbreed_sdk.local.states import RUNNING_STATUSES, Metric, RuleOutcome, Sta
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import write_outcome
 from dogbreed_sdk.local.support import tables
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef, StoppingConditionTypeDef

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from dogbreed_sdk._util.cores import CORES_VARIABLE, ThreadLedger
+from dogbreed_sdk._util.cores import CORES_VARIABLE
 from dogbreed_sdk._util.log_file import LogFile, last_lines
 from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
@@ -23,6 +23,7 @@ from dogbreed_sdk.local.states import RUNNING_STATUSES, Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import write_outcome
 from dogbreed_sdk.local.support import tables
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from dogbreed_sdk.local.transform import state as job_state
 from dogbreed_sdk.local.transform.objects import Objects
 from dogbreed_sdk.local.transform.pipeline import Pipeline, Progress, Threads

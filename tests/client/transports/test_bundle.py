@@ -28,6 +28,8 @@ from tests.conftest import Workshop
 from tests.test_imports import AWS_CLIENT, loaded_by_command, top
 from tests.training_scripts.conftest import write_bundle
 
+pytestmark = pytest.mark.extras
+
 
 @pytest.fixture(scope="module")
 def classifier(workshop: Workshop) -> BreedClassifier:
@@ -82,7 +84,6 @@ def test_a_folder_is_as_good_as_an_archive_whose_code_is_never_looked_at(
     assert BreedClassifier.from_bundle(tmp_path / "folder").classify(picture).scores == expected
 
 
-@pytest.mark.extras
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\xff\xd8\xff\xe0" + bytes(range(256)) * 8, None])
 def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "model.tar.gz"

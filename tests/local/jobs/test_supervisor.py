@@ -22,10 +22,11 @@ from typing import Any
 import psutil
 import pytest
 
-from dogbreed_sdk._util.cores import CORES_VARIABLE, ThreadLedger, available_cores, thread_environment
+from dogbreed_sdk._util.cores import CORES_VARIABLE, available_cores, thread_environment
 from dogbreed_sdk._util.descendants import end_marked
+from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk._util.log_file import LogFollower
-from dogbreed_sdk._util.processes import PACKAGE_PARENT, identify, is_alive, start_module, wait_for_end
+from dogbreed_sdk._util.processes import identify, is_alive, start_module, wait_for_end
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store, supervision
 from dogbreed_sdk.local.folders import JobFolder
@@ -36,6 +37,7 @@ from dogbreed_sdk.local.jobs.training_run import TrainingRun
 from dogbreed_sdk.local.jobs.unpacking import unpack
 from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
