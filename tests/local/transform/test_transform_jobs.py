@@ -14,11 +14,11 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from dogbreed_sdk._util.cores import ThreadLedger
 from dogbreed_sdk._util.processes import identify_self, is_alive
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.hosting.servers import MODEL_MARK
 from dogbreed_sdk.local.store import TRAINING_JOB, TRANSFORM_JOB
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from dogbreed_sdk.local.transform import runner
 from tests.local.conftest import IMAGE, ROLE, ClientMaker
 from tests.local.transform.conftest import create_request, pack_model
