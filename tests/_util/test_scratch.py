@@ -26,10 +26,10 @@ import sys, time
 from pathlib import Path
 from training_scripts import inference
 from dogbreed_sdk import BreedClassifier
-def model_fn(folder):
+def load_model(folder, *arguments, **options):
     print(folder, flush=True)
     time.sleep(60)
-inference.model_fn = model_fn
+inference.load_model = load_model
 BreedClassifier.from_bundle(sys.argv[1])
 """
 

@@ -32,8 +32,8 @@ def test_it_prints_a_price_with_and_without_shared_features_and_loads_no_torch()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     # Nor does anything at the program's end remind of an endpoint that does not exist.
     assert (done.returncode, done.stderr) == (0, "Planning …\n")
-    assert "total                                      86.85" in done.stdout
-    assert "Without shared features 86.90 USD" in done.stdout
+    assert "total                                      86.86" in done.stdout
+    assert "Without shared features 86.96 USD" in done.stdout
     assert "as of 2026-07-01" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 110
 

@@ -72,7 +72,7 @@ def test_what_cannot_be_continued_is_refused_before_anything_is_sent(
     workshop: Workshop, first: TrainingJob, settings: dict[str, object], given: dict[str, object], said: str
 ) -> None:
     before = jobs(workshop.session)
-    trainer = BreedTrainer(workshop.session, **settings)  # type: ignore[arg-type]
+    trainer = BreedTrainer(workshop.session, **{"model": "efficientnet_lite0", **settings})  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
         trainer.train(workshop.dataset, given, resume=first.name, progress=no_progress)
     assert first.name in str(caught.value)

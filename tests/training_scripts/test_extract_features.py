@@ -56,8 +56,9 @@ class Job:
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        model = [] if "--model" in arguments else ["--model", "efficientnet_lite0"]
         return subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--model", "efficientnet_lite0", "--views", "plain", *arguments],
+            [sys.executable, str(SCRIPT), *model, "--views", "plain", *arguments],
             env=self.environ,
             text=True,
             stdout=subprocess.PIPE,

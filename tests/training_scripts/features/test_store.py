@@ -356,7 +356,7 @@ class TestResuming:
         extract(dataset, tmp_path / "resumed", report=lines.append)
         assert content(tmp_path / "resumed") == content(tmp_path / "unbroken")
         already = {0: 0, 1: 4, 3: 10}[parts]
-        assert (f"{already} of them already there" in lines[0]) == bool(already)
+        assert any(f"{already} of them already there" in line for line in lines) == bool(already)
 
     def test_a_damaged_part_is_computed_again(
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -518,7 +518,7 @@ def test_a_full_disk_is_named_and_keeps_what_is_done(dataset: DataSet, tmp_path:
         subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
         lines: list[str] = []
         assert extract(dataset, disk, report=lines.append).sizes["train"] == 10
-        assert "of them already there" in lines[0]
+        assert any("of them already there" in line for line in lines)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

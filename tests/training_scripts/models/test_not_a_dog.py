@@ -72,7 +72,7 @@ def test_leaving_a_class_out_leaves_no_picture_of_it(results: Results) -> None:
 def test_the_card_and_the_printed_figures_are_those_measured(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = not_a_dog_card.card(results)
+    card = not_a_dog_card.card(results, backbone=not_a_dog.BACKBONE)
     area = results.run.auroc("cosine to class means", results.groups["cats"])
     assert f"| cats | 20 (60) | {area} |" in card
     assert "160 train, 160 valid and 160 test photographs of 8 breeds" in card
