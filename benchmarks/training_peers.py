@@ -111,6 +111,7 @@ def cpu_seconds(python: Path, peer: Peer, data: Path, epochs: int, scratch: Path
     if not peer.program:
         shutil.rmtree(scratch, ignore_errors=True)  # a run would resume from what another one has left
         command = [str(python), "-m", "training_scripts.train_model", "--epochs", str(epochs), "--recorder", "off"]
+        command += ["--model", "efficientnet_lite0"]
         for split in ("train", "valid"):
             environ[f"SM_CHANNEL_{split.upper()}"] = str(data / split)
         for name in ("MODEL", "CHECKPOINT", "OUTPUT", "OUTPUT_DATA"):
