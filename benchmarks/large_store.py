@@ -2,7 +2,7 @@
 """Stored features that are larger than memory: rows per second, and how memory grows with the rows.
 
 Generates stores of 1280 float16 numbers per row, in the shards of a feature pass, and opens each, trains a head on it
-for an epoch, evaluates the head and scores outliers as a review does, each in a process of its own. Prints rows per
+for an epoch, evaluates the head and scores outliers as a review does, each in its own process. Prints rows per
 second and the most anonymous memory (RssAnon: what is not the page cache of files), and what both would be for
 14 million rows. The baseline is the epoch with all features in memory, on the smallest store. Needs 5.7 GB of disk,
 which it frees at the end.
@@ -159,7 +159,7 @@ def generate(folder: Path, rows: int) -> None:
 
 
 def run(stage: str, place: Path, buffer: int) -> dict[str, float]:
-    """Runs a stage in a process of its own: its seconds, CPU seconds and the most anonymous memory in MiB."""
+    """Runs a stage in its own process: its seconds, CPU seconds and the most anonymous memory in MiB."""
     command = [sys.executable, __file__, "--stage", stage, "--store", str(place)]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "DOGBREED_BUFFER_MIB": str(buffer)}
     done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE)

@@ -2,7 +2,7 @@
 
 Trains a head on generated features with the real entry point, fits the rejection rule, writes the bundle, draws the
 reports and serves one answer. Prints the CPU seconds and the peak memory of each phase, and the ratio to the same rows
-with 1,000 classes in the same run. Every case runs in processes of its own.
+with 1,000 classes in the same run. Every case runs in its own processes.
 
     nice -n 5 python benchmarks/many_classes.py [--quick] [--rows 20000] [--epochs 1]
 """

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def stored(dataset: BreedDataset, options: argparse.Namespace, root: Path) -> tuple[float, float]:
-    """CPU seconds of the feature pass, and of the search on its features, each with a fork server of its own."""
+    """CPU seconds of the feature pass, and of the search on its features, each with its own fork server."""
     with Session.local(root) as session:
         trainer = BreedTrainer(session, model=options.model)
         one_pass, _ = cpu_seconds(lambda: trainer.extract_features(dataset, progress=no_progress))

@@ -7,7 +7,7 @@ time on loopback and take turns under load: a noisy machine is noisy to all. Rat
     python benchmarks/serving_peers.py [--environments FOLDER] [--pictures FOLDER] [--clients 8] [--seconds 5]
         [--rounds 3] [--quick]
 
-With --environments, each peer runs in an environment of its own in that folder, which `uv` creates there at first;
+With --environments, each peer runs in its own environment in that folder, which `uv` creates there at first;
 without it, in this one, and a peer that is not installed is left out. Without --pictures, they are drawn. --quick: one
 round of two seconds.
 """
@@ -25,10 +25,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +34,7 @@ import untrained_bundle
 from dogbreed_sdk.model_server import start
 from peers.environments import environment
 from peers.network import write_weights
-from serving_speed import Candidate, drawn, photographs
+from serving_speed import Candidate, drawn, load, photographs
 
 START_SECONDS = 120.0
 PLAIN_BODY, FORM = "image/jpeg", "multipart/form-data; boundary=boundary"
@@ -49,14 +47,12 @@ PEERS = {
 
 @dataclass
 class Contender(Candidate):
-    """A server, and how it wants a picture.
+    """A server whose requests may be forms.
 
     Attributes:
-        content_type: Of a request.
         latencies: Seconds of each answer.
     """
 
-    content_type: str = PLAIN_BODY
     latencies: list[float] = field(default_factory=list)
 
     def body(self, picture: bytes) -> bytes:
@@ -137,34 +133,6 @@ def answers(contender: Contender, picture: bytes) -> bool:
         connection.request("POST", "/invocations", contender.body(picture), {"Content-Type": contender.content_type})
         return connection.getresponse().status == 200
     return False
-
-
-def load(contender: Contender, pictures: Sequence[bytes], clients: int, seconds: float) -> list[float]:
-    """What each answer took, in seconds, while several clients send one picture after the other."""
-    bodies = [contender.body(picture) for picture in pictures]
-    headers = {"Content-Type": contender.content_type}
-    begin = threading.Barrier(clients)
-
-    def ask(number: int) -> list[float]:
-        connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=60)
-        connection.connect()
-        begin.wait()
-        waits = []
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            before = time.perf_counter()
-            connection.request("POST", "/invocations", bodies[number % len(bodies)], headers)
-            response = connection.getresponse()
-            content = response.read()
-            if response.status != 200:
-                raise SystemExit(f"{contender.name} answered {response.status}: {content[:300]!r}")
-            waits.append(time.perf_counter() - before)
-            number += 1
-        connection.close()
-        return waits
-
-    with ThreadPoolExecutor(clients) as pool:
-        return [wait for waits in pool.map(ask, range(clients)) for wait in waits]
 
 
 def report(contenders: Sequence[Contender], clients: int) -> None:

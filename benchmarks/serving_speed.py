@@ -64,6 +64,11 @@ class Candidate:
     cpu: list[float] = field(default_factory=list)
     lone: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
+    content_type: str = "image/jpeg"
+
+    def body(self, picture: bytes) -> bytes:
+        """A request's body."""
+        return picture
 
     def cpu_seconds(self) -> float:
         """CPU time of all its processes so far; TorchServe leaves its starter's children, but not its session."""
@@ -202,6 +207,8 @@ def load(candidate: Candidate, bodies: Sequence[bytes], clients: int, seconds: f
     """What each answer took, in seconds, while several clients send one picture after the other."""
     begin = threading.Barrier(clients)
 
+    requests, headers = [candidate.body(body) for body in bodies], {"Content-Type": candidate.content_type}
+
     def ask(client: int) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", candidate.port, timeout=60)
         connection.connect()
@@ -210,7 +217,7 @@ def load(candidate: Candidate, bodies: Sequence[bytes], clients: int, seconds: f
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             before = time.perf_counter()
-            connection.request("POST", "/invocations", bodies[number % len(bodies)], {"Content-Type": "image/jpeg"})
+            connection.request("POST", "/invocations", requests[number % len(requests)], headers)
             response = connection.getresponse()
             rows = json.loads(response.read())
             assert response.status == 200, rows

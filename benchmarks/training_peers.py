@@ -7,7 +7,7 @@ imports included, the median of the rounds, as ratios to the plain loop.
     python benchmarks/training_peers.py DATA [--classes 6] [--pictures 50] [--epochs 1 3] [--rounds 3] [--quick]
         [--environments FOLDER]
 
-DATA has train and valid folders. With --environments, each peer runs in an environment of its own in that folder,
+DATA has train and valid folders. With --environments, each peer runs in its own environment in that folder,
 which `uv` creates there at first, with the newest version of the peer; without it, in this one. --quick: one round of
 one epoch on 12 pictures of each class.
 """
