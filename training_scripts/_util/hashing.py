@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import IO, Any, BinaryIO, cast
 
+_BLOCK_BYTES = 1 << 20
+
 
 class HashingWriter:
     """Writes to a file and computes the digest of what is written.
@@ -31,6 +33,14 @@ class HashingWriter:
     def flush(self) -> None:
         """Flushes the file."""
         self._file.flush()
+
+
+def sha256(file: IO[bytes]) -> str:
+    """The SHA-256 of a file from its present position on, which is then at its end."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def save_tensors(content: object, file: BinaryIO) -> str:

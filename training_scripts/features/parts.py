@@ -8,21 +8,18 @@ the store's manifest says so. The records of shards that no longer exist or have
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training_scripts._util import hashing
 from training_scripts._util.atomic import replacing, write_atomically
-from training_scripts._util.hashing import HashingWriter
 from training_scripts.data.image_folder import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,11 @@ def write_features(path: Path, features: np.ndarray) -> str:
 
     # Written sequentially: on a full disk, a memory map would end the process with SIGBUS.
     with replacing(path) as file:
-        hashing = HashingWriter(file)
+        writer = hashing.HashingWriter(file)
         header = np.lib.format.header_data_from_array_1_0(features)
-        np.lib.format.write_array_header_1_0(hashing, header)
-        hashing.write(np.ascontiguousarray(features).reshape(-1).view(np.uint8).data)
-    return hashing.digest.hexdigest()
+        np.lib.format.write_array_header_1_0(writer, header)
+        writer.write(np.ascontiguousarray(features).reshape(-1).view(np.uint8).data)
+    return writer.digest.hexdigest()
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -112,11 +109,8 @@ def is_there(path: Path, record: Record) -> bool:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashing.sha256(file)
 
 
 def converted(features: np.ndarray, stored: str) -> np.ndarray:

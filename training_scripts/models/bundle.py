@@ -11,7 +11,6 @@ Reading a description does not require torch. Bundles are untrusted: model.json 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
@@ -20,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from training_scripts._util import hashing
 from training_scripts._util.atomic import replacing, write_atomically
-from training_scripts._util.hashing import save_tensors
 from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import backbones, bundle_archive, heads, model_card, test_time
 from training_scripts.models.bundle_archive import DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES, WEIGHTS_FILE
@@ -83,8 +82,6 @@ SERVING_MODULES = (
     "models/timm",
     "models/torchvision",
 )
-
-_CHUNK_BYTES = 1 << 20
 
 
 def write(
@@ -223,14 +220,12 @@ def _loaded_size(file: IO[bytes]) -> int:
 
 
 def _check_digest(file: IO[bytes], path: Path, expected: str) -> None:
-    digest = hashlib.sha256()
     file.seek(0)
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
+    digest = hashing.sha256(file)
     file.seek(0)
-    if digest.hexdigest() != expected:
+    if digest != expected:
         raise BundleError(
-            f"{path} has SHA-256 {digest.hexdigest()}, but {DESCRIPTION_FILE} expects {expected}: the file was "
+            f"{path} has SHA-256 {digest}, but {DESCRIPTION_FILE} expects {expected}: the file was "
             "damaged or replaced. Download the artifact again."
         )
 
@@ -263,7 +258,7 @@ def _own_tensors(parts: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, t
 def _write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> str:
     """Writes weights, the same ones always as the same bytes; returns the SHA-256 of these."""
     with replacing(path) as file:
-        return save_tensors(state, file)
+        return hashing.save_tensors(state, file)
 
 
 def _write_code(folder: Path, requirements_text: str) -> None:
