@@ -61,7 +61,7 @@ OF_OTHERS = {
     "dogbreed_sdk/model_server/stand_in/": {"scipy"},
 }
 # For those who work on the project; no part may need them at run time.
-TOOLS = {"dev", "test"}
+TOOLS = {"dev", "docs", "test"}
 # Packages that smdebug needs and does not declare; nothing of ours imports them on its behalf.
 UNDECLARED_BY_SMDEBUG = {"numpy", "pandas", "protobuf", "psutil", "setuptools"}
 LOADERS = {"import_module", "find_spec", "load"}
