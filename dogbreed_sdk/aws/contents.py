@@ -46,7 +46,7 @@ def is_same_by_etag(path: Path, etag: str) -> bool:
 
 
 def is_same(path: Path, head: Mapping[str, Any], part_size: Callable[[], int]) -> bool | None:
-    """Whether an object has a file's content; None if S3 knows nothing that tells.
+    """Whether an object has a file's content; None if S3 has no checksum to decide it.
 
     Args:
         path: The file, of the object's size.

@@ -135,7 +135,7 @@ def translated(doing: str, *, otherwise: type[DogBreedError] = JobError) -> Iter
 
     Args:
         doing: The action and its object, as in "start training job x".
-        otherwise: The class of errors that have no class of their own.
+        otherwise: The class of errors that have no class for their code.
     """
     try:
         yield

@@ -27,7 +27,7 @@ PART_BYTES = 8 << 20
 _MOST_PARTS = 10_000
 # At 8 MiB each, 64 MiB of memory.
 PART_THREADS = 8
-# An upload of other content to the same key that is this old will not be resumed by whoever began it.
+# An upload of other content to the same key that is this old will not be resumed by the process that began it.
 _ABANDONED = datetime.timedelta(days=1)
 
 

@@ -307,7 +307,7 @@ def role_grants(scope: Scope) -> list[Grant]:
 
 
 def scheduler_grants(scope: Scope) -> list[Grant]:
-    """What the role needs under which EventBridge Scheduler deletes endpoints whose time is over."""
+    """What the role needs under which EventBridge Scheduler deletes endpoints that have expired."""
     return [
         Grant(
             name="DeleteEndpoints",

@@ -107,7 +107,7 @@ class Running:
     cancelled: Event
 
 
-class Cancelled(Exception):  # noqa: N818 - it reports no error of its own
+class Cancelled(Exception):  # noqa: N818 - it is not an error
     """A copy stopped because the whole transfer did."""
 
 

@@ -1,4 +1,4 @@
-"""The commands ``jobs`` and ``endpoints``: tables of what there is, newest first."""
+"""The commands ``jobs`` and ``endpoints``: tables of all of them, newest first."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def add_run(command: argparse.ArgumentParser) -> None:
         help="Python that runs the notebook or script (default: the active virtual environment's, or this program's)",
     )
     command.add_argument(
-        "--scripts-python", metavar="PATH", help="Python that runs the scripts of jobs; needs a server of its own"
+        "--scripts-python", metavar="PATH", help="Python that runs the scripts of jobs; needs a separate server"
     )
     output = command.add_mutually_exclusive_group()
     output.add_argument(

@@ -136,7 +136,7 @@ class _Client(NotebookClient):
     def run(self, environment: Mapping[str, str]) -> None:
         """Execute all cells; ends the kernel, whatever happens.
 
-        In a thread of its own, since nbclient would replace the handlers of signals.
+        In a separate thread, since nbclient would replace the handlers of signals.
         """
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(asyncio.run, self._execute(environment))

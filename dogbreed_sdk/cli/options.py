@@ -48,7 +48,7 @@ def aws_session(options: argparse.Namespace) -> Session:
     """SageMaker on AWS, as the options describe it.
 
     Raises:
-        ConfigurationError: A subnet was given without a security group, the other way round, or something is no id.
+        ConfigurationError: A subnet was given without a security group, the other way round, or a value is not an id.
     """
     vpc = None
     if options.subnets or options.security_groups:

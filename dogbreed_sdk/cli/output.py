@@ -74,7 +74,7 @@ def confirm(question: str, *, otherwise: str) -> None:
 
     Raises:
         ConfigurationError: The program runs without a terminal, so nobody can confirm.
-        DogBreedError: The answer is no.
+        DogBreedError: The user answered no.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigurationError(f"{question} To answer yes, add {otherwise}.")

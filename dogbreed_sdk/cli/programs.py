@@ -75,7 +75,7 @@ class Program:
             quiet_output: Whether standard output must stay free: the program's goes to standard error.
 
         Returns:
-            The exit status, as a shell counts it, and what there is to say of the run.
+            The exit status, as a shell reports it, and a sentence about the run.
         """
         if self.python is not None:
             environment = _activated(self.python, environment)

@@ -146,7 +146,7 @@ class AsyncBreedClassifier:
         top_k: int = 5,
         max_concurrency: int = defaults.MANY_CONCURRENCY,
     ) -> list[Detection]:
-        """See `BreedClassifier.detect`; its requests have threads of their own."""
+        """See `BreedClassifier.detect`; its requests run in separate threads."""
         from dogbreed_sdk.client import detection  # noqa: PLC0415 - few clients detect
 
         argument_checks.check_top_k(top_k)

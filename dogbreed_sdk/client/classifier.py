@@ -387,7 +387,7 @@ class BreedClassifier:
     ) -> list[Detection]:
         """Finds the dogs of a picture, with their places: small ones, and several; see `client.detection`.
 
-        It classifies the whole picture and overlapping square windows of it, each in a request of its own, 8 to 16 by
+        It classifies the whole picture and overlapping square windows of it, each in a separate request, 8 to 16 by
         default. A model in this process computes them in batches. The picture is read in this process, also with
         ``fetch="endpoint"``.
 

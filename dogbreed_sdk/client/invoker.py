@@ -54,7 +54,7 @@ class Invoker:
         except (EndpointNotFoundError, EndpointNotReadyError):
             if not self._wait_ready:
                 raise
-            # AWS also says "not found" of an endpoint that is being created: only its status tells them apart.
+            # AWS also says "not found" of an endpoint that is being created: only its status distinguishes the two.
             self._transport.wait_until_ready(self._wait_ready)
             ready = time.monotonic()
             return self._with_retries(payload, accept, cancelled, ready), ready - start

@@ -65,7 +65,7 @@ class Layout:
     left_out: tuple[str, ...] = ()
 
     def remedy(self, root: Path) -> str:
-        """A sentence that tells how to convert the folder."""
+        """A sentence that explains how to convert the folder."""
         words = ["dogbreed", "data", "convert", str(root), "DEST"]
         for split, folder in self.guessed.items():
             words += [f"--{split}-folder", folder]

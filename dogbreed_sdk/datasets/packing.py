@@ -99,7 +99,7 @@ def content_of(sample: Sample) -> bytes:
 
 
 def file_name(sample: Sample, content: bytes) -> str:
-    """The name of a picture from a shard as a file of its own; unique in its split."""
+    """The name of a picture from a shard as a separate file; unique in its split."""
     name = sample.name.replace("/", "-")
     return name if PurePosixPath(name).suffix else f"{name}.{extension(sample, content)}"
 

@@ -36,7 +36,7 @@ def open_folder(uri: str, session: Session) -> S3Folder:
     uri = join(f"s3://{bucket}", key).rstrip("/")
     from dogbreed_sdk.aws.buckets import check_bucket  # noqa: PLC0415 - needs botocore
 
-    # Local sessions have no S3 of their own; their jobs read it with the default credentials.
+    # Local sessions have no S3; their jobs read it with the default credentials.
     reader = Session.aws() if session.is_local else session
     region = None if session.is_local else session.region
     check_bucket(reader.client, bucket, region=region, remedy=f"Correct the URI {uri}.")

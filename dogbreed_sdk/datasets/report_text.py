@@ -74,7 +74,7 @@ def is_abridged(findings: Sequence[Finding], root: Path) -> bool:
 
 
 def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Groups findings of one kind; a finding of a kind that is shown one by one is a group of its own."""
+    """Groups findings of one kind; a finding of a kind that is shown one by one is its own group."""
     groups: dict[object, list[Finding]] = {}
     for finding in findings:
         key = (finding.level, finding.code) if finding.code in _TOGETHER else id(finding)

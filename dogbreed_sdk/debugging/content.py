@@ -300,7 +300,7 @@ class ReportContent:
 
     @property
     def has_no_end(self) -> bool:
-        """Whether the recording is incomplete though its run is over: it was killed, or could no longer record."""
+        """Whether the recording is incomplete although its run has ended: it was killed, or could no longer record."""
         if self.trial is None or self.trial.ended or self.is_running:
             return False
         return bool(self.job.get("TrainingJobStatus") not in ("Completed", "Failed"))

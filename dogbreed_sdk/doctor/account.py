@@ -77,7 +77,7 @@ def _reached(name: str, checks: Iterator[Check]) -> Iterator[Check]:
         yield from checks
     except BotoCoreError as error:
         reason = translate(error, "check it", otherwise=AccessError)
-        yield warned(name, str(reason), "In a VPC without internet, each service needs an endpoint of its own.")
+        yield warned(name, str(reason), "In a VPC without internet access, each service needs its own endpoint.")
 
 
 def scope_of(session: Session, account: str, role_arn: str) -> policy.Scope:
@@ -193,7 +193,7 @@ def _permissions(session: Session, account: str, caller: str, role_arn: str) -> 
 
 
 def _principal(session: Session, caller: str) -> str | None:
-    """The ARN of the user or role behind a caller: a session of an assumed role has no policies of its own."""
+    """The ARN of the user or role behind a caller: a session of an assumed role has no policies itself."""
     if ":user/" in caller:
         return caller
     if ":assumed-role/" not in caller:

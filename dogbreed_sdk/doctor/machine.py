@@ -26,7 +26,7 @@ _LEAST_MEMORY_GIB, _ENOUGH_MEMORY_GIB = 2, 4
 # A job's environment and its model take 0.2 GiB, the stored features of 10,000 pictures 0.1 GiB.
 _LEAST_DISK_GIB, _ENOUGH_DISK_GIB = 1, 5
 _TORCH_SECONDS: Final = 120
-# In a process of its own: an installation that is broken may end the process that imports it.
+# In a separate process: a broken installation may end the process that imports it.
 _TORCH_PROGRAM = """
 import json, torch, torchvision
 from torchvision.ops import nms

@@ -29,7 +29,7 @@ class Demand:
 
     Attributes:
         instance_type: For example ``ml.m5.xlarge``.
-        use: What for; each use has a quota of its own.
+        use: What for; each use has its own quota.
         count: Number of instances.
     """
 

@@ -242,7 +242,7 @@ class Deployment:
         """Lets another model answer a part of the requests, beside the present one; returns when it does.
 
         Compare both by `Prediction.variant`, ``classifier(target_variant=name)`` and `metrics`; then `promote` the new
-        model, or `roll_back`. The canary has instances of its own, which cost money.
+        model, or `roll_back`. The canary has its own instances, which cost money.
 
         Args:
             model: A training job, a tuning job for its best model so far, or the URI of a ``model.tar.gz``.

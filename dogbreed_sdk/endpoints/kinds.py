@@ -22,7 +22,7 @@ _MAX_ASYNCHRONOUS_CONCURRENCY = 1000
 
 @dataclass(frozen=True)
 class Serverless:
-    """An endpoint without instances of its own: it costs nothing while it is idle, and starts for the first request.
+    """An endpoint without instances: it costs nothing while it is idle, and starts for the first request.
 
     Requests of up to 4 MB; no GPU, VPC, network isolation or data capture.
 

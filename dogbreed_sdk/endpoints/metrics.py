@@ -129,7 +129,7 @@ class EndpointMetrics:
 
     @property
     def errors(self) -> int:
-        """Number of those that failed, whoever's fault it was."""
+        """Number of those that failed, through the client or the model."""
         return sum(each.total.client_errors + each.total.server_errors for each in self.variants)
 
     def to_dict(self) -> dict[str, object]:

@@ -38,7 +38,7 @@ def attach_with_model(name: str, session: Session) -> TrainingJob | TuningJob:
     found = _found(name, session, (TrainingJob, TuningJob, TransformJob))
     if isinstance(found, TransformJob):
         raise OtherKindError(
-            f"{name} is a transform job, which has no model and no report of its own: pass the training job whose "
+            f"{name} is a transform job, which has neither a model nor a report: pass the training job whose "
             f"model it used. 'dogbreed logs {name}' shows its log, TransformJob({name!r}, session).predictions() its "
             "predictions."
         )

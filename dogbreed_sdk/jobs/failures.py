@@ -233,7 +233,7 @@ def _cause(reason: str, traceback: Sequence[str], log: Sequence[str]) -> str:
 
 
 def _error_line(log: Sequence[str]) -> str:
-    """The last line with which a script of ours says what is wrong, or an empty string."""
+    """The last line in which one of our scripts says what is wrong, or an empty string."""
     return next((line for line in reversed(log) if line.startswith("error: ")), "")
 
 

@@ -141,7 +141,7 @@ class Infrastructure:
         if has_local_disks(self.instance_type):
             # API reference, ResourceConfig: no volume is created for such an instance; its storage has a fixed size.
             raise ConfigurationError(
-                f"{self.instance_type} stores on disks of its own, whose size is fixed: omit volume_size_gb, or choose "
+                f"{self.instance_type} has built-in disks, whose size is fixed: omit volume_size_gb, or choose "
                 "an instance type without local disks."
             )
 

@@ -61,7 +61,7 @@ class JobOptions:
             file from S3 when it is opened, which starts large data sets sooner; every epoch reads them again.
         max_pending: The longest time that a job may wait for on-demand capacity, 30 minutes to 28 days; only for
             accelerated instances (ml.g, ml.p, ml.trn). Default: SageMaker's own limit.
-        retries: How often SageMaker starts a job again that failed through an internal error of its own, 0 to 30. The
+        retries: How often SageMaker restarts a job that failed through an internal error of SageMaker, 0 to 30. The
             job resumes from its last checkpoint.
         network_isolation: Cuts the containers off from all networks; SageMaker itself still copies data and results.
             Nothing can be installed or downloaded there, so the packed source takes along what the job needs.

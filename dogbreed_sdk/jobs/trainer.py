@@ -75,7 +75,7 @@ class BreedTrainer:
             ml.m5.xlarge.
         instance_count: Number of instances of a job that reads pictures: they share the feature pass, or fine-tune
             together. A head on stored features trains on one instance.
-        volume_size_gb: Size of a job's disk, in GB; not for instance types with disks of their own (such as ml.g5).
+        volume_size_gb: Size of a job's disk, in GB; not for instance types with built-in disks (such as ml.g5).
             Default: 30.
         max_runtime_seconds: A job that runs longer, in seconds, is stopped; the model it has saved by then is kept.
             At most 28 days. Default: one day.

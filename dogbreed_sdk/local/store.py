@@ -184,7 +184,7 @@ Position = tuple[float | str, float, str]
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions for the records of a listing; None is no condition.
+    """Conditions for the records of a listing; None means no condition.
 
     Attributes:
         name_contains: A part of the name; case matters.

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = sys.stderr = LogStream(LogFile(settings.log))
     form = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level, format=form, stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(max(settings.log_level, logging.WARNING))  # its start and end are no news
+    logging.getLogger("uvicorn").setLevel(max(settings.log_level, logging.WARNING))  # not its start and end
     faulthandler.enable(sys.__stderr__ or 2)
     return run_workers(settings) if settings.workers > 1 else run_worker(settings)
 

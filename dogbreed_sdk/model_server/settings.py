@@ -23,7 +23,7 @@ BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx")
 BACKEND_VARIABLE = "DOGBREED_BACKEND"
 TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 _TS_TIMEOUT_VARIABLE = "SAGEMAKER_TS_RESPONSE_TIMEOUT"
-# Set for batch transform jobs and asynchronous endpoints; 0 is no limit.
+# Set for batch transform jobs and asynchronous endpoints; 0 means no limit.
 _PAYLOAD_VARIABLE = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 _LOG_LEVEL_VARIABLE = "SAGEMAKER_CONTAINER_LOG_LEVEL"
 _WORKERS_VARIABLES = ("SAGEMAKER_MODEL_SERVER_WORKERS", "SAGEMAKER_TS_MIN_WORKERS")

@@ -1,4 +1,4 @@
-"""Small pictures for HTML pages: data: URLs of JPEGs that are encoded anew, so that a page has no byte of a file."""
+"""Small pictures for HTML pages: data: URLs of re-encoded JPEGs, so that a page has no byte of the original."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class Verdict:
         numbers: Name, value and remark of each important number, the most important first.
         cause: The id of the cause of what is wrong, as in the documentation's table of causes; empty if nothing is
             wrong with training, or if the recording does not show the cause.
-        alternatives: Ids of other causes that leave the same trace; the first point's advice says what tells them
-            apart.
+        alternatives: Ids of other causes that leave the same trace; the first point's advice says how to
+            distinguish them.
     """
 
     level: str

@@ -17,7 +17,7 @@ from dogbreed_sdk.planning.work import PlannedEndpoint, PlannedJobs
 
 _BYTES_PER_GB = 1e9
 # A bill that AWS has published (the price table's source "bill") has 165 GB-hours of endpoint storage for 8.2 hours of
-# instances without disks of their own. AWS does not document the size.
+# instances without built-in disks. AWS does not document the size.
 _ENDPOINT_VOLUME_GB = 20
 # A bundle with a small backbone, and a job's recording.
 _BYTES_PER_MODEL = 25e6

@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS = 600
 
 
 def measured(dataset: BreedDataset, *, model: str, views: str) -> BackboneSpeed:
-    """The speed of a backbone with a data set's own pictures, in a process of its own; cached in this one.
+    """The speed of a backbone with a data set's own pictures, in a separate process; cached in this one.
 
     Args:
         dataset: A data set with a train split; one on S3 is downloaded.

@@ -1,4 +1,4 @@
-"""Confident learning's counts of mixed-up labels, and the classes that no model tells apart."""
+"""Confident learning's counts of mixed-up labels, and the classes that no model can distinguish."""
 
 from __future__ import annotations
 

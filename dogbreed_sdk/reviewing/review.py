@@ -39,7 +39,7 @@ class DataReview(ReviewContents):
             Pictures whose class has too few others to learn from are missing.
         near_copies: Groups of pictures that look the same; those in several splits first.
         outliers: Pictures that are unlike all others or show nothing, the least similar first.
-        indistinct_classes: Pairs of classes that a head tells apart hardly more often than a coin.
+        indistinct_classes: Pairs of classes that a head distinguishes hardly better than chance.
         label_counts: How many pictures of one class confidently belong to another, by confident learning; the largest
             first. Classes that look alike have large counts, too, although their labels may be right.
         expected_wrong: The expected number of wrong labels.

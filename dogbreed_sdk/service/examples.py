@@ -1,4 +1,4 @@
-"""Example pictures for the web page: encoded anew from a folder when the service starts."""
+"""Example pictures for the web page: re-encoded from a folder when the service starts."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def _png(image: Image.Image) -> bytes:
 def _direct_route(guard: Guard) -> type[APIRoute]:
     """A class of routes that read the usual queries, none and ``?top_k=3``, themselves.
 
-    FastAPI solves all parameters and dependencies of a route anew for every request, which takes longer than all else
+    FastAPI solves all parameters and dependencies of a route again for every request, which takes longer than all else
     that the service does. The parameters stay declared: for the documentation, and for all other queries.
 
     Args:

@@ -48,7 +48,7 @@ def check_instance_type(instance_type: str, *, known: Sequence[str], what: str) 
 
 
 def has_local_disks(instance_type: str) -> bool:
-    """Whether the instance stores on disks inside its host, which have a size and a key of their own.
+    """Whether the instance stores on disks inside its host, which have their own size and key.
 
     A request with a KMS key or a size for the volume of such an instance fails (API reference, CreateEndpointConfig,
     KmsKeyId; developer guide, "Managing storage paths for different types of instance local storage").

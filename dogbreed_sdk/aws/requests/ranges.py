@@ -48,7 +48,7 @@ class CategoricalParameter:
 
 
 def is_a(kind: type, parameter: object) -> bool:
-    """Whether a range is of a kind of ours, or of the library's that has its name.
+    """Whether a range is one of our kinds, or sagemaker-core's class of the same name.
 
     >>> is_a(IntegerParameter, IntegerParameter(1, 5)), is_a(IntegerParameter, 5)
     (True, False)

@@ -77,7 +77,7 @@ class JobSettings:
         keep_alive_seconds: How long the instances are kept for the next job; 0 releases them.
         input_mode: How the script gets pictures: File copies them before it starts, FastFile streams each file when it
             is opened. Features and weights, which are few files, are always copied.
-        retries: How often SageMaker starts the job again after an internal error of its own.
+        retries: How often SageMaker restarts the job after an internal error of SageMaker.
         network_isolation: Whether containers are cut off from all networks.
         encrypt_traffic: Whether the traffic between instances is encrypted.
         kms_key: Key for the results and the disks; None for keys that AWS manages.

@@ -35,7 +35,7 @@ def transform_job(
     volume_key: str | None,
     tags: Mapping[str, str],
 ) -> CreateTransformJobRequestTypeDef:
-    """Members of a CreateTransformJob request in which each file below a folder is a record of its own.
+    """Members of a CreateTransformJob request in which each file below a folder is one record.
 
     Args:
         name: Name of the job.

@@ -199,7 +199,7 @@ def tuning_job(
         ranges: Hyperparameter name -> SageMaker's parameter range.
         hyperparameters: Hyperparameters that all trials share.
         channels: Input channel name -> URI of a folder.
-        checkpoint_uri: Folder for the checkpoints of all trials, each of which uses a folder of its own name in it; or
+        checkpoint_uri: Folder for the checkpoints of all trials, each of which uses a sub-folder with its name; or
             None.
         metric_definitions: ``{"Name": …, "Regex": …}``; the objective must be among them.
     """

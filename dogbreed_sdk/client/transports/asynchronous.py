@@ -39,7 +39,7 @@ _FIRST_LOOK_SECONDS = 0.05
 _LAST_LOOK_SECONDS = 2.0
 # Longest text of a failure that is read for its meaning.
 _LONGEST_FAILURE = 4000
-# "Received client error (415) from model …": the status is in no field of its own on AWS.
+# "Received client error (415) from model …": AWS has no separate field for the status.
 _STATUS = re.compile(r"\((?P<status>[45]\d\d)\)|\bstatus(?: code)?[ :]+(?P<code>[45]\d\d)\b")
 _TIMED_OUT = re.compile(r"tim(?:ed|e) ?out|did not respond|expired", re.IGNORECASE)
 

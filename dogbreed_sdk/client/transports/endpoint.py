@@ -188,7 +188,7 @@ def _made_client(boto3_session: boto3.Session, key: tuple[float, float, int]) ->
                     tcp_keepalive=True,
                     # The four parameters are checked already; botocore's check takes 3 % of a call.
                     parameter_validation=False,
-                    # botocore builds its own user agent anew for every call, which takes 5 % of it.
+                    # botocore rebuilds its user agent for every call, which takes 5 % of it.
                     user_agent=f"dogbreed-sdk/{__version__} botocore/{botocore.__version__}",
                 ),
             )

@@ -18,7 +18,7 @@ _CREAM = (240, 220, 186)
 
 @dataclass(frozen=True)
 class Breed:
-    """What tells one breed from another.
+    """What distinguishes one breed from another.
 
     Attributes:
         folder: The class folder, numbered over all breeds so that it is the same however many are drawn.

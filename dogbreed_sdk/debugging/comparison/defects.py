@@ -1,4 +1,4 @@
-"""Causes of what is wrong with a run that are no matter of a hyperparameter's value: mistakes in its loop or data.
+"""Causes of what is wrong with a run that do not depend on a hyperparameter's value: mistakes in its loop or data.
 
 Of two runs that differ in such a cause, the difference in results says nothing about their hyperparameters.
 """

@@ -89,6 +89,6 @@ def settings(runs: Sequence[ComparedRun]) -> list[Setting]:
     groups: dict[tuple[tuple[str, ...], str], list[ComparedRun]] = {}
     for run in runs:
         values = tuple(value_of(run, name) for name in names)
-        # A run with a mistake in its loop is no repeat of one without.
+        # A run with a mistake in its loop does not repeat one without.
         groups.setdefault((values, defects.of(run.verdict.cause)), []).append(run)
     return [Setting(dict(zip(names, values, strict=True)), tuple(runs)) for (values, _), runs in groups.items()]

@@ -21,7 +21,7 @@ def by_meaning(given: Iterable[str], values: Mapping[str, object], facts: Mappin
     """The parameters' own names by what they mean.
 
     Of several names with the same meaning, the one with the recorded value is chosen, else the first; the others keep
-    columns of their own.
+    separate columns.
 
     Args:
         given: The run's own names.

@@ -53,7 +53,7 @@ def validation_parts(report: ReportContent, *, with_pictures: bool) -> Parts | N
 
 
 def _without_pictures(shown: Parts, words: Words) -> Parts:
-    """The sections of a run whose samples are no pictures: in its words, and without buttons that show pictures."""
+    """The sections of a run whose samples are not pictures: in its words, and without buttons that show pictures."""
 
     def put(found: re.Match[str]) -> str:
         return words.put(found[0])

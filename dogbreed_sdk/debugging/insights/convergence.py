@@ -219,7 +219,7 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
 
 
 def _severity(run: Run, loss: float, ahead: Outlook) -> Severity:
-    """How much a run misses that ended too early. A loss that falls is no fault of a run that does well."""
+    """How much a run misses that ended too early. In a run that does well, a loss that still falls is not a fault."""
     if loss > HARDLY * run.scale and run.epochs >= ENOUGH_EPOCHS and _known(run) < LEARNED:
         return "problem"
     return "hint" if ahead.share > SERIOUS and loss > MOSTLY * run.scale and not run.does_well else "info"

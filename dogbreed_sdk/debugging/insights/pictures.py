@@ -89,7 +89,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     shown = run.answers(run.best) if run.best is not None else None
     if shown is None or run.best is None or len(shown[0]) != len(losses) or (run.classes or 0) < ENOUGH_CLASSES:
         return None
-    # A class that is never predicted was not learned, for want of training pictures perhaps; its labels may be right.
+    # A class that is never predicted was not learned, perhaps from too few training pictures; its labels may be right.
     places = np.flatnonzero(np.isin(shown[0], shown[1]))
     losses, right = losses[places], shown[0][places] == shown[1][places]
     if len(places) < ENOUGH or right.mean() <= ENOUGH_RIGHT:

@@ -91,7 +91,7 @@ class _Handlers:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Do what has to be done beside the requests."""
+        """Do the periodic work beside the requests."""
         tasks = [
             asyncio.create_task(_keep_queues_running(self._starter)),
             asyncio.create_task(self._invoker.capture.run()),

@@ -143,7 +143,7 @@ def delete_job(context: Context, record: Record, *, noun: str) -> None:
 
 def _refuse_shared_folder(context: Context, kind: str, name: str) -> None:
     """Refuse a name that the other kind of job uses: unlike on AWS, both keep their files in <root>/jobs/<name>."""
-    if kind == TRANSFORM_JOB:  # these have a folder of their own
+    if kind == TRANSFORM_JOB:  # these have their own folder
         return
     other, noun = (TUNING_JOB, "tuning") if kind == TRAINING_JOB else (TRAINING_JOB, "training")
     try:

@@ -113,7 +113,7 @@ class ForkedProcess:
             os.close(writing)
 
     def has_ended(self) -> bool:
-        """Whether the script itself has ended, of which the keeper tells the status in `wait`."""
+        """Whether the script itself has ended, whose status `wait` gets from the keeper."""
         self._ended = self._ended or not _runs(self.pid)
         return self._ended
 

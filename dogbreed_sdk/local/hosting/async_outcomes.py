@@ -25,7 +25,7 @@ _S3_DEFAULT = "binary/octet-stream"
 
 
 def read_input(request: QueuedRequest) -> tuple[bytes, str | None]:
-    """The body of a request, and the content type with which it was stored on S3, if it has one of its own.
+    """The body of a request, and the content type with which it was stored on S3, if it has one.
 
     Raises:
         ConfigurationError: It is missing, can't be read, or is larger than 1 GB.

@@ -172,7 +172,7 @@ class AsyncWorker:
         variant = choose_variant(endpoint.state)
         running: State = {"status": "Running", "variant": variant}
         self._store.update(ASYNC_INVOCATION, record.name, lambda state: state.update(running))
-        # Each request has a connection of its own: over one that was kept, it might be sent a second time.
+        # Each request has its own connection: over one that was kept, it might be sent a second time.
         client = EndpointClient(self._store, ModelClient(max_response_bytes=MAX_PAYLOAD_BYTES))
         try:
             with self._metrics.measured(self._name, variant) as measured:

@@ -124,7 +124,7 @@ class DataCapture:
         """Capture an exchange, if the sampling picks it."""
         if not config.get("EnableCapture", True):
             return
-        if random.random() * 100 >= config["InitialSamplingPercentage"]:  # noqa: S311 - sampling is no secret
+        if random.random() * 100 >= config["InitialSamplingPercentage"]:  # noqa: S311 - sampling is not a secret
             return
         hour = exchange.time.strftime("%Y/%m/%d/%H")
         folder = joined(config["DestinationS3Uri"], exchange.endpoint, exchange.variant, hour)

@@ -28,5 +28,5 @@ def choose_variant(state: State) -> str:
     served = served_variants(state)
     if len(served) == 1:
         return served[0]["variant"]["VariantName"]
-    (chosen,) = random.choices(served, [weight(each) for each in served])  # noqa: S311 - this is no secret
+    (chosen,) = random.choices(served, [weight(each) for each in served])  # noqa: S311 - this is not a secret
     return chosen["variant"]["VariantName"]

@@ -39,7 +39,7 @@ class Channel:
         wrapper: None, or RecordIO: each object is a record (Pipe mode).
         compression: None, or Gzip: objects are decompressed (Pipe mode).
         content_type: The MIME type of the objects, if the request names one.
-        seed: Shuffles the objects anew for each epoch (Pipe mode); None keeps their order.
+        seed: Reshuffles the objects for each epoch (Pipe mode); None keeps their order.
         attributes: What is streamed of each line of an augmented manifest, in this order.
     """
 

@@ -133,7 +133,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Callable
 
 
 def update_profiler(host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
-    """Write the profiler's configuration anew while the script runs; smdebug reads it again with each step.
+    """Rewrite the profiler's configuration while the script runs; smdebug reads it again with each step.
 
     Raises:
         ConfigurationError: The output cannot be used.

@@ -1,6 +1,6 @@
 """Starts a command that sees its job's folder as /opt/ml: `python -I -S launcher.py VIEW COMMAND...`.
 
-VIEW is the JSON text of `container_view.ContainerView`. On Linux, the command gets a mount namespace of its own, in
+VIEW is the JSON text of `container_view.ContainerView`. On Linux, the command gets its own mount namespace, in
 which folders and files are bound to other paths. Where the system allows no such namespace, the paths in the command
 and its environment are replaced. The command replaces this process, so it keeps its process id, group and signals.
 

@@ -27,8 +27,8 @@ _REAP_SECONDS = 10.0
 # How long a script may take from its last traceback to its end, or a launcher to notice it.
 _TRACEBACK_SECONDS = 10.0
 
-# What torchrun prints about a process that something killed, such as the kernel for want of memory; SIGABRT and SIGTERM
-# are what a lost connection ends in.
+# What torchrun prints about a process that something killed, such as the kernel when memory runs out; SIGABRT and
+# SIGTERM are what a lost connection ends in.
 _KILLED = re.compile(rf"failed \(exitcode: -(?:{signal.SIGKILL:d}|{signal.SIGSEGV:d}|{signal.SIGBUS:d})\)")
 # The exit statuses of a script that ended because it was asked to.
 _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGKILL)

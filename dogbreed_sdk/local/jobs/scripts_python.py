@@ -1,7 +1,7 @@
 """The Python that runs jobs' scripts, and layers above it, in which a job installs packages as in its own container.
 
 On AWS, whatever a job installs ends with its container. Here a job must not change the user's environment, so it runs
-in a virtual environment of its own that shows the packages of the scripts' Python.
+in a separate virtual environment that shows the packages of the scripts' Python.
 """
 
 from __future__ import annotations

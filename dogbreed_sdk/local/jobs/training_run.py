@@ -164,7 +164,7 @@ class TrainingRun:
     def _lose_instances(self) -> None:
         """Leave nothing of an interrupted job's instances; the next ones get what is at its CheckpointConfig's URI."""
         self._update(job_state.interrupted)
-        kept = "its checkpoints" if "CheckpointConfig" in self._request else "nothing, for want of a CheckpointConfig"
+        kept = "its checkpoints" if "CheckpointConfig" in self._request else "nothing, since it has no CheckpointConfig"
         self._report(f"The spot instance was interrupted. The job starts again elsewhere with {kept}.")
         remove_installed(self._hosts)
         for host in self._hosts:

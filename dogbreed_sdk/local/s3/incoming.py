@@ -41,7 +41,7 @@ class _Crc32:
         return self._value.to_bytes(4, "big")
 
 
-# The algorithms that are computed here. Others (CRC32C, CRC64NVME, XXHASH…) would take packages of their own: their
+# The algorithms that are computed here. Others (CRC32C, CRC64NVME, XXHASH…) would need more packages: their
 # values are kept as given, and the client that reads the object verifies them.
 _ALGORITHMS: dict[str, Callable[[], _Hash]] = {
     "CRC32": _Crc32,

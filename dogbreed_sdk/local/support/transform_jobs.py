@@ -11,7 +11,7 @@ OPERATIONS: Table = {
         "ModelName": WORKS,
         "MaxConcurrentTransforms": works("by default what the model recommends, as on AWS; at most 64"),
         "ModelClientConfig": {"InvocationsTimeoutInSeconds": WORKS, "InvocationsMaxRetries": WORKS},
-        "MaxPayloadInMB": works("0 is no limit; the model gets such a request as a whole"),
+        "MaxPayloadInMB": works("0 means no limit; the model gets such a request as a whole"),
         "BatchStrategy": works(only=("MultiRecord", "SingleRecord")),
         "Environment": WORKS,
         "TransformInput": {

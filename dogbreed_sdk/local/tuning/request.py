@@ -43,7 +43,7 @@ class Definition:
     """One training job definition of a tuning job.
 
     Attributes:
-        name: DefinitionName, which tells several definitions apart.
+        name: DefinitionName, which distinguishes several definitions.
         members: The definition, with what SageMaker adds to it.
         ranges: The ParameterRanges of its search.
         metric: The objective metric's name.

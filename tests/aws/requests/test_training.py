@@ -141,7 +141,7 @@ def test_several_instances_fine_tune_together(account: Account, dogs: BreedDatas
         ({"keep_alive": "2h"}, "keep_alive is 2 h; it must be 0 s to 1 h"),
         ({"keep_alive": -1}, "keep_alive is -1 s"),
         ({"volume_size_gb": 0}, "volume_size_gb is 0"),
-        ({"volume_size_gb": 100, "instance_type": "ml.g5.xlarge"}, "ml.g5.xlarge stores on disks of its own"),
+        ({"volume_size_gb": 100, "instance_type": "ml.g5.xlarge"}, "ml.g5.xlarge has built-in disks"),
         ({"image_uri": "mine", "framework_version": "2.6"}, "image_uri and framework_version exclude each other"),
         ({"environment": {"a-b": "1"}}, "the variable 'a-b'"),
         ({"environment": {"A": "x" * 513}}, "the variable 'A'"),

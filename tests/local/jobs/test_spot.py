@@ -97,7 +97,7 @@ def test_checkpoints_come_back_from_s3_and_without_them_nothing_does(
     assert "start 2 here 1" in lines(root, "on-s3")
     assert s3.get_object(Bucket="bucket", Key="saved/starts")["Body"].read() == b"2"
     wait_for(lambda: lines(root, "lost").count("start 1 here 1") == 2)
-    assert any("elsewhere with nothing, for want of a CheckpointConfig" in line for line in lines(root, "lost"))
+    assert any("elsewhere with nothing, since it has no CheckpointConfig" in line for line in lines(root, "lost"))
     sagemaker.stop_training_job(TrainingJobName="lost")
     stopped = ended("lost")
     assert (stopped["TrainingJobStatus"], stopped["SecondaryStatus"]) == ("Stopped", "Stopped")

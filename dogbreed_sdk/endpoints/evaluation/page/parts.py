@@ -162,7 +162,7 @@ def _explained(mistakes: Sequence[Mistake], classifier: Explainer | None) -> dic
                 overlay = classifier.explain(mistake.path, label=folder).overlay()  # type: ignore[union-attr]
             except ConfigurationError:  # its model is elsewhere
                 return found
-            except DogBreedError:  # one picture without a heat map is no reason for no page
+            except DogBreedError:  # one missing heat map must not cost the page
                 continue
             found[mistake.path, folder] = of_image(overlay, size=_LARGE)
     return found

@@ -41,7 +41,7 @@ NON_REDUCTION_COLLECTIONS = (CollectionKeys.LOSSES, CollectionKeys.METRICS, Coll
 
 
 class Collection:
-    """Tensors that are recorded together; without configurations of its own it has the hook's."""
+    """Tensors that are recorded together; without its own configuration it has the hook's."""
 
     def __init__(
         self,
