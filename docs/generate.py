@@ -419,7 +419,7 @@ def regenerated(text: str) -> str:
 
 def stale(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     """The documents and modules that are not up to date, each with the text that it should have."""
-    for path in sorted([*root.glob("*.md"), *root.glob("docs/*.md")]):
+    for path in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md")]):
         text = path.read_text(encoding="utf-8")
         wanted = regenerated(text)
         if wanted != text:

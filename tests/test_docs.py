@@ -24,7 +24,7 @@ from dogbreed_sdk import (
 from dogbreed_sdk.cli.parser import parse
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 # Tables are made from training's own code, which a client alone cannot import.
 pytestmark = pytest.mark.extras
@@ -53,7 +53,7 @@ def test_no_table_is_stale(generate: ModuleType) -> None:
 
 
 def test_every_table_is_somewhere_in_the_documentation(generate: ModuleType) -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    text = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
     assert [name for name in generate.TABLES if f"<!-- generated: {name} -->" not in text] == []
 
 
@@ -75,7 +75,7 @@ def test_a_table_that_is_unknown_is_named(generate: ModuleType) -> None:
         generate.regenerated("<!-- generated: pugs -->\n<!-- end -->")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_between_documents_lead_to_a_file_and_a_heading(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)\s]+)\)", document.read_text()):
         path, _, anchor = target.partition("#")
@@ -90,7 +90,7 @@ def _anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
-AWS = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+AWS = (ROOT / "docs" / "guides" / "aws.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", AWS, re.DOTALL) for line in block.splitlines()]
 
 

@@ -105,9 +105,9 @@ def test_a_file_with_a_rule_is_all_that_it_takes(extended: Path) -> None:
 
 def test_documentation_and_the_managed_rules_follow(extended: Path) -> None:
     wrote = run(extended, "docs/generate.py")
-    assert wrote.splitlines() == ["wrote docs/debugging.md", "wrote training_scripts/rules/managed.py"]
+    assert wrote.splitlines() == ["wrote docs/guides/debugging.md", "wrote training_scripts/rules/managed.py"]
     row = "| HighLoss | A loss that stays above a limit. | `limit=0.25` |  |"
-    assert row in (extended / "docs" / "debugging.md").read_text(encoding="utf-8").splitlines()
+    assert row in (extended / "docs" / "guides" / "debugging.md").read_text(encoding="utf-8").splitlines()
     listed = "from training_scripts.rules.managed import DEBUGGING_RULES; print(DEBUGGING_RULES['HighLossRule'])"
     assert run(extended, "-c", listed) == "('losses',)\n"
 

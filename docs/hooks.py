@@ -1,0 +1,64 @@
+"""What the site does with pages beyond MkDocs' own means: pages stay plain Markdown that reads well on GitHub, too.
+
+- A link to a file of the repository outside docs/ leads to where its source can be read (`extra.source` in mkdocs.yml),
+  or becomes plain text if no such place is known.
+- `<!-- include: FILE -->`, a path from the repository's root, is replaced by the file without its first heading; what
+  stands between it and `<!-- end -->` is for readers on GitHub.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+ICON = ROOT / "dogbreed_sdk" / "service" / "page" / "assets" / "icon.svg"
+_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
+_INCLUDE = re.compile(r"<!-- include: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Adds the icon of the HTTP service's page."""
+    files.append(File.generated(config, ICON.name, abs_src_path=str(ICON)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: object) -> str:
+    """A page's Markdown, for the site."""
+    folder = (DOCS / page.file.src_uri).parent
+    return with_sources(with_includes(markdown, folder), folder, config["extra"]["source"])
+
+
+def with_includes(markdown: str, folder: Path) -> str:
+    """Puts files in place of their markers; their links lead from a page in `folder`."""
+
+    def included(found: re.Match[str]) -> str:
+        path = ROOT / found[1]
+        _, _, text = path.read_text(encoding="utf-8").partition("\n")
+        base = Path(os.path.relpath(path.parent, folder))
+        return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", lambda link: f"]({(base / link[1]).as_posix()})", text)
+
+    return _INCLUDE.sub(included, markdown)
+
+
+def with_sources(markdown: str, folder: Path, source: str) -> str:
+    """Leads links to the repository's files outside docs/ to their source."""
+
+    def led(found: re.Match[str]) -> str:
+        text, target = found.groups()
+        path = Path(os.path.normpath(folder / target.partition("#")[0]))
+        if path.is_relative_to(DOCS) or not path.exists():
+            return found[0]
+        return f"[{text}]({source}/{path.relative_to(ROOT).as_posix()})" if source else text
+
+    return _LINK.sub(led, markdown)
