@@ -41,12 +41,14 @@ class Command:
         name: What people type.
         summary: One line for the help, beginning with a verb.
         load: Imports the command's modules, which takes time, and returns what they hold.
+        example: A line to copy, for the help and the documentation.
         where: The options that it has for the place of SageMaker: ``--root`` of local SageMaker, those of AWS.
     """
 
     name: str
     summary: str
     load: Callable[[], Work]
+    example: str
     where: Sequence[Literal["local", "aws"]] = ("local", "aws")
 
 
@@ -284,45 +286,154 @@ def _completion() -> Work:
 # Every command, in the order of the help.
 COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command(
-        "quickstart", "go from data to a deployed model on this machine, step by step", _quickstart, where=("local",)
+        "quickstart",
+        "go from data to a deployed model on this machine, step by step",
+        _quickstart,
+        where=("local",),
+        example="dogbreed quickstart --data ./flowers",
     ),
-    Command("doctor", "check this machine, or an AWS account, before the first job", _doctor),
+    Command(
+        "doctor",
+        "check this machine, or an AWS account, before the first job",
+        _doctor,
+        example="dogbreed doctor --aws --instance-type ml.g5.xlarge",
+    ),
     CommandGroup(
         "data",
         "make, download, check, review, split, convert and pack data sets",
         (
-            Command("sample", "draw a small data set of dogs", _data_sample, where=()),
-            Command("download", "download a data set from the web", _data_download, where=()),
-            Command("check", "look for problems that would spoil training", _data_check, where=("aws",)),
-            Command("review", "find wrong labels, near-copies and outliers", _data_review),
-            Command("split", "split a folder of classes into train, valid and test", _data_split, where=("aws",)),
-            Command("convert", "convert a data set from a layout in which many are published", _data_convert, where=()),
-            Command("pack", "pack a data set into tar shards or parquet files", _data_pack, where=()),
-            Command("unpack", "write the pictures of shards as files", _data_unpack, where=()),
+            Command(
+                "sample",
+                "draw a small data set of dogs",
+                _data_sample,
+                where=(),
+                example="dogbreed data sample dogs --breeds 4",
+            ),
+            Command(
+                "download",
+                "download a data set from the web",
+                _data_download,
+                where=(),
+                example="dogbreed data download dogImages",
+            ),
+            Command(
+                "check",
+                "look for problems that would spoil training",
+                _data_check,
+                where=("aws",),
+                example="dogbreed data check dogs",
+            ),
+            Command(
+                "review",
+                "find wrong labels, near-copies and outliers",
+                _data_review,
+                example="dogbreed data review dogs --html review.html",
+            ),
+            Command(
+                "split",
+                "split a folder of classes into train, valid and test",
+                _data_split,
+                where=("aws",),
+                example="dogbreed data split pictures dogs --valid 0.2",
+            ),
+            Command(
+                "convert",
+                "convert a data set from a layout in which many are published",
+                _data_convert,
+                where=(),
+                example="dogbreed data convert stanford dogs",
+            ),
+            Command(
+                "pack",
+                "pack a data set into tar shards or parquet files",
+                _data_pack,
+                where=(),
+                example="dogbreed data pack dogs shards --format parquet",
+            ),
+            Command(
+                "unpack",
+                "write the pictures of shards as files",
+                _data_unpack,
+                where=(),
+                example="dogbreed data unpack shards dogs",
+            ),
         ),
     ),
-    Command("tune", "search for the best hyperparameters", _tune),
-    Command("train", "train one model", _train),
-    Command("plan", "show what a search and an endpoint cost on AWS", _plan),
-    Command("jobs", "list training, tuning and transform jobs, newest first", _jobs),
-    Command("logs", "print a job's log", _logs),
-    Command("report", "explain what went wrong in a recorded run", _report),
-    Command("stop", "stop a job; what it has produced so far is kept", _stop),
-    Command("deploy", "deploy a job's model to an endpoint", _deploy),
-    Command("transform", "classify many pictures in a batch job, without an endpoint", _transform),
-    Command("endpoints", "list endpoints", _endpoints),
-    Command("ls", "list everything that dogbreed created and that still exists, with its price per hour", _ls),
     Command(
-        "cleanup", "delete everything that dogbreed created, or what is old or has expired; nothing else", _cleanup
+        "tune",
+        "search for the best hyperparameters",
+        _tune,
+        example="dogbreed tune dogs --max-jobs 6 --max-parallel-jobs 2",
     ),
-    Command("update", "replace an endpoint's model, without downtime", _update),
-    Command("metrics", "show an endpoint's requests, errors and latencies", _metrics),
-    Command("monitor", "find out whether an endpoint's answers moved", _monitor),
-    Command("classify", "classify pictures", _classify),
-    Command("evaluate", "measure a model on labeled pictures", _evaluate),
-    Command("explain", "show where in a picture an answer came from", _explain),
-    Command("serve", "serve a model to apps and people over HTTP", _serve),
-    Command("delete", "delete an endpoint with its configuration and model, or a job with its files", _delete),
+    Command("train", "train one model", _train, example="dogbreed train dogs --epochs 10 --lr 0.003"),
+    Command(
+        "plan",
+        "show what a search and an endpoint cost on AWS",
+        _plan,
+        example="dogbreed plan --pictures 100000 --classes 1000",
+    ),
+    Command(
+        "jobs", "list training, tuning and transform jobs, newest first", _jobs, example="dogbreed jobs --limit 10"
+    ),
+    Command("logs", "print a job's log", _logs, example="dogbreed logs JOB --follow"),
+    Command(
+        "report", "explain what went wrong in a recorded run", _report, example="dogbreed report JOB --html report.html"
+    ),
+    Command("stop", "stop a job; what it has produced so far is kept", _stop, example="dogbreed stop JOB"),
+    Command("deploy", "deploy a job's model to an endpoint", _deploy, example="dogbreed deploy JOB --name dog-breeds"),
+    Command(
+        "transform",
+        "classify many pictures in a batch job, without an endpoint",
+        _transform,
+        example="dogbreed transform JOB pictures",
+    ),
+    Command("endpoints", "list endpoints", _endpoints, example="dogbreed endpoints"),
+    Command(
+        "ls",
+        "list everything that dogbreed created and that still exists, with its price per hour",
+        _ls,
+        example="dogbreed ls --aws",
+    ),
+    Command(
+        "cleanup",
+        "delete everything that dogbreed created, or what is old or has expired; nothing else",
+        _cleanup,
+        example="dogbreed cleanup --older-than 7d",
+    ),
+    Command(
+        "update", "replace an endpoint's model, without downtime", _update, example="dogbreed update dog-breeds JOB"
+    ),
+    Command(
+        "metrics",
+        "show an endpoint's requests, errors and latencies",
+        _metrics,
+        example="dogbreed metrics dog-breeds --since 6h",
+    ),
+    Command(
+        "monitor",
+        "find out whether an endpoint's answers moved",
+        _monitor,
+        example="dogbreed monitor dog-breeds --dataset dogs",
+    ),
+    Command("classify", "classify pictures", _classify, example="dogbreed classify dog-breeds rex.jpg"),
+    Command(
+        "evaluate", "measure a model on labeled pictures", _evaluate, example="dogbreed evaluate dog-breeds dogs/test"
+    ),
+    Command(
+        "explain",
+        "show where in a picture an answer came from",
+        _explain,
+        example="dogbreed explain dog-breeds rex.jpg --output why.png",
+    ),
+    Command(
+        "serve", "serve a model to apps and people over HTTP", _serve, example="dogbreed serve dog-breeds --port 8000"
+    ),
+    Command(
+        "delete",
+        "delete an endpoint with its configuration and model, or a job with its files",
+        _delete,
+        example="dogbreed delete dog-breeds",
+    ),
     CommandGroup(
         "local",
         "run local SageMaker for notebooks, scripts and other programs",
@@ -332,24 +443,43 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
                 "serve SageMaker's API, S3, STS and IAM in the foreground until Ctrl-C",
                 _local_up,
                 where=("local",),
+                example="dogbreed local up --port 5000",
             ),
             Command(
-                "env", "print the lines with which a shell uses the server that is up", _local_env, where=("local",)
+                "env",
+                "print the lines with which a shell uses the server that is up",
+                _local_env,
+                where=("local",),
+                example="dogbreed local env --shell bash",
             ),
             Command(
                 "run",
                 "run a notebook, script or command against local SageMaker, unchanged",
                 _local_run,
                 where=("local",),
+                example="dogbreed local run notebook.ipynb",
             ),
             Command(
                 "interrupt",
                 "interrupt a job's spot instance, to test how its script resumes",
                 _local_interrupt,
                 where=("local",),
+                example="dogbreed local interrupt JOB",
             ),
-            Command("stop", "end the server that is up; jobs and endpoints continue", _local_stop, where=("local",)),
+            Command(
+                "stop",
+                "end the server that is up; jobs and endpoints continue",
+                _local_stop,
+                where=("local",),
+                example="dogbreed local stop",
+            ),
         ),
     ),
-    Command("completion", "print a script that enables completion with the Tab key", _completion, where=()),
+    Command(
+        "completion",
+        "print a script that enables completion with the Tab key",
+        _completion,
+        where=(),
+        example="dogbreed completion bash",
+    ),
 )

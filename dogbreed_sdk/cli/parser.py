@@ -59,7 +59,8 @@ def make_parser(words: Collection[str] | None = None) -> Parser:
 def _add_command(below: argparse._SubParsersAction[Parser], command: Command, words: Collection[str] | None) -> None:
     """Adds a command; if it is named, with its own arguments and the options that all commands share."""
     summary = command.summary
-    parser = below.add_parser(command.name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    description, epilog = f"{summary[0].upper()}{summary[1:]}.", f"example: {command.example}"
+    parser = below.add_parser(command.name, help=summary, description=description, epilog=epilog)
     if words is None or command.name in words:
         work = command.load()
         _add_shared(parser, command)

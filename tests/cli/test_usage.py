@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
 from dogbreed_sdk.cli import program
+from dogbreed_sdk.cli.commands import COMMANDS, Command
 from dogbreed_sdk.cli.parser import make_parser, parse
 from dogbreed_sdk.cli.usage import commands_of
 from dogbreed_sdk.errors import ConfigurationError
@@ -101,3 +103,13 @@ def test_every_option_with_choices_takes_them_in_any_case() -> None:
             if action.choices and not commands_of(parser):
                 assert action.type is not None, f"{parser.prog} {action.option_strings}"
                 assert [action.type(str(choice).upper()) for choice in action.choices] == list(action.choices)
+
+
+def test_the_help_of_every_command_ends_with_an_example_that_parses() -> None:
+    below = {entry.name: [entry] if isinstance(entry, Command) else list(entry.commands) for entry in COMMANDS}
+    for group, found in below.items():
+        for command in found:
+            called = f"dogbreed {group}" if command.name == group else f"dogbreed {group} {command.name}"
+            parser = parse(shlex.split(command.example)[1:]).parser
+            assert parser.prog == called
+            assert parser.format_help().endswith(f"\nexample: {command.example}\n")
