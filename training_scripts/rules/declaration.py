@@ -2,8 +2,8 @@
 
 To add a built-in rule, write one module in `losses/`, `tensors/`, `classes/` or `profiling/`. It contains the function
 that evaluates a recording, and a tuple `RULES` with the declaration. The registry finds the module. The rule's order,
-its bounds, the rules that it precedes, the list of AWS's managed rules and the table in the documentation all come from
-the declaration. Run `python docs/generate.py` to update the list and the table.
+its bounds, the rules that it precedes, the list of AWS's managed rules and its section in the documentation all come
+from the declaration. Run `python docs/generate.py` to update the list and the documentation.
 
     def _judge(trial: Trial, parameters: Parameters) -> list[Finding]:
         ...
@@ -17,6 +17,9 @@ the declaration. Run `python docs/generate.py` to update the list and the table.
             description="A loss that stays above a limit.",
             advice="Lower lr.",
             bounds={},
+            explanation=Explanation(
+                computes="`loss > limit` at any training step.", parameters={"limit": "largest allowed loss"}
+            ),
             order=175,
         ),
     )
@@ -66,6 +69,25 @@ Judge = Callable[[Any, Parameters], "Sequence[Finding] | Answer"]
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What the documentation says about a rule, in Markdown.
+
+    Attributes:
+        computes: What `Rule.judge` computes, as formulas of the parameters' names.
+        computes_aws: What AWS's definition computes; empty if AWS computes the same, or has no such rule.
+        parameters: Name of each parameter of both sets -> its meaning.
+        causes: Ids of the causes that explain most findings, of `training_scripts.rules.causes.catalog`.
+        sources: Where formulas and limits are from, apart from AWS's list of rules.
+    """
+
+    computes: str
+    computes_aws: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    causes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rule:
     """A rule that can be evaluated.
 
@@ -80,6 +102,7 @@ class Rule:
         kind: debugging or profiling.
         judge_aws: AWS's definition to the letter, if it differs from `judge` by more than its parameters.
         bounds: Parameter name -> allowed numbers. Others must not be negative. None: nothing is checked.
+        explanation: What the documentation says about the rule; None for rules of users.
         precedes: Rules whose findings may follow from this rule's findings; they are listed after it.
         order: The rule's position among the rules of its kind, ascending.
         aws_name: The rule's name in SageMaker Debugger; empty if AWS has no such rule.
@@ -98,6 +121,7 @@ class Rule:
     kind: str = DEBUGGING
     judge_aws: Judge | None = None
     bounds: Mapping[str, Bounds] | None = None
+    explanation: Explanation | None = None
     precedes: tuple[str, ...] = ()
     order: int = LAST
     aws_name: str = ""

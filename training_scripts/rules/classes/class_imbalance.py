@@ -10,7 +10,7 @@ import numpy as np
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Parameters, Rule
+from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection, statistics
 from training_scripts.rules.evidence.confusion import Confusion
@@ -246,6 +246,31 @@ RULES = (
             "that is only learned more slowly than the others."
         ),
         bounds={"threshold_misprediction": SHARE, "samples": COUNT, "hardly_predicted": SHARE},
+        explanation=Explanation(
+            computes=(
+                "The largest class of the train split has more than `threshold_imbalance` times the pictures of the "
+                "smallest, and the small classes do significantly worse; a class has no pictures; or, in both of the "
+                "last two evaluations, a class with more than `threshold_misprediction` mistakes is predicted for less "
+                "than `hardly_predicted` of its number of pictures and is worse than the others by more than chance "
+                "explains."
+            ),
+            computes_aws=(
+                "Over at least `samples` labels: `largest class / smallest class > threshold_imbalance`, or the share "
+                "of mistakes of a class exceeds `threshold_misprediction`."
+            ),
+            parameters={
+                "threshold_imbalance": "largest allowed ratio of class sizes",
+                "threshold_misprediction": "largest allowed share of mistakes of a class",
+                "hardly_predicted": (
+                    "predictions of a class, as a share of its pictures, below which it is hardly predicted"
+                ),
+                "samples": "labels that must have been recorded",
+                "argmax": "predictions are scores per class, of which the largest counts",
+                "labels_regex": "regular expression of the labels",
+                "predictions_regex": "regular expression of the predictions",
+            },
+            causes=("class-imbalance", "labels-shifted"),
+        ),
         order=130,
         aws_name="ClassImbalance",
         collections=(

@@ -11,7 +11,7 @@ import numpy as np
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import POSITION, SHARE
-from training_scripts.rules.declaration import Parameters, Rule
+from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.confusion import Confusion
@@ -244,6 +244,35 @@ RULES = (
             "told_apart": SHARE,
             "others_right": SHARE,
         },
+        explanation=Explanation(
+            computes=(
+                "In both of the last two evaluations: more than `max_off_diag` of a class is predicted as one other "
+                "class (lower confidence limit); or two classes are told apart no better than a coin toss: `share "
+                "called A among pictures of A - share called A among pictures of B`, whose upper confidence limit is "
+                "below `told_apart`, while the other classes reach an accuracy of `others_right`."
+            ),
+            computes_aws=(
+                "`confusion[i][i] / sum_j(confusion[j][j]) >= min_diag` and `confusion[j][i] / sum_j(confusion[j][i]) "
+                "<= max_off_diag` must hold. With more than one class the first never holds for all of them, so the "
+                "rule always fires; that is what AWS documents."
+            ),
+            parameters={
+                "category_no": "number of classes; by default as many as were seen",
+                "labels": "regular expression of the labels",
+                "predictions": "regular expression of the predictions",
+                "min_diag": "least share of the diagonal",
+                "max_off_diag": "largest share of a class that may be predicted as one other; for AWS, of a column",
+                "told_apart": "largest measure at which two classes count as not told apart",
+                "others_right": "least accuracy on the other classes",
+            },
+            causes=("confused-classes", "labels-shifted"),
+            sources=(
+                (
+                    "Agresti and Coull, Approximate is better than exact for interval estimation of binomial "
+                    "proportions (1998)"
+                ),
+            ),
+        ),
         order=140,
         aws_name="Confusion",
         collections=(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection, statistics
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import BELOW_CHANCE, SIGMAS, Learning, chance_loss, fell, learning
@@ -18,6 +18,7 @@ from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, los
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import Finding, NotEvaluated
+from training_scripts.rules.tensors.exploding_tensor import CHOOSE_MEANING
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 Floats = NDArray[np.float64]
@@ -395,6 +396,49 @@ RULES = (
             "labels match their pictures."
         ),
         bounds={"num_steps": COUNT, "min_points": COUNT, "patience": COUNT, "share_of_run": SHARE},
+        explanation=Explanation(
+            computes=(
+                "Over the whole run, one of four: the mean loss of every epoch is identical (to one in a million); the "
+                "loss rose from its lowest stretch by more than `rise_of_fall` of its fall and more than "
+                "`rise_of_chance` of the chance-level loss (`rise_of_start` of its start where chance is unknown), "
+                "beyond noise; it ends no better than guessing; or the data rule out that it fell by `flat_percent`. "
+                "Chance-level loss: the cross-entropy of guessing by class frequencies."
+            ),
+            computes_aws=(
+                "Every `num_steps` steps the loss is compared with the one at least `num_steps` before: `100 * (after "
+                "- before) / abs(before)` must be `-diff_percent` or lower, and not above "
+                "`increase_threshold_percent`."
+            ),
+            parameters={
+                **CHOOSE_MEANING,
+                "use_losses_collection": "also read the collection `losses`",
+                "num_steps": "steps between two checks",
+                "diff_percent": "least fall between two checks, in percent",
+                "increase_threshold_percent": "largest rise between two checks, in percent",
+                "mode": "TRAIN, EVAL or GLOBAL; all of them if it is not set",
+                "min_points": "losses that must have been recorded",
+                "flat_percent": "a loss that certainly fell by less than this percentage is flat",
+                "patience": "epochs that a running job must have completed before it is called stuck",
+                "share_of_run": "share of its planned epochs that a running job must have completed",
+                "leap": "a loss this many times the larger of initial and chance-level loss has leapt up",
+                "rise_of_fall": "least rise, as a share of the fall before it",
+                "rise_of_chance": "least rise of a cross-entropy, as a share of the chance-level loss",
+                "rise_of_start": "least rise of another loss, as a share of the initial loss",
+            },
+            causes=(
+                "learning-rate-too-high",
+                "learning-rate-too-low",
+                "wrong-sign",
+                "double-softmax",
+                "softmax-dimension",
+                "sorted-data",
+                "gradients-accumulate",
+                "weights-not-updated",
+                "schedule-decays-too-early",
+                "clipping-too-small",
+                "shuffled-labels",
+            ),
+        ),
         order=50,
         aws_name="LossNotDecreasing",
         collections=("losses",),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import overfitting, selection
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
@@ -276,6 +276,52 @@ RULES = (
             " (views), or more pictures."
         ),
         bounds={"start_step": POSITION, "patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Epoch by epoch. Turned: the validation loss rose from its lowest value by more than `rise_of_chance` "
+                "of the chance-level loss and more than `ratio_threshold` of its lowest value, for at least `patience` "
+                "epochs, beyond the noise of epochs and of single pictures, while the training loss fell. Memorized: "
+                "over the last `patience` epochs `validation loss - training loss > gap_of_chance * chance-level "
+                "loss`, with a training loss below half the validation loss, and the validation loss no longer "
+                "improves by `still_better`. If the training loss is below `memorized_loss`, the smaller "
+                "`memorized_gap`, `memorized_rise` and `memorized_ratio` apply."
+            ),
+            computes_aws=(
+                "`(validation loss - training loss) / training loss > ratio_threshold` at `patience` EVAL steps in a "
+                "row, from `start_step` on. Each loss is the mean over the loss tensors; an EVAL step is compared with "
+                "the TRAIN step before it."
+            ),
+            parameters={
+                "start_step": "first EVAL step that is evaluated",
+                "patience": "epochs that the rise must last; EVAL steps in a row for AWS",
+                "ratio_threshold": (
+                    "least rise as a share of the lowest validation loss; for AWS the gap as a share of the training "
+                    "loss"
+                ),
+                "rise_of_chance": "least rise as a share of the chance-level loss",
+                "gap_of_chance": (
+                    "gap between the losses above which the pictures count as memorized, as a share of the "
+                    "chance-level loss"
+                ),
+                "memorized_gap": "the same, if the training loss is below `memorized_loss`",
+                "memorized_rise": "with such a training loss: least slow rise, as a share of the chance-level loss",
+                "memorized_ratio": (
+                    "with such a training loss: least slow rise, as a share of the lowest validation loss"
+                ),
+                "memorized_loss": "training loss, as a share of the chance-level loss, that leaves nothing to learn",
+                "still_better": (
+                    "improvement of the validation loss, as a share of the chance-level loss, that excuses a wide gap"
+                ),
+                "tensor_regex": "regular expression of the loss tensors",
+            },
+            causes=(
+                "overfitting",
+                "evaluation-in-training-mode",
+                "labels-shifted",
+                "validation-preprocessing",
+                "shuffled-labels",
+            ),
+        ),
         order=60,
         aws_name="Overfit",
         collections=("losses",),
@@ -299,6 +345,24 @@ RULES = (
             " does)."
         ),
         bounds={"patience_train": COUNT, "patience_validation": COUNT},
+        explanation=Explanation(
+            computes=(
+                "The best epoch is at least `patience_validation` epochs and a quarter of the run ago, and since then "
+                "the validation loss rose, beyond noise, by more than `delta` of its lowest value and more than "
+                "`rise_of_chance` of the chance-level loss."
+            ),
+            computes_aws=(
+                "No loss is lower than the best one by `delta` for `patience_train` TRAIN steps or "
+                "`patience_validation` EVAL steps."
+            ),
+            parameters={
+                "patience_train": "TRAIN steps without a new optimum",
+                "patience_validation": "epochs since the best one; for AWS EVAL steps without a new optimum",
+                "delta": "least rise as a share of the lowest validation loss; for AWS the least improvement of a loss",
+                "rise_of_chance": "least rise as a share of the chance-level loss",
+            },
+            causes=("overfitting",),
+        ),
         order=70,
         aws_name="Overtraining",
         collections=("losses",),

@@ -6,14 +6,14 @@ import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
-from training_scripts.rules.declaration import Parameters, Rule
+from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.tensors.exploding_tensor import CHOOSE
+from training_scripts.rules.tensors.exploding_tensor import CHOOSE, CHOOSE_MEANING
 
 
 def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -100,6 +100,19 @@ RULES = (
             " differs."
         ),
         bounds={},
+        explanation=Explanation(
+            computes=(
+                "`numpy.allclose(ours, theirs, rtol, atol)` of each tensor at each step that both runs recorded; of "
+                "the means where values were not recorded in full."
+            ),
+            parameters={
+                **CHOOSE_MEANING,
+                "other_trial": "name of the run to compare with; all others by default",
+                "losses_only": "compare losses only",
+                "rtol": "relative tolerance",
+                "atol": "absolute tolerance",
+            },
+        ),
         order=160,
         aws_name="SimilarAcrossRuns",
         collections=("losses",),

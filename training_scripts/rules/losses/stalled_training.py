@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, PREDICT, TRAIN, Trial
-from training_scripts.rules.declaration import Parameters, Rule
+from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.findings import Finding, NotEvaluated
 
@@ -69,6 +69,18 @@ RULES = (
             "the job if nothing moves: a stalled instance costs as much as a busy one."
         ),
         bounds={},
+        explanation=Explanation(
+            computes=(
+                "More than `threshold` seconds, and `times_usual` times the median pause, without a recorded step: "
+                "between two steps, or until now if the run has not ended (but not longer than `abandoned`)."
+            ),
+            computes_aws="More than `threshold` seconds without a recorded step.",
+            parameters={
+                "threshold": "seconds",
+                "abandoned": "seconds of silence after which a run is not called stalled but abandoned",
+                "times_usual": "multiple of the usual pause",
+            },
+        ),
         order=170,
         aws_name="StalledTrainingRule",
         collections=("losses",),

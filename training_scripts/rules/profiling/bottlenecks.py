@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import CPU, GPU, IO_WAIT, Profile
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
     PATIENCE,
@@ -166,6 +166,19 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Share of the samples of training in which a GPU is below `gpu_threshold` while a core of its node is "
+                "above `cpu_threshold`; fires above `threshold` percent."
+            ),
+            computes_aws="The same over all samples, initialization included, evaluated every minute.",
+            parameters={
+                "threshold": "percentage of samples",
+                "cpu_threshold": "percent of a core",
+                "gpu_threshold": "percent of a GPU",
+                "patience": "samples that must exist before anything is evaluated",
+            },
+        ),
         order=20,
         aws_name="CPUBottleneck",
     ),
@@ -183,6 +196,20 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Share of the samples of training in which a GPU is below `gpu_threshold` while a core waits for the "
+                "disk for more than `io_threshold` percent of the time; fires above `threshold` percent. Without a "
+                "GPU, the mean wait of the cores is compared with `io_threshold`."
+            ),
+            computes_aws="The same over all samples, initialization included, evaluated every minute; GPUs only.",
+            parameters={
+                "threshold": "percentage of samples",
+                "io_threshold": "percent of a core's time spent waiting",
+                "gpu_threshold": "percent of a GPU",
+                "patience": "samples that must exist before anything is evaluated",
+            },
+        ),
         order=30,
         aws_name="IOBottleneck",
     ),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Parameters, Rule
+from training_scripts.rules.declaration import PROFILING, Explanation, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total, gpus, require, scans, training_window
 
@@ -230,6 +230,25 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"window": COUNT, "patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Per GPU, over all samples of training: `p95 < threshold_p95` (hardly used), or more than "
+                "`idle_percent` percent of the samples below `threshold_p5` (keeps stopping)."
+            ),
+            computes_aws=(
+                "Every minute, over the last `window` samples: `p95 < threshold_p95`, or `p95 > threshold_p95` and `p5 "
+                "< threshold_p5`; initialization included."
+            ),
+            parameters={
+                "threshold_p95": "percent of utilization that the 95th percentile must reach",
+                "threshold_p5": (
+                    "percent of utilization; for AWS the 5th percentile must reach it, for us a sample below it is idle"
+                ),
+                "window": "samples in the sliding window",
+                "patience": "samples that must exist before anything is evaluated",
+                "idle_percent": "largest allowed percentage of idle samples",
+            },
+        ),
         order=10,
         aws_name="LowGPUUtilization",
     ),
@@ -254,6 +273,20 @@ RULES = (
         advice=("Raise batch-size (and lr in proportion), or choose a smaller instance type: it costs less."),
         kind=PROFILING,
         bounds={"patience": COUNT, "window": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Over all samples of training: the 95th percentiles of CPU, GPU and GPU memory are all below their "
+                "thresholds."
+            ),
+            computes_aws="The same over the last `window` samples, every minute.",
+            parameters={
+                "cpu_threshold_p95": "percent of the CPU",
+                "gpu_threshold_p95": "percent of the GPU",
+                "gpu_memory_threshold_p95": "percent of GPU memory",
+                "patience": "samples that must exist before anything is evaluated",
+                "window": "samples in the sliding window",
+            },
+        ),
         order=40,
         aws_name="BatchSize",
     ),
@@ -271,6 +304,21 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"patience": COUNT, "window": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Medians of the four quarters of training: the last exceeds the second by more than `increase` points, "
+                "with a quarter of that growth or more in each of the two steps between them."
+            ),
+            computes_aws=(
+                "The moving average over `window` samples rises by more than `increase` points from one sample to the "
+                "next."
+            ),
+            parameters={
+                "increase": "points (percent of GPU memory)",
+                "patience": "samples that must exist before anything is evaluated",
+                "window": "samples in the moving average",
+            },
+        ),
         order=50,
         aws_name="GPUMemoryIncrease",
     ),
@@ -291,6 +339,19 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Jensen-Shannon distance of two GPUs' histograms of utilization (bins of 10 percent) above "
+                "`threshold`, and means that differ by more than `difference` points."
+            ),
+            computes_aws="Jensen-Shannon distance of the histograms (bins of 2 percent) above `threshold`.",
+            parameters={
+                "threshold": "distance: 0 for equal histograms, at most 0.83",
+                "patience": "samples that must exist before anything is evaluated",
+                "difference": "points of utilization",
+            },
+            sources=("Lin, Divergence measures based on the Shannon entropy (1991)",),
+        ),
         order=60,
         aws_name="LoadBalancing",
     ),

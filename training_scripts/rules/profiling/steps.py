@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.bounds import COUNT
-from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import fact, scans
 
@@ -266,6 +266,27 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"n_outliers": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Steps longer than `max(median + stddev * 1.4826 * MAD, 2 * median)`, without the first step, the "
+                "first of an epoch and those under the profiler. Fires if there are more than `n_outliers`, and if "
+                "they cost more than `lost_percent` of the time and `lost_seconds`."
+            ),
+            computes_aws="More than `n_outliers` steps exceed `mean + stddev * standard deviation`.",
+            parameters={
+                "stddev": "standard deviations",
+                "mode": "mode (TRAIN, EVAL) or phase; all steps by default",
+                "n_outliers": "largest allowed number of outliers",
+                "lost_percent": "percentage of the time in steps that outliers must cost",
+                "lost_seconds": "seconds that outliers must cost",
+            },
+            sources=(
+                (
+                    "Rousseeuw and Croux, Alternatives to the Median Absolute Deviation (1993): 1.4826 times the MAD "
+                    "estimates a standard deviation"
+                ),
+            ),
+        ),
         order=70,
         aws_name="StepOutlier",
     ),
@@ -282,6 +303,17 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={},
+        explanation=Explanation(
+            computes=(
+                "The first step came after more than `threshold` minutes and more than `percent` percent of the job so "
+                "far."
+            ),
+            computes_aws="The first step came after more than `threshold` minutes.",
+            parameters={
+                "threshold": "minutes",
+                "percent": "percentage of the job so far",
+            },
+        ),
         order=80,
         aws_name="MaxInitializationTime",
     ),
@@ -299,6 +331,23 @@ RULES = (
         ),
         kind=PROFILING,
         bounds={"patience": COUNT},
+        explanation=Explanation(
+            computes=(
+                "Measured: training steps waited for their data for more than `wait_percent` percent of their time and "
+                "more than `wait_seconds` seconds."
+            ),
+            computes_aws=(
+                "`100 * workers / cores` is outside `min_threshold` to `max_threshold`, or a job with a GPU does not "
+                "pin memory."
+            ),
+            parameters={
+                "wait_percent": "percentage of the time in steps",
+                "wait_seconds": "seconds",
+                "patience": "training steps that must have been recorded",
+                "min_threshold": "least workers, in percent of the cores",
+                "max_threshold": "most workers, in percent of the cores",
+            },
+        ),
         order=90,
         aws_name="Dataloader",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_scripts.recording.profile.profile import BACKWARD, CPU, DATA, FORWARD, GPU, Profile
-from training_scripts.rules.declaration import PROFILING, Answer, Parameters, Rule
+from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
 from training_scripts.rules.findings import NotEvaluated
 
 SHOWN = 20
@@ -78,6 +78,9 @@ RULES = (
         advice="",
         kind=PROFILING,
         bounds={},
+        explanation=Explanation(
+            computes="Maximum, p99, p95, p50 and minimum of each metric of each node. It never fires.",
+        ),
         order=100,
         aws_name="OverallSystemUsage",
     ),
@@ -90,6 +93,12 @@ RULES = (
         advice="",
         kind=PROFILING,
         bounds={},
+        explanation=Explanation(
+            computes=(
+                "Shares of the job's time by phase, of the steps' time by part, and of the operators' time. It never "
+                "fires."
+            ),
+        ),
         order=110,
         aws_name="OverallFrameworkMetrics",
     ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training_scripts.recording.trial.reductions import SATURATION, inactive_fraction, saturated_fraction
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import ANY_NUMBER, COUNT, PERCENTAGE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.evidence import Evidence
@@ -285,6 +285,26 @@ RULES = (
         ),
         bounds={"threshold_inactivity": PERCENTAGE, "threshold_layer": PERCENTAGE, "patience": COUNT},
         precedes=("ExplodingTensor",),
+        explanation=Explanation(
+            computes=(
+                "At least `threshold_layer` percent of a ReLU layer's units are active in less than "
+                "`threshold_inactivity` percent of the samples, over `patience` recorded steps, until the end; where "
+                "outputs were recorded in full, over all of the last batches together. Without recorded activations: "
+                "biases whose gradient is exactly zero."
+            ),
+            computes_aws=(
+                "More than `threshold_layer` percent of the units are active in less than `threshold_inactivity` "
+                "percent of the samples, at any step."
+            ),
+            parameters={
+                "tensor_regex": "regular expression of the outputs of ReLUs",
+                "threshold_inactivity": "a unit that is active in less than this percentage of the samples is inactive",
+                "threshold_layer": "percentage of a layer's units that must be inactive",
+                "patience": "recorded steps in a row",
+            },
+            causes=("dead-relus", "learning-rate-too-high", "bad-initialization"),
+            sources=("Lu et al., Dying ReLU and Initialization: Theory and Numerical Examples (2019)",),
+        ),
         order=90,
         aws_name="DeadRelu",
         collections=("relu_output",),
@@ -325,6 +345,29 @@ RULES = (
             "patience": COUNT,
         },
         precedes=("DeadRelu",),
+        explanation=Explanation(
+            computes=(
+                "More than `threshold_layer` percent of a layer's values lie beyond the limits, over `patience` "
+                "recorded steps, until the end. At our limits the derivative is a thousandth of its maximum: `1 - "
+                "tanh(4.15)^2`, and `4 s(8.3) (1 - s(8.3))` for the sigmoid `s`."
+            ),
+            computes_aws=(
+                "More than `threshold_layer` percent of a layer's nodes have inputs beyond the limits in all but "
+                "`threshold_inactivity` percent of the samples, at any step."
+            ),
+            parameters={
+                "tensor_regex": "regular expression of the inputs or outputs of the activations",
+                "threshold_tanh_min": "lower limit of the input of tanh",
+                "threshold_tanh_max": "upper limit of the input of tanh",
+                "threshold_sigmoid_min": "lower limit of the input of the sigmoid",
+                "threshold_sigmoid_max": "upper limit of the input of the sigmoid",
+                "threshold_inactivity": "percentage of samples that may lie within the limits",
+                "threshold_layer": "percentage of a layer that must be saturated",
+                "patience": "recorded steps in a row",
+            },
+            causes=("saturated-activations", "inputs-not-scaled", "bad-initialization"),
+            sources=("Glorot and Bengio (AISTATS 2010)",),
+        ),
         order=100,
         aws_name="SaturatedActivation",
         collections=(

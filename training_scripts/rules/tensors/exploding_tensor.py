@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, PERCENTAGE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection, workers
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -18,6 +18,10 @@ from training_scripts.rules.findings import Finding, NotEvaluated, in_workers
 from training_scripts.rules.grouping import first_workers, long_list, together
 
 CHOOSE = {"collection_names": None, "tensor_regex": None}
+CHOOSE_MEANING = {
+    "collection_names": "collections whose tensors are read, separated by commas",
+    "tensor_regex": "regular expressions of the tensors that are read, separated by commas",
+}
 
 TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
 """Reductions that show values that are not finite: if one value is NaN or infinite, so is a sum over the tensor."""
@@ -317,6 +321,22 @@ RULES = (
         ),
         bounds={},
         precedes=("VanishingGradient",),
+        explanation=Explanation(
+            computes=(
+                "A training tensor contains NaN or infinity. Gradients alone count only if they are still not finite "
+                "at the last recorded step: a loss scaler skips such steps in mixed precision. Otherwise: a loss, "
+                "gradient or trained weight whose norm exceeds `magnitude` and `growth` times its first value, at the "
+                "last recorded step too."
+            ),
+            computes_aws="Any chosen tensor contains NaN or (unless `only_nan`) infinity at any step.",
+            parameters={
+                **CHOOSE_MEANING,
+                "only_nan": "count NaN only, and not infinity",
+                "magnitude": "norm above which a tensor is about to overflow float32",
+                "growth": "factor by which it must have grown since its first value",
+            },
+            causes=("nan-input", "nan-target", "undefined-loss", "learning-rate-too-high"),
+        ),
         order=20,
         aws_name="ExplodingTensor",
         collections=(
@@ -339,6 +359,19 @@ RULES = (
         ),
         bounds={"threshold": PERCENTAGE, "patience": COUNT},
         precedes=("UnchangedTensor",),
+        explanation=Explanation(
+            computes=(
+                "A trained weight or a gradient of which at least `threshold` percent are zero at `patience` recorded "
+                "steps in a row and at all later ones. Gradients that are zero because the loss is zero do not count."
+            ),
+            computes_aws="At least `threshold` percent of a tensor's values are zero at any step.",
+            parameters={
+                **CHOOSE_MEANING,
+                "threshold": "percentage of zeros",
+                "patience": "recorded steps in a row",
+            },
+            causes=("bad-initialization", "dead-relus", "weight-decay-too-strong"),
+        ),
         order=30,
         aws_name="AllZero",
         collections=("weights",),
@@ -351,6 +384,17 @@ RULES = (
         description="Tensors whose variance is outside the bounds that you set.",
         advice="Too high: lower lr, or initialize weights with smaller values. Too low: use larger ones (Xavier, He).",
         bounds={},
+        explanation=Explanation(
+            computes=(
+                "`std(tensor)^2 > max_threshold` or `< min_threshold` at any step. Nothing is evaluated until you set "
+                "one of them, because no default suits every network."
+            ),
+            parameters={
+                **CHOOSE_MEANING,
+                "max_threshold": "largest allowed variance",
+                "min_threshold": "smallest allowed variance",
+            },
+        ),
         order=40,
         aws_name="TensorVariance",
         collections=("weights",),

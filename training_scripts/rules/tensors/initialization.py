@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import layers, selection
 from training_scripts.rules.evidence.chance_level import Learning, learning
@@ -296,6 +296,41 @@ RULES = (
         ),
         bounds={"patience": COUNT, "steps": COUNT, "min_points": COUNT, "share": SHARE},
         precedes=("WeightUpdateRatio",),
+        explanation=Explanation(
+            computes=(
+                "Within the first `steps` steps: units of a layer that begin as copies of each other; a gain "
+                "`std(weights) * sqrt(inputs)` above `max_gain`; a first loss above `times_chance_at_all` times the "
+                "chance-level loss. In a run that did not recover, also a first loss above `times_chance` times that "
+                "loss, a gain below `min_gain`, or a layer whose first gradient is below `share` of the largest one."
+            ),
+            computes_aws=(
+                "Within the first `steps` steps: the largest variance of a layer is more than `threshold` times the "
+                "smallest; or `p95 - p5` of a gradient is below `distribution_range`; or the loss has no new minimum "
+                "for `patience` steps."
+            ),
+            parameters={
+                "activation_inputs_regex": (
+                    "regular expression of the inputs whose variances are compared; the weights if none was recorded"
+                ),
+                "threshold": "largest allowed ratio of two layers' variances",
+                "distribution_range": "smallest allowed range from the 5th to the 95th percentile of a gradient",
+                "patience": "steps without a lower loss",
+                "steps": "number of first steps that are evaluated",
+                "min_points": "losses without which the run is not called stuck",
+                "share": "least share of the largest gradient that each layer must get at the first step",
+                "times_chance": "first loss as a multiple of the chance-level loss, in a run that did not recover",
+                "times_chance_at_all": "the same, in any run",
+                "min_gain": "smallest allowed gain, in a run that did not recover",
+                "max_gain": "largest allowed gain",
+            },
+            causes=("bad-initialization", "inputs-not-scaled", "vanishing-gradients"),
+            sources=(
+                (
+                    "Glorot and Bengio (AISTATS 2010) and He et al., Delving Deep into Rectifiers (ICCV 2015): the "
+                    "gain of a layer"
+                ),
+            ),
+        ),
         order=80,
         aws_name="PoorWeightInitialization",
         collections=(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import AXIS, COUNT
-from training_scripts.rules.declaration import Parameters, Rule
+from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.chance_level import learning
@@ -121,6 +121,24 @@ RULES = (
         advice="Normalize pictures with the backbone's own mean and standard deviation (its preprocessing).",
         bounds={"threshold_samples": COUNT, "channel": AXIS},
         precedes=("PoorWeightInitialization",),
+        explanation=Explanation(
+            computes=(
+                "The mean of each channel over the recorded pictures, of which `abs(mean)` less three standard errors "
+                "exceeds `threshold_mean`, is more than `spreads` standard deviations of single pictures, and has the "
+                "same sign in 97 % of them. In a run that learns, it must also exceed `harmful_mean`."
+            ),
+            computes_aws=(
+                "`abs(mean)` of a channel over at least `threshold_samples` pictures exceeds `threshold_mean`."
+            ),
+            parameters={
+                "threshold_mean": "largest allowed mean",
+                "threshold_samples": "pictures that must have been recorded",
+                "harmful_mean": "largest allowed mean in a run that learns",
+                "spreads": "standard deviations of single pictures that the mean must exceed",
+                "regex": "regular expression of the inputs",
+                "channel": "axis of the channels",
+            },
+        ),
         order=150,
         aws_name="CheckInputImages",
         collections=("inputs",),

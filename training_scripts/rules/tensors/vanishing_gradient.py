@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
@@ -215,6 +215,31 @@ RULES = (
         ),
         bounds={"share_beside_threshold": SHARE, "share": SHARE, "patience": COUNT},
         precedes=("AllZero",),
+        explanation=Explanation(
+            computes=(
+                "Per weight tensor and recorded training step: `size = mean(abs(gradient))`, and `ratio = "
+                "norm(gradient) / largest norm of any layer at this step`. A step counts if `size < threshold` and "
+                "`ratio < share_beside_threshold`; in a run that does not learn, also if `ratio < share`, or if no "
+                "layer has a gradient although the loss is above its floor. The rule fires for a tensor if `patience` "
+                "recorded steps in a row count, most later ones do, and the last one does."
+            ),
+            computes_aws="`mean(abs(gradient)) < threshold` at any recorded step.",
+            parameters={
+                "threshold": "mean absolute gradient below which a layer counts as getting none",
+                "share_beside_threshold": (
+                    "share of the largest gradient below which a gradient under `threshold` counts"
+                ),
+                "share": "share of the largest gradient that is enough evidence if the run does not learn",
+                "patience": "recorded steps in a row",
+            },
+            causes=("vanishing-gradients", "dead-relus", "saturated-activations", "frozen"),
+            sources=(
+                (
+                    "Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks "
+                    "(AISTATS 2010): gradients of deep sigmoid networks"
+                ),
+            ),
+        ),
         order=10,
         aws_name="VanishingGradient",
         collections=("gradients",),

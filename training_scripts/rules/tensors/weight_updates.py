@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
-from training_scripts.rules.declaration import Answer, Parameters, Rule
+from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, layers, learning_rate, selection
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.tensors.exploding_tensor import CHOOSE
+from training_scripts.rules.tensors.exploding_tensor import CHOOSE, CHOOSE_MEANING
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_UPDATES = (
@@ -342,6 +342,29 @@ RULES = (
         advice="Too large: divide lr by 3. Too small: raise lr; a good ratio is about 0.001 per step.",
         bounds={"num_steps": COUNT},
         precedes=("SaturatedActivation",),
+        explanation=Explanation(
+            computes=(
+                "`norm(update) / (norm(weight) + epsilon)` of each trained weight, between saved steps or as recorded. "
+                "Too small: the median and the first ratio are below `small_threshold`, in a run that has not learned. "
+                "Too large: above `large_share` for three recorded steps in a row and in most later ones, or above "
+                "`large_threshold` in a single step; growth from a start near zero does not count."
+            ),
+            computes_aws=(
+                "`mean(abs(update)) / (mean(abs(weight)) + epsilon)` between saved steps is above `large_threshold` or "
+                "below `small_threshold`."
+            ),
+            parameters={
+                "num_steps": (
+                    "compare with the latest saved step at least this many steps back; by default with the one just "
+                    "before"
+                ),
+                "large_threshold": "largest allowed ratio of a single step",
+                "large_share": "largest allowed ratio of several steps in a row",
+                "small_threshold": "smallest allowed ratio",
+                "epsilon": "added to the size of the weight",
+            },
+            causes=("learning-rate-too-high", "learning-rate-too-low", "weight-decay-too-strong"),
+        ),
         order=110,
         aws_name="WeightUpdateRatio",
         collections=("weights",),
@@ -366,6 +389,25 @@ RULES = (
         ),
         bounds={"num_steps": COUNT, "share_of_run": SHARE},
         precedes=("LossNotDecreasing",),
+        explanation=Explanation(
+            computes=(
+                "A trained weight that is equal (`numpy.allclose` with `rtol` and `atol`) to the step before from some "
+                "recorded step to the end: at least `num_steps` recorded steps and `share_of_run` of all, while there "
+                "was more to learn. Frozen layers do not count."
+            ),
+            computes_aws=(
+                "`numpy.allclose` holds over `num_steps` available steps in a row; for reductions, for all of them."
+            ),
+            parameters={
+                **CHOOSE_MEANING,
+                "num_steps": "recorded steps in a row",
+                "rtol": "relative tolerance",
+                "atol": "absolute tolerance",
+                "equal_nan": "NaN counts as equal to NaN",
+                "share_of_run": "share of the recorded steps that must be unchanged",
+            },
+            causes=("weights-not-updated", "layers-not-updated", "frozen", "learning-rate-too-low"),
+        ),
         order=120,
         aws_name="UnchangedTensor",
         collections=("weights",),
