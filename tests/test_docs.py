@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 import re
 import shlex
@@ -22,6 +22,7 @@ from dogbreed_sdk import (
     deploy,
 )
 from dogbreed_sdk.cli.parser import parse
+from training_scripts.data import limits
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,11 +33,7 @@ pytestmark = pytest.mark.extras
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("generate")
 
 
 @pytest.fixture
@@ -65,7 +62,7 @@ def test_a_table_follows_the_code(generate: ModuleType, guide: Path, monkeypatch
     assert text.endswith("\n<!-- end -->\nbehind\n")
     guide.write_text(text, encoding="utf-8")
     assert not list(generate.stale(guide.parent))
-    monkeypatch.setattr(generate.limits, "MAX_JPEG_SCANS", 7)
+    monkeypatch.setattr(limits, "MAX_JPEG_SCANS", 7)
     ((_, text),) = generate.stale(guide.parent)
     assert "| scans of a progressive JPEG | 7 |" in text
 

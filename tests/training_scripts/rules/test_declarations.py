@@ -13,6 +13,8 @@ import pytest
 from training_scripts import rules
 from training_scripts.rules import managed, registry
 from training_scripts.rules.bounds import COUNT, SHARE
+from training_scripts.rules.causes.catalog import CATALOG
+from training_scripts.rules.causes.find import BY_RULE
 from training_scripts.rules.declaration import DEBUGGING, KINDS, PROFILING, Answer, Rule
 from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult
 from training_scripts.rules.precedence import causes_first
@@ -22,7 +24,7 @@ HIGH_LOSS = '''"""HighLoss: a loss above a limit."""
 
 from training_scripts.rules.bounds import SHARE
 from training_scripts.rules.findings import Finding
-from training_scripts.rules.declaration import Rule
+from training_scripts.rules.declaration import Explanation, Rule
 
 
 def _judge(trial, parameters):
@@ -40,6 +42,7 @@ RULES = (
         description="A loss that stays above a limit.",
         advice="Lower lr.",
         bounds={"limit": SHARE},
+        explanation=Explanation(computes="`loss > limit`.", parameters={"limit": "largest allowed loss"}),
         precedes=("LossNotDecreasing",),
         order=35,
         aws_name="HighLossRule",
@@ -105,9 +108,11 @@ def test_a_file_with_a_rule_is_all_that_it_takes(extended: Path) -> None:
 
 def test_documentation_and_the_managed_rules_follow(extended: Path) -> None:
     wrote = run(extended, "docs/generate.py")
-    assert wrote.splitlines() == ["wrote docs/guides/debugging.md", "wrote training_scripts/rules/managed.py"]
-    row = "| HighLoss | A loss that stays above a limit. | `limit=0.25` |  |"
-    assert row in (extended / "docs" / "guides" / "debugging.md").read_text(encoding="utf-8").splitlines()
+    assert wrote.splitlines() == ["wrote docs/reference/rules.md", "wrote training_scripts/rules/managed.py"]
+    page = (extended / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    section = page.partition("### HighLoss\n")[2].partition("\n### ")[0]
+    assert "A loss that stays above a limit.\n\n**Ours:** `loss > limit`." in section
+    assert "| `limit` | `0.25` |  | a finite number from 0 to 1 | largest allowed loss |" in section.splitlines()
     listed = "from training_scripts.rules.managed import DEBUGGING_RULES; print(DEBUGGING_RULES['HighLossRule'])"
     assert run(extended, "-c", listed) == "('losses',)\n"
 
@@ -120,6 +125,17 @@ def test_every_built_in_rule_declares_its_place_its_bounds_and_what_it_precedes(
     for kind in KINDS:
         orders = [rule.order for rule in registry.built_in(kind).values()]
         assert orders == sorted(set(orders))
+
+
+@pytest.mark.parametrize("rule", every_rule(), ids=lambda rule: rule.name)
+def test_every_built_in_rule_explains_itself_and_all_of_its_parameters(rule: Rule) -> None:
+    explained = rule.explanation
+    assert explained is not None
+    assert explained.computes.endswith(".")
+    assert bool(explained.computes_aws) >= (rule.judge_aws is not None)
+    assert set(explained.parameters) == {*rule.default, *rule.aws}
+    assert set(explained.causes) <= set(CATALOG)
+    assert rule.name not in BY_RULE or BY_RULE[rule.name] in explained.causes
 
 
 def test_aws_has_all_of_these_rules() -> None:

@@ -1,0 +1,1 @@
+"""The generated parts of the documentation, one module per topic; `docs/generate.py` writes them."""
