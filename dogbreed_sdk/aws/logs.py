@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -62,6 +63,16 @@ class LogReader:
             if not self._warned:
                 self._warned = True
                 logger.warning("Continuing without the log: %s", error)
+
+    def follow(self, ended: Callable[[], bool], poll_seconds: float) -> Iterator[str]:
+        """The lines that have not been read, and those that are written until `ended` is true."""
+        last = False
+        while not last:
+            last = ended()  # asked before reading, so that the lines written until then are read
+            yield from self.new_lines()
+            if not last:
+                time.sleep(poll_seconds)
+        yield from self.new_lines()
 
     def _unread(self) -> Iterator[str]:
         try:

@@ -206,13 +206,10 @@ class TrainingJob(Job):
             follow: Whether to keep yielding new lines until the job ends.
         """
         reader = self._log_reader()
-        ended = not follow
-        while not ended:
-            ended = self.status in FINAL_STATUSES
+        if follow:
+            yield from reader.follow(lambda: self.status in FINAL_STATUSES, poll_seconds(local=self.session.is_local))
+        else:
             yield from reader.new_lines()
-            if not ended:
-                time.sleep(poll_seconds(local=self.session.is_local))
-        yield from reader.new_lines()
 
     def metrics(self) -> list[EpochMetrics]:
         """One entry per epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -190,13 +189,10 @@ class TransformJob(Job):
             follow: Whether to keep yielding new lines until the job ends.
         """
         reader = self._log_reader()
-        ended = not follow
-        while not ended:
-            ended = self.status in FINAL_STATUSES
+        if follow:
+            yield from reader.follow(lambda: self.status in FINAL_STATUSES, poll_seconds(local=self.session.is_local))
+        else:
             yield from reader.new_lines()
-            if not ended:
-                time.sleep(poll_seconds(local=self.session.is_local))
-        yield from reader.new_lines()
 
     def stop(self) -> None:
         """Asks SageMaker to stop the job; outputs that were written are kept. Does nothing if the job has ended."""
