@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.batch_transform import transform
     from dogbreed_sdk.jobs.job_options import JobOptions, Spot
     from dogbreed_sdk.jobs.managed_debugger import Debugger
+    from dogbreed_sdk.jobs.published_weights import weights_problem
     from dogbreed_sdk.jobs.trainer import BreedTrainer
     from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.jobs.transform_job import TransformJob
@@ -140,6 +141,7 @@ _HOMES = {
     "monitor": "monitoring.report",
     "review": "reviewing.review",
     "transform": "jobs.batch_transform",
+    "weights_problem": "jobs.published_weights",
 }
 
 __all__ = [
@@ -212,6 +214,7 @@ __all__ = [
     "plan_cleanup",
     "review",
     "transform",
+    "weights_problem",
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,26 @@ def classifiers(name: str) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else tuple(found or ())
 
 
+def published(name: str) -> tuple[str, Path | None]:
+    """The page or file that a model's weights are downloaded from, and the file of a cache that holds them already.
+
+    Raises:
+        BackboneError: timm has no weights of this name.
+    """
+    config, source = _source(name)
+    if not config.hf_hub_id:
+        from torch import hub
+
+        return source, Path(hub.get_dir(), "checkpoints", source.rpartition("/")[2])
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    repository, _, revision = config.hf_hub_id.partition("@")
+    files = (config.hf_hub_filename, "model.safetensors", "pytorch_model.bin")
+    cached = (try_to_load_from_cache(repository, file, revision=revision or None) for file in files if file)
+    found = next((Path(path) for path in cached if isinstance(path, str)), None)
+    return f"{constants.ENDPOINT}/{repository}", found
+
+
 def download(name: str) -> Mapping[str, Any]:
     """Downloads a model's weights with timm's own loader, or reads them from the Hugging Face cache.
 
@@ -107,15 +128,9 @@ def download(name: str) -> Mapping[str, Any]:
     Raises:
         BackboneError: timm has no weights of this name, or the download failed; the message says what to do.
     """
-    timm = _timm()
-    config = timm.get_pretrained_cfg(name[len(PREFIX) :])
-    source = f"https://huggingface.co/{config.hf_hub_id}" if config and config.hf_hub_id else config and config.url
-    if not source:
-        raise BackboneError(
-            f"timm has no pretrained weights for {name}: add a tag of timm.list_pretrained(), or pass a file."
-        )
+    _, source = _source(name)
     try:
-        network: nn.Module = timm.create_model(name[len(PREFIX) :], pretrained=True, num_classes=0)
+        network: nn.Module = _timm().create_model(name[len(PREFIX) :], pretrained=True, num_classes=0)
     except Exception as error:  # the Hugging Face client raises errors of whichever HTTP library it uses
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise BackboneError(
@@ -124,6 +139,18 @@ def download(name: str) -> Mapping[str, Any]:
             "efficientnet_lite0, whose weights come with its package."
         ) from error
     return network.state_dict()
+
+
+def _source(name: str) -> tuple[Any, str]:
+    """Timm's configuration of a model's weights, and where they are published."""
+    config = _timm().get_pretrained_cfg(name[len(PREFIX) :])
+    if config is not None and config.hf_hub_id:
+        return config, f"https://huggingface.co/{config.hf_hub_id}"
+    if config is not None and config.url:
+        return config, config.url
+    raise BackboneError(
+        f"timm has no pretrained weights for {name}: add a tag of timm.list_pretrained(), or pass a file."
+    )
 
 
 def _preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:

@@ -105,6 +105,14 @@ def current_key(key: str) -> str:
     return _OLD_DENSENET_KEY.sub(r"\1\2", key)
 
 
+def published(name: str) -> tuple[str, Path]:
+    """The URL of a model's default weights, and the file in torch's cache where a download leaves them."""
+    from torch import hub
+
+    url = str(_models().get_model_weights(name).DEFAULT.url)
+    return url, Path(hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+
+
 def download(name: str, *, timeout: float) -> Mapping[str, Any]:
     """Downloads a model's default weights, or reads them from torch's cache.
 
@@ -120,8 +128,7 @@ def download(name: str, *, timeout: float) -> Mapping[str, Any]:
     """
     from torch import hub
 
-    url = _models().get_model_weights(name).DEFAULT.url
-    cache = Path(hub.get_dir(), "checkpoints")
+    url, cached = published(name)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(timeout)
     try:
@@ -131,7 +138,7 @@ def download(name: str, *, timeout: float) -> Mapping[str, Any]:
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise BackboneError(
             f"the pretrained weights of {name} cannot be downloaded ({error}). Either fetch {url} elsewhere and "
-            f"pass the file with --weights PATH, or copy it to {cache / url.rpartition('/')[2]}; or use "
+            f"pass the file with --weights PATH, or copy it to {cached}; or use "
             "--model efficientnet_lite0, whose weights come with its package."
         ) from error
     finally:
