@@ -35,6 +35,15 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-wait", action="store_true", help="return as soon as SageMaker creates the endpoint")
     add_serving(command)
     command.add_argument(
+        "--entry-point",
+        metavar="FILE",
+        help="your own inference.py, which has model_fn and, where AWS's defaults do not fit, input_fn, predict_fn, "
+        "output_fn",
+    )
+    command.add_argument(
+        "--source-dir", metavar="DIR", help="directory with the entry point, further modules and requirements.txt"
+    )
+    command.add_argument(
         "--ttl",
         metavar="TIME",
         help="delete the endpoint after this time: 90min, 2h, 1d; on AWS at least 15min, and that needs a scheduler "
@@ -119,6 +128,8 @@ def run(options: argparse.Namespace) -> Outcome:
             image_uri=options.image_uri,
             framework_version=options.framework_version,
             environment=dict(options.environment),
+            entry_point=options.entry_point,
+            source_dir=options.source_dir,
             network_isolation=options.network_isolation,
             volume_size_gb=options.volume_size_gb,
             download_timeout=options.download_timeout,

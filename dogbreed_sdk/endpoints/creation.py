@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from dogbreed_sdk._util.interruptions import EndsByException
@@ -24,6 +25,7 @@ from dogbreed_sdk.endpoints.deletion import (
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.expiry import Expiry, delete_schedule
 from dogbreed_sdk.endpoints.kinds import serverless_kind
+from dogbreed_sdk.endpoints.own_code import OwnCode, repacked_uri
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
 from dogbreed_sdk.errors import ConfigurationError, EndpointError, EndpointNotFoundError
@@ -49,6 +51,8 @@ class DeployOptions(TypedDict, total=False):
     image_uri: str | None
     framework_version: str | None
     environment: Mapping[str, str] | None
+    entry_point: str | Path | None
+    source_dir: str | Path | None
     network_isolation: bool
     volume_size_gb: int | None
     download_timeout: int | None
@@ -75,6 +79,8 @@ def deploy(
     image_uri: str | None = None,
     framework_version: str | None = None,
     environment: Mapping[str, str] | None = None,
+    entry_point: str | Path | None = None,
+    source_dir: str | Path | None = None,
     network_isolation: bool = False,
     volume_size_gb: int | None = None,
     download_timeout: int | None = None,
@@ -106,6 +112,12 @@ def deploy(
         image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
         framework_version: PyTorch version of AWS's image. Default: 2.6, the newest with which AWS serves models.
         environment: Environment variables of the model server.
+        entry_point: Your own inference.py, with ``model_fn(model_dir)`` and, if AWS's defaults are not what you want,
+            ``input_fn``, ``predict_fn`` and ``output_fn``. The artifact is packed anew with it, stored below the
+            session's ``base_uri``, and deleted with the endpoint. Modules of a bundle, such as
+            ``training_scripts.models.model``, can be imported. Default: the code in the artifact.
+        source_dir: The directory with the entry point, for further modules and a requirements.txt; ``entry_point`` is
+            then relative to it.
         network_isolation: Whether the container is cut off from all networks. Pictures can then not be passed as URLs
             for the endpoint to download.
         volume_size_gb: Size of each instance's volume in GB, 1 to 512. Default: SageMaker's.
@@ -130,6 +142,7 @@ def deploy(
         QuotaError: The account's quota for this instance type is exhausted.
     """
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
+    code = _own_code(entry_point, source_dir)
     expiry = None if ttl is None else Expiry.after(ttl, scheduler_role, session)
     settings = EndpointSettings(
         instance_type=instance_type,
@@ -139,7 +152,7 @@ def deploy(
         data_capture=data_capture,
         image_uri=image_uri,
         framework_version=framework_version,
-        environment=environment or {},
+        environment={**(code.environment if code else {}), **(environment or {})},
         network_isolation=network_isolation,
         volume_size_gb=volume_size_gb,
         download_timeout=download_timeout,
@@ -151,10 +164,14 @@ def deploy(
     endpoint_settings.check(settings, session)
     if autoscaling is not None:
         scaling.check(autoscaling, name, serverless=settings.serverless, is_asynchronous=asynchronous is not None)
-    requests = endpoint_settings.requests(name, model_uri, settings, session)
+    served_uri = model_uri if code is None else repacked_uri(session, name)
+    requests = endpoint_settings.requests(name, served_uri, settings, session)
     if endpoint_name is not None:
         _take_name(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
+        if code is not None:
+            undo.append(partial(session.storage.delete_file, served_uri))
+            code.packed_with(model_uri, name=name, session=session)
         _create(session, undo, requests, is_unique=not endpoint_name)
         left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
         if expiry is not None and expiry.schedule(session, name):
@@ -165,6 +182,14 @@ def deploy(
             return deployment
         deployment.wait(progress=progress)
         return deployment if autoscaling is None else deployment.autoscale(autoscaling)
+
+
+def _own_code(entry_point: str | Path | None, source_dir: str | Path | None) -> OwnCode | None:
+    if entry_point is not None:
+        return OwnCode.read(entry_point, source_dir)
+    if source_dir is not None:
+        raise ConfigurationError("source_dir needs entry_point, the path of your inference.py within it.")
+    return None
 
 
 def _create(session: Session, undo: list[Deletion], requests: EndpointRequests, *, is_unique: bool) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk import container
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, SCHEDULED, is_ours
 from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config, delete_model, missing_ignored
 from dogbreed_sdk.endpoints.expiry import delete_schedule
+from dogbreed_sdk.endpoints.own_code import repacked_uri
 from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import DogBreedError, EndpointError
 
@@ -41,12 +43,19 @@ class Part:
 def existing(session: Session, config_name: str, models: Iterable[str]) -> list[Part]:
     """The configuration and the models of these names, as far as they exist, the configuration first."""
     client = session.client("sagemaker")
+    uris: dict[str, str] = {}
 
     def config_arn() -> str:
         return client.describe_endpoint_config(EndpointConfigName=config_name)["EndpointConfigArn"]
 
     def model_arn(name: str) -> str:
-        return client.describe_model(ModelName=name)["ModelArn"]
+        described = client.describe_model(ModelName=name)
+        uris[name] = described.get("PrimaryContainer", {}).get("ModelDataUrl", "")
+        return described["ModelArn"]
+
+    def remove_model(name: str) -> None:
+        delete_model(session, name)
+        _delete_repacked(session, name, uris.get(name, ""))
 
     delete_config = partial(delete_endpoint_config, session, config_name)
     return [
@@ -54,9 +63,19 @@ def existing(session: Session, config_name: str, models: Iterable[str]) -> list[
         *(
             part
             for name in models
-            for part in _part(session, "model", name, partial(model_arn, name), partial(delete_model, session, name))
+            for part in _part(session, "model", name, partial(model_arn, name), partial(remove_model, name))
         ),
     ]
+
+
+def _delete_repacked(session: Session, model_name: str, uri: str) -> None:
+    """Deletes an artifact that was packed for this model alone, because it has the user's own code."""
+    if not uri.endswith(f"/models/{model_name}/{container.MODEL_ARCHIVE}") or uri != repacked_uri(session, model_name):
+        return
+    try:
+        session.storage.delete_file(uri)
+    except DogBreedError as error:
+        logger.warning("The model %s was deleted, but not its artifact %s: %s", model_name, uri, error)
 
 
 def _part(session: Session, kind: str, name: str, arn: Callable[[], str], delete: Deletion) -> Iterator[Part]:

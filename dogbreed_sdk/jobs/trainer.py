@@ -425,6 +425,8 @@ class BreedTrainer:
                 progress=unheard,
             )
             options: DeployOptions = {**(endpoint or {}), "wait": True, "progress": unheard}
+            # There is no artifact yet to which the user's code could be added, which costs nothing.
+            options["entry_point"] = options["source_dir"] = None
             deployment = twin.train(pictures, given, progress=unheard).deploy(**options)
             with session.undoing():
                 deployment.delete()  # so that nobody reminds of an endpoint that does not exist

@@ -81,7 +81,7 @@ def test_instances(deployed: Any) -> None:
     words = (
         "--name dogs --instance-type ml.c5.xlarge --instance-count 2 --volume-size-gb 9 --download-timeout 60 "
         "--startup-timeout 61 --image-uri mine --environment A=b --tag team=dogs --network-isolation --capture 10 "
-        "--capture-uri s3://b/c --ttl 2h --scheduler-role arn --no-wait"
+        "--capture-uri s3://b/c --ttl 2h --scheduler-role arn --entry-point my.py --source-dir code --no-wait"
     )
     given = deployed(*words.split())
     assert callable(given.pop("progress"))
@@ -96,6 +96,8 @@ def test_instances(deployed: Any) -> None:
         "image_uri": "mine",
         "framework_version": None,
         "environment": {"A": "b"},
+        "entry_point": "my.py",
+        "source_dir": "code",
         "network_isolation": True,
         "volume_size_gb": 9,
         "download_timeout": 60,

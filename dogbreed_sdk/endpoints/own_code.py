@@ -1,0 +1,141 @@
+"""The user's own inference code for a model that comes without it, or with other code: `deploy(entry_point=...)`.
+
+AWS's PyTorch containers run only code that lies in the model artifact, so the artifact is packed anew, as the v2 SDK's
+PyTorchModel does.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogbreed_sdk import container
+from dogbreed_sdk._util.scratch import scratch_folder
+from dogbreed_sdk.aws.storage import join
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.tar_reader import decompressed
+
+if TYPE_CHECKING:
+    from dogbreed_sdk.session import Session
+
+_CODE_FOLDER = "code"
+# Stored: weights compress by 7 %, which takes ten times as long.
+_COMPRESSION_LEVEL = 0
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """Files that go into the folder ``code`` of a model artifact.
+
+    Attributes:
+        program: The file with model_fn and the other functions, relative to that folder.
+        files: Path relative to that folder -> file on this machine.
+    """
+
+    program: str
+    files: Mapping[str, Path]
+
+    @classmethod
+    def read(cls, entry_point: str | Path, source_dir: str | Path | None = None) -> OwnCode:
+        """Finds the files, and checks that the entry point is Python.
+
+        Args:
+            entry_point: A file; with a source directory, relative to that.
+            source_dir: The directory with the entry point, its modules and requirements.txt. Default: the entry point
+                alone.
+
+        Raises:
+            ConfigurationError: A file is missing, or the entry point cannot be parsed.
+        """
+        folder = None if source_dir is None else Path(source_dir).expanduser()
+        if folder is not None and not folder.is_dir():
+            raise ConfigurationError(f"source_dir is {folder}, which is not a directory on this machine.")
+        path = Path(entry_point).expanduser() if folder is None else folder / entry_point
+        if not path.is_file():
+            within = "" if folder is None else ", relative to source_dir"
+            raise ConfigurationError(f"The entry point {path} does not exist; pass the path of a Python file{within}.")
+        if path.suffix != ".py":
+            raise ConfigurationError(f"The entry point {path} is not a Python file; its name must end with .py.")
+        _check_syntax(path)
+        if folder is None:
+            return cls(path.name, {path.name: path})
+        if path.resolve().parent != folder.resolve():  # AWS's toolkit imports it by name
+            raise ConfigurationError(f"The entry point {path} must be directly in source_dir, {folder}.")
+        return cls(path.name, _files(folder))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variable by which AWS's containers and ours find the entry point."""
+        return {"SAGEMAKER_PROGRAM": self.program}
+
+    def packed_with(self, model_uri: str, *, name: str, session: Session) -> str:
+        """Packs a model artifact anew, with these files in addition to those that its folder ``code`` has.
+
+        Args:
+            model_uri: URI of the ``model.tar.gz``.
+            name: Name of the SageMaker model, under which the new artifact is stored.
+            session: Reads the artifact and stores the new one.
+
+        Returns:
+            The URI of the new artifact.
+
+        Raises:
+            ConfigurationError: The artifact does not exist, or is not an archive.
+        """
+        uri = repacked_uri(session, name)
+        with scratch_folder("dogbreed-model") as folder:
+            given, made = folder / "given.tar.gz", folder / container.MODEL_ARCHIVE
+            session.storage.download_file(model_uri, given)
+            try:
+                self._pack(given, made)
+            except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+                raise ConfigurationError(
+                    f"{model_uri} is not a model.tar.gz to which code can be added: {error}"
+                ) from error
+            session.storage.upload_file(made, uri)
+        return uri
+
+    def _pack(self, given: Path, made: Path) -> None:
+        own = {f"{_CODE_FOLDER}/{name}": path for name, path in self.files.items()}
+        with (
+            decompressed(given) as plain,
+            tarfile.open(fileobj=plain, mode="r|") as source,
+            gzip.GzipFile(made, "wb", compresslevel=_COMPRESSION_LEVEL, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w") as target,
+        ):
+            for member in source:
+                if member.name.removeprefix("./") not in own:
+                    target.addfile(member, source.extractfile(member) if member.isreg() else None)
+            for name, path in sorted(own.items()):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = path.stat().st_size, 0o644
+                with path.open("rb") as file:
+                    target.addfile(entry, file)
+
+
+def repacked_uri(session: Session, model_name: str) -> str:
+    """Where the artifact of a model with the user's own code is stored."""
+    return join(session.base_uri, "models", model_name, container.MODEL_ARCHIVE)
+
+
+def _check_syntax(path: Path) -> None:
+    """An error in it would otherwise show minutes later, in the endpoint's log."""
+    try:
+        ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(f"The entry point {path} is not valid Python: {error}") from error
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files of a source directory by relative path, without caches and hidden files."""
+    found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name.as_posix(): path
+        for name, path in found.items()
+        if not any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+    }
