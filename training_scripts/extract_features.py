@@ -83,6 +83,7 @@ def _extract(
                 weights=weights_source(settings.weights, environ),
                 views=preprocessing.parse_views(settings.views),
                 tta=test_time.checked(settings.tta),
+                resize_mode=settings.resize_mode,
                 folder=folder,
                 precision=settings.precision,
                 batch_size=batch_size,

@@ -347,7 +347,11 @@ def _explained(prediction: Prediction, index: int) -> dict[str, object]:
     return {
         **_ranked(prediction),
         "explanation": {"index": index, "contributions": found.tolist()},
-        "preprocessing": {"resize": model.preprocessing.resize, "crop": model.preprocessing.crop},
+        "preprocessing": {
+            "resize": model.preprocessing.resize,
+            "crop": model.preprocessing.crop,
+            "resize_mode": model.preprocessing.resize_mode,
+        },
     }
 
 

@@ -220,6 +220,8 @@ def change(settings: Mapping[str, object], new: Mapping[str, object]) -> str:
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Sequence) and not isinstance(value, str):

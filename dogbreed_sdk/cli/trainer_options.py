@@ -14,6 +14,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.managed_debugger import Debugger, by_kind
 from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.session import Session
+from training_scripts.data import resize_mode
 from training_scripts.models import test_time
 from training_scripts.training.hyperparameters import meant, table
 
@@ -27,6 +28,7 @@ _TRAINER_DEFAULTS = {
     "hidden": "linear",
     "weights": "pretrained",
     "views": defaults.VIEWS,
+    "resize-mode": "crop",
     "tta": test_time.NONE,
     "precision": "fp32",
 }
@@ -45,7 +47,7 @@ def trainer(
     before = dict(earlier or {})
     mode = before.pop("features", None)
     chosen = {
-        name: getattr(options, name) if getattr(options, name) is not None else before.get(name, default)
+        name: _given(options, name) if _given(options, name) is not None else before.get(name, default)
         for name, default in _TRAINER_DEFAULTS.items()
     }
     made = BreedTrainer(
@@ -54,6 +56,7 @@ def trainer(
         head=str(chosen["hidden"]),
         weights=str(chosen["weights"]),
         views=str(chosen["views"]),
+        resize_mode=resize_mode.checked(chosen["resize-mode"]),
         tta=test_time.checked(chosen["tta"]),
         precision="bf16" if chosen["precision"] == "bf16" else "fp32",
         features=options.features or ("off" if mode == "off" else "stored"),
@@ -72,6 +75,10 @@ def trainer(
     )
     rest = {name: value for name, value in before.items() if name not in _TRAINER_DEFAULTS}
     return made, {**rest, **hyperparameters(options)}
+
+
+def _given(options: argparse.Namespace, hyperparameter: str) -> object:
+    return getattr(options, hyperparameter.replace("-", "_"))
 
 
 def _debugger(options: argparse.Namespace) -> Debugger | None:

@@ -12,6 +12,7 @@ from dogbreed_sdk.cli.shared_options import add_environment, add_tags
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs import search_ranges
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
+from training_scripts.data import resize_mode
 from training_scripts.models import test_time
 from training_scripts.models.engines.engine import PRECISIONS
 from training_scripts.training import hyperparameters
@@ -20,7 +21,7 @@ from training_scripts.training.parameters import write
 FEATURES = ("stored", "in-job", "off")
 _INPUT_MODES = ("File", "FastFile")
 # Hyperparameters that are arguments of `BreedTrainer`; each of the others is an option.
-_TRAINER_OPTIONS = {"model", "weights", "views", "tta", "precision", "features", "hidden"}
+_TRAINER_OPTIONS = {"model", "weights", "views", "resize-mode", "tta", "precision", "features", "hidden"}
 
 
 def add_search(command: argparse.ArgumentParser) -> None:
@@ -65,6 +66,13 @@ def add_trainer(command: argparse.ArgumentParser, entry_point: str) -> None:
     command.add_argument("--hidden", metavar="WIDTHS", help="hidden layers of the head: 512,256 (default: none)")
     command.add_argument("--weights", help="pretrained (default), none, or the path of a state-dict file")
     command.add_argument("--views", help=f"views of each picture: plain,flip,crops:K (default: {defaults.VIEWS})")
+    command.add_argument(
+        "--resize-mode",
+        type=one_of(resize_mode.CHOICES),
+        choices=resize_mode.CHOICES,
+        help="crop: resize the shorter side and crop the center; squash: resize the whole picture to the square, as "
+        "torchvision's Resize((224, 224)) does (default: crop)",
+    )
     command.add_argument(
         "--tta",
         type=one_of(test_time.CHOICES),

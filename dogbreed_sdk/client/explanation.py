@@ -162,7 +162,9 @@ def parse(body: bytes, prediction: Prediction, picture: Image.Image, *, labels: 
         index = answer["explanation"]["index"]
         grid = _grid(answer["explanation"]["contributions"])
         cut = answer["preprocessing"]
-        box = preprocessing.seen_box(picture.size, resize=cut["resize"], crop=cut["crop"])
+        box = preprocessing.seen_box(
+            picture.size, resize=cut["resize"], crop=cut["crop"], resize_mode=cut.get("resize_mode", "crop")
+        )
         folder = labels[index]
     except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, RecursionError) as error:
         raise ModelError(f"The model's response contains no explanation: {error!r}") from error

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
 # The features that heads train on depend on them, and features are computed once, before the search.
-_FIXED = ("model", "weights", "views", "tta", "precision")
+_FIXED = ("model", "weights", "views", "resize-mode", "tta", "precision")
 
 
 def default_search() -> dict[str, ParameterRange]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 # Part of the URI: increase it when features are computed or stored differently, so that old ones are unused.
 _VERSION = 2
-_HYPERPARAMETERS = ("model", "weights", "views", "tta", "precision", "features-dtype")
+_HYPERPARAMETERS = ("model", "weights", "views", "resize-mode", "tta", "precision", "features-dtype")
+# Hyperparameters that were added later: features that were stored before have these values, and keep their URI.
+_EARLIER = {"resize-mode": "crop"}
 # They change what is recorded about the computation, not the features.
 _PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
 # Part of the names of jobs that compute features.
@@ -34,7 +36,7 @@ def features_uri(session: Session, fingerprint: str, settled: Mapping[str, objec
         settled: All hyperparameters of a job that trains on them.
         weights: SHA-256 of the weights file, or an empty string without one.
     """
-    what = {key: settled[key] for key in _HYPERPARAMETERS}
+    what = {key: settled[key] for key in _HYPERPARAMETERS if settled[key] != _EARLIER.get(key)}
     address = repr((_VERSION, fingerprint, weights, sorted(what.items())))
     folder = f"{what['model']}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
     return join(session.base_uri, "features", folder)

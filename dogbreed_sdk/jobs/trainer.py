@@ -30,6 +30,7 @@ from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.jobs.weights import WeightsFile
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
+from training_scripts.data.resize_mode import ResizeMode
 from training_scripts.data.split_folders import SPLITS
 from training_scripts.models import backbones, test_time
 from training_scripts.models.engines.engine import Precision
@@ -62,6 +63,9 @@ class BreedTrainer:
         weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
         views: The views of a training picture that the head trains on: ``plain``, ``flip``, ``crops:2``, joined by
             commas.
+        resize_mode: ``"crop"`` resizes the shorter side and crops the center; ``"squash"`` resizes the whole picture to
+            the network's square, without keeping the aspect ratio, as torchvision's ``Resize((224, 224))`` does. The
+            model carries it along.
         tta: Test-time augmentation: ``"flip"`` averages the features of a picture and of its mirror image, in
             evaluation and in serving, which then costs twice as much; default ``"none"``. The model carries it along.
         precision: ``"fp32"`` computes exact features. ``"bf16"`` lets them be rounded to bfloat16, which makes the pass
@@ -112,6 +116,7 @@ class BreedTrainer:
         head: str | int | Sequence[int] = "linear",
         weights: str | Path = "pretrained",
         views: str = defaults.VIEWS,
+        resize_mode: ResizeMode = "crop",
         tta: TestTimeAugmentation = test_time.NONE,
         precision: Precision = "fp32",
         features: FeatureSource = "stored",
@@ -140,6 +145,7 @@ class BreedTrainer:
             head=head,
             weights=file.path.name if file else str(weights),
             views=views,
+            resize_mode=resize_mode,
             tta=tta,
             precision=precision,
             features=features,

@@ -18,6 +18,7 @@ class TrainerHyperparameters:
         head: ``"linear"``, or the widths of hidden layers.
         weights: ``"pretrained"``, ``"none"``, or the name of a file in the weights channel.
         views: The views of a training picture, joined by commas.
+        resize_mode: How pictures become square: ``"crop"`` or ``"squash"``.
         tta: The test-time augmentation: ``"none"`` or ``"flip"``.
         precision: ``"fp32"`` or ``"bf16"``.
         features: ``"off"`` runs the backbone in every epoch; all other values leave it to the script.
@@ -34,6 +35,7 @@ class TrainerHyperparameters:
         head: str | int | Sequence[int],
         weights: str,
         views: str,
+        resize_mode: str,
         tta: str,
         precision: str,
         features: str,
@@ -43,6 +45,7 @@ class TrainerHyperparameters:
             "model": _known_model(model),
             "hidden": _hidden(head),
             "views": views,
+            "resize-mode": resize_mode,
             "tta": tta,
             "precision": precision,
             "weights": weights,
@@ -81,11 +84,11 @@ class TrainerHyperparameters:
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either search it or give a value, not both.")
-        for key in ("model", "weights", "views", "tta", "precision"):
+        for key in ("model", "weights", "views", "resize-mode", "tta", "precision"):
             if named.get(key, self._base[key]) != self._base[key]:
                 raise ConfigurationError(
-                    f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass {key} to "
-                    "BreedTrainer instead."
+                    f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass "
+                    f"{key.replace('-', '_')} to BreedTrainer instead."
                 )
         try:
             checked = hyperparameters.validate({**self._base, **named}, entry_point=entry_point)

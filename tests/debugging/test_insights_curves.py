@@ -277,6 +277,15 @@ def test_spikes_are_counted_and_every_usual_cause_is_tested() -> None:
     assert any("leave only 1 for the last step" in line for line in found.evidence)
 
 
+def test_spikes_after_a_tiny_last_batch_are_cured_by_dropping_it() -> None:
+    found = spiky(batch=64, train_size=1281)["validation-spikes"]
+    assert "leave only 1 for the last step" in found.evidence[-3]
+    assert found.evidence[-3].startswith("holds: ")
+    assert found.hyperparameters == {"drop-last": True} and found.next_step.startswith("Set drop-last=true, ")
+    lines = spiky(batch=64, train_size=1281, drop_last=True)["validation-spikes"].evidence
+    assert "does not hold: a smaller last batch: drop-last leaves it out." in lines
+
+
 def test_spikes_without_a_usual_cause_say_so() -> None:
     found = spiky()["validation-spikes"]
     assert found.confidence == "low" and not any(line.startswith("holds") for line in found.evidence)

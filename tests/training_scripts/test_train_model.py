@@ -242,11 +242,13 @@ def test_features_of_another_backbone_are_refused(feature_folder: Path, tmp_path
 
 
 def test_a_model_is_evaluated_as_it_is_served(picture_folder: Path, tmp_path: Path) -> None:
-    """With its test-time augmentation: the loss of the test split is that of the served logits."""
-    done = run(*UNTRAINED, "--epochs", "1", "--tta", "flip", environ=environment(tmp_path, training=picture_folder))
+    """With its test-time augmentation and resize mode: the loss of the test split is that of the served logits."""
+    options = ("--epochs", "1", "--tta", "flip", "--resize-mode", "squash")
+    done = run(*UNTRAINED, *options, environ=environment(tmp_path, training=picture_folder))
     assert done.returncode == 0, done.stderr
     served = inference.model_fn(str(tmp_path / "model"))
-    assert served.description.tta == "flip"
+    assert (served.description.tta, served.preprocessing.resize_mode) == ("flip", "squash")
+    assert "squashed to 224 x 224" in (tmp_path / "model" / "MODEL_CARD.md").read_text()
     samples = image_folder.read_dataset(image_folder.find_splits(picture_folder)).splits["test"]
     predictions = inference.predict_batch_fn(
         [inference.input_fn(sample.path.read_bytes(), "image/png") for sample in samples], served

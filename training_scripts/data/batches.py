@@ -33,8 +33,11 @@ class Batches(Protocol):
     def size(self, split: str) -> int:
         """Number of pictures in a split; 0 if the split is missing."""
 
-    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """The train split in random order, one random view of each picture: inputs [b, ...], targets [b]."""
+    def train(self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Batch]:
+        """The train split in random order, one random view of each picture: inputs [b, ...], targets [b].
+
+        With drop_last, the `trained_rows` of that order alone.
+        """
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
         """A split in order, each picture as it is evaluated: in its plain view."""
@@ -77,16 +80,17 @@ class FeatureBatches:
         """Number of pictures in a split; 0 if the split is missing."""
         return len(self._splits[split][1]) if split in self._splits else 0
 
-    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+    def train(self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture."""
         features, targets = self._splits["train"]
+        used = trained_rows(len(targets), batch_size, drop_last=drop_last)
         # The order is drawn now: once the first batch is asked for, each process draws numbers of its own.
         if isinstance(features, ShardedRows):
             seed = int(torch.randint(2**62, (), generator=generator))
-            batches = shuffling.batches(features, batch_size, seed=seed, place=self._processes.place)
+            batches = shuffling.batches(features, batch_size, seed=seed, place=self._processes.place, most=used)
             return (_feature_batch(batch.features, targets[batch.rows]) for batch in batches)
         order, views = _draw(len(targets), features.shape[1], generator)
-        parts = self._processes.train_parts(cast("Sequence[int]", order), batch_size)
+        parts = self._processes.train_parts(cast("Sequence[int]", order[:used]), batch_size)
         return (
             _feature_batch(features[rows, views[rows]].astype(np.float32, copy=False), targets[rows]) for rows in parts
         )
@@ -147,12 +151,13 @@ class PictureBatches:
         """Number of pictures listed in a split; 0 if the split is missing."""
         return len(self._dataset.splits.get(split, ()))
 
-    def train(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+    def train(self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False) -> Iterator[Batch]:
         """The train split in random order, one random view of each picture."""
         samples = self._dataset.splits["train"]
         order, views = _draw(len(samples), len(self._views), generator)
         order = _in_runs(order, image_folder.runs(samples))
-        chosen = [(samples[row], self._views[views[row]]) for row in order]
+        used = trained_rows(len(samples), batch_size, drop_last=drop_last)
+        chosen = [(samples[row], self._views[views[row]]) for row in order[:used]]
         return self._batches("train", self._processes.train_parts(chosen, batch_size))
 
     def plain(self, split: str, batch_size: int) -> Iterator[Batch]:
@@ -210,6 +215,15 @@ class PictureBatches:
             self.skipped.setdefault(split, {})[sample.name] = str(error)
             return None
         return pictures.to_pixels(image, self._preprocessing, view, key=sample.name)
+
+
+def trained_rows(rows: int, batch_size: int, *, drop_last: bool) -> int:
+    """The number of rows of a split that the steps of an epoch use.
+
+    >>> trained_rows(100, 32, drop_last=True), trained_rows(9, 32, drop_last=True)
+    (96, 9)
+    """
+    return rows // batch_size * batch_size or rows if drop_last else rows
 
 
 def fit_in_memory(splits: Iterable[SplitFeatures]) -> bool:

@@ -152,6 +152,7 @@ def read_inputs(
         weights=weights_source(settings.weights, environ),
         views=pictures.parse_views(settings.views),
         tta=test_time.checked(settings.tta),
+        resize_mode=settings.resize_mode,
         folder=runtime.checkpoint_folder(environ) / "features",
         precision=settings.precision,
         # Not the run's batch size: trials with different batch sizes need the same features.
@@ -183,8 +184,8 @@ def weights_source(weights: str, environ: Mapping[str, str]) -> str:
 def _check_goes_with(store: FeatureStore, settings: Hyperparameters, environ: Mapping[str, str]) -> None:
     """Refuses settings and pictures that differ from those of the channel's features.
 
-    A model, views, precision and weights at their defaults were probably not set, so those of the features are used
-    instead.
+    A model, views, resize mode, precision and weights at their defaults were probably not set, so those of the features
+    are used instead.
     """
     wanted = backbones.spec(settings.model).name
     if wanted not in (store.backbone_name, Hyperparameters.model):
@@ -195,6 +196,12 @@ def _check_goes_with(store: FeatureStore, settings: Hyperparameters, environ: Ma
     views = pictures.parse_views(settings.views)
     for name, there, given, same in (
         ("views", pictures.format_views(store.views), settings.views, views == tuple(store.views)),
+        (
+            "resize-mode",
+            store.preprocessing.resize_mode,
+            settings.resize_mode,
+            store.preprocessing.resize_mode == settings.resize_mode,
+        ),
         ("precision", store.precision, settings.precision, store.precision == settings.precision),
         ("weights", store.weights, settings.weights, store.weights in ("", Path(settings.weights).name)),
         ("features-dtype", store.dtype, settings.features_dtype, store.dtype == settings.features_dtype),
@@ -226,6 +233,7 @@ def _from_features(settings: Hyperparameters, store: FeatureStore, processes: Pr
             settings,
             model=store.backbone_name,
             views=pictures.format_views(store.views),
+            resize_mode=store.preprocessing.resize_mode,
             precision=store.precision,
             weights=store.weights or settings.weights,
             features_dtype=store.dtype,
@@ -255,7 +263,7 @@ def _from_pictures(
         report(line)
     division = Division(dataset, processes)
     check_shared(division, settings, processes)
-    spec = backbones.spec(settings.model)
+    spec = backbones.spec(settings.model).with_resize_mode(settings.resize_mode)
     views = pictures.parse_views(settings.views)
     backbone = backbones.create(settings.model, weights=weights_source(settings.weights, environ))
     tuned = unfreezing.unfreeze_last(backbone, settings.unfreeze) if settings.unfreeze else []

@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,8 +20,10 @@ from PIL import Image
 
 from training_scripts import ScriptError
 from training_scripts.data import jpeg_end, jpeg_pixels, resizing, signatures
+from training_scripts.data import resize_mode as resize_modes
 from training_scripts.data.formats import READ_FORMATS
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ASPECT_RATIO, MAX_JPEG_SCANS, MAX_PIXELS
+from training_scripts.data.resize_mode import ResizeMode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,11 +70,12 @@ class Preprocessing:
     """How a picture becomes a backbone's input.
 
     Attributes:
-        resize: Length of the shorter side after resizing, in pixels.
-        crop: Side of the square cut from the center, in pixels.
+        resize: Length of the shorter side after resizing, in pixels; with "squash", of both sides.
+        crop: Side of the square cut from the center, in pixels; with "squash", the same as `resize`.
         mean: Mean of each channel (red, green, blue), for values in [0, 1].
         std: Standard deviation of each channel, for values in [0, 1].
         interpolation: Filter for resizing, always antialiased.
+        resize_mode: "crop" keeps the aspect ratio; "squash" shows the whole picture, distorted to a square.
     """
 
     resize: int
@@ -80,10 +83,18 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"]
+    resize_mode: ResizeMode = "crop"
+
+    def squashed(self) -> Preprocessing:
+        """The same input, made by resizing the whole picture to the square."""
+        return replace(self, resize=self.crop, resize_mode="squash")
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON types; `from_dict` reads them back."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        values = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        if self.resize_mode == "crop":
+            del values["resize_mode"]  # the keys of features and bundles stay what they were before there was a choice
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
@@ -99,10 +110,12 @@ class Preprocessing:
                 mean=_three(values["mean"]),
                 std=_three(values["std"]),
                 interpolation=values["interpolation"],
+                resize_mode=resize_modes.checked(values.get("resize_mode", "crop")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PictureError(f"not a description of a preprocessing ({error!r}): {values}.") from error
-        if made.interpolation not in _RESAMPLING or not 0 < made.crop <= made.resize or min(made.std) <= 0:
+        sizes_fit = made.crop == made.resize if made.resize_mode == "squash" else made.crop <= made.resize
+        if made.interpolation not in _RESAMPLING or made.crop <= 0 or not sizes_fit or min(made.std) <= 0:
             raise PictureError(f"invalid preprocessing: {values}.")
         return made
 
@@ -404,6 +417,9 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
         box, mirrored = _crop_rectangle(image.size, view.index, key)
         pixels = np.asarray(image.resize((side, side), resampling, box=box))
         return pixels[:, ::-1] if mirrored else pixels
+    if preprocessing.resize_mode == "squash":
+        pixels = np.asarray(image if image.size == (side, side) else image.resize((side, side), resampling))
+        return pixels[:, ::-1] if view.kind == "flip" else pixels
     kept = _without_far_ends(image.size)
     if kept != (0, 0, *image.size):
         image = image.crop(kept)
@@ -412,13 +428,16 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
     return pixels[:, ::-1] if view.kind == "flip" else pixels
 
 
-def seen_box(size: tuple[int, int], *, resize: int, crop: int) -> tuple[float, float, float, float]:
+def seen_box(
+    size: tuple[int, int], *, resize: int, crop: int, resize_mode: ResizeMode = "crop"
+) -> tuple[float, float, float, float]:
     """The part of a picture that its plain view shows.
 
     Args:
         size: Width and height of the upright picture, in any unit.
         resize: As in `Preprocessing`.
         crop: As in `Preprocessing`.
+        resize_mode: As in `Preprocessing`.
 
     Returns:
         Left, top, right and bottom, in the unit of `size`; fractions of a pixel matter in small pictures.
@@ -426,6 +445,8 @@ def seen_box(size: tuple[int, int], *, resize: int, crop: int) -> tuple[float, f
     >>> seen_box((300, 100), resize=256, crop=224)
     (106.25, 6.25, 193.75, 93.75)
     """
+    if resize_mode == "squash":
+        return 0.0, 0.0, float(size[0]), float(size[1])
     left, top, right, bottom = _without_far_ends(size)
     resized = _resized((right - left, bottom - top), resize)
     across, down = (right - left) / resized[0], (bottom - top) / resized[1]
@@ -522,11 +543,7 @@ def approximate_views(sample: Readable, preprocessing: Preprocessing, views: Seq
 
     pixels = np.asarray(_decoded_sample(sample))
     size, side = (pixels.shape[1], pixels.shape[0]), preprocessing.crop
-    x0, y0, x1, y1 = _without_far_ends(size)
-    resized = _resized((x1 - x0, y1 - y0), preprocessing.resize)
-    left, top = _crop_corner(resized, side)
-    whole = resizing.approximate(pixels[y0:y1, x0:x1], resized, preprocessing.interpolation)
-    plain = whole[top : top + side, left : left + side]
+    plain = _approximate_plain(pixels, preprocessing)
     made = {"plain": plain, "flip": plain[:, ::-1]}
 
     def cropped(view: View) -> np.ndarray:
@@ -535,6 +552,18 @@ def approximate_views(sample: Readable, preprocessing: Preprocessing, views: Seq
         return part[:, ::-1] if mirrored else part
 
     return np.stack([made[view.kind] if view.kind in made else cropped(view) for view in views])
+
+
+def _approximate_plain(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """The plain view of pixels uint8 [h, w, 3]."""
+    side = preprocessing.crop
+    if preprocessing.resize_mode == "squash":
+        return resizing.approximate(pixels, (side, side), preprocessing.interpolation)
+    x0, y0, x1, y1 = _without_far_ends((pixels.shape[1], pixels.shape[0]))
+    resized = _resized((x1 - x0, y1 - y0), preprocessing.resize)
+    left, top = _crop_corner(resized, side)
+    whole = resizing.approximate(pixels[y0:y1, x0:x1], resized, preprocessing.interpolation)
+    return whole[top : top + side, left : left + side]
 
 
 def normalize(pixels: np.ndarray, preprocessing: Preprocessing, *, device: str = "cpu") -> torch.Tensor:

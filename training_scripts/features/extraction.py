@@ -18,6 +18,7 @@ from training_scripts._util.locking import exclusive
 from training_scripts.data import image_folder
 from training_scripts.data.image_folder import DataError, DataSet
 from training_scripts.data.preprocessing import View
+from training_scripts.data.resize_mode import ResizeMode
 from training_scripts.data.sharing import Division
 from training_scripts.features import manifest, parts, pass_choices
 from training_scripts.features.feature_pass import FeaturePass, Progress
@@ -49,6 +50,7 @@ def extract(
     views: Sequence[View],
     folder: Path,
     tta: TestTimeAugmentation = test_time.NONE,
+    resize_mode: ResizeMode = "crop",
     precision: Precision = "fp32",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -71,6 +73,7 @@ def extract(
         views: Views of a train picture, from `parse_views`.
         folder: The folder for the features; it becomes a complete store, and can be copied as it is.
         tta: The test-time augmentation, whose views the other splits get.
+        resize_mode: How pictures become square; see `Preprocessing`.
         precision: "bf16" allows features that are rounded to bfloat16 where that is faster; see `engines.selection`.
         batch_size: Views that go through the network at a time; default: 64, or in a long pass what a measurement
             finds to be faster. A resumed pass keeps the size.
@@ -97,7 +100,7 @@ def extract(
     joined = processes or Processes()
     for line in dataset.ignored:
         report(line)
-    made = backbones.spec(backbone_name)
+    made = backbones.spec(backbone_name).with_resize_mode(resize_mode)
     backbone = backbones.create(backbone_name, weights=weights)
     division = Division(dataset, joined)
     fingerprint = image_folder.fingerprint(dataset, is_mine=division.is_mine, gather=joined.gather)

@@ -75,14 +75,15 @@ class Batch:
         )
 
 
-def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place) -> Iterator[Batch]:
-    """All rows in a random order, one random view of each, in batches of which only the last one may be smaller.
+def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place, most: int) -> Iterator[Batch]:
+    """Rows in a random order, one random view of each, in batches of which only the last one may be smaller.
 
     Args:
         features: The features.
         batch_size: Rows of all processes per batch. A process may have none of a batch.
         seed: Decides the order and the views.
         place: The place of this process among those that share the rows.
+        most: How many rows; fewer than all only if it is a multiple of the batch size.
     """
     dice = np.random.default_rng(seed)
     rows = max(1, _BLOCK_BYTES // features.row_bytes)
@@ -106,7 +107,7 @@ def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place) 
                     rest = buffer.take(begin, begin + batch_size)
                     begin += rest.size
                 del buffer  # before the next one is taken, so that there are never three
-            if rest.size:
+            if rest.size and most == len(features):
                 yield rest
         finally:
             pool.shutdown(cancel_futures=True)

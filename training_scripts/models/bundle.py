@@ -54,6 +54,7 @@ SERVING_MODULES = (
     "data/jpeg_pixels",
     "data/limits",
     "data/preprocessing",
+    "data/resize_mode",
     "data/resizing",
     "data/safe_fetch",
     "data/signatures",

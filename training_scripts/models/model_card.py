@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from training_scripts._util.number_text import number_text
 
 if TYPE_CHECKING:
+    from training_scripts.data.preprocessing import Preprocessing
     from training_scripts.models.description import BundleDescription
     from training_scripts.models.engines.engine import EngineChoice
     from training_scripts.models.rejection import Rejection
@@ -46,7 +47,7 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
         ("Model id", description.model_id),
         ("Backbone", f"{description.backbone}, pretrained unless the hyperparameters say otherwise"),
         ("Head", _head(description)),
-        ("Input", f"RGB, shorter side to {made.resize}, center {made.crop} x {made.crop}{_TTA[description.tta]}"),
+        ("Input", f"RGB, {_resizing(made)}{_TTA[description.tta]}"),
         ("Classes", str(len(description.classes))),
         ("Pictures", ", ".join(f"{split} {count}" for split, count in sizes.items() if count) or "not recorded"),
         ("Data set", f"SHA-256 {description.fingerprint}"),
@@ -69,6 +70,12 @@ def write(description: BundleDescription, sizes: Mapping[str, int]) -> str:
         "\n".join(f"{index}. {_safe(name)}" for index, name in enumerate(description.classes)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _resizing(made: Preprocessing) -> str:
+    if made.resize_mode == "squash":
+        return f"squashed to {made.crop} x {made.crop} without keeping the aspect ratio"
+    return f"shorter side to {made.resize}, center {made.crop} x {made.crop}"
 
 
 def _head(description: BundleDescription) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from training_scripts import ScriptError
 from training_scripts.data.preprocessing import Preprocessing
+from training_scripts.data.resize_mode import ResizeMode
 
 Origin = Literal["torchvision", "efficientnet_lite", "timm"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -32,3 +33,7 @@ class BackboneSpec:
     feature_width: int
     preprocessing: Preprocessing
     origin: Origin
+
+    def with_resize_mode(self, mode: ResizeMode) -> BackboneSpec:
+        """The same backbone, for pictures that are cropped or squashed; see `Preprocessing`."""
+        return self if mode == "crop" else replace(self, preprocessing=self.preprocessing.squashed())

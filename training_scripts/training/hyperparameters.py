@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean, known_as
+from training_scripts.data.resize_mode import CHOICES as RESIZE_MODES
 from training_scripts.models import test_time
 from training_scripts.models.engines.engine import PRECISIONS
 from training_scripts.training.parameters import TRAINING, Parameter, read, write
@@ -52,6 +53,11 @@ class Hyperparameters:
         maximum=65536,
         entry_points=EVERYWHERE,
     )
+    drop_last: bool = _row(
+        False,
+        "true|false",
+        "leave out the last batch of each epoch if it is smaller than the others, and not the only one",
+    )
     epochs: int = _row(10, "integer", "passes over the train split", minimum=1, maximum=100_000)
     optimizer: str = _row("adamw", "text", "the optimizer", choices=("adamw", "adam", "sgd"), fixed=True)
     weight_decay: float = _row(1e-2, "number", "weight decay", minimum=0, maximum=100)
@@ -68,6 +74,15 @@ class Hyperparameters:
         "plain,flip",
         "text",
         "views of a train picture: plain, flip, crops:K, separated by commas",
+        entry_points=EVERYWHERE,
+        fixed=True,
+    )
+    resize_mode: Literal["crop", "squash"] = _row(
+        "crop",
+        "text",
+        "crop: resize the shorter side and crop the center; squash: resize the whole picture to the square, as "
+        "torchvision's Resize((224, 224)) does",
+        choices=RESIZE_MODES,
         entry_points=EVERYWHERE,
         fixed=True,
     )
@@ -363,6 +378,7 @@ SYNONYMS = {
     "num-epochs": "epochs",
     "l2": "weight-decay",
     "wd": "weight-decay",
+    "crop-mode": "resize-mode",
 }
 # Names with a similar meaning but different values.
 RELATED = SYNONYMS | {"early-stopping": "patience"}

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from training_scripts import ScriptError
 from training_scripts._util.number_text import number_text
-from training_scripts.data.batches import Batch, Batches, FeatureBatches
+from training_scripts.data.batches import Batch, Batches, FeatureBatches, trained_rows
 from training_scripts.data.image_folder import SPLITS
 from training_scripts.models import backbones
 from training_scripts.models.calibration import Passes
@@ -126,7 +126,10 @@ class Trainer:
         self._optimizer = _optimizer(network, hyperparameters)
         self._precision = _precision(self.device, wanted=hyperparameters.amp and network.backbone is not None)
         self._scaler = torch.amp.GradScaler(enabled=self._precision is torch.float16)
-        self._steps = math.ceil(batches.size("train") / hyperparameters.batch_size)
+        self._rows = trained_rows(
+            batches.size("train"), hyperparameters.batch_size, drop_last=hyperparameters.drop_last
+        )
+        self._steps = math.ceil(self._rows / hyperparameters.batch_size)
         self._state = RunState()
 
     def run(self) -> Outcome:
@@ -265,18 +268,18 @@ class Trainer:
         self.network.train()
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         seen, reported = 0, time.monotonic()
-        batches = self._batches.train(self._settings.batch_size, torch.default_generator)
+        settings = self._settings
+        batches = self._batches.train(settings.batch_size, torch.default_generator, drop_last=settings.drop_last)
         self._processes.seed(seed)
         for step, (inputs, targets, size) in enumerate(self._fetched(TRAIN, batches, self._callbacks)):
-            self._set_rate(((epoch - 1) * self._steps + step) / (self._settings.epochs * self._steps))
+            self._set_rate(((epoch - 1) * self._steps + step) / (settings.epochs * self._steps))
             with self._processes.exchanging():
                 totals += self._step(inputs, targets, size)
             seen += size
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
-                total = self._batches.size("train")
                 running = float(totals[0]) / seen
-                self._report(format_within_epoch(epoch, self._settings.epochs, seen, total, running))
+                self._report(format_within_epoch(epoch, settings.epochs, seen, self._rows, running))
         loss, correct = totals.tolist()
         return loss / seen, correct / seen
 

@@ -137,6 +137,8 @@ def _last_training_batch(run: Run) -> Cause | None:
     size, batch = run.size("train"), run.batch_size
     if not size or not batch or size <= batch:
         return None
+    if run.settings.get("drop-last") is True:
+        return Cause(False, "a smaller last batch: drop-last leaves it out.")
     rest = size % batch
     if not rest:
         return Cause(False, f"a smaller last batch: {size} training pictures divide evenly into batches of {batch}.")
@@ -146,14 +148,16 @@ def _last_training_batch(run: Run) -> Cause | None:
     words = f"a smaller last batch: {size} training pictures leave only {rest} for the last step of each epoch"
     if math.isfinite(noisier):
         words += f", whose loss scatters {number(noisier)} times as much as that of the steps before it"
-    even = _even_batch(size, batch)
     holds = rest <= batch / 8 and (noisier > 1.5 if math.isfinite(noisier) else True)
-    step = (
-        f"Set {change(run.settings, even)}, so that the last batch is larger; train_model has no drop_last."
-        if run.keeps_best
-        else f"Drop the last batch (drop_last=True), or set {change(run.settings, even)}."
-    )
-    return Cause(holds, words + ".", 2, even, step)
+    return Cause(holds, words + ".", 2, *_without_last_batch(run, size, batch))
+
+
+def _without_last_batch(run: Run, size: int, batch: int) -> tuple[dict[str, object], str]:
+    """The hyperparameters that avoid a small last batch, and the advice to set them."""
+    if run.words.is_ours:
+        return {"drop-last": True}, "Set drop-last=true, which leaves out that batch: other pictures in every epoch."
+    even = _even_batch(size, batch)
+    return even, f"Drop the last batch (drop_last=True), or set {change(run.settings, even)}."
 
 
 def _spread_of_steps(values: NDArray[np.float64]) -> float:

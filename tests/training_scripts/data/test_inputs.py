@@ -81,6 +81,10 @@ def test_a_stop_ends_the_feature_pass_of_a_training_job_after_the_next_batch(
             "were computed with the weights none, but the hyperparameter weights is /a/my.pth",
         ),
         (
+            Hyperparameters(resize_mode="squash"),
+            "were computed with the resize-mode crop, but the hyperparameter resize-mode is squash",
+        ),
+        (
             Hyperparameters(features_dtype="float16"),
             "were computed with the features-dtype float32, but the hyperparameter features-dtype is float16",
         ),
@@ -96,9 +100,19 @@ def test_settings_that_the_features_do_not_have_are_refused(
 def test_settings_left_at_their_defaults_become_those_of_the_features(picture_folder: Path, tmp_path: Path) -> None:
     dataset = image_folder.read_dataset(image_folder.find_splits(picture_folder))
     views = preprocessing.parse_views("plain")
-    extract(dataset, backbone_name="efficientnet_lite0", weights="none", views=views, folder=tmp_path)
+    extract(
+        dataset,
+        backbone_name="efficientnet_lite0",
+        weights="none",
+        views=views,
+        resize_mode="squash",
+        folder=tmp_path,
+    )
     inputs = read_inputs(Hyperparameters(), {"SM_CHANNEL_FEATURES": str(tmp_path)})
-    assert inputs.settings == Hyperparameters(model="efficientnet_lite0", views="plain", weights="none")
+    assert inputs.settings == Hyperparameters(
+        model="efficientnet_lite0", views="plain", weights="none", resize_mode="squash"
+    )
+    assert inputs.preprocessing.resize_mode == "squash"
 
 
 def test_pictures_of_other_classes_beside_the_features_are_refused(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import struct
 import subprocess
 import sys
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from torchvision import models
+from torchvision import models, transforms
 
-from training_scripts.data import preprocessing
+from training_scripts.data import preprocessing, resize_mode
 from training_scripts.data.limits import JPEG_DRAFT_SIDE
 from training_scripts.data.preprocessing import FLIP, PLAIN, PictureError, Preprocessing, View
 from training_scripts.data.samples import Sample
@@ -144,6 +146,19 @@ class TestPreprocessing:
             preprocessing.to_tensor(image, backbones.spec(name).preprocessing), theirs, rtol=0, atol=1e-6
         )
 
+    @pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (60, 40), (40, 1000)])
+    def test_squashing_equals_torchvisions_resize_to_a_square(self, size: tuple[int, int]) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        image, squashed = Image.fromarray(noise), backbones.spec("resnet50").preprocessing.squashed()
+        theirs = np.asarray(transforms.Resize((224, 224))(image))
+        assert np.array_equal(preprocessing.to_pixels(image, squashed), theirs)
+        assert np.array_equal(preprocessing.to_pixels(image, squashed, FLIP), theirs[:, ::-1])
+
+    def test_a_squashed_picture_shows_everything(self) -> None:
+        sizes = {"resize": 16, "crop": 16}
+        assert preprocessing.seen_box((300, 100), **sizes, resize_mode="squash") == (0, 0, 300, 100)
+        assert preprocessing.seen_box((300, 100), **sizes, resize_mode="crop") == (100, 0, 200, 100)
+
     def test_a_picture_alone_equals_the_same_in_a_batch(self) -> None:
         image = scene()
         views = preprocessing.parse_views("plain,flip,crops:2")
@@ -156,8 +171,9 @@ class TestPreprocessing:
     def test_approximate_views_are_two_of_255_off_at_most(self, size: tuple[int, int], tmp_path: Path) -> None:
         (tmp_path / "x.jpg").write_bytes(encode(Image.effect_noise(size, 60).convert("RGB"), "JPEG", quality=95))
         sample = Sample(str(tmp_path / "x.jpg"), "x.jpg", 0)
-        for filtering in ("bilinear", "bicubic"):
+        for filtering, mode in itertools.product(("bilinear", "bicubic"), resize_mode.CHOICES):
             wanted = replace(SMALL, resize=20, interpolation=filtering)
+            wanted = wanted if mode == "crop" else wanted.squashed()
             views = preprocessing.parse_views("plain,flip,crops:1")
             exact, close = (
                 make(sample, wanted, views).astype(int)
@@ -189,10 +205,25 @@ class TestPreprocessing:
         assert preprocessing.to_tensor(strip, backbones.spec("resnet18").preprocessing).shape == (3, 224, 224)
 
     def test_survives_json(self) -> None:
-        assert Preprocessing.from_dict(SMALL.to_dict()) == SMALL
+        for one in (SMALL, replace(SMALL, resize=20), replace(SMALL, resize=20).squashed()):
+            assert Preprocessing.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+    def test_one_that_was_written_before_there_were_modes_crops(self) -> None:
+        assert "resize_mode" not in SMALL.to_dict()
+        assert Preprocessing.from_dict(SMALL.to_dict()).resize_mode == "crop"
 
     @pytest.mark.parametrize(
-        "change", [{"mean": [1, 2]}, {"resize": "x"}, {"crop": 17}, {"std": [0, 1, 1]}, {"interpolation": "box"}]
+        "change",
+        [
+            {"mean": [1, 2]},
+            {"resize": "x"},
+            {"crop": 17},
+            {"std": [0, 1, 1]},
+            {"interpolation": "box"},
+            {"resize_mode": "pad"},
+            {"resize_mode": []},
+            {"resize_mode": "squash", "resize": 20},
+        ],
     )
     def test_nonsense_is_refused(self, change: dict[str, object]) -> None:
         with pytest.raises(PictureError):

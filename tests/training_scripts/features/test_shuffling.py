@@ -70,6 +70,24 @@ def test_every_row_comes_once_with_its_target_and_a_random_view(stored: Stored, 
     assert 0.4 < inputs[:, 1].mean() < 0.6
 
 
+@pytest.mark.parametrize("room", [0, 1 << 30])
+@pytest.mark.parametrize(("batch_size", "rows"), [(64, 960), (200, 1000), (450, 900), (5000, 1000)])
+def test_the_last_batch_can_be_dropped_unless_it_is_the_only_one(
+    stored: Stored, room: int, batch_size: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_batches, "IN_MEMORY_BYTES", room)
+    batches = FeatureBatches({"train": stored()})
+    dropped = []
+    for seed in (0, 1):
+        generator = torch.Generator().manual_seed(seed)
+        found = list(batches.train(batch_size, generator, drop_last=True))
+        assert {len(targets) for _, targets in found} == {min(batch_size, rows)}
+        numbers = torch.cat([inputs[:, 0] for inputs, _ in found]).tolist()
+        assert len(set(numbers)) == len(numbers) == rows
+        dropped.append(set(range(ROWS)) - set(numbers))
+    assert rows == ROWS or dropped[0] != dropped[1]
+
+
 @pytest.mark.usefixtures("small_buffers")
 def test_the_seed_alone_decides_the_order(stored: Stored) -> None:
     split = stored()

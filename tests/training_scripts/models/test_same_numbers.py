@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +13,16 @@ import torch
 from torch import nn
 
 from training_scripts import inference
-from training_scripts.data import image_folder, jpeg_pixels, preprocessing
+from training_scripts.data import image_folder, jpeg_pixels, preprocessing, resize_mode
 from training_scripts.data.image_folder import DataSet
+from training_scripts.data.resize_mode import ResizeMode
 from training_scripts.features import extraction
 from training_scripts.models import backbones, folding
+from training_scripts.models.description import BundleDescription
 from training_scripts.models.engines import selection
 from training_scripts.models.engines.engine import TOLERANCE, EngineChoice, EngineName, deviation
 from training_scripts.models.engines.onnx_model import OnnxModel
-from training_scripts.models.model import load
+from training_scripts.models.model import Model, load
 
 BACKBONE = "efficientnet_lite0"
 ENGINES: tuple[EngineName, ...] = ("torch", "onnxruntime", "openvino")
@@ -41,7 +45,11 @@ def dataset(picture_folder: Path) -> DataSet:
 @pytest.fixture(scope="module")
 def pixels(dataset: DataSet) -> torch.Tensor:
     """The preprocessed test pictures of two classes."""
-    made = backbones.spec(BACKBONE).preprocessing
+    return preprocessed(dataset, "crop")
+
+
+def preprocessed(dataset: DataSet, mode: ResizeMode) -> torch.Tensor:
+    made = backbones.spec(BACKBONE).with_resize_mode(mode).preprocessing
     paths = [sample.path for sample in dataset.splits["test"][:5]]
     return torch.stack([preprocessing.to_tensor(preprocessing.decode(path), made) for path in paths])
 
@@ -58,13 +66,15 @@ def expected(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         return network(pixels)
 
 
+@pytest.mark.parametrize("mode", resize_mode.CHOICES)
 def test_every_decoder_reads_the_same_pixels(
-    dataset: DataSet, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    dataset: DataSet, mode: ResizeMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("simplejpeg")
     assert jpeg_pixels.is_used()
+    pixels = preprocessed(dataset, mode)
     monkeypatch.setattr(jpeg_pixels, "is_used", lambda: False)
-    made = backbones.spec(BACKBONE).preprocessing
+    made = backbones.spec(BACKBONE).with_resize_mode(mode).preprocessing
     views = [preprocessing.sample_views(sample, made, (preprocessing.PLAIN,)) for sample in dataset.splits["test"][:5]]
     assert torch.equal(preprocessing.normalize(np.concatenate(views), made), pixels)
 
@@ -84,9 +94,15 @@ def test_every_engine_computes_what_training_does(
         assert torch.equal(alone, engine.run(pixels))
 
 
+@pytest.mark.parametrize("mode", resize_mode.CHOICES)
 @pytest.mark.parametrize("name", ["torch", "onnxruntime"])
 def test_stores_and_endpoints_agree(
-    name: EngineName, dataset: DataSet, written_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: EngineName,
+    dataset: DataSet,
+    mode: ResizeMode,
+    written_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip(name)
     rows = {"fp32": ((EngineChoice(name, "fp32"),),) if name != "torch" else ()}
@@ -100,13 +116,14 @@ def test_stores_and_endpoints_agree(
         backbone_name=BACKBONE,
         weights="none",  # those of the bundle
         views=preprocessing.parse_views("plain"),
+        resize_mode=mode,
         folder=tmp_path / "features",
         report=lines.append,
     )
     assert any(line.startswith(f"engine: {EngineChoice(name, 'fp32')}") for line in lines)
     facts = stored.pass_facts() or {}
     assert (facts["engine"], facts["precision"], stored.precision) == (name, "fp32", "fp32")
-    model = load(written_bundle)
+    model = _with(load(written_bundle), mode)
     bodies = [sample.path.read_bytes() for sample in few.splits["test"]]
     inputs = torch.cat([inference.prepare_fn(inference.input_fn(body, "image/jpeg"), model) for body in bodies])
     in_store = torch.from_numpy(np.array(stored.split("test").features[:, 0], np.float32))
@@ -116,6 +133,13 @@ def test_stores_and_endpoints_agree(
             logits, features = server.forward_with_features(inputs)
         assert deviation(features, in_store) <= TOLERANCE
         assert deviation(logits, model.head(in_store)) <= TOLERANCE
+
+
+def _with(model: Model, mode: ResizeMode) -> Model:
+    """The model as its bundle describes it if it was trained with a resize mode."""
+    made = backbones.spec(BACKBONE).with_resize_mode(mode).preprocessing
+    values = dataclasses.replace(model.description, preprocessing=made).to_dict()
+    return Model(model.backbone, model.head, BundleDescription.from_json(json.loads(json.dumps(values))))
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])

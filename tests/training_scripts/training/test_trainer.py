@@ -100,6 +100,24 @@ def test_the_best_epoch_by_valid_loss_is_kept(tmp_path: Path) -> None:
     assert outcome.valid.loss == min(losses)
 
 
+def test_dropping_the_last_batch_leaves_only_whole_ones(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    class Sizes(Callback):
+        def step_ends(self, mode: str, loss: torch.Tensor, correct: torch.Tensor, size: int) -> None:
+            sizes.append(size) if mode == "TRAIN" else None
+
+    for drop_last in (False, True):
+        sizes.clear()
+        made = trainer(
+            tmp_path / str(drop_last), callbacks=Callbacks([Sizes()]), batch_size=50, drop_last=drop_last, epochs=1
+        )
+        made.run()
+        rows = made._batches.size("train")
+        assert rows % 50 and sizes == [50] * (rows // 50) + ([] if drop_last else [rows % 50])
+        assert made._run_facts()["steps_per_epoch"] == len(sizes)
+
+
 def test_patience_ends_a_run_that_no_longer_gets_better(tmp_path: Path) -> None:
     lines: list[str] = []
     overfitting = FeatureBatches(clouds(rows=24, spread=3.0))
@@ -235,7 +253,9 @@ class PictureClouds:
     def size(self, split: str) -> int:
         return 32 if split in {"train", "valid"} else 0
 
-    def train(self, batch_size: int, generator: torch.Generator):  # type: ignore[no-untyped-def]
+    def train(  # type: ignore[no-untyped-def]
+        self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False
+    ):
         labels = torch.arange(32) % 3
         pictures = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         pictures += 2 * nn.functional.one_hot(labels, 3)[:, :, None, None]
