@@ -91,6 +91,7 @@ SLOW = (
     "test_pickling.py",
     "test_readme.py",
     "test_secrets.py",
+    "test_snippets.py::test_snippets_run",
     "training_scripts/data/test_check_agrees.py",
     "training_scripts/data/test_inputs.py",
     "training_scripts/data/test_safe_fetch.py",
@@ -173,6 +174,7 @@ ANY_PYTHON = (
 LONGEST = (
     "test_readme.py",
     "test_examples.py",
+    "test_snippets.py",
     "jobs/test_faults.py",
     "jobs/test_interruptions.py",
     "conformance/test_programs.py",

@@ -1,13 +1,15 @@
-"""Tables in the documentation say what the code says (`python docs/generate.py` writes them); links lead somewhere."""
+"""Tables in the documentation say what the code says (`python docs/generate.py` writes them); links lead somewhere; the
+site has every page. `nox -s docs` builds it, which checks the site's own links and anchors."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
-import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,11 +23,9 @@ from dogbreed_sdk import (
     TuningJob,
     deploy,
 )
-from dogbreed_sdk.cli.parser import parse
+from tests import documents
+from tests.documents import DOCS, DOCUMENTS, PAGES, ROOT
 from training_scripts.data import limits
-
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 # Tables are made from training's own code, which a client alone cannot import.
 pytestmark = pytest.mark.extras
@@ -34,6 +34,11 @@ pytestmark = pytest.mark.extras
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
     return importlib.import_module("generate")
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    return importlib.import_module("hooks")
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def test_no_table_is_stale(generate: ModuleType) -> None:
 
 
 def test_every_table_is_somewhere_in_the_documentation(generate: ModuleType) -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     assert [name for name in generate.TABLES if f"<!-- generated: {name} -->" not in text] == []
 
 
@@ -72,29 +77,68 @@ def test_a_table_that_is_unknown_is_named(generate: ModuleType) -> None:
         generate.regenerated("<!-- generated: pugs -->\n<!-- end -->")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=documents.name)
 def test_links_between_documents_lead_to_a_file_and_a_heading(document: Path) -> None:
-    for target in re.findall(r"\]\((?!http)([^)\s]+)\)", document.read_text()):
+    for target in documents.links(document):
         path, _, anchor = target.partition("#")
         linked = document.parent / path if path else document
         assert linked.exists(), target
-        assert not anchor or anchor in _anchors(linked), target
+        # The members of a module get their headings when the site is built, which checks these anchors.
+        made_later = linked.suffix == ".md" and "\n::: " in linked.read_text(encoding="utf-8")
+        assert not anchor or made_later or anchor in documents.anchors(linked), target
 
 
-def _anchors(document: Path) -> set[str]:
-    """The anchors that GitHub gives to headings."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+def test_the_navigation_has_every_page_once() -> None:
+    assert sorted(in_navigation(site_configuration()["nav"])) == [path.relative_to(DOCS).as_posix() for path in PAGES]
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """On GitHub there is no navigation."""
+    seen = {ROOT / "README.md"}
+    waiting = list(seen)
+    while waiting:
+        page = waiting.pop()
+        linked = {(page.parent / target.partition("#")[0]).resolve() for target in documents.links(page)}
+        new = {path for path in linked if path.suffix == ".md" and path.is_file()} - seen
+        seen |= new
+        waiting += new
+    assert {documents.name(path) for path in PAGES} - {documents.name(path) for path in seen} == set()
+
+
+def site_configuration() -> dict[str, Any]:
+    from mkdocs.utils.yaml import yaml_load  # noqa: PLC0415 - the other tests of this module need no site
+
+    configuration: dict[str, Any] = yaml_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    return configuration
+
+
+def in_navigation(entry: object) -> Iterator[str]:
+    """The pages in a part of mkdocs.yml's nav."""
+    if isinstance(entry, str):
+        yield entry
+        return
+    for part in entry.values() if isinstance(entry, dict) else entry:  # type: ignore[attr-defined]
+        yield from in_navigation(part)
+
+
+def test_links_to_the_code_lead_to_its_source_or_are_plain_text(hooks: ModuleType) -> None:
+    text = (
+        "[policy](../../dogbreed_sdk/defaults.py), [data](data.md#x), [web](https://example.com), ![](../../README.md)"
+    )
+    other = "[data](data.md#x), [web](https://example.com), ![](../../README.md)"
+    source = "https://example.com/blob/main"
+    assert hooks.with_sources(text, DOCS / "guides", source) == f"[policy]({source}/dogbreed_sdk/defaults.py), {other}"
+    assert hooks.with_sources(text, DOCS / "guides", "") == f"policy, {other}"
+
+
+def test_a_page_takes_in_a_file_of_the_repository(hooks: ModuleType) -> None:
+    page = "# Changes\n\n<!-- include: SECURITY.md -->\nSee there.\n<!-- end -->\n"
+    text = hooks.with_includes(page, DOCS / "guides")
+    _, _, whole = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("\n")
+    assert text == f"# Changes\n\n{whole}\n"
 
 
 AWS = (ROOT / "docs" / "guides" / "aws.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", AWS, re.DOTALL) for line in block.splitlines()]
-
-
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("dogbreed ")])
-def test_commands_for_aws_are_commands(line: str) -> None:
-    """They parse, options included; what they do is tested where they are defined."""
-    parse(shlex.split(line)[1:])
 
 
 def test_python_for_aws_uses_what_exists() -> None:

@@ -1,44 +1,20 @@
-"""The examples run as they stand, and so do the guide's snippets and commands, as far as their grammar goes."""
+"""The examples run as they stand."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dogbreed_sdk import BreedDataset, DebugReport
 from dogbreed_sdk._util.progress import no_progress
-from dogbreed_sdk.cli.parser import parse
 from tests.conftest import Workshop
 from tests.leftovers import left
-from training_scripts import rules
 
 PROJECT = Path(__file__).parents[1]
-DOCS = {
-    path.relative_to(PROJECT / "docs").as_posix(): path.read_text(encoding="utf-8")
-    for path in sorted((PROJECT / "docs").rglob("*.md"))
-}
-
-
-def found(pattern: str) -> list[tuple[str, str]]:
-    """The file and what matches, for every match in the documentation."""
-    return [
-        (name, match) for name, text in DOCS.items() for match in re.findall(pattern, text, re.DOTALL | re.MULTILINE)
-    ]
-
-
-@pytest.fixture
-def no_registered_rules() -> Iterator[None]:
-    """Rules that a snippet registers must not judge what other tests record."""
-    before = set(rules.names())
-    yield
-    for name in set(rules.names()) - before:
-        rules.unregister(name)
 
 
 def run(name: str, *arguments: object, root: Path) -> str:
@@ -77,17 +53,3 @@ def test_record_your_loop(tmp_path: Path) -> None:
     assert report.trial is not None
     assert report.trial.run["steps_per_epoch"] == 19
     assert report.trial.run["parameters"] == {"lr": 0.003, "hidden": 32}
-
-
-@pytest.mark.extras
-@pytest.mark.parametrize(("name", "code"), found(r"(?<!-->\n)```python\n(.*?)```"))
-def test_snippets_of_the_documentation_run(
-    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_registered_rules: None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, name, "exec"), {})
-
-
-@pytest.mark.parametrize(("name", "command"), found(r"^    dogbreed ([^\n#]+)"))
-def test_commands_of_the_documentation_are_understood(name: str, command: str) -> None:
-    assert parse(command.split()).run

@@ -107,11 +107,12 @@ def test_workflows_run_sessions_that_exist_with_few_rights_and_an_end(path: Path
             assert (ROOT / job["uses"]).is_file()
             continue
         assert job["timeout-minutes"] <= 60, name
-        assert job.get("permissions", {}).keys() <= {"id-token"}, name
+        rights = job.get("permissions", {})
+        assert rights.keys() <= {"id-token", "contents"}, name
         for step in job["steps"]:
             assert re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|release/v\d+)", step.get("uses", "actions/checkout@v6")), step
             if step.get("uses", "").startswith("actions/checkout@"):
-                assert step["with"] == {"persist-credentials": False}
+                assert step["with"] == {"persist-credentials": "contents" in rights}
 
 
 def test_continuous_integration_has_every_python_and_every_check() -> None:
@@ -121,9 +122,12 @@ def test_continuous_integration_has_every_python_and_every_check() -> None:
     assert called >= {"lint", "types", "docs", "wheel", "lowest", "coverage"}
 
 
-def test_only_the_job_that_publishes_may_ask_for_an_identity() -> None:
+def test_only_the_jobs_that_publish_have_more_than_a_readers_rights() -> None:
     jobs = {name: job for path in WORKFLOWS for name, job in read(path)["jobs"].items() if "permissions" in job}
-    assert {name: job["permissions"] for name, job in jobs.items()} == {"publish": {"id-token": "write"}}
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "publish": {"id-token": "write"},
+        "site": {"contents": "write"},
+    }
     publish = jobs["publish"]
     assert publish["environment"]
     assert any(step.get("uses") == "pypa/gh-action-pypi-publish@release/v1" for step in publish["steps"])
