@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dogbreed_sdk.jobs.failures import TRACEBACK_LINES, diagnose
+from dogbreed_sdk.jobs.known_failures import KNOWN_FAILURES, KnownFailure
 
 TRACEBACK = [
     "epoch 1/10 train:loss=0.5",
@@ -232,3 +233,13 @@ def test_the_place_in_the_script_is_named_and_not_one_in_a_package() -> None:
     failure = diagnose("AlgorithmError: ExecuteUserScriptError", log)
     assert (failure.location, failure.kind, failure.fix) == ("train.py:31", "script error", "")
     assert diagnose("Something new", []).location == ""
+
+
+@pytest.mark.parametrize("known", KNOWN_FAILURES, ids=lambda known: known.messages[0][:40])
+def test_each_known_failure_recognizes_its_own_messages(known: KnownFailure) -> None:
+    """The documentation lists them, with the fix that `diagnose` gives."""
+    for message in known.messages:
+        failure = diagnose(message, [])
+        named = [word for word in known.fix.split() if "{" not in word]
+        assert failure.kind == known.kind
+        assert [word for word in named if word not in failure.fix.split()] == [], message
