@@ -139,7 +139,7 @@ def docs(session: nox.Session) -> None:
     """Builds the documentation's site into build/site; a stale table, a broken link or a forgotten page is an error."""
     python = _python(session)
     session.run(python, "docs/generate.py", "--check")
-    session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", "build/site", env=_QUIET_SITE)
+    session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=_QUIET_SITE)
     session.run(python, ".ci/check_site.py", "build/site")
 
 
