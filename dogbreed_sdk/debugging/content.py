@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
     from dogbreed_sdk.debugging.insights import Insight
+    from dogbreed_sdk.debugging.operators import OperatorCost
     from dogbreed_sdk.debugging.validation import Validation
     from dogbreed_sdk.jobs.managed_results import ManagedRule
     from training_scripts.recording.profile.profile import Profile
@@ -122,6 +123,23 @@ class ReportContent:
             return feature_pass_cost(self.trial.run.get("feature_pass"))
         path = self._recording.parts.features
         return None if path is None else feature_pass_cost(self._json(path))
+
+    def costliest_operators(self, count: int = 3) -> list[OperatorCost]:
+        """The operators that took the most time: the backbone's, of its feature pass or of training on pictures.
+
+        They are profiled in long runs, and always with the hyperparameter profile-operators=on. Of a run on stored
+        features whose pass was not profiled they are the head's; a run without any has none.
+
+        Args:
+            count: How many at most.
+
+        Returns:
+            Name, share of the time and advice of each, the most expensive first.
+        """
+        from dogbreed_sdk.debugging.operators import costliest  # noqa: PLC0415 - needs NumPy
+
+        of_backbone = self.feature_pass.operators if self.feature_pass is not None else ()
+        return costliest(of_backbone or (self.profile.operators if self.profile is not None else ()), count)
 
     @cached_property
     def rules(self) -> list[RuleResult]:

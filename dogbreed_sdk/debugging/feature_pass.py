@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dogbreed_sdk._util.formatting import clipped, number, percent, plain, seconds
+from dogbreed_sdk.debugging.operators import OperatorCost, costliest
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.recording.profile.profile import Operator
 
@@ -80,10 +81,23 @@ class FeaturePassCost:
             "photographs before uploading them."
         )
 
+    def costliest_operators(self, count: int = TOP_OPERATORS) -> list[OperatorCost]:
+        """The backbone's most expensive operators, with their shares of its time and what to do about them.
+
+        Args:
+            count: How many at most; there are none if they were not profiled, and ``operators_note`` says why.
+        """
+        return costliest(self.operators, count)
+
     def to_dict(self) -> dict[str, Any]:
         """The cost as plain values for JSON."""
         document: dict[str, Any] = plain(
-            {**asdict(self), "pictures_per_second": self.pictures_per_second, "advice": self.advice}
+            {
+                **asdict(self),
+                "pictures_per_second": self.pictures_per_second,
+                "costliest_operators": [asdict(each) for each in self.costliest_operators()],
+                "advice": self.advice,
+            }
         )
         return document
 
@@ -121,8 +135,7 @@ class FeaturePassCost:
             decoding = f"decoding took {seconds(self.decoding)}{threads}, in parallel with the network"
             yield f"Of that: {', '.join(shares)}; {decoding}."
         if self.operators:
-            cost = sum(map(_spent, self.operators)) or 1.0
-            top = ", ".join(f"{one.name} {percent(_spent(one) / cost)}" for one in self.operators[:TOP_OPERATORS])
+            top = ", ".join(f"{one.name} {percent(one.share)}" for one in self.costliest_operators())
             yield f"Most expensive operators: {top}."
         elif self.operators_note:
             yield self.operators_note
@@ -161,10 +174,6 @@ def _operators(rows: object) -> Iterator[Operator]:
         if isinstance(row, Mapping) and (cpu := _amount(row.get("cpu_seconds"))) is not None:
             gpu = _amount(row.get("gpu_seconds")) or 0.0
             yield Operator(_text(row.get("name")), _count(row.get("calls")) or 0, cpu, gpu)
-
-
-def _spent(operator: Operator) -> float:
-    return float(operator.gpu_seconds or operator.cpu_seconds)
 
 
 def _amount(value: object) -> float | None:

@@ -22,7 +22,7 @@ _HYPERPARAMETERS = ("model", "weights", "views", "resize-mode", "tta", "precisio
 # Hyperparameters that were added later: features that were stored before have these values, and keep their URI.
 _EARLIER = {"resize-mode": "crop"}
 # They change what is recorded about the computation, not the features.
-_PROFILING = ("profiler", "profiler-interval-ms", "profile-operators")
+_PROFILING = ("profiler", "profiler-interval-ms", "profile-operators", "profile-steps")
 # Part of the names of jobs that compute features.
 JOB_NAME: Final = "features"
 

@@ -114,7 +114,9 @@ def extract(
         _prepare_parts(folder, key, joined, report)
         divided = list(portions(dataset, views_of_splits(dataset, views, tta), division, sizes=key["shards"]))
         work = Work(folder, joined, divided, made.feature_width, dtype, _STEP * manifest.CHUNK)
-        engine = pass_choices.engine(backbone, made, work, precision, report)
+        engine = pass_choices.engine(
+            backbone, made, work, precision, report, in_torch=callbacks is not None and callbacks.needs_torch
+        )
         runner = FeaturePass(
             engine,
             made.preprocessing,

@@ -23,11 +23,25 @@ _BATCH_FILE = "batch_size.json"
 
 
 def engine(
-    backbone: nn.Module, made: BackboneSpec, work: Work, precision: Precision, report: Callable[[str], object]
+    backbone: nn.Module,
+    made: BackboneSpec,
+    work: Work,
+    precision: Precision,
+    report: Callable[[str], object],
+    *,
+    in_torch: bool = False,
 ) -> Engine:
     """The engine of the first process for all of them, and that of an interrupted pass for the resumed one.
 
     Engines agree to 1e-5, but not to the last digit.
+
+    Args:
+        backbone: The network.
+        made: Its description.
+        work: The pass.
+        precision: See `engines.selection`.
+        report: Takes one line of log at a time.
+        in_torch: Whether torch must run it, even if another engine is faster.
     """
     from training_scripts.models import folding
     from training_scripts.models.engines import selection
@@ -41,7 +55,10 @@ def engine(
         if earlier is not None:
             report(f"engine: {earlier}, as when this pass began")
             return earlier
-        engine = selection.fastest(network, side=side, precision=precision, views=work.views, report=report)
+        if in_torch:
+            engine = selection.in_torch(network, precision=precision, report=report)
+        else:
+            engine = selection.fastest(network, side=side, precision=precision, views=work.views, report=report)
         write_atomically(path, json.dumps(engine.choice.to_dict()).encode())
         held.append(engine)
         return engine.choice

@@ -18,7 +18,12 @@ class Callback:
     Modes are TRAIN and EVAL. In both, a step is: `step_begins`, the batch is fetched, `batch_ready`, the forward
     pass, `forward_done`; in TRAIN then the backward pass, `backward_done`, the optimizer; and `step_ends`. A feature
     pass, if there is one, comes before the run and has separate hooks.
+
+    Attributes:
+        needs_torch: Whether a feature pass must run in torch, because the callback watches torch.
     """
+
+    needs_torch: bool = False
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Training is about to begin, or to resume from a checkpoint.
@@ -174,6 +179,7 @@ class Callbacks(Callback):
 
     def _settle(self, callbacks: tuple[Callback, ...]) -> None:
         self._callbacks = callbacks
+        self.needs_torch = any(callback.needs_torch for callback in callbacks)
         # A training step takes a millisecond: only hooks that a callback overrides are called.
         self._hooks = {
             hook: [

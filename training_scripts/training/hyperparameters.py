@@ -212,8 +212,18 @@ class Hyperparameters:
     profile_operators: str = _row(
         "auto",
         "text",
-        "trace a few steps with torch.profiler; auto: only in runs so long that the cost is negligible",
+        "trace a few steps with torch.profiler; auto: only in runs so long that the cost is negligible; on: always, "
+        "and a feature pass then runs in torch",
         choices=("auto", "on", "off"),
+        entry_points=PROFILED,
+        recording=True,
+    )
+    profile_steps: int = _row(
+        3,
+        "integer",
+        "training steps, or batches of a feature pass, that are traced",
+        minimum=1,
+        maximum=100,
         entry_points=PROFILED,
         recording=True,
     )

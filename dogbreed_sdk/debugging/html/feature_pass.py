@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dogbreed_sdk._util.formatting import percent, seconds
 from dogbreed_sdk.debugging.feature_pass import FeaturePassCost
-from dogbreed_sdk.debugging.html.steps import operator_table
+from dogbreed_sdk.debugging.html.steps import operator_advice, operator_table
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import empty, section
@@ -29,4 +29,5 @@ def feature_pass_section(cost: FeaturePassCost | None) -> Markup:
         content.append(element("p", element("b", "Next: "), cost.advice, class_="advice"))
     if cost.operators:
         content += [element("h3", "Operators of a few batches"), operator_table(cost.operators)]
+        content.append(operator_advice(cost.operators))
     return section("features", TITLE, content, lead=lead)

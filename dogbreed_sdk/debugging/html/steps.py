@@ -9,6 +9,7 @@ import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
+from dogbreed_sdk.debugging.operators import costliest
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, table
@@ -159,7 +160,9 @@ def operators_section(profile: Profile | None) -> Markup:
     left = len(profile.operators) - MAX_OPERATORS
     more = element("p", f"{left} cheaper ones are not shown.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
-    return section("operators", title, operator_table(profile.operators), more, note, lead=lead)
+    trains_backbone = profile.source == "profiler" and profile.facts.get("inputs") != "features"
+    advice = operator_advice(profile.operators) if trains_backbone else None
+    return section("operators", title, operator_table(profile.operators), more, note, advice, lead=lead)
 
 
 def operator_table(operators: Sequence[Operator]) -> Markup:
@@ -168,6 +171,12 @@ def operator_table(operators: Sequence[Operator]) -> Markup:
     rows = [_operator_row(operator, cpu, gpu) for operator in operators[:MAX_OPERATORS]]
     head = ["Operator", "CPU", "time", "share", *(["GPU", "time", "share"] if gpu else []), "calls"]
     return table(head, rows, numeric=(2, 3, 5, 6, 7) if gpu else (2, 3, 4))
+
+
+def operator_advice(operators: Sequence[Operator]) -> Markup:
+    """What to do about the most expensive operators."""
+    known = [each for each in costliest(operators) if each.advice]
+    return element("ul", *(element("li", element("b", f"{each}. "), each.advice) for each in known))
 
 
 def _whole(operators: Sequence[Operator]) -> tuple[float, float]:

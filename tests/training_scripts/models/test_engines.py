@@ -45,6 +45,12 @@ def choose(network: nn.Module, *, precision: str = "fp32", views: int = 10_000) 
     return engine.choice, line
 
 
+def test_torch_runs_a_pass_whose_operators_are_profiled(network: nn.Module) -> None:
+    lines: list[str] = []
+    assert selection.in_torch(network, precision="fp32", report=lines.append).choice == TORCH
+    assert lines == ["engine: torch, fp32 (profile-operators is on)"]
+
+
 def test_the_first_one_that_is_faster_than_torch_is_used(network: nn.Module, timings: dict[str, float]) -> None:
     pytest.importorskip("onnxruntime")
     timings["ONNX Runtime, fp32"] = 0.68

@@ -42,11 +42,16 @@ def train(
 
 
 def profile(
-    folder: Path, *, report: Callable[[str], Any] = print, operators: str = "off", **run: Any
+    folder: Path, *, report: Callable[[str], Any] = print, operators: str = "off", operator_steps: int = 3, **run: Any
 ) -> torch.nn.Module:
     """Trains with a profiler that samples every 100 ms."""
     profiler = Profiler(
-        folder, interval_ms=100, operators=operators, facts={"job_begin": time.time() - 5}, report=report
+        folder,
+        interval_ms=100,
+        operators=operators,
+        operator_steps=operator_steps,
+        facts={"job_begin": time.time() - 5},
+        report=report,
     )
     profiler.start()
     callbacks = Callbacks([profiler], report=report)

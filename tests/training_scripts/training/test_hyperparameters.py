@@ -74,7 +74,7 @@ def test_names_are_listed_only_where_a_name_was_wrong() -> None:
     assert str(caught.value) == (
         "this hyperparameter is wrong:\n  epochs: 'zero' is not allowed; write a whole number from 1 up to 100,000"
     )
-    with pytest.raises(HyperparameterError, match=r"allowed names: model, weights, .*, profile-operators$"):
+    with pytest.raises(HyperparameterError, match=r"allowed names: model, weights, .*, profile-steps$"):
         parse(["--lr", "1"], entry_point="extract_features")
 
 

@@ -75,6 +75,15 @@ def fastest(network: nn.Module, *, side: int, precision: Precision, views: int, 
     return engine
 
 
+def in_torch(network: nn.Module, *, precision: Precision, report: Report) -> Engine:
+    """The network in torch, for a pass whose operators torch's profiler is to see; takes what `fastest` takes."""
+    engine: Engine = TorchEngine(network)
+    if engine.device != "cpu":
+        engine = _on_gpu(network, precision)[0]
+    report(f"engine: {engine.choice} (profile-operators is on)")
+    return engine
+
+
 def chosen(choice: EngineChoice, network: nn.Module, *, side: int, report: Report) -> Engine:
     """The engine that an earlier part of the same pass was computed with, or torch if it cannot be used here.
 

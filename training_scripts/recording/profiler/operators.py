@@ -9,6 +9,7 @@ from typing import Protocol
 
 from training_scripts.recording.profile.profile import Operator
 
+# Steps that are profiled unless the run says otherwise.
 STEPS = 3
 # The first steps allocate and tune; they are not typical.
 WARM_UP = 10
@@ -48,20 +49,23 @@ class OperatorProfiler:
         steps: Numbers of the profiled training steps.
     """
 
-    def __init__(self, when: str, *, gpu: bool, steps: int | None) -> None:
+    def __init__(self, when: str, *, gpu: bool, steps: int | None, profiled: int = STEPS) -> None:
         """Profiles nothing yet.
 
         Args:
             when: on; off; or auto: once profiling takes at most `SHARE` of the training time so far.
             gpu: Whether kernels run on a GPU.
             steps: Number of training steps to come; None if unknown.
+            profiled: Number of them to profile.
         """
-        self.after = (GPU_SECONDS if gpu else CPU_SECONDS) / SHARE if when == "auto" else 0.0
+        seconds = (GPU_SECONDS if gpu else CPU_SECONDS) * max(1.0, profiled / STEPS)
+        self.after = seconds / SHARE if when == "auto" else 0.0
         self.done = when == "off"
         self.seconds = 0.0
         self.steps: tuple[int, ...] = ()
         self._gpu = gpu
-        self._skip = WARM_UP if steps is None or when != "on" else max(0, min(WARM_UP, steps - STEPS))
+        self._profiled = profiled
+        self._skip = WARM_UP if steps is None or when != "on" else max(0, min(WARM_UP, steps - profiled))
         self._off = self.done
         self._profile: _Engine | None = None
         self._results: _Engine | None = None
@@ -84,7 +88,7 @@ class OperatorProfiler:
     def after_step(self) -> bool:
         """Called after a profiled step; returns whether the next one is profiled, too."""
         self._count += 1
-        if self._count >= STEPS:
+        if self._count >= self._profiled:
             self.stop()
         return self._profile is not None
 

@@ -45,6 +45,7 @@ class Profiler(Callback):
         *,
         interval_ms: int = INTERVAL_MS,
         operators: str = "auto",
+        operator_steps: int = STEPS,
         facts: Mapping[str, object] | None = None,
         report: Callable[[str], object] = print,
         system: bool = True,
@@ -56,6 +57,7 @@ class Profiler(Callback):
             interval_ms: Time between two samples of the machine, milliseconds.
             operators: auto, on or off: whether to profile a few steps with torch.profiler; auto does so only in runs
                 that are long enough for it to take less than 1 % of the training time.
+            operator_steps: Number of steps whose operators are profiled.
             facts: Facts of the job: job_begin (seconds since 1970), workers, pin_memory, ...
             report: Called with one line of log if the profiler fails.
             system: Whether to sample the machine; False if the service writes its samples to the same folder.
@@ -67,7 +69,8 @@ class Profiler(Callback):
         begin = known.pop("job_begin", None)
         self._writer.facts = _known(known)
         self._writer.life = {"begin": begin if isinstance(begin, (int, float)) else time.time(), "process": os.getpid()}
-        self._wanted = operators
+        self._wanted, self._operator_steps = operators, operator_steps
+        self.needs_torch = operators == "on"
         self._operators = OperatorProfiler("off", gpu=False, steps=None)
         self._engine = EngineChoice("torch", "fp32")
         # The time at which step_begins starts or stops profiling operators; infinite until a run begins.
@@ -124,7 +127,9 @@ class Profiler(Callback):
         self._pass = {"training": time.time()}
         self._engine = EngineChoice.from_dict(dict(facts)) or self._engine
         profiled = self._wanted != "off" and self._engine.name == "torch"
-        self._operators = OperatorProfiler("on" if profiled else "off", gpu=gpu, steps=batches)
+        self._operators = OperatorProfiler(
+            "on" if profiled else "off", gpu=gpu, steps=batches, profiled=self._operator_steps
+        )
         self.start()
 
     def pass_batch_begins(self) -> None:
@@ -133,7 +138,7 @@ class Profiler(Callback):
             return
         begin = perf_counter()
         self._first = begin if self._first is None else self._first
-        warm = max(0, min(WARM_UP, self._batches - STEPS))
+        warm = max(0, min(WARM_UP, self._batches - self._operator_steps))
         if self._wanted == "auto" and self._batch == warm:
             expected = (begin - self._first) / max(1, warm) * self._batches
             self._operators.done = expected < PASS_SECONDS
@@ -217,7 +222,7 @@ class Profiler(Callback):
     def _prepare_operators(self, gpu: bool, coming: int | None) -> None:
         """Prepares to profile operators, unless an earlier process of the job has."""
         wanted = "off" if self._writer.earlier.get("operators") else self._wanted
-        self._operators = OperatorProfiler(wanted, gpu=gpu, steps=coming)
+        self._operators = OperatorProfiler(wanted, gpu=gpu, steps=coming, profiled=self._operator_steps)
         self._writer.operators = self._read_operators
         self._next_check = math.inf if self._operators.done else -math.inf
 
@@ -241,7 +246,10 @@ class Profiler(Callback):
             return "Operators of the feature pass were not profiled: profile-operators is off."
         if self._engine.name != "torch":
             title = TITLES[self._engine.name]
-            return f"Operators of the feature pass were not profiled: it ran in {title}, torch's profiler sees torch's."
+            return (
+                f"Operators of the feature pass were not profiled: it ran in {title}, torch's profiler sees torch's; "
+                f"{HOW}."
+            )
         return (
             f"Operators of the feature pass were not profiled: it was expected to last less "
             f"than {PASS_SECONDS:.0f} s; {HOW}."

@@ -127,6 +127,7 @@ def _profiler(
         configuration.profiler_folder or root / PROFILER_OUTPUT,
         interval_ms=settings.profiler_interval_ms,
         operators=settings.profile_operators,
+        operator_steps=settings.profile_steps,
         facts={"job_begin": begin, "batch_size": settings.batch_size, "workers": settings.workers or None},
         report=report,
         system=not configuration.service_samples,

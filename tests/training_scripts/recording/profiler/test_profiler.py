@@ -235,6 +235,13 @@ def test_operators_are_those_of_a_few_training_steps(tmp_path: Path) -> None:
     assert costs[-1] > 0
 
 
+def test_the_number_of_profiled_steps_can_be_chosen(tmp_path: Path) -> None:
+    profile(tmp_path, operators="on", operator_steps=5)
+    read = read_profile(tmp_path)
+    assert read.facts["operator_steps"] == [10, 11, 12, 13, 14]
+    assert {operator.name: operator for operator in read.operators}["aten::addmm"].calls == 10
+
+
 def test_evaluation_is_kept_out_of_the_operators(tmp_path: Path) -> None:
     profiler = Profiler(tmp_path, interval_ms=100, operators="on")
     profiler.run_begins(torch.nn.Linear(1, 1), {"hyperparameters": {"epochs": 1}, "steps_per_epoch": 2})
