@@ -1,7 +1,8 @@
-"""What all topics share: the registers of generated parts and modules, and Markdown."""
+"""What all topics share: the registers of generated parts and modules, Markdown, and docstrings."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 
@@ -57,3 +58,17 @@ def anchor(heading: str) -> str:
 def sections(*parts: str) -> str:
     """Parts of a page with an empty line between them; empty parts are left out."""
     return "\n\n".join(part.strip("\n") for part in parts if part)
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """The attributes of a class with their meanings, from its docstring.
+
+    Raises:
+        ValueError: The docstring has no section "Attributes".
+    """
+    _, heading, below = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")
+    if not heading:
+        raise ValueError(f"the docstring of {kind.__name__} has no section Attributes")
+    section = re.split(r"\n(?=\S)", below)[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
