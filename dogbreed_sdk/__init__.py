@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.client.classifier import BreedClassifier
     from dogbreed_sdk.client.detection import Detection
     from dogbreed_sdk.client.explanation import Explanation
+    from dogbreed_sdk.client.preprocessor import Preprocessor
     from dogbreed_sdk.datasets.dataset import BreedDataset
     from dogbreed_sdk.debugging.report import DebugReport
     from dogbreed_sdk.endpoints.creation import deploy
@@ -117,6 +118,7 @@ _HOMES = {
     "PayloadTooLargeError": "errors",
     "Plan": "planning.plan",
     "Prediction": "predictions",
+    "Preprocessor": "client.preprocessor",
     "PriceTable": "aws.prices",
     "QuotaError": "errors",
     "Recorder": "recording.recorder",
@@ -190,6 +192,7 @@ __all__ = [
     "PayloadTooLargeError",
     "Plan",
     "Prediction",
+    "Preprocessor",
     "PriceTable",
     "QuotaError",
     "Recorder",

@@ -605,3 +605,22 @@ def to_tensor(image: Image.Image, preprocessing: Preprocessing, view: View = PLA
         float32 [3, crop, crop].
     """
     return normalize(to_pixels(image, preprocessing, view, key=key), preprocessing)
+
+
+def to_array(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """What `to_tensor` returns, the same numbers, as an array and without torch.
+
+    Args:
+        image: From `decode`.
+        preprocessing: The input that the backbone expects.
+
+    Returns:
+        float32 [3, crop, crop].
+    """
+    import numpy as np
+
+    values = to_pixels(image, preprocessing).astype(np.float32)
+    values /= np.float32(255)
+    values -= np.asarray(preprocessing.mean, np.float32)
+    values /= np.asarray(preprocessing.std, np.float32)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
