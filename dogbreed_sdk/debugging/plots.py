@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.formatting import whole
 from dogbreed_sdk.errors import RecordingError
+from training_scripts.rules.evidence.statistics import Z95
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +56,50 @@ def losses(report: ReportContent) -> Axes:
             _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
         )
     axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss")
+    axes.legend()
+    return axes
+
+
+def fluctuations(report: ReportContent) -> Axes:
+    """Plots the training loss by step within the band where random batches alone would put 95 % of the steps."""
+    from training_scripts.rules.evidence.batch_noise import batch_noise  # noqa: PLC0415 - needs NumPy
+    from training_scripts.rules.evidence.run import Run  # noqa: PLC0415
+
+    run = None if report.trial is None else Run.of(report.trial)
+    noise = None if run is None else batch_noise(run)
+    if noise is None:
+        raise RecordingError(
+            f"{report.source} does not show where the fluctuations of its loss come from: that takes a cross-entropy, "
+            "40 training steps or more, and the losses of single pictures, which our training scripts record."
+        )
+    axes: Axes = _axes()
+    width = Z95 * noise.expected
+    inside = abs(noise.losses - noise.level) <= width
+    axes.fill_between(
+        noise.steps,
+        noise.level - width,
+        noise.level + width,
+        color=_COLORS[0],
+        alpha=0.15,
+        linewidth=0,
+        label=f"95 % of steps, if only random batches of {noise.batch} mattered",
+    )
+    axes.plot(noise.steps, noise.level, color=_COLORS[0], label="training loss, smoothed")
+    axes.plot(noise.steps, noise.losses, color=_COLORS[0], alpha=0.35, linewidth=0.8, label="training loss, each step")
+    axes.plot(
+        noise.steps[~inside],
+        noise.losses[~inside],
+        color=_COLORS[1],
+        linestyle="",
+        marker="o",
+        markersize=3,
+        label=f"outside: {(~inside).sum()} of {len(inside)} steps",
+    )
+    axes.set(
+        title=f"Random batches explain {noise.share:.0%} of the fluctuation",
+        xlabel="training step",
+        ylabel="cross-entropy",
+    )
     axes.legend()
     return axes
 

@@ -210,6 +210,21 @@ class DebugReport(ReportContent):
 
         return losses(self)
 
+    def plot_fluctuations(self) -> Axes:
+        """Plots how much of the training loss's fluctuation comes from drawing random batches (extra: plots).
+
+        A band around the smoothed loss shows where random batches alone would put 95 % of the steps. Its width is known
+        from how far apart the losses of single pictures are.
+
+        Raises:
+            RecordingError: The recording does not show it: it has another loss than cross-entropy, fewer than 40 steps,
+                or no losses of single pictures.
+            ConfigurationError: matplotlib is not installed.
+        """
+        from dogbreed_sdk.debugging.plots import fluctuations  # noqa: PLC0415
+
+        return fluctuations(self)
+
     def plot_tensor(self, name: str, *, kind: str | None = None, mode: str | None = None) -> Axes:
         """Plots a tensor over the steps with matplotlib (extra: plots).
 

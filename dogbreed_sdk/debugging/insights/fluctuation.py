@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogbreed_sdk._util.formatting import change, number, percent, plural
+from dogbreed_sdk.debugging.insights import batch_noise
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from training_scripts.rules.evidence import curves, statistics
+from training_scripts.rules.evidence.batch_noise import ENOUGH_STEPS, SMOOTHING
 from training_scripts.rules.evidence.run import Run, Values
 
-ENOUGH_STEPS = 40
 # Scatter above a quarter of the whole fall hides the shape of the curve.
 HIDES_THE_CURVE = 0.25
 # Scatter above half of the loss hides it too.
@@ -23,7 +24,6 @@ EXCESS = 1.4
 SMALL_BATCH, QUIET_BATCH = 32, 64
 # Scatter below this is not worth reporting, however large it is compared with a tiny loss.
 FELT = 0.05
-SMOOTHING = 9
 # If steps are twice as large as the curvature allows, neighboring deviations alternate with a correlation near -1.
 OVERSHOOTING = -0.4
 
@@ -88,7 +88,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
 
 
 def find(run: Run) -> list[Insight]:
-    """Reports a training loss that fluctuates more than random batches explain, or because batches are small."""
+    """Reports a training loss that fluctuates more than random batches explain, or because of them."""
     noise, batch = noise_of_steps(run), run.batch_size
     if noise is None:
         return []
@@ -97,7 +97,7 @@ def find(run: Run) -> list[Insight]:
     hidden = noise.observed > HIDES_THE_CURVE * noise.fall or noise.relative > HIDES_THE_LEVEL
     if batch and batch < SMALL_BATCH and hidden and noise.observed > FELT:
         return [_small_batches(run, noise, batch)]
-    return []
+    return batch_noise.find(run)
 
 
 def _too_much(run: Run, noise: StepNoise) -> Insight:
@@ -124,7 +124,7 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
         title="The training loss fluctuates more than random batches explain: the steps are too large.",
         explanation="Each batch has different pictures, so some scatter is expected and its size is known. The excess "
         "comes from weights that change too much at each step.",
-        evidence=(*evidence, *update_evidence(run)),
+        evidence=(*evidence, *batch_noise.evidence(run), *update_evidence(run)),
         confidence="high" if noise.excess_low > 1.5 * EXCESS else "medium",
         next_step=f"Set {change(run.settings, new)}." if new else "Divide the learning rate by 3.",
         severity="hint",
@@ -158,6 +158,7 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
                 if math.isfinite(noise.excess)
                 else []
             ),
+            *batch_noise.evidence(run),
         ),
         confidence="high" if math.isfinite(noise.excess) else "medium",
         next_step=f"Set {change(run.settings, new)}: the scatter is {calmer:.1f} times smaller, and training is "

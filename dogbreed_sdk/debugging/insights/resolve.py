@@ -30,6 +30,7 @@ TOPICS = (
     "unused-outputs",
     "validation-size",
     "result",
+    "batch-noise",
     "confused-classes",
     "evaluation-last-batch",
 )

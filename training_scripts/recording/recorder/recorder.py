@@ -147,13 +147,13 @@ class Recorder(Callback):
         assert self._signs is not None
         self._signs.inputs(inputs)
         self._signs.targets(labels)
+        self._labels = labels if mode == TRAIN else None
         if mode != TRAIN or not self._saving.at(self._steps[TRAIN]):
             if mode == EVAL and self._evaluated_from < 0:
                 self._evaluated_from = self._steps[EVAL]
                 self._signs.evaluation_begins()
             return
         self._snapshot = snapshot = Snapshot(full=self._full_tensors and self._saving.full_at(self._steps[TRAIN]))
-        self._labels = labels
         if self._layers is not None:
             self._layers.take_weights(snapshot)
             self._layers.watch_activations(snapshot)
@@ -162,16 +162,18 @@ class Recorder(Callback):
 
     def forward_done(self, mode: str, logits: Tensor) -> None:
         """Measures the outputs; copies the predictions of a step that is saved."""
+        labels, self._labels = self._labels, None
         if self._signs is not None:
             self._signs.outputs(logits)
-        if self._snapshot is None or mode != TRAIN:
+            if labels is not None and not self._steps[TRAIN] % self._every:
+                self._signs.single_losses(logits, labels)
+        if self._snapshot is None or labels is None or mode != TRAIN:
             return
         if self._layers is not None:
             self._layers.ignore_activations()
             self._layers.check()
-        self._snapshot.keep_full(LABELS, self._labels.int(), LABELS)  # type: ignore[union-attr]
+        self._snapshot.keep_full(LABELS, labels.int(), LABELS)
         self._snapshot.keep_full(PREDICTIONS, logits.detach().argmax(1).int(), PREDICTIONS)
-        self._labels = None
 
     def backward_done(self, mode: str) -> None:
         """Reads the gradients of a step that is saved."""

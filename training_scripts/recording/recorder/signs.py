@@ -11,6 +11,7 @@ from training_scripts.recording.trial.layout import (
     GRADIENT_KEPT,
     INPUT_MEAN,
     INPUT_STD,
+    LOSS_STD,
     OUTPUT_MAX,
     OUTPUT_MEAN,
     OUTPUT_MIN,
@@ -77,6 +78,19 @@ class Signs:
                 self._buffer.bulk.add(names, bulk.bounds_and_mean, (array,), self._numbers)
             else:
                 self._numbers |= zip(names, (*flat.aminmax(), flat.mean()), strict=True)
+
+    def single_losses(self, logits: Tensor, labels: Tensor) -> None:
+        """Measures how far apart the cross-entropies of the samples are.
+
+        Args:
+            logits: [n, classes].
+            labels: Class indices, [n].
+        """
+        from torch.nn import functional  # noqa: PLC0415 - this module is imported where there is no torch
+
+        if len(labels) > 1:
+            each = functional.cross_entropy(logits.detach(), labels, reduction="none")
+            self._numbers[LOSS_STD] = mean_and_std(each)[1]
 
     def take(self, *, trained: bool) -> dict[str, Number]:
         """The step's numbers by tensor's name; the next step begins empty.

@@ -41,6 +41,9 @@ LOOP_LOSS, LOSS_PARTS = "loss_output_0", "loss_parts"
 INPUT_MEAN, INPUT_STD, TARGET_MEAN = "input_mean", "input_std", "target_mean"
 OUTPUT_MIN, OUTPUT_MAX, OUTPUT_MEAN = "output_min", "output_max", "output_mean"
 GRADIENT_KEPT = "gradient_kept"
+# The standard deviation of the losses of a training step's samples, which shows how much of the curve's scatter comes
+# from drawing random batches.
+LOSS_STD = "loss_std"
 
 PER_RUN = frozenset(
     {LABELS, PREDICTIONS, VALID_LOSSES, VALID_PROBABILITIES, TARGETS, OUTPUTS, CLASS_COUNTS, INPUT_IMAGE}
