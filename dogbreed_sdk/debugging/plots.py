@@ -126,6 +126,47 @@ def tensor(report: ReportContent, name: str, *, kind: str | None, mode: str | No
     return axes
 
 
+def steps(report: ReportContent) -> Axes:
+    """Plots how long each step took, with a mark on each outlier."""
+    from dogbreed_sdk.debugging.step_times import kind_of, outliers, step_spans  # noqa: PLC0415 - needs NumPy
+
+    spans_by_name = {} if report.profile is None else step_spans(report.profile)
+    if not spans_by_name:
+        raise RecordingError(f"{report.source} has no step times to plot: the job was not profiled.")
+    axes: Axes = _axes()
+    begin = min(float(spans.begins[0]) for spans in spans_by_name.values())
+    for number, (name, spans) in enumerate(spans_by_name.items()):
+        look = number % len(_COLORS)
+        axes.plot(
+            spans.begins - begin,
+            1000 * spans.seconds,
+            color=_COLORS[look],
+            linestyle="",
+            marker=".",
+            label=_literal(f"{kind_of(name)}: {len(spans)} steps"),
+        )
+        slow = outliers(spans)
+        if slow.any():
+            axes.plot(
+                spans.begins[slow] - begin,
+                1000 * spans.seconds[slow],
+                color=_COLORS[look],
+                linestyle="",
+                marker="o",
+                markersize=9,
+                fillstyle="none",
+                label=_literal(f"{kind_of(name)}: {slow.sum()} outliers"),
+            )
+    axes.set(
+        title=_literal(report.source),
+        xlabel="seconds since the first step",
+        ylabel="milliseconds per step",
+        yscale="log",
+    )
+    axes.legend()
+    return axes
+
+
 def utilisation(report: ReportContent) -> Axes:
     """Plots the machine's use over time in percent, one curve per node and metric."""
     profile = report.profile

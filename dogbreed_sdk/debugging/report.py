@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dogbreed_sdk.debugging.comparison.comparison import Comparison
+    from dogbreed_sdk.debugging.step_times import StepTimes
     from dogbreed_sdk.jobs.training_job import TrainingJob
     from dogbreed_sdk.session import Session
     from training_scripts.recording.profile.profile import Profile, Statistics
@@ -241,6 +242,28 @@ class DebugReport(ReportContent):
         from dogbreed_sdk.debugging.plots import tensor  # noqa: PLC0415
 
         return tensor(self, name, kind=kind, mode=mode)
+
+    def step_times(self) -> list[StepTimes]:
+        """Where the time of the steps went: inside them, between them, and in outliers.
+
+        Returns:
+            One `StepTimes` per kind of step (training, evaluation, feature-pass), the kind that took longest first;
+            each prints as one line. Empty without a profile.
+        """
+        from dogbreed_sdk.debugging.step_times import step_times  # noqa: PLC0415 - needs NumPy
+
+        return [] if self.profile is None else step_times(self.profile)
+
+    def plot_steps(self) -> Axes:
+        """Plots how long each step took, with a mark on each outlier, with matplotlib (extra: plots).
+
+        Raises:
+            RecordingError: The job was not profiled.
+            ConfigurationError: matplotlib is not installed.
+        """
+        from dogbreed_sdk.debugging.plots import steps  # noqa: PLC0415
+
+        return steps(self)
 
     def plot_utilisation(self) -> Axes:
         """Plots CPU, GPU, memory and I/O wait over time in percent with matplotlib (extra: plots).

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
 from dogbreed_sdk.debugging.operators import costliest
+from dogbreed_sdk.debugging.step_times import OUTLIER_SIGMAS, kind_of, outliers, step_spans
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, table
@@ -20,8 +20,6 @@ from training_scripts.recording.profile.profile import Operator, Profile, Spans,
 
 MAX_PHASES = 24
 MAX_OPERATORS = 30
-# AWS's StepOutlier: a step is an outlier if it is this many standard deviations longer than the mean.
-OUTLIER_SIGMAS = 3.0
 MAX_DOTS = 600
 
 
@@ -30,7 +28,7 @@ def steps_section(profile: Profile | None, charts: Charts, *, points: int) -> Ma
     title = "Steps"
     if profile is None:
         return section("steps", title, empty(NO_PROFILE))
-    steps = {name: spans for name, spans in profile.phases.items() if name.startswith("Step") and len(spans.seconds)}
+    steps = step_spans(profile)
     content: list[Child] = []
     if steps:
         charts["steps"] = _step_chart(steps, points)
@@ -45,9 +43,9 @@ def steps_section(profile: Profile | None, charts: Charts, *, points: int) -> Ma
     return section("steps", title, content, lead=_lead(steps))
 
 
-def _lead(steps: dict[str, Spans]) -> str:
+def _lead(steps: Mapping[str, Spans]) -> str:
     parts = [
-        f"the median of {number(len(spans.seconds))} {_mode(name)} steps took "
+        f"the median of {number(len(spans.seconds))} {kind_of(name)} steps took "
         f"{seconds(float(np.median(spans.seconds)))}"
         for name, spans in steps.items()
     ]
@@ -55,36 +53,24 @@ def _lead(steps: dict[str, Spans]) -> str:
     return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
-def _mode(name: str) -> str:
-    """Step:ModeKeys.TRAIN -> training."""
-    mode = name.rpartition(".")[2]
-    return {"TRAIN": "training", "EVAL": "evaluation", "PREDICT": "feature-pass"}.get(mode, clipped(mode, 40))
-
-
-def _step_chart(steps: dict[str, Spans], points: int) -> Chart:
+def _step_chart(steps: Mapping[str, Spans], points: int) -> Chart:
     begin = min(float(spans.begins[0]) for spans in steps.values())
     series = []
     for look, (name, spans) in enumerate(list(steps.items())[:4]):
         # A line would bridge evaluations and pauses between steps; too many dots overlap.
         kind = "dots" if len(spans.seconds) <= MAX_DOTS else "line"
-        series.append(line(_mode(name), spans.begins - begin, spans.seconds, look=look, points=points, kind=kind))
-        outliers = _outliers(spans)
-        if outliers.any():
-            where, long = spans.begins[outliers] - begin, spans.seconds[outliers]
-            series.append(line(f"{_mode(name)}: outliers", where, long, look=look + 4, points=points, kind="dots"))
+        series.append(line(kind_of(name), spans.begins - begin, spans.seconds, look=look, points=points, kind=kind))
+        slow = outliers(spans)
+        if slow.any():
+            where, long = spans.begins[slow] - begin, spans.seconds[slow]
+            series.append(line(f"{kind_of(name)}: outliers", where, long, look=look + 4, points=points, kind="dots"))
     return chart(
         series, x="time since the first step", y="seconds per step", unit="seconds", time=True, low=0.0, whole=True
     )
 
 
-def _outliers(spans: Spans) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    limit = float(spans.seconds.mean() + OUTLIER_SIGMAS * spans.seconds.std())
-    found: np.ndarray[Any, np.dtype[np.bool_]] = spans.seconds > limit
-    return found if len(spans.seconds) > 2 else np.zeros(len(spans.seconds), dtype=bool)
-
-
-def _outlier_note(steps: dict[str, Spans]) -> str:
-    count = sum(int(_outliers(spans).sum()) for spans in steps.values())
+def _outlier_note(steps: Mapping[str, Spans]) -> str:
+    count = sum(int(outliers(spans).sum()) for spans in steps.values())
     return (
         f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard "
         "deviations"

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogbreed_sdk._util.formatting import joined, percent, plural, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact, ours
-from training_scripts.recording.profile.profile import DATA, EVAL_STEP, TRAIN_STEP, Profile, Spans
+from dogbreed_sdk.debugging.step_times import gaps
+from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.declaration import Answer
 from training_scripts.rules.evidence.recorded import MOST, count, mapping
 from training_scripts.rules.findings import NotEvaluated
@@ -110,11 +110,11 @@ def _training_seconds(profile: Profile, recorded: float) -> float:
 
 def _between(profile: Profile) -> Insight | None:
     steps = _steps(profile)
-    gaps = _gaps(profile, steps) if steps is not None else np.zeros(0)
-    if steps is None or len(gaps) < FEW_STEPS:
+    lost = gaps(profile, TRAIN_STEP, steps) if steps is not None else np.zeros(0)
+    if steps is None or len(lost) < FEW_STEPS:
         return None
     step = float(np.mean(steps.seconds))
-    share = float(gaps.mean()) / (float(gaps.mean()) + step)
+    share = float(lost.mean()) / (float(lost.mean()) + step)
     spent = share * _training_seconds(profile, float(steps.seconds.sum())) / (1 - share)
     if share < BETWEEN or spent < WORTH_SECONDS:
         return None
@@ -127,33 +127,17 @@ def _between(profile: Profile) -> Insight | None:
         ),
         evidence=(
             (
-                f"A step takes {seconds(step)} on average, the gap after it {seconds(float(gaps.mean()))} (median "
-                f"{seconds(float(np.median(gaps)))}, {len(gaps)} gaps within epochs): about {seconds(spent)} of the "
+                f"A step takes {seconds(step)} on average, the gap after it {seconds(float(lost.mean()))} (median "
+                f"{seconds(float(np.median(lost)))}, {len(lost)} gaps within epochs): about {seconds(spent)} of the "
                 "job."
             ),
         ),
-        confidence="high" if float(np.median(gaps)) > 0.5 * float(gaps.mean()) else "medium",
+        confidence="high" if float(np.median(lost)) > 0.5 * float(lost.mean()) else "medium",
         next_step="Record less often (train.save_interval), log less, or make the steps larger."
         if ours(profile)
         else "Log and record less often, or make the steps larger.",
         severity="hint",
     )
-
-
-def _gaps(profile: Profile, steps: Spans) -> NDArray[np.float64]:
-    """Seconds between neighboring steps within an epoch."""
-    ends = steps.begins + steps.seconds
-    gaps = np.maximum(steps.begins[1:] - ends[:-1], 0.0)
-    within = np.diff(steps.steps) == 1
-    evaluations = profile.phases.get(EVAL_STEP)
-    if evaluations is not None and len(evaluations):
-        between = np.searchsorted(evaluations.begins, steps.begins[1:]) - np.searchsorted(evaluations.begins, ends[:-1])
-        within &= between == 0
-    an_epoch = fact(profile, "steps_per_epoch")
-    if an_epoch:
-        within &= steps.steps[1:] % an_epoch != 0
-    chosen: NDArray[np.float64] = gaps[within]
-    return chosen
 
 
 def _outliers(profile: Profile) -> Insight | None:
