@@ -77,12 +77,17 @@ def add_split(command: argparse.ArgumentParser) -> None:
 def add_convert(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed data convert``."""
     command.add_argument(
-        "folder", type=Path, metavar="DIR", help="the unpacked download; 'data check' recognizes its layout"
+        "folder",
+        type=Path,
+        metavar="SOURCE",
+        help="the download: an archive, or the unpacked folder, whose layout 'data check' recognizes",
     )
     _split_options(command)
     command.add_argument("--labels", type=Path, metavar="CSV", help="the table that lists pictures and their classes")
     for name in SPLITS:
-        command.add_argument(f"--{name}-folder", metavar="NAME", help=f"the folder in DIR that holds the {name} split")
+        command.add_argument(
+            f"--{name}-folder", metavar="NAME", help=f"the folder in SOURCE that holds the {name} split"
+        )
 
 
 def add_pack(command: argparse.ArgumentParser) -> None:

@@ -229,7 +229,7 @@ def _members(archive: Path, allowed: int) -> Iterator[tuple[str, IO[bytes]]]:
         except tarfile.ReadError:
             reader.drain()  # raises if it is a broken archive rather than another file
             raise DatasetError(
-                "the downloaded file is neither a zip nor a tar archive; is the URL that of a web page?"
+                "the file is neither a zip nor a tar archive. If it was downloaded, the URL may be that of a web page"
             ) from None
         with tar:
             yield from _tar_members(tar)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
-from training_scripts._util.atomic import building
+from training_scripts._util.atomic import building, temporary_folder
 from training_scripts.data import split_folders
 from training_scripts.data.ignore_list import FILE_NAME as IGNORE_LIST
 from training_scripts.data.shards import files as shard_files
@@ -22,6 +22,7 @@ from training_scripts.data.shards.labels import CLASS_FILES
 if TYPE_CHECKING:
     from dogbreed_sdk.aws.transfers import TransferCallback
     from dogbreed_sdk.datasets.examination import Progress
+    from dogbreed_sdk.datasets.layouts import Layout
     from dogbreed_sdk.datasets.remote import S3Folder
     from dogbreed_sdk.datasets.report import DatasetReport
     from dogbreed_sdk.session import Session
@@ -244,7 +245,7 @@ class BreedDataset:
         decoded are omitted.
 
         Args:
-            source: The unpacked folder.
+            source: The download: an unpacked folder, or its zip or tar archive, such as cifar-10-python.tar.gz.
             dest: The folder to create. Its files are hard links if the file system supports them.
             labels: The CSV file with a column of file names and one of classes, if it is not in `source` or there are
                 several.
@@ -256,15 +257,33 @@ class BreedDataset:
 
         Raises:
             ConfigurationError: The shares leave nothing for train.
-            DatasetError: The folder does not exist or cannot be listed; its layout needs no conversion, is not
-                recognized, or needs `folders`; or `dest` is not empty.
-        """
-        from dogbreed_sdk.datasets import layouts, splitting  # noqa: PLC0415 - only needed here
+            DatasetError: The folder does not exist or cannot be listed, or the archive must not be unpacked; the
+                layout needs no conversion, is not recognized, or needs `folders`; or `dest` is not empty.
 
-        origin = _folder(source)
+        Example:
+            >>> BreedDataset.convert("cifar-10-python.tar.gz", "cifar")  # doctest: +SKIP
+            BreedDataset('/home/me/cifar')
+        """
+        from dogbreed_sdk.datasets import splitting  # noqa: PLC0415 - only needed here
+
+        root = Path(dest).expanduser().absolute()
         table = None if labels is None else Path(labels).expanduser().absolute()
+        with _built_aside(root) as aside, _unpacked(source, root) as origin:
+            layout = cls._layout_to_convert(origin, table, folders)
+            splitting.build(layout.pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
+        return cls(root)
+
+    @classmethod
+    def _layout_to_convert(cls, origin: Path, labels: Path | None, folders: Mapping[str, str] | None) -> Layout:
+        """The layout of a folder that has another one than ours.
+
+        Raises:
+            DatasetError: It needs no conversion, is not recognized, or needs `folders`.
+        """
+        from dogbreed_sdk.datasets import layouts  # noqa: PLC0415 - only needed here
+
         with _listing(origin):
-            layout = layouts.recognize(origin, labels=table, folders=folders)
+            layout = layouts.recognize(origin, labels=labels, folders=folders)
         if layout is None:
             cls.from_folder(origin)  # raises if something is wrong with it
             raise DatasetError(
@@ -275,10 +294,7 @@ class BreedDataset:
             raise DatasetError(
                 f"{origin} has {layout}, judging by their sizes. Confirm them with folders={dict(layout.guessed)}."
             )
-        root = Path(dest).expanduser().absolute()
-        with _built_aside(root) as aside:
-            splitting.build(layout.pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
-        return cls(root)
+        return layout
 
     @property
     def root(self) -> Path:
@@ -706,6 +722,20 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     if not root.is_dir():
         raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; pass a data set's folder")
     return root
+
+
+@contextmanager
+def _unpacked(source: str | os.PathLike[str], root: Path) -> Iterator[Path]:
+    """A folder, or the content of an archive, which is unpacked beside `root` as long as the context lasts."""
+    path = Path(source).expanduser().absolute()
+    if not path.is_file():
+        yield _folder(path)
+        return
+    from dogbreed_sdk.datasets import archives  # noqa: PLC0415 - imports requests
+
+    with temporary_folder(root.parent, f"{root.name}.source") as folder:
+        archives.extract(path, folder)
+        yield folder
 
 
 def _data_sets_in(folders: list[Path]) -> list[Path]:

@@ -151,8 +151,10 @@ def _cifar(root: Path) -> Layout | None:
     batches = cifar.find(root)
     if batches is None:
         return None
+    names = root / batches.names_file
     pictures = tuple(
-        SourcePicture(picture.split, picture.class_name, picture.name, picture.png) for picture in batches.pictures()
+        SourcePicture(picture.split, _class_folder(picture.class_name, names), picture.name, picture.png)
+        for picture in batches.pictures()
     )
     return Layout(f"{batches.name}'s Python batches", pictures)
 
@@ -413,7 +415,14 @@ def _all_pictures(folder: Path) -> Iterator[Path]:
 
 def _class_folder(name: str, source: Path) -> str:
     """The folder of a class, checked: a table is not trusted, and its names become folders."""
-    if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 200:
+    if (
+        not name.strip()
+        or name.startswith(".")
+        or "/" in name
+        or "\\" in name
+        or not name.isprintable()
+        or len(name) > 200
+    ):
         raise DatasetError(f"{source.name} names the class {name[:60]!r}, which cannot be a folder's name; rename it")
     return name
 

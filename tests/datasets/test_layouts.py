@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import shlex
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -88,6 +89,27 @@ class TestCifar:
         rows = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
         with Image.open(root.parent / "converted/train/dog/data_batch_1_00001.png") as image:
             assert (np.asarray(image) == rows[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
+
+    @pytest.mark.parametrize("form", ["gztar", "zip"])
+    def test_the_archive_as_it_is_published(self, batches: Path, tmp_path: Path, form: str) -> None:
+        archive = shutil.make_archive(str(tmp_path / "cifar-10-python"), form, batches.parent)
+        dataset = BreedDataset.convert(archive, tmp_path / "cifar")
+        assert (dataset.classes, dataset.splits) == (("cat", "dog"), {"train": 4, "test": 2})
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar", Path(archive).name, "download"]
+
+    def test_an_archive_that_is_broken_leaves_nothing_behind(self, batches: Path, tmp_path: Path) -> None:
+        archive = Path(shutil.make_archive(str(tmp_path / "cifar"), "gztar", batches.parent))
+        archive.write_bytes(archive.read_bytes()[:-900])
+        with pytest.raises(DatasetError, match="the archive is broken"):
+            BreedDataset.convert(archive, tmp_path / "converted")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar.tar.gz", "download"]
+
+    @pytest.mark.parametrize("name", [b"../../outside", b"/outside", b".hidden", b" "])
+    def test_a_class_name_cannot_lead_elsewhere(self, batches: Path, tmp_path: Path, name: bytes) -> None:
+        (batches / "batches.meta").write_bytes(pickle.dumps({b"label_names": [name, b"dog"]}, protocol=2))
+        with pytest.raises(DatasetError, match=r"batches\.meta names the class '.*', which cannot be a folder's name"):
+            BreedDataset.convert(batches, tmp_path / "converted")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["download"]
 
     def test_the_finer_classes_of_cifar_100(self, tmp_path: Path) -> None:
         folder = tmp_path / "cifar-100-python"
