@@ -1,4 +1,7 @@
-"""A headless Chromium for tests, driven through its DevTools protocol over a pipe: no driver and no package needed."""
+"""A headless Chromium, driven through its DevTools protocol over a pipe: no driver and no package needed.
+
+Tests use it, and `docs/take_pictures.py`.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +78,7 @@ class Page:
         dark: bool = False,
         calm: bool = False,
         phone: bool = False,
+        density: float = 1,
     ) -> None:
         """Loads a page in a window of this size; complaints and requests start anew.
 
@@ -85,8 +89,9 @@ class Page:
             dark: Whether the reader prefers dark colours.
             calm: Whether the reader prefers reduced motion.
             phone: Whether it is a device that is touched, with a screen as dense as a phone's.
+            density: Of the screen, in pixels per CSS pixel.
         """
-        density = 2 if phone else 1
+        density = 2 if phone else density
         metrics = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
@@ -191,9 +196,13 @@ class Page:
     def screenshot(self, path: Path) -> None:
         """The whole page as PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        path.write_bytes(self.pixels(0, 0, size["width"], size["height"]))
+
+    def pixels(self, x: float, y: float, width: float, height: float) -> bytes:
+        """A part of the page as PNG, in CSS pixels from the page's top left corner."""
+        clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
 
     def pdf(self, path: Path) -> None:
         """The page as it is printed."""

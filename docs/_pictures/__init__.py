@@ -1,0 +1,1 @@
+"""How the pictures of the documentation are made; `docs/take_pictures.py` is the command."""

@@ -1,0 +1,117 @@
+"""The pictures of the documentation: how each is made, and which files draw what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from _pictures.studio import Studio
+
+# Of what all pages have in common. The sources of a picture are those parts of the page that it shows, and no more:
+# a new section further down makes no picture stale.
+_PAGES = ("dogbreed_sdk/pages/assets", "dogbreed_sdk/pages/document.py", "dogbreed_sdk/pages/drawings.py")
+_VERDICT = "dogbreed_sdk/pages/verdict.py"
+_REPORT = "dogbreed_sdk/debugging/html"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a picture is made.
+
+    Attributes:
+        draw: Makes it.
+        sources: Files and folders that draw what it shows, relative to the project: a change that can be seen in them
+            makes the picture stale.
+    """
+
+    draw: Callable[[Studio], Image.Image]
+    sources: tuple[str, ...]
+
+
+def terminal_quickstart(studio: Studio) -> Image.Image:
+    """The quickstart, up to the first answers of the model."""
+    shown = studio.quickstart.split("\nThe model learned from drawings")[0]
+    return studio.terminal("dogbreed quickstart", shown)
+
+
+def _too_large(studio: Studio) -> str:
+    """A job whose learning rate is far too large: its report has something to say."""
+    return studio.job("large-steps", "--lr", "3")
+
+
+def terminal_report(studio: Studio) -> Image.Image:
+    """A report in the terminal, up to the insights' first one."""
+    name = _too_large(studio)
+    return studio.terminal(f"dogbreed report {name}", studio.run("dogbreed", "report", name))
+
+
+def report(studio: Studio) -> Image.Image:
+    """Verdict and curves of a run that went wrong."""
+    page = studio.file("dogbreed", "report", _too_large(studio))
+    return studio.part(studio.open(page.as_uri()), "header", "#curves .chart:nth-child(2)")
+
+
+def report_profile(studio: Studio) -> Image.Image:
+    """Where the time of a run went."""
+    page = studio.file("dogbreed", "report", _good(studio))
+    return studio.part(studio.open(page.as_uri()), "#timeline", "#usage .chart:first-child")
+
+
+def _good(studio: Studio) -> str:
+    return studio.job("medium-steps", "--lr", "0.01")
+
+
+def compare(studio: Studio) -> Image.Image:
+    """Three runs that differ in the learning rate."""
+    runs = (_good(studio), _too_large(studio), studio.job("small-steps", "--lr", "0.0003"))
+    page = studio.file("dogbreed", "report", *runs)
+    return studio.part(studio.open(page.as_uri()), "header", "#curves figure:first-of-type")
+
+
+def mistakes(studio: Studio) -> Image.Image:
+    """What a model got wrong, with the evidence for either class."""
+    page = studio.file("dogbreed", "evaluate", _good(studio), str(studio.data))
+    return studio.part(studio.open(page.as_uri()), "header", "#mistakes .card:nth-child(-n+4)")
+
+
+def live(studio: Studio) -> Image.Image:
+    """The report of a job that is running."""
+    common = ("--model", "efficientnet_lite0", "--epochs", "400", "--batch-size", "16", "--lr", "0.0003")
+    studio.run("dogbreed", "train", str(studio.data), "--name", "still-running", *common, "--no-wait")
+    try:
+        with studio.serving("dogbreed", "report", "still-running", "--watch") as address:
+            page = studio.open(address)
+            page.wait(lambda: "epoch 1" in page.value("document.querySelector('#verdict')?.textContent ?? ''"))
+            return studio.part(page, "header", "#curves .chart:nth-child(2)")
+    finally:
+        studio.run("dogbreed", "stop", "still-running")
+
+
+def service(studio: Studio) -> Image.Image:
+    """The service's page with answers."""
+    breeds = ("Border_collie", "Beagle")
+    dogs = [next((studio.data / "test").glob(f"*{breed}/*.jpg")) for breed in breeds]
+    with studio.serving("dogbreed", "serve", _good(studio), "--port", "0") as address:
+        page = studio.open(address, width=800)
+        for count, dog in enumerate(dogs, 1):
+            page.drop("body", dog)
+            answered = "document.querySelectorAll('#cards > .card[data-state=answered]').length"
+            page.wait(lambda answered=answered, count=count: page.value(answered) == count)
+        return studio.part(page, "header", "main")
+
+
+RECIPES: dict[str, Recipe] = {
+    "terminal_quickstart": Recipe(terminal_quickstart, ("dogbreed_sdk/cli/quickstart.py",)),
+    "terminal_report": Recipe(terminal_report, ("dogbreed_sdk/debugging/summary.py",)),
+    "report": Recipe(report, (*_PAGES, _VERDICT, f"{_REPORT}/document.py", f"{_REPORT}/curves.py")),
+    "report_profile": Recipe(report_profile, (*_PAGES, f"{_REPORT}/machine.py")),
+    "compare": Recipe(compare, (*_PAGES, _VERDICT, "dogbreed_sdk/debugging/comparison/page.py")),
+    "mistakes": Recipe(mistakes, (*_PAGES, "dogbreed_sdk/endpoints/evaluation/page")),
+    "live": Recipe(live, (*_PAGES, _VERDICT, f"{_REPORT}/document.py", f"{_REPORT}/curves.py")),
+    "service": Recipe(service, ("dogbreed_sdk/service/page/assets",)),
+}
+"""By the name of the picture's file without its suffix."""
