@@ -30,7 +30,7 @@ def main(folder: str) -> None:
                 outputs = model(inputs)
                 loss = functional.cross_entropy(outputs, labels)
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 run.step(loss, outputs=outputs, labels=labels)  # 3
             schedule.step()
