@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import nox
@@ -141,6 +142,29 @@ def docs(session: nox.Session) -> None:
     session.run(python, "docs/generate.py", "--check")
     session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=_QUIET_SITE)
     session.run(python, ".ci/check_site.py", "build/site")
+
+
+@nox.session(python=IN_PLACE, default=False)
+def examples(session: nox.Session) -> None:
+    """The examples and notebooks, whole, with their times; or some: `nox -s examples -- adamw_search`."""
+    python = _python(session)
+    programs = [path for path in sorted(ROOT.glob("examples/*.py")) if '"--small"' in path.read_text("utf-8")]
+    notebooks = sorted(ROOT.glob("examples/notebooks/*.ipynb"))
+    chosen = [path for path in (*programs, *notebooks) if path.stem in session.posargs or not session.posargs]
+    if not chosen:
+        session.error(f"Name some of {', '.join(path.name for path in (*programs, *notebooks))}, without the suffix.")
+    times = dict[str, float]()
+    for path in chosen:
+        folder = Path(session.create_tmp()) / path.stem
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        command = [str(path)] if path.suffix == ".py" else ["-m", "dogbreed_sdk", "local", "run", path.name]
+        shutil.copy(path, folder)
+        start = time.monotonic()
+        with session.chdir(folder):
+            session.run(python, *command, env={"DOGBREED_ROOT": str(folder / "dogbreed")})
+        times[path.name] = time.monotonic() - start
+    session.log("\n".join(f"{name:30}{seconds:6.0f} s" for name, seconds in times.items()))
 
 
 @nox.session(python=IN_PLACE)
