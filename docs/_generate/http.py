@@ -15,24 +15,25 @@ from dogbreed_sdk.service.problems import KINDS
 from training_scripts.data import arrays, formats
 
 _ROOT = "http://127.0.0.1:8000"
-_BYTES = "--data-binary @rex.jpg -H 'Content-Type: image/jpeg'"
-# Route -> calls to copy, each as the part of curl's command line that does not repeat the address.
+_PICTURE = "--data-binary @rex.jpg -H 'Content-Type: image/jpeg'"
+# Route -> calls to copy: the options of curl, and what follows the route in the address.
 _CALLS = {
     "POST /v1/classify": (
-        f"{_BYTES} '{_ROOT}/v1/classify?top_k=3'",
-        f"-F file=@rex.jpg -F top_k=3 {_ROOT}/v1/classify",
-        f"""--json '{{"url": "https://example.com/rex.jpg", "top_k": 3}}' {_ROOT}/v1/classify""",
+        (_PICTURE, "?top_k=3"),
+        ("-F file=@rex.jpg -F top_k=3", ""),
+        ("""--json '{"url": "https://example.com/rex.jpg", "top_k": 3}'""", ""),
     ),
     "POST /v1/classify/batch": (
-        f"-F file=@rex.jpg -F file=@fifi.png {_ROOT}/v1/classify/batch",
-        f"""--json '{{"pictures": [{{"url": "https://example.com/rex.jpg"}}]}}' {_ROOT}/v1/classify/batch""",
+        ("-F file=@rex.jpg -F file=@fifi.png", ""),
+        ("""--json '{"pictures": [{"url": "https://example.com/rex.jpg"}], "top_k": 3}'""", ""),
     ),
-    "POST /v1/explain": (f"{_BYTES} -H 'Accept: image/png' -o why.png {_ROOT}/v1/explain",),
-    "GET /v1/labels": (f"{_ROOT}/v1/labels",),
-    "GET /healthz": (f"{_ROOT}/healthz",),
-    "GET /readyz": (f"{_ROOT}/readyz",),
-    "GET /metrics": (f"{_ROOT}/metrics",),
+    "POST /v1/explain": ((f"{_PICTURE} -H 'Accept: image/png' -o why.png", ""),),
+    "GET /v1/labels": (("", ""),),
+    "GET /healthz": (("", ""),),
+    "GET /readyz": (("", ""),),
+    "GET /metrics": (("", ""),),
 }
+_WIDTH = 80
 
 
 class _Explaining(AsyncBreedClassifier):
@@ -100,7 +101,7 @@ def _schemas() -> dict[str, Document]:
 
 
 def _route(name: str, operation: Document) -> str:
-    calls = "\n".join(f"curl {call}" for call in _CALLS[name])
+    calls = "\n".join(_call(name, *call) for call in _CALLS[name])
     return sections(
         f"### {name}",
         str(operation["description"]),
@@ -109,6 +110,14 @@ def _route(name: str, operation: Document) -> str:
         _bodies(operation),
         _responses(operation),
     )
+
+
+def _call(name: str, options: str, query: str) -> str:
+    """A command line that calls a route; the address is on a line of its own if it would be too long."""
+    address = f"{_ROOT}{name.partition(' ')[2]}{query}"
+    command = f"curl {options}".strip()
+    quoted = f"'{address}'" if query else address
+    return f"{command} {quoted}" if len(f"{command} {quoted}") <= _WIDTH else f"{command} \\\n  {quoted}"
 
 
 def _parameters(operation: Document) -> str:

@@ -155,8 +155,8 @@ KNOWN_FAILURES: tuple[KnownFailure, ...] = (
     KnownFailure(
         kind="permission",
         messages=(
-            "User: arn:aws:sts::111122223333:assumed-role/dogs/SageMaker is not authorized to perform: s3:ListBucket",
             "is not authorized to perform: s3:ListBucket on resource: arn:aws:s3:::my-dogs because no policy allows it",
+            "User: arn:aws:sts::111122223333:assumed-role/dogs/SageMaker is not authorized to perform: s3:ListBucket",
         ),
         pattern=r"not authorized to perform:? ([\w-]+:\w+)"
         r"(?: on (?:the )?resource:? (\S+?))?(?: because|[.,]?\s|[.,]?$)",
