@@ -42,9 +42,10 @@ class LabelMap:
     Raises:
         LabelError: There are no classes, a name is empty, or a class is listed twice.
 
-    >>> labels = LabelMap.from_list(["001.Affenpinscher", "009.American_water_spaniel"])
-    >>> labels.label(1), labels.index("American water spaniel"), labels.class_folder(1)
-    ('American water spaniel', 1, '009.American_water_spaniel')
+    Examples:
+        >>> labels = LabelMap.from_list(["001.Affenpinscher", "009.American_water_spaniel"])
+        >>> labels.label(1), labels.index("American water spaniel"), labels.class_folder(1)
+        ('American water spaniel', 1, '009.American_water_spaniel')
     """
 
     class_folders: tuple[str, ...]
@@ -68,6 +69,9 @@ class LabelMap:
     @classmethod
     def from_list(cls, class_folders: Iterable[str]) -> LabelMap:
         """Creates a map from class folders in index order.
+
+        Args:
+            class_folders: Names of the class folders.
 
         Raises:
             LabelError: As for the class itself.
@@ -147,11 +151,15 @@ class LabelMap:
     def from_value(cls, value: object) -> LabelMap:
         """Creates a map from the content of a JSON file; `from_json` lists the formats.
 
+        Args:
+            value: The content, as `json.load` returns it.
+
         Raises:
             LabelError: The value has none of these formats, or its indices are not 0, 1, 2, ...
 
-        >>> LabelMap.from_value({"001.Pug": 0, "002.Boxer": 1}).class_folders
-        ('001.Pug', '002.Boxer')
+        Examples:
+            >>> LabelMap.from_value({"001.Pug": 0, "002.Boxer": 1}).class_folders
+            ('001.Pug', '002.Boxer')
         """
         if isinstance(value, Mapping) and isinstance(value.get("classes"), list):
             value = value["classes"]
@@ -175,6 +183,9 @@ class LabelMap:
     def class_folder(self, index: int) -> str:
         """The class folder at an index.
 
+        Args:
+            index: Position of the class in the model's output, from 0.
+
         Raises:
             LabelError: The index is not in 0 .. len - 1; negative indices are invalid.
         """
@@ -187,6 +198,9 @@ class LabelMap:
     def label(self, index: int) -> str:
         """The label at an index.
 
+        Args:
+            index: Position of the class in the model's output, from 0.
+
         Raises:
             LabelError: The index is not in 0 .. len - 1.
         """
@@ -194,6 +208,9 @@ class LabelMap:
 
     def index(self, name: str) -> int:
         """The index of a class, given by its folder or its label (upper and lower case are equal).
+
+        Args:
+            name: The class folder, or the label.
 
         Raises:
             LabelError: No class or several classes have this name.

@@ -29,6 +29,13 @@ class BreedScore:
         class_folder: Name of the class's folder in the data set, "009.American_water_spaniel".
         index: Position of the class in the model's output, from 0.
         probability: Between 0 and 1; the probabilities of all classes add up to 1.
+
+    Examples:
+        >>> for score in classifier.classify("rex.jpg").scores:
+        ...     print(f"{score.label}: {score.probability:.0%}")
+        Basset hound: ...%
+        Beagle: ...%
+        Labrador retriever: ...%
     """
 
     label: str
@@ -65,6 +72,13 @@ class Prediction:
         request_id: Id of the request, to quote to AWS's support; or None.
         variant: Name of the endpoint's production variant that answered; or None.
         picture: Path of the picture if it was given as one; or None. A notebook shows it.
+
+    Examples:
+        >>> prediction = classifier.classify("rex.jpg")
+        >>> print(prediction)
+        Basset hound (...%)
+        >>> prediction.label, prediction.class_folder, prediction.index, prediction.folder_number
+        ('Basset hound', '002.Basset_hound', 0, 2)
     """
 
     label: str
@@ -126,10 +140,11 @@ class Prediction:
         Raises:
             ValueError: There are no scores, or they are not ranked.
 
-        >>> best = BreedScore("Pug", "002.Pug", 1, 0.75)
-        >>> prediction = Prediction.from_scores((best, BreedScore("Boxer", "001.Boxer", 0, 0.25)))
-        >>> prediction.label, prediction.index, prediction.folder_number
-        ('Pug', 1, 2)
+        Examples:
+            >>> best = BreedScore("Pug", "002.Pug", 1, 0.75)
+            >>> prediction = Prediction.from_scores((best, BreedScore("Boxer", "001.Boxer", 0, 0.25)))
+            >>> prediction.label, prediction.index, prediction.folder_number
+            ('Pug', 1, 2)
         """
         if not scores:
             raise ValueError("a prediction needs at least one score")

@@ -41,15 +41,23 @@ _KMS_KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 class Session:
     """Where calls go, under which role, and where files are stored. Create one with `local` or `aws`.
 
-    Nothing is imported, started or looked up before it is needed, so a session costs nothing to create. One session
-    serves any number of threads. It can be pickled, for process pools and task queues: the other process opens its
-    own connections with its own credentials.
+    The arguments are those of `local` and `aws`. Nothing is imported, started or looked up before it is needed, so a
+    session costs nothing to create. One session serves any number of threads. It can be pickled, for process pools and
+    task queues: the other process opens its own connections with its own credentials.
 
     Attributes:
         is_local: Whether this is local SageMaker.
         root: The folder of local SageMaker, or None.
         client: Gives the boto3 client of a service, created once and shared: ``session.client("sagemaker")``.
         storage: Files behind s3:// and file:// URIs.
+
+    Examples:
+        >>> with Session.local("local-sagemaker") as session:
+        ...     session.is_local, session.region
+        (True, '...')
+        >>> aws = Session.aws(region="eu-central-1", role="SageMakerRole", bucket="my-dogs")
+        >>> aws.base_uri
+        's3://my-dogs/dogbreed'
     """
 
     def __init__(
@@ -96,12 +104,6 @@ class Session:
             root: The folder; it is created if missing. Default: ``$DOGBREED_ROOT``, else ``~/.dogbreed``.
             endpoint_url: A server that already runs on that folder (``dogbreed local up``). Default: a server
                 inside this process, started by the first call.
-
-        Example:
-            >>> import tempfile
-            >>> with tempfile.TemporaryDirectory() as folder, Session.local(folder) as session:
-            ...     session.is_local
-            True
         """
         chosen = default_root() if root is None else Path(root).expanduser().absolute()
         return cls(root=chosen, endpoint_url=endpoint_url)

@@ -53,6 +53,14 @@ class Request:
         body: The picture's bytes, or JSON.
         content_type: Content type of the body.
         accept: Content types of the responses that the client can parse.
+
+    Examples:
+        >>> from dogbreed_sdk.testing import FakeEndpoint, picture
+        >>> endpoint = FakeEndpoint(["Pug", "Boxer"])
+        >>> endpoint.classifier().classify(picture()).label
+        'Pug'
+        >>> endpoint.requests[0].content_type
+        'image/jpeg'
     """
 
     body: bytes = field(repr=False)
@@ -89,7 +97,8 @@ class FakeEndpoint(Transport):
         ConfigurationError: A probability or status is out of range, or ``times`` is less than 1.
         LabelError: A class is unknown.
 
-    Example:
+    Examples:
+        >>> from dogbreed_sdk.testing import FakeEndpoint, picture
         >>> endpoint = FakeEndpoint(["001.Pug", "002.Boxer"]).throttles().answers("Boxer", probability=0.7)
         >>> prediction = endpoint.classifier().classify(picture())
         >>> prediction.label, prediction.probability, len(endpoint.requests)
@@ -273,8 +282,14 @@ class FakeEndpoint(Transport):
 def picture(number: int = 0, *, size: tuple[int, int] = (64, 48)) -> bytes:
     """A small JPEG, different for each number.
 
-    >>> picture(1) == picture(1), picture(1) == picture(2)
-    (True, False)
+    Args:
+        number: Which picture; the same number gives the same bytes.
+        size: Width and height in pixels.
+
+    Examples:
+        >>> from dogbreed_sdk.testing import picture
+        >>> picture(1) == picture(1), picture(1) == picture(2)
+        (True, False)
     """
     from PIL import Image  # noqa: PLC0415 - importing the SDK must stay cheap
 

@@ -68,6 +68,13 @@ class PriceTable:
 
     Args:
         prices: Of two prices for the same thing, the later one counts.
+
+    Examples:
+        >>> prices = PriceTable.packaged()
+        >>> prices.price("ml.m5.xlarge", region="us-east-1", use="training").usd
+        0.23
+        >>> prices.find("ml.m5.xlarge", region="mars-1") is None
+        True
     """
 
     def __init__(self, prices: Iterable[Price]) -> None:
@@ -103,15 +110,30 @@ class PriceTable:
         return len(self._prices)
 
     def with_prices(self, others: Iterable[Price]) -> PriceTable:
-        """A table in which other prices replace those for the same things."""
+        """A table in which other prices replace those for the same things.
+
+        Args:
+            others: The prices that take precedence.
+        """
         return PriceTable([*self, *others])
 
     def find(self, item: str, *, region: str, use: Use | None = None) -> Price | None:
-        """The price of an item, or None if the table does not have it."""
+        """The price of an item, or None if the table does not have it.
+
+        Args:
+            item: An instance type, whose price is per hour, or one of `UNITS`.
+            region: For example ``us-east-1``.
+            use: training, hosting or transform, whose prices may differ; None for items without a use.
+        """
         return self._prices.get((region, item, use))
 
     def price(self, item: str, *, region: str, use: Use | None = None) -> Price:
         """The price of an item.
+
+        Args:
+            item: An instance type, whose price is per hour, or one of `UNITS`.
+            region: For example ``us-east-1``.
+            use: training, hosting or transform, whose prices may differ; None for items without a use.
 
         Raises:
             ConfigurationError: The table does not have it; the message says what it has instead.

@@ -33,9 +33,10 @@ class Vpc:
     Raises:
         ConfigurationError: There are too few or too many, or one of them is not such an id.
 
-    Example:
-        >>> Vpc(subnets=["subnet-0a1b2c3d"], security_groups=["sg-0a1b2c3d"]).subnets
-        ('subnet-0a1b2c3d',)
+    Examples:
+        >>> vpc = Vpc(subnets=["subnet-0a1b2c3d"], security_groups=["sg-0a1b2c3d"])
+        >>> Session.aws(vpc=vpc).vpc.as_request()
+        {'SecurityGroupIds': ['sg-0a1b2c3d'], 'Subnets': ['subnet-0a1b2c3d']}
     """
 
     subnets: Sequence[str]

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place
@@ -62,7 +61,7 @@ def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
         return Baseline.load(options.baseline)
     dataset = BreedDataset.open(options.dataset, session=deployment.session)
     with deployment.classifier() as classifier, counter("pictures classified") as progress:
-        return Baseline.classify(classifier, dataset, max_concurrency=defaults.MANY_CONCURRENCY, progress=progress)
+        return Baseline.classify(classifier, dataset, progress=progress)
 
 
 def _lines(report: MonitorReport) -> list[str]:

@@ -49,14 +49,13 @@ class AsyncBreedClassifier:
         session: The session that the endpoint belongs to. Default: `Session.default()`.
         options: As for `BreedClassifier`.
 
-    Example:
+    Examples:
         >>> import asyncio
-        >>> from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
         >>> async def main() -> str:
-        ...     async with AsyncBreedClassifier("dog-breeds") as classifier:
+        ...     async with AsyncBreedClassifier("dog-breeds", session=session) as classifier:
         ...         return (await classifier.classify("rex.jpg")).label
-        >>> asyncio.run(main())  # doctest: +SKIP
-        'Airedale terrier'
+        >>> asyncio.run(main())
+        'Basset hound'
     """
 
     def __init__(self, endpoint_name: str, *, session: Session | None = None, **options: Unpack[Options]) -> None:
@@ -64,24 +63,31 @@ class AsyncBreedClassifier:
 
     @classmethod
     def wrapping(cls, classifier: BreedClassifier) -> Self:
-        """A client for asyncio that uses the given classifier; closing it closes the classifier."""
+        """A client for asyncio that uses the given classifier; closing it closes the classifier.
+
+        Args:
+            classifier: The classifier to use.
+        """
         made = cls.__new__(cls)
         made._assemble(classifier)
         return made
 
     @classmethod
     def from_transport(cls, transport: Transport, **options: Unpack[Options]) -> Self:
-        """See `BreedClassifier.from_transport`."""
+        """Creates a client as `BreedClassifier.from_transport` does; arguments and errors are the same."""
         return cls.wrapping(BreedClassifier.from_transport(transport, **options))
 
     @classmethod
     def from_server(cls, url: str, **options: Unpack[Options]) -> Self:
-        """See `BreedClassifier.from_server`."""
+        """Creates a client as `BreedClassifier.from_server` does; arguments and errors are the same."""
         return cls.wrapping(BreedClassifier.from_server(url, **options))
 
     @classmethod
     def from_bundle(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> Self:
-        """See `BreedClassifier.from_bundle`; the bundle is loaded in the calling thread."""
+        """Creates a client as `BreedClassifier.from_bundle` does; arguments and errors are the same.
+
+        The bundle is loaded in the calling thread.
+        """
         return cls.wrapping(BreedClassifier.from_bundle(path, **options))
 
     def _assemble(self, classifier: BreedClassifier, shared: _Shared | None = None) -> None:
@@ -99,42 +105,45 @@ class AsyncBreedClassifier:
 
     @property
     def endpoint_name(self) -> str:
-        """See `BreedClassifier.endpoint_name`."""
+        """The endpoint's name; for a server or bundle, the name that messages use."""
         return self._classifier.endpoint_name
 
     @property
     def options(self) -> ClassifierOptions:
-        """See `BreedClassifier.options`."""
+        """The client's settings."""
         return self._classifier.options
 
     @property
     def model_id(self) -> str | None:
-        """See `BreedClassifier.model_id`."""
+        """SHA-256 of the weights behind the last prediction; None until a response contains it."""
         return self._classifier.model_id
 
     @property
     def known_labels(self) -> LabelMap | None:
-        """See `BreedClassifier.known_labels`."""
+        """The labels of the model, if they are known without asking it; `labels` asks."""
         return self._classifier.known_labels
 
     @property
     def can_explain(self) -> bool:
-        """See `BreedClassifier.can_explain`."""
+        """Whether `explain` works: whether the model's network is on this machine."""
         return self._classifier.can_explain
 
     def with_options(self, **changes: Unpack[Options]) -> Self:
-        """See `BreedClassifier.with_options`; the copy also shares the threads: closing one closes both."""
+        """Makes a copy as `BreedClassifier.with_options` does; arguments and errors are the same.
+
+        The copy also shares the threads: closing one closes both.
+        """
         copy = type(self).__new__(type(self))
         copy._assemble(self._classifier.with_options(**changes), self._shared)
         return copy
 
     async def classify(self, picture: Picture, *, top_k: int = 5) -> Prediction:
-        """See `BreedClassifier.classify`."""
+        """Classifies a picture; arguments and errors are those of `BreedClassifier.classify`."""
         argument_checks.check_top_k(top_k)
         return await self._run(partial(self._classifier._classify, picture, top_k))
 
     async def explain(self, picture: Picture, *, label: str | None = None, top_k: int = 5) -> Explanation:
-        """See `BreedClassifier.explain`."""
+        """Explains a class; arguments and errors are those of `BreedClassifier.explain`."""
         argument_checks.check_top_k(top_k)
         return await self._run(partial(self._classifier._explain, picture, label, top_k))
 
@@ -146,7 +155,10 @@ class AsyncBreedClassifier:
         top_k: int = 5,
         max_concurrency: int = defaults.MANY_CONCURRENCY,
     ) -> list[Detection]:
-        """See `BreedClassifier.detect`; its requests run in separate threads."""
+        """Finds the dogs of a picture; arguments and errors are those of `BreedClassifier.detect`.
+
+        Its requests run in separate threads.
+        """
         from dogbreed_sdk.client import detection  # noqa: PLC0415 - few clients detect
 
         argument_checks.check_top_k(top_k)
@@ -194,10 +206,12 @@ class AsyncBreedClassifier:
         on_error: batch.OnError = "raise",
         progress: batch.Progress | None = None,
     ) -> AsyncGenerator[Prediction | DogBreedError, None]:
-        """See `BreedClassifier.classify_many`; ``pictures`` may also be an async iterator.
+        """Classifies many pictures; arguments and errors are those of `BreedClassifier.classify_many`.
+
+        ``pictures`` may also be an async iterator. A plain iterator runs in the event loop's thread and must not block.
 
         Leaving the loop early does not end an async generator at once (PEP 525): close it, for example with
-        `contextlib.aclosing`. A plain iterator runs in the event loop's thread and must not block.
+        `contextlib.aclosing`.
         """
         argument_checks.check_top_k(top_k)
         batch.check(pictures, max_concurrency, on_error, progress, asynchronous=True)
@@ -211,7 +225,7 @@ class AsyncBreedClassifier:
         )
 
     async def labels(self) -> LabelMap:
-        """See `BreedClassifier.labels`."""
+        """Returns the labels of the model; errors are those of `BreedClassifier.labels`."""
         return await self._run(self._classifier._model_labels)
 
     async def close(self) -> None:

@@ -91,11 +91,10 @@ class BreedClassifier:
         target_variant: Name of the production variant that answers, such as "canary". Default: SageMaker chooses one
             at random, by the variants' weights; `Prediction.variant` names it.
 
-    Example:
-        >>> from dogbreed_sdk import BreedClassifier, Session
-        >>> classifier = BreedClassifier("dog-breeds", session=Session.local())  # doctest: +SKIP
-        >>> classifier.classify("rex.jpg").label  # doctest: +SKIP
-        'Airedale terrier'
+    Examples:
+        >>> classifier = BreedClassifier("dog-breeds", session=session)
+        >>> classifier.classify("rex.jpg").label
+        'Basset hound'
     """
 
     def __init__(
@@ -254,8 +253,10 @@ class BreedClassifier:
         Raises:
             ConfigurationError: An option is unknown, or a value is out of range.
 
-        Example:
-            >>> classifier.with_options(deadline=2.0, max_attempts=1).classify("rex.jpg")  # doctest: +SKIP
+        Examples:
+            >>> hasty = classifier.with_options(deadline=2.0, max_attempts=1)
+            >>> hasty.classify("rex.jpg").label
+            'Basset hound'
         """
         copy = type(self).__new__(type(self))
         copy._assemble(self._transport, changed(self._options, changes), self._label_cache, self._closed)
@@ -277,6 +278,11 @@ class BreedClassifier:
             LabelError: The given labels do not fit the model, or labels are missing.
             AccessError: Credentials or a permission are missing.
             ConfigurationError: ``top_k`` is not a positive integer, or the classifier was closed.
+
+        Examples:
+            >>> prediction = classifier.classify("rex.jpg", top_k=2)
+            >>> [score.label for score in prediction.scores]
+            ['Basset hound', 'Beagle']
         """
         argument_checks.check_top_k(top_k)
         self._check_open()
@@ -332,6 +338,13 @@ class BreedClassifier:
         Raises:
             DogBreedError: As for `classify`, while the results are consumed.
             ConfigurationError: An argument is invalid.
+
+        Examples:
+            >>> pictures = ["rex.jpg", "lost.jpg"]
+            >>> for picture, result in zip(pictures, classifier.classify_many(pictures, on_error="return")):
+            ...     print(picture, "->", result)
+            rex.jpg -> Basset hound (...%)
+            lost.jpg -> cannot read the picture lost.jpg: No such file or directory
         """
         argument_checks.check_top_k(top_k)
         batch.check(pictures, max_concurrency, on_error, progress)
@@ -369,9 +382,9 @@ class BreedClassifier:
             ImageError: The picture cannot be used.
             EndpointError: The model failed.
 
-        Example:
-            >>> classifier = BreedClassifier.from_bundle("model.tar.gz")  # doctest: +SKIP
-            >>> classifier.explain("rex.jpg").overlay().save("why.png")  # doctest: +SKIP
+        Examples:
+            >>> classifier = BreedClassifier.from_bundle("model.tar.gz")
+            >>> classifier.explain("rex.jpg").overlay().save("why.png")
         """
         argument_checks.check_top_k(top_k)
         self._check_open()
@@ -405,10 +418,10 @@ class BreedClassifier:
         Raises:
             DogBreedError: As for `classify`; the first failure ends the call.
 
-        Example:
-            >>> for found in classifier.detect("park.jpg"):  # doctest: +SKIP
+        Examples:
+            >>> for found in classifier.detect("rex.jpg", windows=8):
             ...     print(found.prediction.label, found.box)
-            Pug (310, 120, 560, 370)
+            Basset hound (...)
         """
         from dogbreed_sdk.client import detection  # noqa: PLC0415 - few clients detect
 

@@ -64,6 +64,11 @@ class Detection:
         prediction: Of the window that looks most like a class.
         box: That window: left, top, right, bottom, in pixels of the upright picture. It contains the dog or most of it,
             but does not follow its outline.
+
+    Examples:
+        >>> found = classifier.detect("rex.jpg", windows=8)[0]
+        >>> found.prediction.label, len(found.box)
+        ('Basset hound', 4)
     """
 
     prediction: Prediction

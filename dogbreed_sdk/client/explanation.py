@@ -56,6 +56,13 @@ class Explanation:
         contributions: What each part of `box` adds to the class's logit: rows of equal length, from the top, such as
             7 x 7. For a linear head on averaged features, their mean is the logit less its bias. Negative values
             speak against the class.
+
+    Examples:
+        >>> explanation = BreedClassifier.from_bundle("model.tar.gz").explain("rex.jpg", label="Beagle")
+        >>> explanation.prediction.label, explanation.label
+        ('Basset hound', 'Beagle')
+        >>> explanation.heatmap.shape == explanation.picture.size[::-1]
+        True
     """
 
     prediction: Prediction

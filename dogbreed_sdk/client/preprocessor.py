@@ -31,11 +31,9 @@ class Preprocessor:
     Attributes:
         settings: As above.
 
-    Example:
-        >>> from PIL import Image
-        >>> from training_scripts.models import backbones
-        >>> prepare = Preprocessor(backbones.spec("efficientnet_lite0").preprocessing)
-        >>> prepare(Image.new("RGB", (640, 480))).shape
+    Examples:
+        >>> prepare = Preprocessor.from_model("model.tar.gz")
+        >>> prepare("rex.jpg").shape
         (3, 224, 224)
     """
 

@@ -72,12 +72,16 @@ class BreedDataset:
     Create one with `from_folder`, `from_s3`, `sample`, `download` or `split`. Only file names are kept in memory.
     Pictures that its folder's dogbreed-ignore.txt lists are not part of it; `dogbreed_sdk.review` proposes such a list.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     dataset = BreedDataset.sample(f"{folder}/dogs", breeds=2, per_breed=12)
-        ...     dataset.splits, dataset.check().ok
+    Args:
+        root: The folder, whose splits are looked for; `from_folder` also checks it.
+        remote: The folder on S3 that it stands for; `from_s3` finds it.
+
+    Examples:
+        >>> dataset = BreedDataset.sample("few-dogs", breeds=2, per_breed=12)
+        >>> dataset.splits, dataset.check().ok
         ({'train': 16, 'valid': 4, 'test': 4}, True)
+        >>> dataset.classes
+        ('002.Basset_hound', '003.Beagle')
     """
 
     def __init__(self, root: str | os.PathLike[str], *, remote: S3Folder | None = None) -> None:
@@ -142,7 +146,12 @@ class BreedDataset:
 
     @classmethod
     def open(cls, place: str | os.PathLike[str], *, session: Session | None = None) -> BreedDataset:
-        """The data set at a path or at an s3:// or file:// URI; see `from_folder` and `from_s3`."""
+        """The data set at a path or at an s3:// or file:// URI; see `from_folder` and `from_s3`.
+
+        Args:
+            place: A path, or an s3:// or file:// URI.
+            session: As for `from_s3`.
+        """
         if isinstance(place, str) and place.startswith(("s3:", "file:")):
             return cls.from_s3(place, session=session)
         return cls.from_folder(place)
@@ -260,7 +269,7 @@ class BreedDataset:
             DatasetError: The folder does not exist or cannot be listed, or the archive must not be unpacked; the
                 layout needs no conversion, is not recognized, or needs `folders`; or `dest` is not empty.
 
-        Example:
+        Examples:
             >>> BreedDataset.convert("cifar-10-python.tar.gz", "cifar")  # doctest: +SKIP
             BreedDataset('/home/me/cifar')
         """
@@ -629,6 +638,9 @@ class BreedDataset:
 
     def s3_folder(self, split: str | None = None) -> str | None:
         """The s3:// URI of the data set, or of one of its splits; None for a data set on this machine.
+
+        Args:
+            split: "train", "valid" or "test", in any of their usual spellings; None for the whole data set.
 
         Raises:
             DatasetError: The split does not exist.

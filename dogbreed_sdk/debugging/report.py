@@ -31,10 +31,14 @@ class DebugReport(ReportContent):
     Attributes:
         source: What the report is about: a job's name, a folder or a URI.
 
-    Example:
-        >>> from dogbreed_sdk.debugging import MemoryTrial
-        >>> DebugReport("an empty run", trial=MemoryTrial()).to_dict()["source"]
-        'an empty run'
+    Examples:
+        >>> report = DebugReport.load(job)
+        >>> print(report.headline())
+        All is well: no rule found a problem ...
+        >>> [result.name for result in report.rules if result.status == "IssuesFound"]
+        []
+        >>> report.to_html("report.html").name
+        'report.html'
     """
 
     @classmethod

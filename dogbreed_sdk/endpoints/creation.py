@@ -140,6 +140,11 @@ def deploy(
         ConfigurationError: A value is out of range, or values exclude each other; nothing was created.
         EndpointError: SageMaker refused, or the endpoint failed; whatever was created has been deleted again.
         QuotaError: The account's quota for this instance type is exhausted.
+
+    Examples:
+        >>> with deploy(job.model_uri, session=session, instance_type="ml.m5.large", ttl="2h") as spare:
+        ...     spare.classifier().classify("rex.jpg").label
+        'Basset hound'
     """
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
     code = _own_code(entry_point, source_dir)

@@ -65,6 +65,11 @@ class Deployment:
     Args:
         endpoint_name: Name of the endpoint.
         session: The session that it belongs to.
+
+    Examples:
+        >>> deployment = Deployment("dog-breeds", session)
+        >>> deployment.status, [variant.name for variant in deployment.variants()]
+        ('InService', ['AllTraffic'])
     """
 
     def __init__(self, endpoint_name: str, session: Session) -> None:
@@ -209,9 +214,6 @@ class Deployment:
             EndpointNotFoundError: The endpoint does not exist.
             EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
             EndpointNotReadyError: The timeout expired; the update continues. Call `wait` or `update` again.
-
-        Example:
-            >>> deployment.update(job, rollout=Rollout("canary", percent=10))  # doctest: +SKIP
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - most programs never update
 
@@ -286,8 +288,9 @@ class Deployment:
             ConfigurationError: A variant is unknown, or no weight is above 0.
             EndpointError: SageMaker refused.
 
-        Example:
-            >>> deployment.shift({"AllTraffic": 50, "canary": 50})  # doctest: +SKIP
+        Examples:
+            >>> deployment.shift({"AllTraffic": 50}).variants()[0].weight
+            50.0
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
@@ -341,9 +344,10 @@ class Deployment:
             EndpointError: CloudWatch refused.
             AccessError: The permission cloudwatch:GetMetricData is missing.
 
-        Example:
-            >>> deployment.metrics(since="1d").variants[0].total.model_latency.p99  # doctest: +SKIP
-            48.2
+        Examples:
+            >>> requests = deployment.metrics(since="1d").variants[0].total
+            >>> requests.server_errors
+            0
         """
         from dogbreed_sdk.endpoints.metrics import read_metrics  # noqa: PLC0415 - as above
 
@@ -381,9 +385,6 @@ class Deployment:
             ConfigurationError: The target is not for this kind of endpoint, or the variant is unknown.
             EndpointError: AWS refused; nothing was set up.
             AccessError: A permission is missing.
-
-        Example:
-            >>> deployment.autoscale(Autoscaling(1, 4, invocations_per_instance=600))  # doctest: +SKIP
         """
         from dogbreed_sdk.endpoints import autoscaling as scaling  # noqa: PLC0415 - as above
 
@@ -408,6 +409,10 @@ class Deployment:
         progress: ProgressCallback = show_progress,
     ) -> Deployment:
         """Waits until the endpoint is in service.
+
+        Args:
+            timeout: Longest time to wait, in seconds.
+            progress: Called while waiting.
 
         Raises:
             EndpointError: Its creation failed; with SageMaker's reason and the last lines of its log.

@@ -35,6 +35,10 @@ class Serverless:
 
     Raises:
         ConfigurationError: A value is out of range.
+
+    Examples:
+        >>> Serverless(3072, max_concurrency=20)
+        Serverless(memory_mb=3072, max_concurrency=20, provisioned_concurrency=None)
     """
 
     memory_mb: int = 2048
@@ -70,6 +74,10 @@ class Asynchronous:
 
     Raises:
         ConfigurationError: A value is out of range.
+
+    Examples:
+        >>> Asynchronous(max_concurrent_invocations=4).max_concurrent_invocations
+        4
     """
 
     output_uri: str | None = None
@@ -104,6 +112,10 @@ class DataCapture:
 
     Raises:
         ConfigurationError: A value is out of range.
+
+    Examples:
+        >>> DataCapture(10, captured=["input"])
+        DataCapture(percentage=10, uri=None, captured=('input',))
     """
 
     percentage: int = 100

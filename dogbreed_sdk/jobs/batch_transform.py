@@ -106,10 +106,14 @@ def transform(
         JobError: SageMaker refused.
         QuotaError: The account's quota for this instance type is exhausted.
 
-    Example:
-        >>> job = transform("s3://bucket/model.tar.gz", "s3://bucket/new/", session=session)  # doctest: +SKIP
-        >>> for picture, prediction in job.wait().predictions():  # doctest: +SKIP
-        ...     print(picture, prediction)
+    Examples:
+        >>> batch = transform(job.model_uri, dataset, split="test", session=session).wait()
+        >>> for picture, prediction in batch.predictions():
+        ...     print(picture, "->", prediction.label)
+        test/002.Basset_hound/Basset_hound_020.jpg -> Basset hound
+        ...
+        >>> batch.delete() > 0
+        True
     """
     is_unique = not name
     name = names.check_name(name or names.unique_name("dogbreed-transform"), what="transform job")

@@ -31,12 +31,23 @@ class Spot:
     Attributes:
         max_wait: The longest time that a job may take, waiting and running together: seconds, ``"6h"`` or a timedelta.
             At least max_runtime; a job that takes longer is stopped. Default: twice max_runtime.
+
+    Examples:
+        A job that runs for at most two hours, and waits for capacity for at most four more:
+
+        >>> spot = Spot(max_wait="6h")
+        >>> trainer = BreedTrainer(Session.aws(), spot=spot, max_runtime_seconds=7200)
+        >>> spot.max_wait_seconds(7200)
+        21600
     """
 
     max_wait: Duration | None = None
 
     def max_wait_seconds(self, max_runtime_seconds: int) -> int:
         """The limit in seconds.
+
+        Args:
+            max_runtime_seconds: The longest time that the job may run.
 
         Raises:
             ConfigurationError: It is not a duration, or shorter than the longest time that the job may run.
@@ -70,9 +81,9 @@ class JobOptions:
     Raises:
         ConfigurationError: A value is not accepted by SageMaker.
 
-    Example:
-        >>> JobOptions(input_mode="FastFile", retries=2).network_isolation
-        False
+    Examples:
+        >>> options = JobOptions(input_mode="FastFile", retries=2)
+        >>> trainer = BreedTrainer(Session.aws(), options=options)
     """
 
     input_mode: InputMode = "File"

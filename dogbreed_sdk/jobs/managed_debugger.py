@@ -44,6 +44,12 @@ class Debugger:
         eval_save_interval: The same while evaluating.
         system_monitor_interval_ms: Milliseconds between two samples of the machine's metrics.
         framework_steps: Steps of framework profiling; 0 for none.
+
+    Examples:
+        >>> debugger = Debugger.managed(rules=["vanishing_gradient", "Overfit"], train_save_interval=50)
+        >>> debugger.rules, debugger.collections
+        (('VanishingGradient', 'Overfit'), ('gradients', 'losses'))
+        >>> trainer = BreedTrainer(Session.aws(), debugger=debugger)
     """
 
     rules: tuple[str, ...]
@@ -84,8 +90,9 @@ class Debugger:
         Raises:
             ConfigurationError: A rule is unknown, or a number is out of its bounds.
 
-        >>> Debugger.managed(rules=["vanishing_gradient", "Overfit"]).rules
-        ('VanishingGradient', 'Overfit')
+        Examples:
+            >>> Debugger.managed(rules=["vanishing_gradient", "Overfit"]).rules
+            ('VanishingGradient', 'Overfit')
         """
         chosen = tuple(_named(rule, RULES, "debugging") for rule in rules)
         profiling = tuple(_named(rule, PROFILER_RULES, "profiling") for rule in profiler_rules)

@@ -36,7 +36,7 @@ def weights_problem(model: str, weights: str | Path = "pretrained", *, timeout: 
     Raises:
         ConfigurationError: The backbone is unknown, or needs a package that is not installed.
 
-    Example:
+    Examples:
         >>> weights_problem("efficientnet_lite0") is None
         True
         >>> weights_problem("resnet50", "mine.pth")

@@ -104,8 +104,11 @@ class BreedTrainer:
     Raises:
         ConfigurationError: A setting is invalid, or two of them exclude each other.
 
-    Example:
-        >>> trainer = BreedTrainer(instance_type="ml.g5.xlarge", spot=True)  # doctest: +SKIP
+    Examples:
+        >>> trainer = BreedTrainer(session, model="efficientnet_lite0", base_name="dogs")
+        >>> job = trainer.train(dataset, {"epochs": 5, "lr": 0.002}).wait()
+        >>> job.status, sorted(job.final_metrics)[:2]
+        ('Completed', ['test:accuracy', 'test:loss'])
     """
 
     def __init__(
@@ -330,6 +333,11 @@ class BreedTrainer:
     ) -> str:
         """The URI of a data set's stored features; a job computes them first if they are not stored yet.
 
+        Args:
+            dataset: A data set with train, valid and test splits, or its folder: a path or an s3:// URI.
+            hyperparameters: By name; they count only as far as they change the features.
+            progress: Called while the job runs.
+
         Raises:
             JobFailedError: The job failed.
         """
@@ -399,7 +407,7 @@ class BreedTrainer:
                 and not measured.
             DatasetError: The data set cannot be trained on.
 
-        Example:
+        Examples:
             >>> from dogbreed_sdk import DatasetSize, Session
             >>> plan = BreedTrainer(Session.aws()).plan(DatasetSize.of(pictures=8351, classes=133), region="us-east-1")
             >>> [step.name for step in plan.steps]
@@ -464,8 +472,16 @@ class BreedTrainer:
     def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:
         """Finds a training or tuning job again by its name.
 
+        Args:
+            name: Name of the job.
+            session: The session that the job belongs to. Default: `Session.default()`.
+
         Raises:
             JobError: The job does not exist.
+
+        Examples:
+            >>> BreedTrainer.attach(job.name, session).status
+            'Completed'
         """
         return attach_with_model(name, session or Session.default())
 

@@ -36,7 +36,16 @@ _LAST_LINES = 500
 
 
 class TrainingJob(Job):
-    """A training job of a session, running or ended."""
+    """A training job of a session, running or ended.
+
+    Examples:
+        >>> job.status
+        'Completed'
+        >>> [epoch.epoch for epoch in job.metrics()]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+        >>> job.hyperparameters["epochs"], "valid:loss" in job.final_metrics
+        (10, True)
+    """
 
     def describe(self) -> DescribeTrainingJobResponseTypeDef:
         """SageMaker's response to DescribeTrainingJob.
@@ -287,10 +296,6 @@ class TrainingJob(Job):
             ConfigurationError: As for `dogbreed_sdk.deploy`.
             EndpointError: As for `dogbreed_sdk.deploy`.
             QuotaError: As for `dogbreed_sdk.deploy`.
-
-        Example:
-            >>> with job.deploy(instance_type="ml.m5.large") as deployment:  # doctest: +SKIP
-            ...     deployment.classifier().classify("rex.jpg")
         """
         from dogbreed_sdk.endpoints.creation import deploy  # noqa: PLC0415
 
@@ -308,10 +313,6 @@ class TrainingJob(Job):
             ConfigurationError: As for `dogbreed_sdk.transform`.
             DatasetError: As for `dogbreed_sdk.transform`.
             QuotaError: As for `dogbreed_sdk.transform`.
-
-        Example:
-            >>> for picture, prediction in job.transform("new-pictures").wait().predictions():  # doctest: +SKIP
-            ...     print(picture, prediction)
         """
         from dogbreed_sdk.jobs.batch_transform import transform  # noqa: PLC0415
 

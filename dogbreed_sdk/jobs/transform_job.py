@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
 
 class TransformJob(Job):
-    """A batch transform job of a session, running or ended."""
+    """A batch transform job of a session, running or ended.
+
+    Examples:
+        >>> batch = job.transform("rex.jpg")
+        >>> batch.stop()
+        >>> try:
+        ...     batch.wait()
+        ... except JobStoppedError:
+        ...     print(batch.status)
+        Stopped
+    """
 
     def describe(self) -> DescribeTransformJobResponseTypeDef:
         """SageMaker's response to DescribeTransformJob.

@@ -66,7 +66,14 @@ class BestTrial:
 
 
 class TuningJob(Job):
-    """A tuning job of a session, running or ended."""
+    """A tuning job of a session, running or ended.
+
+    Examples:
+        >>> [trial.status for trial in tuning.trials()]
+        ['Completed', 'Completed']
+        >>> sorted(tuning.best.searched)
+        ['batch-size', 'lr', 'weight-decay']
+    """
 
     def describe(self) -> DescribeHyperParameterTuningJobResponseTypeDef:
         """SageMaker's response to DescribeHyperParameterTuningJob.
@@ -142,8 +149,10 @@ class TuningJob(Job):
         Raises:
             ConfigurationError: pandas is not installed.
 
-        Example:
-            >>> tuning.dataframe().sort_values("objective")  # doctest: +SKIP
+        Examples:
+            >>> table = tuning.dataframe().sort_values("objective")
+            >>> list(table.columns[:5])
+            ['name', 'batch-size', 'lr', 'weight-decay', 'objective']
         """
         with optional.needed(extra="aws", purpose="make a table of trials (trials() needs no package)"):
             import pandas  # noqa: PLC0415

@@ -37,12 +37,11 @@ class LocalSageMaker:
     Raises:
         ConfigurationError: The host is not loopback.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, LocalSageMaker(Path(folder)) as local:
+    Examples:
+        >>> with LocalSageMaker("local-sagemaker") as local:
         ...     sagemaker = local.boto3_session().client("sagemaker")
-        ...     sagemaker.list_training_jobs()["TrainingJobSummaries"]
-        []
+        ...     sagemaker.describe_training_job(TrainingJobName=job.name)["TrainingJobStatus"]
+        'Completed'
     """
 
     def __init__(self, root: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -86,7 +85,11 @@ class LocalSageMaker:
             running.stop()
 
     def boto3_session(self, *, region_name: str = DEFAULT_REGION) -> LocalBotoSession:
-        """A boto3 session whose SageMaker and log clients call this server."""
+        """A boto3 session whose SageMaker and log clients call this server.
+
+        Args:
+            region_name: The region that the session reports; local SageMaker is the same in all.
+        """
         return LocalBotoSession(self.endpoint_url, region_name=region_name)
 
     def __enter__(self) -> LocalSageMaker:

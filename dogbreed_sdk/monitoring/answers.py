@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk import defaults
 from dogbreed_sdk.endpoints.evaluation import classify_all
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, LabelError, ModelError
 from dogbreed_sdk.labels import LabelMap
@@ -62,6 +63,14 @@ class Baseline:
         answers: Its answers.
         model_id: SHA-256 of the model's weights, if the endpoint returns it.
         digests: SHA-256 of the pictures: they are left out where they were captured.
+
+    Examples:
+        >>> baseline = Baseline.classify(classifier, dataset)
+        >>> len(baseline.answers)
+        12
+        >>> baseline.save("baseline.json")
+        >>> Baseline.load("baseline.json") == baseline
+        True
     """
 
     classes: tuple[str, ...]
@@ -76,7 +85,7 @@ class Baseline:
         dataset: BreedDataset,
         *,
         split: str = "valid",
-        max_concurrency: int,
+        max_concurrency: int = defaults.MANY_CONCURRENCY,
         progress: Callable[[int, int], None] | None = None,
     ) -> Baseline:
         """Classifies the pictures of a split.
@@ -105,6 +114,9 @@ class Baseline:
     def load(cls, path: str | os.PathLike[str]) -> Baseline:
         """Reads what `save` wrote.
 
+        Args:
+            path: The JSON file.
+
         Raises:
             ConfigurationError: It is not such a file.
         """
@@ -120,7 +132,11 @@ class Baseline:
             ) from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the answers as JSON, so that the pictures need not be classified again."""
+        """Writes the answers as JSON, so that the pictures need not be classified again.
+
+        Args:
+            path: The JSON file to write.
+        """
         document = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self), "digests": sorted(self.digests)}
         write_atomically(Path(path), json.dumps(document).encode())
 

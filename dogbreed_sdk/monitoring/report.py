@@ -86,6 +86,11 @@ class MonitorReport:
         captured: The captured requests, sorted.
         tests: One per question; none with too few of either, no "rejections" if the model has no rejection rule.
         classes: The shares of the classes, the largest change first.
+
+    Examples:
+        >>> report = monitor(deployment, Baseline.classify(classifier, dataset))
+        >>> report.verdict, [share.label for share in report.classes]
+        ('too few answers', [...])
     """
 
     endpoint_name: str
@@ -166,6 +171,11 @@ def monitor(
     Raises:
         EndpointError: The endpoint does not capture data.
         ConfigurationError: A value is out of range, or only requests are captured.
+
+    Examples:
+        >>> report = monitor(deployment, Baseline.classify(classifier, dataset), since="1h")
+        >>> report.verdict  # at least 30 answers are needed
+        'too few answers'
     """
     check_number("alpha", alpha, above=True)
     if alpha >= 1:

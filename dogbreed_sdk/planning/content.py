@@ -12,25 +12,7 @@ from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step
 
 @dataclass(frozen=True, kw_only=True)
 class PlanContent:
-    """What a search, a training job and an endpoint would send, take and cost. Nothing has been created.
-
-    Attributes:
-        requests: What `tune`, `train` and `deploy` would send, in order. Names, and whatever is not known without an
-            account, are placeholders.
-        steps: What is charged.
-        region: The AWS region.
-        prices_as_of: The day on which the oldest of the prices was read.
-        newest_price: The day on which the newest of them was read.
-        price_sources: Where the prices are from.
-        endpoint_hours: For how long the endpoint and the stored files are counted.
-        dataset: Size of the data set.
-        usd_without_shared_features: The price if each job computed the features of the pictures itself.
-        usd_without_features: The price if each job ran the backbone in every epoch, as training loops usually do.
-        wait_seconds: How long the jobs would wait for instances, one after another; not charged.
-        run_seconds: How long the jobs would run, one after another except for parallel trials.
-        speed: Where the backbone's speed is from.
-        notes: What else to know about the numbers.
-    """
+    """The content of a `Plan`, which explains the attributes."""
 
     requests: tuple[PlannedRequest, ...]
     steps: tuple[Step, ...]

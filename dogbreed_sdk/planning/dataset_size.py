@@ -30,6 +30,11 @@ class DatasetSize:
         test: Pictures to test on; 0 for none.
         classes: Number of classes.
         bytes_per_picture: Mean size of a picture's file.
+
+    Examples:
+        >>> size = DatasetSize(train=6680, valid=835, test=836, classes=133)
+        >>> size.pictures, size.splits
+        (8351, {'train': 6680, 'valid': 835, 'test': 836})
     """
 
     train: int
@@ -51,15 +56,16 @@ class DatasetSize:
     def of(cls, *, pictures: int, classes: int) -> DatasetSize:
         """The size of a data set of which a tenth validates and a tenth tests.
 
-        >>> DatasetSize.of(pictures=8351, classes=133)
-        DatasetSize(train=6680, valid=835, test=836, classes=133, bytes_per_picture=135000)
-
         Args:
             pictures: All pictures together.
             classes: Number of classes.
 
         Raises:
             ConfigurationError: There are too few pictures or classes.
+
+        Examples:
+            >>> DatasetSize.of(pictures=8351, classes=133)
+            DatasetSize(train=6680, valid=835, test=836, classes=133, bytes_per_picture=135000)
         """
         train = int(pictures * (1 - _VALID_SHARE - _TEST_SHARE) + 1e-6)
         valid = int(pictures * _VALID_SHARE + 1e-6)
@@ -67,7 +73,11 @@ class DatasetSize:
 
     @classmethod
     def measured(cls, dataset: BreedDataset) -> DatasetSize:
-        """The size of a data set with splits; looks at the size of every file, but downloads none."""
+        """The size of a data set with splits; looks at the size of every file, but downloads none.
+
+        Args:
+            dataset: A data set with a train split.
+        """
         splits = dataset.splits
         return cls(
             train=splits.get("train", 0),
@@ -88,7 +98,12 @@ class DatasetSize:
         return self.pictures * self.bytes_per_picture
 
     def views(self, per_train_picture: int, per_other_picture: int = 1) -> int:
-        """Pictures that go through a backbone in one pass."""
+        """Pictures that go through a backbone in one pass.
+
+        Args:
+            per_train_picture: Views of a training picture.
+            per_other_picture: Views of a validation or test picture.
+        """
         return self.train * per_train_picture + (self.valid + self.test) * per_other_picture
 
     @property

@@ -13,7 +13,32 @@ from dogbreed_sdk.planning.steps import DIGITS
 class Plan(PlanContent):
     """What a search, a training job and an endpoint would send, take and cost on AWS. Nothing has been created.
 
-    `print` it for people; its attributes are those of `PlanContent`.
+    `print` it for people.
+
+    Attributes:
+        requests: What `tune`, `train` and `deploy` would send, in order. Names, and whatever is not known without an
+            account, are placeholders.
+        steps: What is charged.
+        region: The AWS region.
+        prices_as_of: The day on which the oldest of the prices was read.
+        newest_price: The day on which the newest of them was read.
+        price_sources: Where the prices are from.
+        endpoint_hours: For how long the endpoint and the stored files are counted.
+        dataset: Size of the data set.
+        usd_without_shared_features: The price if each job computed the features of the pictures itself.
+        usd_without_features: The price if each job ran the backbone in every epoch, as training loops usually do.
+        wait_seconds: How long the jobs would wait for instances, one after another; not charged.
+        run_seconds: How long the jobs would run, one after another except for parallel trials.
+        speed: Where the backbone's speed is from.
+        notes: What else to know about the numbers.
+
+    Examples:
+        >>> plan = BreedTrainer(Session.aws()).plan(DatasetSize.of(pictures=8351, classes=133), region="us-east-1")
+        >>> print(plan)
+        Plan for Amazon SageMaker in us-east-1. Nothing has been created.
+        8,351 pictures (6,680 train, 835 valid, 836 test), 133 classes, ...
+        >>> [request.operation for request in plan.requests[:3]]
+        ['CreateTrainingJob', 'CreateHyperParameterTuningJob', 'CreateTrainingJob']
     """
 
     def to_dict(self) -> dict[str, object]:

@@ -51,7 +51,7 @@ class Recorder:
     Attributes:
         folder: The recording's folder, for `DebugReport.load` and `dogbreed report`.
 
-    Example:
+    Examples:
         >>> import tempfile, torch
         >>> model = torch.nn.Linear(4, 3)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -195,6 +195,13 @@ class Recorder:
 
         Batches of one split only: those of a test split that is evaluated as well would count as validation samples.
         With outputs and labels, the loss and the prediction of each sample are recorded as well.
+
+        Args:
+            loss: The mean loss of the batch, or the losses of single samples, [n].
+            outputs: The model's outputs.
+            labels: The true values.
+            losses: Losses by name that the total is made of.
+            size: Number of samples. Default: that of the labels or outputs.
         """
         recording = self._opened()
         if recording is not None:

@@ -12,18 +12,19 @@ _STAND_IN = Path(__file__).parents[1] / "local" / "start_up" / "_dogbreed_start_
 def provide() -> bool:
     """Makes `import smdebug.pytorch` find local SageMaker's stand-in for it, unless smdebug is installed.
 
-    Call it before the script imports smdebug. The stand-in records the same tensors under the same names; pass
-    `out_dir` to its `Hook`, since there is no job whose configuration says where to record to.
+    The stand-in records the same tensors under the same names. Call this before the script imports smdebug, and pass
+    `out_dir` to the hook, since there is no job whose configuration says where to record to:
+
+        from dogbreed_sdk.recording import smdebug
+
+        smdebug.provide()
+
+        import smdebug.pytorch as smd
+
+        hook = smd.Hook(out_dir="run")
 
     Returns:
         Whether the stand-in is used.
-
-    Example:
-        >>> from dogbreed_sdk.recording import smdebug
-        >>> smdebug.provide()                       # doctest: +SKIP
-        True
-        >>> import smdebug.pytorch as smd           # doctest: +SKIP
-        >>> hook = smd.Hook(out_dir="run")          # doctest: +SKIP
     """
     if str(_STAND_IN) not in sys.path:
         if importlib.util.find_spec("smdebug") is not None:

@@ -64,6 +64,11 @@ class CleanupResult:
         deleted: What it deleted or stopped.
         failures: What it could not delete; another clean-up tries it again.
         objects: Number of deleted files.
+
+    Examples:
+        >>> result = plan_cleanup(session, expired=True).run()
+        >>> result.deleted, result.failures
+        ((), ())
     """
 
     deleted: tuple[Resource, ...]
@@ -82,6 +87,11 @@ class CleanupPlan:
         objects: The files that will be deleted, by name below `objects_uri`.
         objects_uri: The folder of these files.
         notes: What could not be listed, and which permission that needs.
+
+    Examples:
+        >>> plan = plan_cleanup(session, older_than="1d")
+        >>> [resource.kind for resource in plan.keep], plan.is_empty
+        (['endpoint', 'model', 'endpoint-config'], True)
     """
 
     session: Session
@@ -161,12 +171,11 @@ def plan_cleanup(
         ConfigurationError: ``older_than`` is not a duration, or files would be deleted that something uses which stays.
         AccessError: Credentials, or a permission of SageMaker's, are missing.
 
-    Example:
-        >>> import tempfile
-        >>> from dogbreed_sdk import Session
-        >>> with tempfile.TemporaryDirectory() as folder, Session.local(folder) as session:
-        ...     plan = plan_cleanup(session, older_than="1d")
-        ...     plan.run().failures
+    Examples:
+        >>> plan = plan_cleanup(session, older_than="1d")
+        >>> [resource.name for resource in plan.delete]
+        []
+        >>> plan.run().failures
         ()
     """
     before = None if older_than is None else _before(older_than)

@@ -32,12 +32,9 @@ def list_resources(session: Session) -> ResourceList:
         AccessError: Credentials, or a permission of SageMaker's, are missing. Without permission for the other
             services the list has a note.
 
-    Example:
-        >>> import tempfile
-        >>> from dogbreed_sdk import Session
-        >>> with tempfile.TemporaryDirectory() as folder, Session.local(folder) as session:
-        ...     list_resources(session).usd_per_hour
-        0.0
+    Examples:
+        >>> sorted(resource.kind for resource in list_resources(session))
+        ['endpoint', 'endpoint-config', 'model']
     """
     with translated("list what this project created", otherwise=DogBreedError):
         ours = find_ours(session)

@@ -38,6 +38,12 @@ class Resource:
             serverless endpoint, or on local SageMaker. Spot instances cost less. None if the price is not known.
         expires_at: When it may be deleted; None without an expiry.
         uses: Kind and name of what it needs to keep working: the configuration of an endpoint, for example.
+
+    Examples:
+        >>> for resource in list_resources(session):
+        ...     print(resource.kind, resource.name, resource.status)
+        endpoint dog-breeds InService
+        ...
     """
 
     kind: Kind
@@ -88,6 +94,11 @@ class ResourceList:
         resources: Endpoints first, then by age.
         notes: What could not be listed, and which permission that needs.
         prices_as_of: The day of the price table.
+
+    Examples:
+        >>> resources = list_resources(session)
+        >>> len(resources.resources), resources.usd_per_hour
+        (3, 0.0)
     """
 
     resources: tuple[Resource, ...]

@@ -49,6 +49,13 @@ class DataReview(ReviewContents):
         backbone: The backbone whose features were compared.
         seconds: How long reading the pictures ("pictures") and comparing them ("comparison") took; the features are
             not included.
+
+    Examples:
+        >>> found = review("dogs", session=session, model="efficientnet_lite0")
+        >>> [label.picture for label in found.flagged], found.near_copies
+        ([], ())
+        >>> found.to_html("review.html").name
+        'review.html'
     """
 
     def write_ignore_list(self, path: str | os.PathLike[str] | None = None) -> Path:
@@ -73,6 +80,9 @@ class DataReview(ReviewContents):
 
     def to_html(self, path: str | os.PathLike[str] = "review.html") -> Path:
         """Writes the review as one HTML page with thumbnails, on which pictures can be ticked for an ignore list.
+
+        Args:
+            path: The file to write.
 
         Returns:
             The path of the file.
@@ -131,10 +141,13 @@ def review(
         DatasetError: The data cannot be trained on, or has too few pictures for a review.
         JobFailedError: The features could not be computed.
 
-    Example:
-        >>> found = review("dogs", session=Session.local("local-sagemaker"))  # doctest: +SKIP
-        >>> [label.picture for label in found.flagged]  # doctest: +SKIP
-        ['valid/037.Dhole/Dhole_n02115913_3465.jpg', ...]
+    Examples:
+        >>> found = review(dataset, session=session, model="efficientnet_lite0")
+        >>> print(found.to_text())
+        /.../dogs: 3 classes; pictures: train 48, valid 12, test 12
+        ...
+        Labels: 0 of 72 are probably wrong (none expected)
+        ...
     """
     where = session or Session.default()
     pictures, root = with_features(

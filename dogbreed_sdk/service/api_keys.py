@@ -32,9 +32,11 @@ class ApiKeys:
     Raises:
         ConfigurationError: There is no key, or one is not valid; no message contains a key.
 
-    >>> keys = ApiKeys(["a-key-of-24-characters-X"])
-    >>> keys.match("a-key-of-24-characters-X") is not None, keys.match("another-key")
-    (True, None)
+    Examples:
+        >>> from dogbreed_sdk.service import ApiKeys
+        >>> keys = ApiKeys(["a-key-of-24-characters-X"])
+        >>> keys.match("a-key-of-24-characters-X") is not None, keys.match("another-key")
+        (True, None)
     """
 
     def __init__(self, keys: Iterable[str]) -> None:

@@ -49,10 +49,12 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
         An application to run with uvicorn, or to mount in your application: ``app.mount("/dogs", create_app(...))``.
         The server that runs it must limit connections and headers, as ``dogbreed serve`` does.
 
-    Example:
-        >>> from dogbreed_sdk import AsyncBreedClassifier
+    Examples:
         >>> from dogbreed_sdk.service import ServiceSettings, create_app
-        >>> app = create_app(AsyncBreedClassifier("dog-breeds"), ServiceSettings(max_waiting=16))  # doctest: +SKIP
+        >>> from dogbreed_sdk.testing import FakeEndpoint
+        >>> app = create_app(FakeEndpoint(["Pug", "Boxer"]).async_classifier(), ServiceSettings(max_waiting=16))
+        >>> "/v1/classify" in app.openapi()["paths"]
+        True
     """
     settings = settings or ServiceSettings()
     # A thread that works for an abandoned request must end at the request's deadline.

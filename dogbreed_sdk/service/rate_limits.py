@@ -26,8 +26,10 @@ class Rate:
     Raises:
         ConfigurationError: A value is below 1.
 
-    >>> Rate.parse("60/minute")
-    Rate(count=60, seconds=60)
+    Examples:
+        >>> from dogbreed_sdk.service import Rate
+        >>> Rate.parse("60/minute")
+        Rate(count=60, seconds=60)
     """
 
     count: int

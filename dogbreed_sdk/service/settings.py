@@ -48,6 +48,12 @@ class ServiceSettings:
 
     Raises:
         ConfigurationError: A number is out of range, or an origin is not valid.
+
+    Examples:
+        >>> from dogbreed_sdk.service import ApiKeys, Rate, ServiceSettings
+        >>> settings = ServiceSettings(api_keys=ApiKeys(["a-key-of-24-characters-X"]), rate=Rate.parse("60/minute"))
+        >>> settings.max_body_bytes
+        26214400
     """
 
     api_keys: ApiKeys | None = None

@@ -73,6 +73,9 @@ def load(folder: Path) -> Model:
 
     The size of model.pth is compared with the network in model.json before the network is built or the file is read.
 
+    Args:
+        folder: The bundle's folder: an unpacked model.tar.gz.
+
     Raises:
         BundleError: The folder is not a bundle, it is damaged, or its weights do not fit its description.
     """

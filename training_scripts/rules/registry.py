@@ -94,7 +94,7 @@ def register(
     Raises:
         RuleError: A built-in rule has this name, or `given` is not a rule.
 
-    Example:
+    Examples:
         >>> from dogbreed_sdk.debugging import Finding, register_rule, rule_names, unregister_rule
         >>> @register_rule(name="HighLoss", parameters={"limit": 2.0}, advice="Lower lr.")
         ... def high_loss(trial, parameters):

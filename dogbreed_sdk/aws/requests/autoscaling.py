@@ -46,6 +46,11 @@ class CustomMetric:
         target: The value to keep, in the metric's unit.
         statistic: Average, Minimum, Maximum, SampleCount or Sum.
         dimensions: The metric's dimensions; None for the endpoint's name and the variant's name.
+
+    Examples:
+        >>> metric = CustomMetric("/aws/sagemaker/Endpoints", "CPUUtilization", 60)
+        >>> Autoscaling(1, 4, metric=metric).metric.target
+        60
     """
 
     namespace: str
@@ -77,9 +82,11 @@ class Autoscaling:
     Raises:
         ConfigurationError: The numbers contradict each other, or there is not exactly one target.
 
-    Example:
-        >>> Autoscaling(1, 4, invocations_per_instance=600).max_instances
-        4
+    Examples:
+        >>> autoscaling = Autoscaling(1, 4, invocations_per_instance=600)
+        >>> plan = trainer.plan(dataset, endpoint={"autoscaling": autoscaling}, region="us-east-1")
+        >>> plan.requests[-1].parameters["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+        600.0
     """
 
     min_instances: int

@@ -61,9 +61,9 @@ class WarmStart:
     Raises:
         ConfigurationError: There are too many parents or none, or the kind is unknown.
 
-    Example:
-        >>> WarmStart(["dogs-1", "dogs-2"], kind="transfer").parents
-        ('dogs-1', 'dogs-2')
+    Examples:
+        >>> WarmStart([tuning, "dogs-of-last-week"], kind="transfer").names
+        ('dogs-...', 'dogs-of-last-week')
     """
 
     parents: Sequence[str | Named] | str | Named
@@ -99,6 +99,14 @@ class Hyperband:
 
     Raises:
         ConfigurationError: A number is out of its bounds.
+
+    Examples:
+        >>> hyperband = Hyperband(min_epochs=2, max_epochs=20)
+        >>> plan = trainer.plan(
+        ...     dataset, hyperparameters={"epochs": 20}, strategy="Hyperband", hyperband=hyperband, region="us-east-1"
+        ... )
+        >>> plan.requests[1].parameters["HyperParameterTuningJobConfig"]["StrategyConfig"]
+        {'HyperbandStrategyConfig': {'MinResource': 2, 'MaxResource': 20}}
     """
 
     min_epochs: int = 1
@@ -125,6 +133,10 @@ class CompletionCriteria:
 
     Raises:
         ConfigurationError: No criterion is given, or a number is out of its bounds.
+
+    Examples:
+        >>> CompletionCriteria(target=0.2, trials_without_improvement=5)
+        CompletionCriteria(target=0.2, trials_without_improvement=5, convergence=False)
     """
 
     target: float | None = None

@@ -54,6 +54,11 @@ class Rollout:
 
     Raises:
         ConfigurationError: A number is out of range.
+
+    Examples:
+        >>> rollout = Rollout("linear", percent=20, wait_seconds=120, alarms=["dog-breeds-errors"])
+        >>> rollout.longest_seconds
+        4200
     """
 
     kind: RolloutKind = "canary"

@@ -50,7 +50,21 @@ class PictureResult:
 
 @dataclass(frozen=True, slots=True)
 class Mistake(PictureResult):
-    """A picture whose predicted class is not its true one."""
+    """A picture whose predicted class is not its true one.
+
+    Attributes:
+        path: The picture; only its name in the data set where it is not on this machine.
+        actual: Its true class folder.
+        predicted: The class folder with the highest probability.
+        probability: The probability of that class, 0 to 1; None where it was not recorded.
+        loss: -log of the probability of the true class; infinite if that is 0; None where it is unknown.
+        rejected: Whether the picture looks like none of the classes; None if the model has no rejection rule.
+
+    Examples:
+        >>> for mistake in evaluate(classifier, dataset).mistakes:
+        ...     print(mistake.path.name, "is a", mistake.actual, "and was taken for a", mistake.predicted)
+        Basset_hound_023.jpg is a 002.Basset_hound and was taken for a 003.Beagle
+    """
 
 
 @dataclass(frozen=True, slots=True)

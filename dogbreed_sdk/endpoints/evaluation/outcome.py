@@ -38,8 +38,8 @@ class Evaluation(EvaluationContent):
         per_class: One entry per class of the data set that the model has, in the data set's order.
         classes: The class folders of the confusion matrix's rows and columns: those of `per_class`, then others that
             were predicted.
-        confusion: confusion[i][j] = number of pictures of class i that were classified as class j; its `cells()` are
-            those with pictures.
+        confusion: ``confusion[i][j]`` is the number of pictures of class i that were classified as class j; its
+            `cells()` are those with pictures.
         errors: Pictures that could not be classified; not counted anywhere else.
         unknown_classes: The data set's classes that the model does not have.
         excluded: Number of classified pictures of these classes; not counted anywhere else.
@@ -52,10 +52,13 @@ class Evaluation(EvaluationContent):
         coverage: Accuracy against coverage if only answers from a probability on are used, by increasing coverage.
         rejection_coverage: The same for thresholds of the rejection score; empty if the model has no such rule.
 
-    Example:
-        >>> evaluation = evaluate(classifier, "dogs")  # doctest: +SKIP
-        >>> evaluation.mistakes[0].path, evaluation.most_confused(3)  # doctest: +SKIP
-        >>> evaluation.to_html("mistakes.html")  # doctest: +SKIP
+    Examples:
+        >>> evaluation = evaluate(classifier, "dogs")
+        >>> for pair in evaluation.most_confused(3):
+        ...     print(f"{pair.actual} was taken for {pair.predicted}: {pair.count}")
+        002.Basset_hound was taken for 003.Beagle: 1
+        >>> evaluation.to_html("mistakes.html").name
+        'mistakes.html'
     """
 
     accuracy: float
@@ -69,7 +72,7 @@ class Evaluation(EvaluationContent):
         """The evaluation as JSON-ready values, with stable keys.
 
         Returns:
-            accuracy, top5, ece, n; per_class (`ClassResult.to_dict`); classes and confusion: confusion[i][j] is the
+            accuracy, top5, ece, n; per_class (`ClassResult.to_dict`); classes and confusion: ``confusion[i][j]`` is the
             number of pictures of classes[i] that were classified as classes[j], or null with more than 2,000 classes;
             confusion_cells: [i, j, number] of the cells with pictures; errors (picture, error); unknown_classes,
             excluded; mistakes, worst first (picture, actual and predicted class folder, probability
