@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 from _generate.frame import anchor, markdown, module, sections, table
 from training_scripts.rules import registry
-from training_scripts.rules.bounds import NOT_NEGATIVE
+from training_scripts.rules.bounds import NOT_NEGATIVE, Bounds
 from training_scripts.rules.causes.catalog import CATALOG
 from training_scripts.rules.causes.find import BY_RULE
 from training_scripts.rules.declaration import DEBUGGING, PROFILING, Explanation, Rule
@@ -76,7 +77,9 @@ def _value(value: object) -> str:
     if value is None:
         return "not set"
     return (
-        f"`{value:g}`" if isinstance(value, float) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        f"`{value:.10g}`"
+        if isinstance(value, float)
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
     )
 
 
@@ -88,7 +91,15 @@ def _allowed(rule: Rule, name: str) -> str:
     declared = (rule.bounds or {}).get(name)
     if declared is None and not isinstance(example, (int, float)):
         return ""
-    return str(declared or NOT_NEGATIVE)
+    return _range(declared or NOT_NEGATIVE)
+
+
+def _range(bounds: Bounds) -> str:
+    """The numbers within bounds, in few words."""
+    kind = "whole number" if bounds.whole else "number"
+    if math.isfinite(bounds.highest):
+        return f"{kind} from {bounds.lowest:g} to {bounds.highest:g}"
+    return f"{kind} from {bounds.lowest:g}" if math.isfinite(bounds.lowest) else f"any {kind}"
 
 
 def _causes(rule: Rule, explained: Explanation) -> str:
