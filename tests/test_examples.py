@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,27 @@ def test_record_your_loop(tmp_path: Path) -> None:
     assert report.trial is not None
     assert report.trial.run["steps_per_epoch"] == 19
     assert report.trial.run["parameters"] == {"lr": 0.003, "hidden": 32}
+
+
+@pytest.mark.extras
+def test_densenet161_head(tmp_path: Path) -> None:
+    output = run("densenet161_head.py", "--small", "--output", tmp_path / "results", root=tmp_path / "root")
+    assert re.findall(r"^(\w+): \w+\. ", output, re.MULTILINE) == [
+        "VanishingGradient",
+        "Overfit",
+        "Overtraining",
+        "PoorWeightInitialization",
+    ]
+    shares = [int(share) for share in re.findall(r"^  aten::\S+ \(.*\): (\d+) % of the time$", output, re.MULTILINE)]
+    assert shares == sorted(shares, reverse=True)
+    assert len(shares) == 3
+    assert "aten::mkldnn_convolution (convolution)" in output
+    # Both endpoints, and both content types, give one class for a picture.
+    answers = re.findall(r"  (\S+): class (\d), predicted (\d) from JSON, (\d) from npy", output)
+    assert len(answers) == 10
+    assert answers[:5] == answers[5:]
+    assert all(by_json == by_npy for _, _, by_json, by_npy in answers)
+    assert sum(actual == predicted for _, actual, predicted, _ in answers[:5]) >= 1
+    assert {"report.html", "densenet161_head_losses.png", "model.tar.gz"} <= {
+        path.name for path in (tmp_path / "results").iterdir()
+    }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dogbreed_sdk._util.formatting import clipped, number, percent, plain, seconds
+from dogbreed_sdk._util.formatting import clipped, number, percent, plain, plural, seconds
 from dogbreed_sdk.debugging.operators import OperatorCost, costliest
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.recording.profile.profile import Operator
@@ -131,7 +131,7 @@ class FeaturePassCost:
             shares = [
                 f"{name.lower()} {seconds(spent)} ({percent(spent / self.seconds)})" for name, spent in self.parts()
             ]
-            threads = f" in {self.workers} threads" if self.workers else ""
+            threads = f" in {plural(self.workers, 'thread')}" if self.workers else ""
             decoding = f"decoding took {seconds(self.decoding)}{threads}, in parallel with the network"
             yield f"Of that: {', '.join(shares)}; {decoding}."
         if self.operators:

@@ -50,7 +50,7 @@ _KINDS = (
     _Kind(
         "convolution",
         ("conv",),
-        "This is the network's work proper. Do it once (stored features), with a smaller backbone or smaller pictures, "
+        "This is the network's actual work. Do it once (stored features), with a smaller backbone or smaller pictures, "
         "on a GPU, or faster on the CPU: pip install 'dogbreed-sdk[onnx]', or precision='bf16' where the processor has "
         "instructions for it.",
     ),
@@ -88,7 +88,8 @@ _KINDS = (
     _Kind(
         "memory",
         ("fill_", "zero_", "aten::empty", "resize_", "memset"),
-        "It prepares memory, mostly in the first batches; a longer run has a smaller share of it.",
+        "It sets memory to a value, such as the edges that pad pictures before a convolution; ONNX Runtime does that "
+        "within the convolution: pip install 'dogbreed-sdk[onnx]'.",
     ),
     _Kind(
         "addition",

@@ -56,6 +56,7 @@ def losses(report: ReportContent) -> Axes:
             _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
         )
     axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss")
+    axes.locator_params(axis="x", integer=True)
     axes.legend()
     return axes
 

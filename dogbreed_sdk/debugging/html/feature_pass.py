@@ -28,6 +28,6 @@ def feature_pass_section(cost: FeaturePassCost | None) -> Markup:
     if cost.advice:
         content.append(element("p", element("b", "Next: "), cost.advice, class_="advice"))
     if cost.operators:
-        content += [element("h3", "Operators of a few batches"), operator_table(cost.operators)]
-        content.append(operator_advice(cost.operators))
+        content.append(element("h3", "Operators of a few batches"))
+        content += [operator_advice(cost.operators), operator_table(cost.operators)]
     return section("features", TITLE, content, lead=lead)

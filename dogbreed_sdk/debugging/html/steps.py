@@ -148,7 +148,7 @@ def operators_section(profile: Profile | None) -> Markup:
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
     trains_backbone = profile.source == "profiler" and profile.facts.get("inputs") != "features"
     advice = operator_advice(profile.operators) if trains_backbone else None
-    return section("operators", title, operator_table(profile.operators), more, note, advice, lead=lead)
+    return section("operators", title, advice, operator_table(profile.operators), more, note, lead=lead)
 
 
 def operator_table(operators: Sequence[Operator]) -> Markup:
