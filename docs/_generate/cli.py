@@ -58,7 +58,7 @@ def _of(entry: Command | CommandGroup) -> Iterator[tuple[str, Command]]:
 
 def _parsers() -> dict[str, argparse.ArgumentParser]:
     """What people type -> the parser of that command, with all of its arguments."""
-    found = {}
+    found: dict[str, argparse.ArgumentParser] = {}
     for command in commands_of(make_parser()).values():
         found |= {parser.prog: parser for parser in (command, *commands_of(command).values())}
     return found

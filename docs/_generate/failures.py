@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections import defaultdict
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import training_scripts
 from _generate.frame import anchor, markdown, sections, table
 from dogbreed_sdk import errors
 from dogbreed_sdk.cli import program
@@ -16,7 +17,7 @@ from dogbreed_sdk.jobs.failures import diagnose
 from dogbreed_sdk.jobs.known_failures import KNOWN_FAILURES, KnownFailure
 from dogbreed_sdk.service.problems import KINDS, problem_from_error
 
-_PACKAGE = Path(errors.__file__).parent
+_PACKAGE, _SCRIPTS = Path(errors.__file__).parent, Path(training_scripts.__file__).parent
 _BLANK = "…"
 # A text with fewer letters, such as "…: …", says nothing that could be searched for.
 _LEAST_LETTERS = 12
@@ -61,12 +62,21 @@ def error_tree() -> str:
 def messages() -> str:
     """Every message of every class, as the code raises it."""
     found = messages_of()
-    parts = []
-    for kind in _classes():
-        listed = sorted(found[kind.__name__], key=str.casefold)
-        if listed:
-            parts.append(f"## {kind.__name__}\n\n" + "\n".join(f"- {_plain(one)}" for one in listed))
-    return sections(*parts)
+    return sections(*(f"## {name}\n\n{_listed(found[name])}" for name in _names() if found[name]))
+
+
+@table("script-messages")
+def script_messages() -> str:
+    """Every message of the training scripts' own errors."""
+    return _listed(messages_of_scripts())
+
+
+def _listed(found: set[str]) -> str:
+    return "\n".join(f"- {_plain(one)}" for one in sorted(found, key=str.casefold))
+
+
+def _names() -> list[str]:
+    return [kind.__name__ for kind in _classes()]
 
 
 def _classes() -> list[type[errors.DogBreedError]]:
@@ -86,15 +96,39 @@ def _problem(kind: type[errors.DogBreedError]) -> str:
 @functools.cache
 def messages_of() -> dict[str, set[str]]:
     """Class -> its messages; what is filled in at run time is an ellipsis."""
-    names, found = {kind.__name__ for kind in _classes()}, defaultdict[str, set[str]](set)
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    names = _names()
+    found = {name: set[str]() for name in names}
+    for name, text in _raised(_PACKAGE, names):
+        found[name].add(text)
+    return found
+
+
+@functools.cache
+def messages_of_scripts() -> set[str]:
+    """The messages with which a training script ends, in the same form."""
+    return {text for _, text in _raised(_SCRIPTS, _script_errors())}
+
+
+def _script_errors() -> list[str]:
+    """The names of the training scripts' own errors, read from the source: importing all of it takes seconds."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS.rglob("*.py"))
+    bases = dict(re.findall(r"^class (\w+)\((\w+)\):", text, re.MULTILINE))
+    found = ["ScriptError"]
+    for known in found:
+        found += [name for name, base in bases.items() if base == known]
+    return found
+
+
+def _raised(package: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Class and message wherever the code of a package makes an error of one of these classes."""
+    for path in sorted(package.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         if not any(f"{name}(" in source for name in names):
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and node.args and (name := _called(node.func)) in names:
-                found[name] |= set(_searchable(node.args[0]))
-    return found
+                for text in _searchable(node.args[0]):
+                    yield name, text
 
 
 def _called(function: ast.expr) -> str:
