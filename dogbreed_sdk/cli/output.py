@@ -172,9 +172,11 @@ def job_progress(kind: Kind = "job") -> Iterator[ProgressCallback]:
         def update(step: JobProgress) -> None:
             if step.job not in bars:
                 bars[step.job] = display.add_task("", total=None, job=safe_line(_short_name(step.job)))
-            total = None if step.fraction is None else 1.0
+            # An endpoint has no fraction: its bar moves until it is in service.
+            fraction = 1.0 if step.fraction is None and step.status in ENDED else step.fraction
+            total = None if fraction is None else 1.0
             text = f"{step.status}  {step.message}" if step.message else step.status
-            display.update(bars[step.job], total=total, completed=step.fraction or 0.0, description=safe_line(text))
+            display.update(bars[step.job], total=total, completed=fraction or 0.0, description=safe_line(text))
 
         yield _remembering(update, kind)
 

@@ -1,4 +1,4 @@
-"""Tables on a terminal: names keep the end that tells them apart, and no number is broken."""
+"""On a terminal: tables keep the ends of names and whole numbers; the bar of what has ended is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from dogbreed_sdk.cli.output import print_table
+from dogbreed_sdk._util.progress import JobProgress
+from dogbreed_sdk.cli.output import job_progress, print_table
 
 TRIALS = [f"dogbreed-261121-043544-2cec-{number:03}-4a879d2{number}" for number in (1, 2, 3)]
 
@@ -49,3 +50,16 @@ def test_no_digit_is_cut_off_where_nothing_helps(monkeypatch: pytest.MonkeyPatch
     rows: list[list[object]] = [[TRIALS[0], *["0.123456789"] * 6]]
     said = "".join(table(monkeypatch, ["trial", *"abcdef"], rows, width=40))
     assert said.count("0.123456789") == 6
+
+
+def test_the_bar_of_an_endpoint_in_service_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    with job_progress("endpoint") as progress:
+        progress(JobProgress("dogs", "Creating", "", 0.0))
+        progress(JobProgress("dogs", "InService", "", 1.0))
+    done = r"\x1b\[38;2;114;156;31m\u2501{10}\x1b"  # rich's green of a bar that is finished
+    assert re.search(done, terminal.getvalue())
