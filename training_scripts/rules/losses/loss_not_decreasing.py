@@ -402,7 +402,8 @@ RULES = (
                 "loss rose from its lowest stretch by more than `rise_of_fall` of its fall and more than "
                 "`rise_of_chance` of the chance-level loss (`rise_of_start` of its start where chance is unknown), "
                 "beyond noise; it ends no better than guessing; or the data rule out that it fell by `flat_percent`. "
-                "Chance-level loss: the cross-entropy of guessing by class frequencies."
+                "The last two do not count while a running job has not had its time (`patience`, `share_of_run`), or "
+                "if every evaluation is better than the one before."
             ),
             computes_aws=(
                 "Every `num_steps` steps the loss is compared with the one at least `num_steps` before: `100 * (after "

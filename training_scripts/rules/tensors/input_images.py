@@ -123,9 +123,9 @@ RULES = (
         precedes=("PoorWeightInitialization",),
         explanation=Explanation(
             computes=(
-                "The mean of each channel over the recorded pictures, of which `abs(mean)` less three standard errors "
-                "exceeds `threshold_mean`, is more than `spreads` standard deviations of single pictures, and has the "
-                "same sign in 97 % of them. In a run that learns, it must also exceed `harmful_mean`."
+                "For every channel, over the recorded pictures: `abs(mean) - 3 * standard error > threshold_mean`, "
+                "`abs(mean) > spreads * standard deviation of single pictures`, and the same sign in 97 % of them. In "
+                "a run that learns, also `abs(mean) > harmful_mean`."
             ),
             computes_aws=(
                 "`abs(mean)` of a channel over at least `threshold_samples` pictures exceeds `threshold_mean`."
