@@ -88,6 +88,7 @@ SLOW = (
     "test_examples.py",
     "test_imports.py",
     "test_lifecycle.py",
+    "test_notebooks.py",
     "test_pickling.py",
     "test_readme.py",
     "test_secrets.py",
@@ -174,6 +175,7 @@ ANY_PYTHON = (
 LONGEST = (
     "test_readme.py",
     "test_examples.py",
+    "test_notebooks.py",
     "test_snippets.py",
     "jobs/test_faults.py",
     "jobs/test_interruptions.py",

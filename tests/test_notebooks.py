@@ -72,3 +72,19 @@ def test_record_your_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Training diverged: the steps were too large" in shown
     assert "Comparison('first', 'second')" in shown
     assert re.search(r"training loss: \d\.\d\d at step 0, 0\.\d\d at step 74", shown)
+
+
+def test_resnet50_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run("resnet50_search", tmp_path, monkeypatch)
+    assert "0 errors" in shown
+    assert "4 of 4 trials ended" in shown
+    assert re.search(r"Least average test loss: \d\.\d{4}, with .*'batch-size': (128|256|512)", shown)
+    assert re.search(r"training steps: .* inside", shown)
+    assert len(re.findall(r"^\d{3}\.\w+: \w+", shown, re.MULTILINE)) == 5
+
+
+def test_bytes_and_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run("bytes_and_urls", tmp_path, monkeypatch)
+    assert re.search(r"The validation loss is spiky|[Oo]verfit", shown)
+    assert re.search(r"Bytes and URL of \w+\.jpg get the same scores: True", shown)
+    assert re.search(r"\d+ of 9 test pictures are right", shown)
