@@ -14,10 +14,12 @@ import pytest
 from dogbreed_sdk.cli.commands import COMMANDS
 from dogbreed_sdk.cli.parser import parse
 from tests import documents
-from tests.documents import DOCUMENTS, PAGES, ROOT, Block
+from tests.conftest import Workshop
+from tests.documents import DOCUMENTS, ROOT, Block
 
 PYTHON = [block for path in DOCUMENTS for block in documents.blocks(path) if block.language == "python"]
-RUN = [block for path in PAGES for block in documents.blocks(path) if block.language == "python" and not block.mark]
+RUN = [block for block in PYTHON if block.page.startswith("docs/") and not block.mark]
+GIVEN = [block for block in PYTHON if block.mark.startswith("given: ")]
 EXCERPTS = [block for path in DOCUMENTS for block in documents.blocks(path) if block.mark.startswith("from: ")]
 COMMAND_LINES = [
     (f"{documents.name(path)}:{number}", line) for path in DOCUMENTS for number, line in documents.commands(path)
@@ -42,11 +44,22 @@ def test_snippets_run(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     exec(compile(block.code, str(block), "exec"), {})
 
 
+@pytest.mark.parametrize("block", GIVEN, ids=str)
+def test_snippets_run_on_what_they_are_given(
+    block: Block, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs and data that other tests use, too, so that no page trains a model of its own."""
+    monkeypatch.chdir(tmp_path)
+    names = block.mark.removeprefix("given: ").split(", ")
+    exec(compile(block.code, str(block), "exec"), {name: getattr(workshop, name) for name in names})
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_that_does_not_run_says_why_and_is_python(block: Block) -> None:
     kind, _, reason = block.mark.partition(": ")
-    assert not block.mark or (kind in {"not-run", "from"} and reason), (
-        "above a Python block stands nothing, <!-- not-run: reason --> or <!-- from: examples/NAME.py -->"
+    assert not block.mark or (kind in {"not-run", "from", "given"} and reason), (
+        "above a Python block stands nothing, or a comment: not-run: with the reason, from: with an example's path, "
+        "or given: with the names that a test provides (session, dataset, trainer, tuning, job)"
     )
     ast.parse(textwrap.dedent(block.code))
 
