@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, DebugReport
+from dogbreed_sdk import BreedDataset, DebugReport, TuningJob
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 from tests.leftovers import left
@@ -78,3 +78,23 @@ def test_densenet161_head(tmp_path: Path) -> None:
     assert {"report.html", "densenet161_head_losses.png", "model.tar.gz"} <= {
         path.name for path in (tmp_path / "results").iterdir()
     }
+
+
+@pytest.mark.extras
+def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
+    output = run("resnet50_search.py", "--small", "--output", tmp_path, root=workshop.root)
+    assert "Using efficientnet_lite0, whose weights are installed" in output or "resnet50" in output
+    tuning = workshop.session.client("sagemaker").list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
+    [found] = [
+        TuningJob(job["HyperParameterTuningJobName"], workshop.session)
+        for job in tuning
+        if job["HyperParameterTuningJobName"] in output
+    ]
+    trials = found.dataframe()
+    assert len(trials) == 4
+    assert trials["batch-size"].isin([128, 256, 512]).all() and trials["lr"].between(0.001, 0.1).all()
+    assert f"Least average test loss: {trials['objective'].min():.4f}" in output
+    assert output.count(" training steps: ") == 1 and output.count(" feature-pass step") == 1
+    assert len(re.findall(r"^\S+/\S+\.jpg: .+ \(\d+%", output, re.MULTILINE)) == 5
+    for name in ("search.html", "report.html", "losses.png", "steps.png"):
+        assert (tmp_path / name).stat().st_size > 10_000, name

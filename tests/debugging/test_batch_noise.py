@@ -106,4 +106,4 @@ def test_the_plot_shows_the_band_and_counts_what_is_outside() -> None:
     assert 0.9 < inside.mean() < 0.99
     legend = axes.get_legend()
     assert legend is not None
-    assert f"outside: {(~inside).sum()} of 400 steps" in [text.get_text() for text in legend.get_texts()]
+    assert f"outside: {(~inside).sum()} of 320 steps" in [text.get_text() for text in legend.get_texts()]

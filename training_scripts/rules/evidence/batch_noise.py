@@ -29,11 +29,11 @@ class BatchNoise:
     """The scatter of a training loss around its smoothed curve, beside what random batches cause.
 
     Attributes:
-        steps: The recorded training steps, int64 [n].
+        steps: The recorded training steps after the first fifth, in which the loss falls most, int64 [n].
         losses: Their losses, float64 [n].
         level: The losses, smoothed, float64 [n].
         expected: Standard deviation that random batches alone give each loss, float64 [n].
-        observed: Standard deviation around the smoothed curve after the initial fall.
+        observed: Standard deviation around the smoothed curve.
         caused: What random batches alone would make of it.
         batch: Samples per step.
         is_estimated: Whether the losses of single samples are those of the validation split, because those of the
@@ -75,15 +75,17 @@ def batch_noise(run: Run) -> BatchNoise | None:
     if spread is None:
         return None
     sizes = _sizes(run, batch)
-    expected = spread / np.sqrt(sizes) * _without_replacement(sizes, run.size("train"))
+    # Few hard pictures make both the mean and the spread of a batch large: only neighbors show the spread of all.
+    usual = np.sqrt(curves.centered_mean(np.square(spread), SMOOTHING))
+    expected = usual / np.sqrt(sizes) * _without_replacement(sizes, run.size("train"))
     settled = slice(len(losses) // _INITIAL_SHARE, None)
     # A moving average over nine values contains a ninth of the variance of white noise.
     deviations = (losses - level)[settled] / math.sqrt(1 - 1 / SMOOTHING)
     return BatchNoise(
-        steps=run.losses.steps,
-        losses=losses,
-        level=level,
-        expected=expected,
+        steps=run.losses.steps[settled],
+        losses=losses[settled],
+        level=level[settled],
+        expected=expected[settled],
         observed=float(deviations.std()),
         caused=float(np.sqrt(np.square(expected[settled]).mean())),
         batch=batch,
