@@ -123,9 +123,7 @@ def choose_backbone(options: argparse.Namespace) -> tuple[str, str]:
     problem = weights_problem("resnet50", weights) if options.on == "local" else None
     if problem is None:
         return "resnet50", weights
-    print(
-        f"{problem} Using efficientnet_lite0, whose weights are installed; --weights FILE names a file of ResNet-50's."
-    )
+    print(f"{problem} Using efficientnet_lite0, whose weights are installed; for ResNet-50 pass --weights FILE.")
     return "efficientnet_lite0", "pretrained"
 
 

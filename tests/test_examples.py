@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 
-from dogbreed_sdk import BreedDataset, DebugReport, TuningJob
+from dogbreed_sdk import BreedDataset, DebugReport, TrainingJob, TuningJob
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 from tests.leftovers import left
@@ -83,7 +84,7 @@ def test_densenet161_head(tmp_path: Path) -> None:
 @pytest.mark.extras
 def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
     output = run("resnet50_search.py", "--small", "--output", tmp_path, root=workshop.root)
-    assert "Using efficientnet_lite0, whose weights are installed" in output or "resnet50" in output
+    assert re.search(r"through (efficientnet_lite0|resnet50) in", output)
     tuning = workshop.session.client("sagemaker").list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
     [found] = [
         TuningJob(job["HyperParameterTuningJobName"], workshop.session)
@@ -98,3 +99,22 @@ def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
     assert len(re.findall(r"^\S+/\S+\.jpg: .+ \(\d+%", output, re.MULTILINE)) == 5
     for name in ("search.html", "report.html", "losses.png", "steps.png"):
         assert (tmp_path / name).stat().st_size > 10_000, name
+
+
+def test_adamw_search(workshop: Workshop, tmp_path: Path) -> None:
+    output = run("adamw_search.py", "--small", "--output", tmp_path, root=workshop.root)
+    trials = pandas.read_csv(tmp_path / "trials.csv")
+    assert len(trials) == 2 and trials["objective"].is_monotonic_increasing
+    assert trials["weight-decay"].between(0.001, 1).all() and trials["batch-size"].isin([32, 64, 128]).all()
+    [job] = re.findall(r"^(dogbreed-\S+): .*training steps", output, re.MULTILINE)
+    hyperparameters = TrainingJob(job, workshop.session).hyperparameters
+    assert hyperparameters["optimizer"] == "adamw"
+    assert hyperparameters["weight-decay"] == pytest.approx(trials["weight-decay"][0])
+    points = [int(found) for found in re.findall(r"Network_head\S+ at (\d+) steps", output)]
+    assert len(points) == 3 and min(points) > 1
+    answers = re.findall(r"^expected (\d), predicted (\d), probabilities \[([\d. ]+)\]", output, re.MULTILINE)
+    assert len(answers) == 5 and len({expected for expected, _, _ in answers}) > 1
+    for _, predicted, listed in answers:
+        probabilities = [float(each) for each in listed.split()]
+        assert len(probabilities) == 4 and sum(probabilities) == pytest.approx(1, abs=0.003)
+        assert probabilities[int(predicted)] == max(probabilities)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from botocore.client import BaseClient
 
-from dogbreed_sdk import DebugReport, RecordingError, Session, TuningJob
+from dogbreed_sdk import ConfigurationError, DebugReport, RecordingError, Session, TuningJob
 from dogbreed_sdk.cli import main
 from dogbreed_sdk.cli.trainer_options import search as read_search
 from dogbreed_sdk.jobs.tuning_report.facts import place
@@ -359,3 +359,26 @@ class TestRealSearch:
     def test_as_a_recording_it_is_refused_with_the_way_to_its_report(self, search: TuningJob) -> None:
         with pytest.raises(RecordingError, match="dogbreed report strangers"):
             DebugReport.load("strangers", session=search.session)
+
+
+class TestPlot:
+    def test_there_is_one_axes_per_hyperparameter_on_the_scale_of_its_range(self) -> None:
+        pytest.importorskip("matplotlib")
+        report = TuningReport.of(searches.described(), searches.trials(12))
+        figure = report.plot()
+        axes = {each.get_xlabel(): each for each in figure.axes}
+        assert sorted(axes) == ["batch-size", "lr", "weight-decay"]
+        assert [axes[name].get_xscale() for name in ("lr", "batch-size")] == ["log", "linear"]
+        trials, best = axes["lr"].lines
+        assert sorted(map(float, trials.get_ydata())) == sorted(float(trial.objective or 0) for trial in report.trials)
+        assert report.best is not None
+        assert float(best.get_xdata()[0]) == report.best.hyperparameters["lr"]
+        assert [tick.get_text() for tick in axes["batch-size"].get_xticklabels()] == ["32", "64", "128"]
+
+    def test_trials_without_an_objective_are_left_out(self) -> None:
+        pytest.importorskip("matplotlib")
+        made = [searches.trial(1, 0.7, lr=0.01), searches.trial(2, None, "Failed", lr=0.1)]
+        figure = TuningReport.of(searches.described(), made).plot()
+        assert [len(each.lines[0].get_xdata()) for each in figure.axes] == [1]
+        with pytest.raises(ConfigurationError, match="none has reported valid:accuracy yet"):
+            TuningReport.of(searches.described(), made[1:]).plot()

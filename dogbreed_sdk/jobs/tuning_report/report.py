@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util.formatting import plain
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.content import TuningContent
 from dogbreed_sdk.jobs.tuning_report.ranking import has_objective
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class TuningReport(TuningContent):
@@ -101,6 +104,22 @@ class TuningReport(TuningContent):
         from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
         return write_page(document(self), path, name="report.html")
+
+    def plot(self) -> Figure:
+        """Plots each trial's objective over each hyperparameter, on the range's scale, with matplotlib (extra: plots).
+
+        Returns:
+            A figure with one axes per searched hyperparameter; the best trial is a star.
+
+        Raises:
+            ConfigurationError: No trial has reported the objective yet, or matplotlib is not installed.
+
+        Example:
+            >>> tuning.report().plot().savefig("trials.png")  # doctest: +SKIP
+        """
+        from dogbreed_sdk.jobs.tuning_report.plots import trials  # noqa: PLC0415
+
+        return trials(self)
 
     def __repr__(self) -> str:
         return f"TuningReport({self.source!r}, {len(self.trials)} trials)"
