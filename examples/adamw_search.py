@@ -16,7 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib import pyplot
+import matplotlib.pyplot as plt
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, DebugReport, Session, TrainingJob, TuningJob, weights_problem
@@ -83,7 +83,7 @@ def search(trainer: BreedTrainer, dataset: BreedDataset, options: argparse.Names
     trials = tuning.dataframe().sort_values("objective")
     trials.to_csv(options.output / "trials.csv", index=False)
     print("\n", trials.drop(columns=["started", "ended", "failure"]).to_string(index=False), "\n", sep="")
-    tuning.report().plot().savefig(options.output / "trials.png")
+    tuning.report().plot().savefig(options.output / "adamw_search_trials.png")
     return tuning
 
 
@@ -95,8 +95,8 @@ def plot_tensors(job: TrainingJob, output: Path) -> None:
     for collection in ("weights", "gradients"):
         for name in report.trial.tensor_names(collection=collection):
             report.plot_tensor(name)
-            file = output / f"{name.replace('/', '_')}.png"
-            pyplot.savefig(file)
+            file = output / f"adamw_search_{name.replace('/', '_')}.png"
+            plt.savefig(file)
             print(f"{file.name}: {name} at {len(report.trial.tensor(name).steps('TRAIN'))} steps")
     print(f"The whole report: {report.to_html(output / 'report.html')}")
 

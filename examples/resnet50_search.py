@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matplotlib import pyplot
+import matplotlib.pyplot as plt
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from dogbreed_sdk import (
@@ -59,10 +59,10 @@ def explain(job: TrainingJob, output: Path) -> None:
     report = DebugReport.load(job)
     print(f"\n{report.summary()}\n")
     report.plot_losses()
-    pyplot.savefig(output / "losses.png")
+    plt.savefig(output / "resnet50_search_losses.png")
     try:
         report.plot_fluctuations()
-        pyplot.savefig(output / "fluctuations.png")
+        plt.savefig(output / "resnet50_search_fluctuations.png")
     except RecordingError as error:  # a short run
         print(error)
 
@@ -70,7 +70,7 @@ def explain(job: TrainingJob, output: Path) -> None:
     for times in report.step_times():
         print(f"  {times}")
     report.plot_steps()
-    pyplot.savefig(output / "steps.png")
+    plt.savefig(output / "resnet50_search_steps.png")
     if report.feature_pass is not None and report.feature_pass.job:
         print("Where the time went: the pass of the pictures through the backbone, which all five jobs shared")
         for times in DebugReport.load(report.feature_pass.job, session=job.session).step_times():

@@ -97,10 +97,11 @@ def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
     assert f"Least average test loss: {trials['objective'].min():.4f}" in output
     assert output.count(" training steps: ") == 1 and output.count(" feature-pass step") == 1
     assert len(re.findall(r"^\S+/\S+\.jpg: .+ \(\d+%", output, re.MULTILINE)) == 5
-    for name in ("search.html", "report.html", "losses.png", "steps.png"):
+    for name in ("search.html", "report.html", "resnet50_search_losses.png", "resnet50_search_steps.png"):
         assert (tmp_path / name).stat().st_size > 10_000, name
 
 
+@pytest.mark.extras
 def test_adamw_search(workshop: Workshop, tmp_path: Path) -> None:
     output = run("adamw_search.py", "--small", "--output", tmp_path, root=workshop.root)
     trials = pandas.read_csv(tmp_path / "trials.csv")
