@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
 
+if TYPE_CHECKING:
     from _pictures.studio import Studio
 
 # Of what all pages have in common. The sources of a picture are those parts of the page that it shows, and no more:
@@ -104,6 +104,18 @@ def service(studio: Studio) -> Image.Image:
         return studio.part(page, "header", "main")
 
 
+def densenet161_head_losses(studio: Studio) -> Image.Image:
+    """The plot of losses that the example makes."""
+    with Image.open(studio.example("densenet161_head") / "densenet161_head_losses.png") as plot:
+        return plot.convert("RGB")
+
+
+def densenet161_head_operators(studio: Studio) -> Image.Image:
+    """What the backbone spends its time on, and what helps."""
+    page = studio.open((studio.example("densenet161_head") / "report.html").as_uri())
+    return studio.part(page, "#features h2", "#features ul")
+
+
 RECIPES: dict[str, Recipe] = {
     "terminal_quickstart": Recipe(terminal_quickstart, ("dogbreed_sdk/cli/quickstart.py",)),
     "terminal_report": Recipe(terminal_report, ("dogbreed_sdk/debugging/summary.py",)),
@@ -112,6 +124,11 @@ RECIPES: dict[str, Recipe] = {
     "compare": Recipe(compare, (*_PAGES, _VERDICT, "dogbreed_sdk/debugging/comparison/page.py")),
     "mistakes": Recipe(mistakes, (*_PAGES, "dogbreed_sdk/endpoints/evaluation/page")),
     "live": Recipe(live, (*_PAGES, _VERDICT, f"{_REPORT}/document.py", f"{_REPORT}/curves.py")),
+    "densenet161_head_losses": Recipe(densenet161_head_losses, ("dogbreed_sdk/debugging/plots.py",)),
+    "densenet161_head_operators": Recipe(
+        densenet161_head_operators,
+        (*_PAGES, f"{_REPORT}/feature_pass.py", "dogbreed_sdk/debugging/operators.py"),
+    ),
     "service": Recipe(service, ("dogbreed_sdk/service/page/assets",)),
 }
 """By the name of the picture's file without its suffix."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -26,6 +26,7 @@ WIDTH = 1100
 MARGIN = 12
 """Above and below what is shown, in CSS pixels."""
 
+_EXAMPLES = Path(__file__).parents[2] / "examples"
 # A reader's home folder stands in outputs, not a temporary one.
 _HOME = "/home/ada"
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/?")
@@ -77,6 +78,12 @@ class Studio:
             common = ("--model", "efficientnet_lite0", "--epochs", "10", "--batch-size", "16")
             self._jobs[name] = self.run("dogbreed", "train", str(self.data), "--name", name, *common, *options)
         return name
+
+    @cache  # noqa: B019 - a studio lives as long as the program
+    def example(self, name: str) -> Path:
+        """The folder with what an example has made, run whole."""
+        self.run(sys.executable, str(_EXAMPLES / f"{name}.py"))
+        return self.home / f"{name}-output"
 
     def file(self, *command: str) -> Path:
         """The HTML file that a command writes."""
