@@ -42,3 +42,18 @@ def test_examples_that_need_an_account_at_least_import_what_exists(code: str) ->
 @pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)#]+)", TEXT))
 def test_links_lead_somewhere(target: str) -> None:
     assert (README.parent / target).exists()
+
+
+def test_on_the_package_index_no_link_is_relative(tmp_path: Path) -> None:
+    published = tmp_path / "README.md"
+    published.write_text(TEXT, encoding="utf-8")
+    script = README.parent / ".ci" / "absolute_links.py"
+    subprocess.run([sys.executable, str(script), str(published), "https://example.org/dogs/blob/v1"], check=True)
+    targets = re.findall(r"\]\(([^)]+)\)", published.read_text(encoding="utf-8"))
+    assert len(targets) == len(re.findall(r"\]\(", TEXT))
+    assert "https://example.org/dogs/blob/v1/docs/pictures/report.png?raw=true" in targets
+    assert [target for target in targets if not target.startswith("https://example.org/dogs/blob/v1/")] == []
+
+
+def test_it_is_short() -> None:
+    assert len(TEXT.splitlines()) <= 120
