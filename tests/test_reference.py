@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import griffe
 import pytest
 
 import dogbreed_sdk
 from dogbreed_sdk import debugging, errors, model_server, service, testing
-
-griffe = pytest.importorskip("griffe", reason="the extra docs is not installed")
 
 pytestmark = pytest.mark.extras
 
@@ -67,10 +66,11 @@ def unexplained(value: griffe.Object) -> list[str]:
     """The arguments of a function, or of a class's constructor, that its docstring does not explain."""
     if value.docstring is None:
         return ["there is no docstring"]
-    function = value.members.get("__init__") if value.is_class else value
+    function = value.all_members.get("__init__") if value.is_class else value
     if function is None or not function.is_function or ELSEWHERE.search(value.docstring.value):
         return []
-    docstrings = [each.docstring for each in (value, function) if each.docstring is not None]
+    explaining = [value, *value.mro(), function] if value.is_class else [value]
+    docstrings = [each.docstring for each in explaining if each.docstring is not None]
     explained = {
         item.name.lstrip("*")
         for docstring in docstrings

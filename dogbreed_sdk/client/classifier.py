@@ -381,10 +381,6 @@ class BreedClassifier:
             LabelError: The model has no such class.
             ImageError: The picture cannot be used.
             EndpointError: The model failed.
-
-        Examples:
-            >>> classifier = BreedClassifier.from_bundle("model.tar.gz")
-            >>> classifier.explain("rex.jpg").overlay().save("why.png")
         """
         argument_checks.check_top_k(top_k)
         self._check_open()

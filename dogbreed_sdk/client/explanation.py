@@ -61,8 +61,7 @@ class Explanation:
         >>> explanation = BreedClassifier.from_bundle("model.tar.gz").explain("rex.jpg", label="Beagle")
         >>> explanation.prediction.label, explanation.label
         ('Basset hound', 'Beagle')
-        >>> explanation.heatmap.shape == explanation.picture.size[::-1]
-        True
+        >>> explanation.overlay().save("why.png")
     """
 
     prediction: Prediction

@@ -270,8 +270,12 @@ class BreedDataset:
                 layout needs no conversion, is not recognized, or needs `folders`; or `dest` is not empty.
 
         Examples:
-            >>> BreedDataset.convert("cifar-10-python.tar.gz", "cifar")  # doctest: +SKIP
-            BreedDataset('/home/me/cifar')
+            Class folders inside another folder, without splits, as Stanford Dogs has them:
+
+            >>> import shutil
+            >>> source = shutil.copytree("dogs/train", "published/Images")
+            >>> BreedDataset.convert("published", "converted").splits
+            {'train': 36, 'valid': 6, 'test': 6}
         """
         from dogbreed_sdk.datasets import splitting  # noqa: PLC0415 - only needed here
 

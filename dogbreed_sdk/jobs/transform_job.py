@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 class TransformJob(Job):
     """A batch transform job of a session, running or ended.
 
+    `transform` and `TrainingJob.transform` start one.
+
+    Args:
+        name: Name of the job.
+        session: The session that it belongs to.
+
     Examples:
         >>> batch = job.transform("rex.jpg")
         >>> batch.stop()

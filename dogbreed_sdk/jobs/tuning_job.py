@@ -68,6 +68,12 @@ class BestTrial:
 class TuningJob(Job):
     """A tuning job of a session, running or ended.
 
+    `BreedTrainer.tune` starts one; `BreedTrainer.attach` finds it again by its name, from any process.
+
+    Args:
+        name: Name of the job.
+        session: The session that it belongs to.
+
     Examples:
         >>> [trial.status for trial in tuning.trials()]
         ['Completed', 'Completed']
