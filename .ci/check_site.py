@@ -37,7 +37,7 @@ def main(site: Path) -> int:
         loads = Loads()
         loads.feed(page.read_text(encoding="utf-8"))
         found += [f"{page.relative_to(site)} loads {what}" for what in loads.foreign]
-    print("\n".join(found) or f"{len(pages)} pages load nothing from other servers")
+    print("\n".join(found) or f"{len(pages)} page(s) load nothing from other servers")
     return int(bool(found) or not pages)
 
 

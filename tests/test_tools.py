@@ -201,3 +201,20 @@ def test_links_lead_somewhere(name: str) -> None:
 def test_what_is_slow_is_there() -> None:
     named = {*SLOW, *ANY_VERSION, *ANY_PYTHON, *LONGEST}
     assert sorted(path for path in named if not (ROOT / "tests" / path.partition("::")[0]).exists()) == []
+
+
+@pytest.mark.parametrize(
+    ("html", "loaded"),
+    [
+        ('<script src="https://unpkg.com/mermaid"></script>', "loads https://unpkg.com/mermaid"),
+        ('<link rel="stylesheet" href="//fonts.example.com/a.css">', "loads //fonts.example.com/a.css"),
+        ('<pre class="mermaid">a --> b</pre>', "loads the renderer of a mermaid diagram"),
+        ('<link rel="canonical" href="https://example.com/"><a href="https://example.com/">there</a>', ""),
+    ],
+)
+def test_a_site_that_loads_from_elsewhere_is_refused(html: str, loaded: str, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(f"<!doctype html>{html}", encoding="utf-8")
+    command = [sys.executable, str(ROOT / ".ci/check_site.py"), str(tmp_path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == int(bool(loaded))
+    assert checked.stdout.startswith(f"index.html {loaded}" if loaded else "1 page(s) load nothing")
