@@ -36,7 +36,7 @@ from training_scripts.data import image_folder, preprocessing
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import FLIP, PLAIN, Preprocessing, View
 from training_scripts.features.feature_pass import FeaturePass, Progress
-from training_scripts.models import backbones, bundle, folding, rejection
+from training_scripts.models import backbones, bundle_writer, folding, rejection
 from training_scripts.models.calibration import expected_calibration_error
 from training_scripts.models.engines import selection
 from training_scripts.models.engines.engine import Engine
@@ -256,7 +256,7 @@ def detected(found: Sequence[tuple[list[int], set[int]]], whole: float) -> str:
 def write_bundle(folder: Path, candidate: Candidate, features: Features, classes: Sequence[str]) -> None:
     """A bundle with a head of default settings, its temperature and its rejection rule."""
     fit = accuracy_heads.fit(features, Settings(), 0)
-    bundle.write(
+    bundle_writer.write(
         folder,
         backbone_name=candidate.backbone,
         backbone_state=backbones.create(candidate.backbone).state_dict(),

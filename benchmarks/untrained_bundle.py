@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from training_scripts.models import backbones, bundle, heads
+from training_scripts.models import backbones, bundle_writer, heads
 
 CLASSES = 120
 
@@ -15,7 +15,7 @@ def write(folder: Path, *, temperature: float = 1.0) -> Path:
     """The folder, with the same bundle every time; a temperature below 1 spreads the answers apart."""
     spec, head_spec = backbones.spec("efficientnet_lite0"), heads.HeadSpec((), 0.0)
     torch.manual_seed(0)
-    bundle.write(
+    bundle_writer.write(
         folder,
         backbone_name=spec.name,
         backbone_state=backbones.create(spec.name).state_dict(),

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.tuning_job import TuningJob
     from dogbreed_sdk.labels import LabelMap
     from dogbreed_sdk.local import LocalSageMaker
+    from dogbreed_sdk.model_cards.card import ModelCard
     from dogbreed_sdk.monitoring.answers import Baseline
     from dogbreed_sdk.monitoring.report import MonitorReport, monitor
     from dogbreed_sdk.planning.dataset_size import DatasetSize
@@ -113,6 +114,7 @@ _HOMES = {
     "LabelMap": "labels",
     "LocalSageMaker": "local",
     "Mistake": "endpoints.evaluation",
+    "ModelCard": "model_cards.card",
     "ModelError": "errors",
     "MonitorReport": "monitoring.report",
     "PayloadTooLargeError": "errors",
@@ -187,6 +189,7 @@ __all__ = [
     "LabelMap",
     "LocalSageMaker",
     "Mistake",
+    "ModelCard",
     "ModelError",
     "MonitorReport",
     "PayloadTooLargeError",

@@ -10,7 +10,7 @@ import pytest
 import dogbreed_sdk
 import training_scripts
 from tests.import_graph import circle, read_graph
-from training_scripts.models.bundle import SERVING_MODULES
+from training_scripts.models.bundle_writer import SERVING_MODULES
 
 SDK = Path(dogbreed_sdk.__file__).parent
 SCRIPTS = Path(training_scripts.__file__).parent
@@ -54,7 +54,7 @@ LAYERS = (
     ("monitoring", "recording", "reviewing"),
     ("debugging", "doctor"),
     ("jobs", "resources"),
-    ("planning",),
+    ("model_cards", "planning"),
     ("endpoints", "testing"),
     ("client", "datasets"),
     ("session",),

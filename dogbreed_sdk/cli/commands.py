@@ -229,6 +229,12 @@ def _evaluate() -> Work:
     return Work(evaluate_command.run, evaluate_command.add)
 
 
+def _card() -> Work:
+    from dogbreed_sdk.cli import card_command
+
+    return Work(card_command.run, card_command.add)
+
+
 def _explain() -> Work:
     from dogbreed_sdk.cli import explain_command
 
@@ -418,6 +424,12 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
     Command("classify", "classify pictures", _classify, example="dogbreed classify dog-breeds rex.jpg"),
     Command(
         "evaluate", "measure a model on labeled pictures", _evaluate, example="dogbreed evaluate dog-breeds dogs/test"
+    ),
+    Command(
+        "card",
+        "write the model card of a bundle: data, metrics by class, terms and limits",
+        _card,
+        example="dogbreed card JOB --html card.html --data-licence 'CC BY 4.0'",
     ),
     Command(
         "explain",

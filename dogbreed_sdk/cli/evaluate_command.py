@@ -15,7 +15,6 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from dogbreed_sdk.labels import display_name
-from training_scripts._util.safe_text import redacted
 
 # The terminal shows what to look at first; the page and --json have everything.
 _PAIRS, _MISTAKES, _ERRORS = 5, 5, 10
@@ -53,14 +52,8 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _page(result: Evaluation, options: argparse.Namespace, classifier: BreedClassifier) -> Path:
     with waiting("writing the page"):
-        subject = f"{_shown(options.model)} on {_shown(options.folder)}"
+        subject = f"{models.shown(options.model)} on {models.shown(options.folder)}"
         return result.to_html(options.html, subject=subject, classifier=classifier)
-
-
-def _shown(place: object) -> str:
-    """A model or folder for the page, which people pass on: of a path on this machine, the last part only."""
-    text = redacted(str(place))
-    return text if text.startswith("s3://") else Path(text).name or Path(text).resolve().name
 
 
 def _how_to_see(options: argparse.Namespace) -> str:

@@ -101,6 +101,12 @@ def _check_bundle(name: str) -> None:
         )
 
 
+def shown(place: object) -> str:
+    """A model or folder for a page, which people pass on: of a path on this machine, the last part only."""
+    text = redacted(str(place))
+    return text if text.startswith("s3://") else Path(text).name or Path(text).resolve().name
+
+
 @contextmanager
 def classifier(options: argparse.Namespace) -> Iterator[BreedClassifier]:
     """The client of the command's MODEL."""

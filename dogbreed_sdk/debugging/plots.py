@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.formatting import whole
 from dogbreed_sdk.errors import RecordingError
-from training_scripts.rules.evidence.statistics import Z95
+from training_scripts._util.wilson import Z95
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.deployment import Deployment
     from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
     from dogbreed_sdk.jobs.transform_job import TransformJob
+    from dogbreed_sdk.model_cards.card import CardOptions, ModelCard
     from training_scripts.training.metrics import EpochMetrics
 
 # The end of a log that is read for a traceback, in lines.
@@ -323,6 +324,30 @@ class TrainingJob(Job):
         from dogbreed_sdk.jobs.batch_transform import transform  # noqa: PLC0415
 
         return transform(self.model_uri, pictures, session=self.session, **options)
+
+    def model_card(self, **options: Unpack[CardOptions]) -> ModelCard:
+        """The model card of the job's model, with the job's duration, machine and data.
+
+        Args:
+            options: The keyword arguments of `ModelCard.load`, except session and job. data_source: default: the URI
+                from which the job read its pictures; of a folder on this machine, its name.
+
+        Raises:
+            JobError: The job has no model.
+            ConfigurationError: The model is not a bundle.
+
+        Example:
+            >>> job.model_card(data_licence="CC0 1.0").to_html("card.html")
+            PosixPath('card.html')
+        """
+        from dogbreed_sdk.jobs.card_facts import data_source, job_facts  # noqa: PLC0415 - few make cards
+        from dogbreed_sdk.model_cards.card import ModelCard  # noqa: PLC0415
+
+        described = self.describe()
+        options["data_source"] = options.get("data_source") or data_source(described, self.session)
+        options["name"] = options.get("name") or self.name
+        facts = job_facts(described, is_local=self.session.is_local)
+        return ModelCard.load(self.model_uri, session=self.session, job=facts, **options)
 
     def _log_reader(self) -> LogReader:
         return LogReader(self.session.client("logs"), container.TRAINING_LOG_GROUP, f"{self.name}/")

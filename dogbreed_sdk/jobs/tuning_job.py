@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dogbreed_sdk.jobs.batch_transform import Pictures, TransformOptions
     from dogbreed_sdk.jobs.transform_job import TransformJob
     from dogbreed_sdk.jobs.tuning_report.report import TuningReport
+    from dogbreed_sdk.model_cards.card import CardOptions, ModelCard
 
 # Calls that a report makes to learn why trials were stopped: SageMaker allows few per second.
 _MOST_DESCRIBED = 50
@@ -243,6 +244,10 @@ class TuningJob(Job):
     def transform(self, pictures: Pictures, **options: Unpack[TransformOptions]) -> TransformJob:
         """Classifies many pictures with the best model; arguments and errors are those of `TrainingJob.transform`."""
         return self.best.transform(pictures, **options)
+
+    def model_card(self, **options: Unpack[CardOptions]) -> ModelCard:
+        """The model card of the best model; arguments and errors are those of `TrainingJob.model_card`."""
+        return self.best.job.model_card(**options)
 
     def stop(self) -> None:
         """Asks SageMaker to stop the search and its running trials. Does nothing if the search has ended."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk._util.bundle_files import bundle_path
-from dogbreed_sdk.cli import evaluate_command, main
+from dogbreed_sdk.cli import evaluate_command, main, models
 from dogbreed_sdk.cli.parser import parse
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from dogbreed_sdk.errors import UnsupportedImageError
@@ -66,7 +66,7 @@ def test_the_suggested_command_goes_to_the_same_place(model: str, place: str, tm
     ],
 )
 def test_the_page_names_no_folder_of_this_machine(place: object, shown: str) -> None:
-    assert evaluate_command._shown(place) == shown
+    assert models.shown(place) == shown
 
 
 @pytest.mark.extras

@@ -173,13 +173,13 @@ class TestDeletion:
     def of_imagenet(self, tmp_path: Path) -> Iterator[BreedClassifier]:
         import torch  # noqa: PLC0415 - needed here only
 
-        from training_scripts.models import backbones, bundle, efficientnet_lite, heads, state_dicts  # noqa: PLC0415
+        from training_scripts.models import backbones, bundle_writer, efficientnet_lite, heads, state_dicts  # noqa: PLC0415
 
         spec = backbones.spec("efficientnet_lite0")
         head = heads.build(heads.HeadSpec(), width=spec.feature_width, classes=1000)
         state = state_dicts.read(efficientnet_lite.pretrained_file(spec.name))
         head.load_state_dict({"0.weight": state["_fc.weight"], "0.bias": state["_fc.bias"]})
-        bundle.write(
+        bundle_writer.write(
             tmp_path,
             backbone_name=spec.name,
             backbone_state=backbones.create(spec.name).state_dict(),

@@ -11,7 +11,7 @@ import torch
 from tests.training_scripts.small_datasets import CLASSES, draw_pictures
 from training_scripts.data import image_folder, preprocessing
 from training_scripts.features import extraction
-from training_scripts.models import backbones, bundle, heads
+from training_scripts.models import backbones, bundle_writer, heads
 from training_scripts.models.rejection import Rejection
 
 
@@ -52,7 +52,7 @@ def write_bundle(folder: Path, *, rejection: Rejection | None = None) -> Path:
     spec = backbones.spec("efficientnet_lite0")
     head_spec = heads.HeadSpec((8,), 0.5)
     torch.manual_seed(0)
-    bundle.write(
+    bundle_writer.write(
         folder,
         backbone_name=spec.name,
         backbone_state=backbones.create(spec.name, weights="none").state_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 import signal
@@ -63,6 +64,17 @@ def test_a_run_on_a_features_channel_prints_epochs_and_leaves_a_bundle(
     assert {"valid:ece", "valid:ece_uncalibrated", "test:ece"} <= description.metrics.keys()
     assert description.temperature != 1.0
     assert description.hyperparameters["hidden"] == "8"
+    record = description.record
+    assert record is not None and record.evaluation is not None and record.weights is not None
+    assert record.pictures == {"train": (8, 8, 8), "valid": (4, 4, 4), "test": (4, 4, 4)}
+    assert record.weights.source.startswith("random numbers")
+    assert re.fullmatch("[0-9a-f]{64}", record.weights_sha256)
+    assert record.versions["torch"] == torch.__version__.partition("+")[0]
+    assert (record.evaluation.split, record.evaluation.pictures) == ("test", (4, 4, 4))
+    assert record.evaluation.accuracy == pytest.approx(description.metrics["test:accuracy"], abs=1e-9)
+    assert record.evaluation.calibration_error == pytest.approx(description.metrics["test:ece"], abs=1e-9)
+    wrong = sum(record.evaluation.pictures) - sum(record.evaluation.correct)
+    assert sum(count for _, _, count in record.evaluation.confused) == wrong
     assert f"model {description.model_id} written" in done.stdout
     assert not (tmp_path / "output" / "failure").exists()
 
@@ -117,7 +129,10 @@ def test_corrupt_pictures_are_left_out_and_listed(picture_folder: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert "skipped train/001.Red_dog/0.png: " in done.stdout
     assert list(epochs(done.stdout)[0].values) == ["train:loss", "train:accuracy"]
-    assert read_description(tmp_path / "model").temperature == 1.0
+    description = read_description(tmp_path / "model")
+    assert description.temperature == 1.0
+    assert description.record is not None
+    assert description.record.evaluation is None
 
 
 @pytest.mark.parametrize("features", ["auto", "off"])

@@ -73,14 +73,20 @@ class TrainingInputs:
 
     def facts(self) -> dict[str, object]:
         """Facts about the inputs for `Callback.run_begins`."""
-        counts = np.bincount(np.asarray(self.targets["train"], dtype=np.int64), minlength=len(self.classes))
         return {
             "backbone": self.backbone_name,
             "classes": list(self.classes),
-            "class_counts": counts.tolist(),
+            "class_counts": list(self.class_counts()["train"]),
             "inputs": "features" if self.backbone is None else "pictures",
             "valid_names": list(self.names.get("valid", ())),
             "feature_pass": self.feature_pass,
+        }
+
+    def class_counts(self) -> dict[str, tuple[int, ...]]:
+        """Split to the number of pictures of each class, in index order."""
+        return {
+            split: tuple(np.bincount(np.asarray(targets, dtype=np.int64), minlength=len(self.classes)).tolist())
+            for split, targets in self.targets.items()
         }
 
     def identity(self) -> RunIdentity:

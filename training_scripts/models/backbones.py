@@ -2,7 +2,7 @@
 
 To add one, add a row to `_REGISTERED` and run `python docs/generate.py`: backbones of torchvision and EfficientNet-Lite
 need nothing else. Another origin is a module like `efficientnet_lite.py`; name it in `spec.Origin`, in `_REQUIREMENTS`,
-`_network` and `_pretrained_state` below, and in `bundle.SERVING_MODULES`.
+`_network` and `_pretrained_state` below, and in `bundle_writer.SERVING_MODULES`.
 """
 
 # ruff: noqa: PLC0415 - looking a backbone up must not load torch, nor building efficientnet_lite0 torchvision

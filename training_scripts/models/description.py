@@ -14,6 +14,7 @@ from training_scripts.data.preprocessing import Preprocessing
 from training_scripts.models import test_time
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.models.heads import HeadSpec
+from training_scripts.models.record import ModelRecord
 from training_scripts.models.rejection import Rejection
 from training_scripts.models.test_time import TestTimeAugmentation
 
@@ -51,6 +52,7 @@ class BundleDescription:
         tta: The test-time augmentation that metrics, temperature and rejection rule were measured with, and that
             serving applies.
         engine: What computed the features that the head was trained on; None if it was not recorded.
+        record: How the model was made and how good it is, for model cards; None if it was not recorded.
     """
 
     model_id: str
@@ -65,12 +67,15 @@ class BundleDescription:
     rejection: Rejection | None = None
     tta: TestTimeAugmentation = test_time.NONE
     engine: EngineChoice | None = None
+    record: ModelRecord | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON types."""
         optional: dict[str, object] = {"rejection": self.rejection.to_dict()} if self.rejection else {}
         if self.tta != test_time.NONE:
             optional["tta"] = self.tta
+        if self.record:
+            optional["record"] = self.record.to_dict()
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -148,6 +153,7 @@ def _checked(values: Any) -> BundleDescription:
         rejection=Rejection.from_dict(values["rejection"]) if "rejection" in values else None,
         tta=test_time.checked(values.get("tta", test_time.NONE)),
         engine=EngineChoice.from_dict(training.get("features")),
+        record=ModelRecord.from_dict(values["record"], classes=len(classes)) if "record" in values else None,
     )
 
 

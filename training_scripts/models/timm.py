@@ -119,6 +119,22 @@ def published(name: str) -> tuple[str, Path | None]:
     return f"{constants.ENDPOINT}/{repository}", found
 
 
+def licence(name: str) -> tuple[str, str]:
+    """The licence of a model's weights, and their id on the Hugging Face hub, as timm's own configuration names them.
+
+    Args:
+        name: From `canonical_name`.
+
+    Returns:
+        Both empty where the configuration does not say.
+
+    Raises:
+        BackboneError: timm is missing.
+    """
+    config = _timm().get_pretrained_cfg(name[len(PREFIX) :])
+    return (getattr(config, "license", None) or "", getattr(config, "hf_hub_id", None) or "")
+
+
 def download(name: str) -> Mapping[str, Any]:
     """Downloads a model's weights with timm's own loader, or reads them from the Hugging Face cache.
 

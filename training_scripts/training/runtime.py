@@ -4,19 +4,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import json
 import os
+import platform
 import random
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training_scripts import ScriptError
 from training_scripts._util.safe_text import safe_line, safe_lines
 from training_scripts.training.processes import PeerError
+
+if TYPE_CHECKING:
+    from training_scripts.models.spec import Origin
 
 # mallopt's parameter numbers, from glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -151,6 +157,22 @@ def run_entry_point(work: Callable[[], int]) -> int:
     except Exception:
         _record_failure(safe_lines(traceback.format_exc()))
         raise
+
+
+def versions(origin: Origin) -> dict[str, str]:
+    """The versions of Python and of the installed packages that decide a model's numbers.
+
+    Args:
+        origin: The library that the backbone is from.
+    """
+    from importlib import metadata
+
+    package = {"efficientnet_lite": "efficientnet-lite-pytorch"}.get(origin, origin)
+    found = {"Python": platform.python_version()}
+    for name in ("dogbreed-sdk", "torch", package):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _record_failure(text: str, *, replace: bool = True) -> None:

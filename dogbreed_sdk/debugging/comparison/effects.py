@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from dogbreed_sdk.debugging.comparison import defects
 from dogbreed_sdk.debugging.comparison.parameters import MISSING, Setting, seeds_of
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun
-from training_scripts.rules.evidence.statistics import Z95, t_quantile
+from training_scripts._util.wilson import Z95
+from training_scripts.rules.evidence.statistics import t_quantile
 
 # Below this many repeats, beyond the first run of each setting, their spread is a guess.
 FEW_REPEATS = 2

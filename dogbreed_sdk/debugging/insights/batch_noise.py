@@ -8,7 +8,7 @@ import numpy as np
 
 from dogbreed_sdk._util.formatting import number, percent, plural
 from dogbreed_sdk.debugging.insights.insight import Insight
-from training_scripts.rules.evidence import statistics
+from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence.batch_noise import BatchNoise, batch_noise
 from training_scripts.rules.evidence.run import Run
 
@@ -35,7 +35,7 @@ def evidence(run: Run) -> tuple[str, ...]:
 def _explained(noise: BatchNoise) -> Insight:
     agrees = noise.observed <= AGREES * noise.caused
     batch = plural(noise.batch, "picture")
-    error = statistics.Z95 / math.sqrt(2 * len(noise.losses))
+    error = Z95 / math.sqrt(2 * len(noise.losses))
     return Insight(
         topic="batch-noise",
         title=f"The training loss fluctuates because random batches of {batch} differ."

@@ -11,6 +11,7 @@ from dogbreed_sdk._util.formatting import joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
+from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.predictions import knows_some
 from training_scripts.rules.evidence.run import Run
@@ -63,7 +64,7 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
     pooled = right.mean()
     error = float(np.sqrt(pooled * (1 - pooled) * (1 / len(few) + 1 / len(many))))
     score = float((many.mean() - few.mean()) / error) if error > 0 else 0.0
-    if score < statistics.Z95:
+    if score < Z95:
         return None
     smallest = [_name(run, int(place)) for place in np.argsort(counts, kind="stable")[:3]]
     return Insight(

@@ -12,6 +12,7 @@ from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
 from training_scripts._util.number_text import number_text
+from training_scripts._util.wilson import Z95, wilson
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update, steps_are_small
 from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
@@ -75,9 +76,9 @@ def outlook(run: Run) -> Outlook | None:
         return None
     # A training loss is a mean over thousands of pictures, so a fall by a few percent is not chance.
     score = run.excess(since, run.epochs - 1).score if len(run.validated) == run.epochs else math.inf
-    if score < statistics.Z95:
+    if score < Z95:
         return None
-    return Outlook(since, fallen, fallen / float(curve[best]), sure=score > 2 * statistics.Z95)
+    return Outlook(since, fallen, fallen / float(curve[best]), sure=score > 2 * Z95)
 
 
 def _leaves_room(run: Run) -> bool:
@@ -112,7 +113,7 @@ def result(run: Run) -> list[Insight]:
     title = f"{which}: validation loss {number(loss)}."
     if math.isfinite(accuracy) and size:
         half = statistics.half_width(accuracy, size)
-        low, high = statistics.wilson(accuracy * size, size)
+        low, high = wilson(accuracy * size, size)
         title = f"{which}: validation accuracy {percent(accuracy)} ± {100 * half:.1f}."
         evidence.append(
             f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)} ({size} "
@@ -143,7 +144,7 @@ def _at_the_end(run: Run, best: int) -> list[str]:
         return [f"The last epoch's loss is {number(last)}, practically the same."]
     if not math.isfinite(excess.error):
         return [f"The last epoch's loss is {number(last)}, {number(excess.mean)} more."]
-    more = interval(excess.mean, statistics.Z95 * excess.error)
+    more = interval(excess.mean, Z95 * excess.error)
     return [f"The last epoch's loss is {number(last)}: {more} more ({excess.source})."]
 
 
@@ -265,7 +266,7 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
 def _one_epoch(run: Run) -> Insight:
     losses = run.losses.values
     half = len(losses) // 2
-    falling = half >= 5 and losses[:half].mean() - losses[half:].mean() > statistics.Z95 * math.hypot(
+    falling = half >= 5 and losses[:half].mean() - losses[half:].mean() > Z95 * math.hypot(
         statistics.standard_error(losses[:half]), statistics.standard_error(losses[half:])
     )
     return Insight(

@@ -11,7 +11,8 @@ from dogbreed_sdk._util.formatting import change, number, percent, plural
 from dogbreed_sdk.debugging.insights import batch_noise
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from training_scripts.rules.evidence import curves, statistics
+from training_scripts._util.wilson import Z95
+from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence.batch_noise import ENOUGH_STEPS, SMOOTHING
 from training_scripts.rules.evidence.run import Run, Values
 
@@ -79,7 +80,7 @@ def noise_of_steps(run: Run) -> StepNoise | None:
         excess=excess,
         excess_low=low,
         alternation=alternation,
-        overshoots=alternation < OVERSHOOTING - _by_drawing(run) - statistics.Z95 / math.sqrt(len(deviations)),
+        overshoots=alternation < OVERSHOOTING - _by_drawing(run) - Z95 / math.sqrt(len(deviations)),
         early=float(relative[:third].std()),
         late=float(relative[-third:].std()),
         relative=float(relative.std()),
@@ -194,7 +195,7 @@ def _excess(run: Run, settled: slice) -> tuple[float, float]:
     if freedom < ENOUGH_STEPS // 2 or expected.mean() * batch < 1 / batch / 4 or expected.mean() <= 0:
         return math.nan, math.nan
     ratio = math.sqrt(float((deviations[whole] ** 2).mean() / expected.mean()))
-    return ratio, ratio * max(0.0, 1 - statistics.Z95 / math.sqrt(2 * freedom))
+    return ratio, ratio * max(0.0, 1 - Z95 / math.sqrt(2 * freedom))
 
 
 def _whole_steps(run: Run) -> int:

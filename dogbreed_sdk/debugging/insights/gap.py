@@ -5,7 +5,7 @@ from __future__ import annotations
 from dogbreed_sdk._util.formatting import change, number, percent, points
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
-from training_scripts.rules.evidence import statistics
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.overfitting import ACCURACY_GAP, accuracies_diverge
 from training_scripts.rules.evidence.run import Run
 
@@ -28,7 +28,7 @@ def _gap(run: Run) -> Insight | None:
     if best is None or not size:
         return None
     trained, validated = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
-    low, high = statistics.wilson(validated * size, size)
+    low, high = wilson(validated * size, size)
     new, step, why = _against_gap(run)
     return Insight(
         topic="generalisation-gap",

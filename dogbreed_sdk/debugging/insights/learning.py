@@ -10,11 +10,11 @@ from dogbreed_sdk.debugging.insights import mean_baseline
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.mean_baseline import falls_on
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.find import find as find_cause
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up, first_update
 from training_scripts.rules.evidence.run import Run
-from training_scripts.rules.evidence.statistics import wilson
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
 # A loss within 3 % of the chance-level loss is useless.

@@ -8,6 +8,7 @@ from dogbreed_sdk._util.formatting import change, interval, number, percent, plu
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
+from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upwards
 from training_scripts.rules.evidence.run import KEEPS_BEST, LOST, Run
@@ -79,7 +80,7 @@ def _training_fell(run: Run, best: int, last: int) -> bool:
     """Whether the training loss fell meanwhile; if its standard error is known, by more than that."""
     error = math.hypot(run.train.error[best], run.train.error[last])
     fall = float(run.train.loss[best] - run.train.loss[last])
-    return fall > (statistics.Z95 * error if math.isfinite(error) else 0.0)
+    return fall > (Z95 * error if math.isfinite(error) else 0.0)
 
 
 def _lost(run: Run, best: int, last: int) -> bool:
@@ -129,7 +130,7 @@ def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
         (
             f"Validation loss {number(float(run.valid.loss[best]))} after epoch {best + 1}, "
             f"{number(float(run.valid.loss[last]))} after epoch {last + 1}: "
-            f"{interval(excess.mean, statistics.Z95 * excess.error)} more "
+            f"{interval(excess.mean, Z95 * excess.error)} more "
             f"({excess.source})."
         ),
         (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dogbreed_sdk._util.formatting import joined, number, percent, plural
 from dogbreed_sdk.debugging.insights.insight import Insight
-from training_scripts.rules.evidence import statistics
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.run import Run
 
 # The worst 1 % of the pictures, at least three, cause a tenth of the loss in healthy runs. A fifth is unusual.
@@ -76,8 +76,8 @@ def contradiction(losses: NDArray[np.float64], right: NDArray[np.bool_], classes
         limit = 0.5**halving / classes
         seen = losses > -math.log(limit)
         expected = float((weights * np.minimum((classes - 1) * limit, 1 - sure)).sum()) / len(losses)
-        low, _ = statistics.wilson(int(seen.sum()), len(losses))
-        mistakes, _ = statistics.wilson(int((~right & ~seen).sum()), len(losses))
+        low, _ = wilson(int(seen.sum()), len(losses))
+        mistakes, _ = wilson(int((~right & ~seen).sum()), len(losses))
         boasts = mistakes > BOAST * float((weights * (1 - sure)).sum()) / len(losses)
         if low > max(CONTRADICTING, FAR_MORE * expected) and not boasts:
             return Contradiction(limit, seen, expected, low)

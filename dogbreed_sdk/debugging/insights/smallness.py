@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dogbreed_sdk._util.formatting import percent, plural, points
 from dogbreed_sdk.debugging.insights.insight import Insight
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.predictions import unused_outputs
 from training_scripts.rules.evidence.run import AS_GOOD, Run
@@ -39,7 +40,7 @@ def _small_validation(run: Run) -> Insight | None:
     half = statistics.half_width(accuracy, size)
     if half <= WIDE:
         return None
-    low, high = statistics.wilson(accuracy * size, size)
+    low, high = wilson(accuracy * size, size)
     return Insight(
         topic="validation-size",
         title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: the accuracy is "

@@ -14,6 +14,7 @@ from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_share
 from dogbreed_sdk.debugging.insights.rates import better_rate
+from training_scripts._util.wilson import Z95
 from training_scripts.recording.trial.trial import EVAL
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.epochs import loss_series
@@ -62,7 +63,7 @@ def _spikes(run: Run) -> list[int]:
 def _beyond_error(run: Run, epoch: int) -> bool:
     """Whether the losses of the same pictures in the neighboring epochs show that the spike is not chance."""
     scores = [run.excess(epoch, other).score for other in (epoch - 1, epoch + 1)]
-    return min(scores) > statistics.Z95 or run.picture_losses(epoch) is None
+    return min(scores) > Z95 or run.picture_losses(epoch) is None
 
 
 def _spiky(run: Run, spiky: Sequence[int]) -> Insight:

@@ -7,7 +7,7 @@ import math
 from dogbreed_sdk._util.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight
-from training_scripts.rules.evidence import statistics
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.run import Run
 
 # Classes that overlap, and labels of which a tenth is wrong, leave accuracies of 70 to 90 % in healthy runs. Only below
@@ -25,7 +25,7 @@ def find(run: Run) -> list[Insight]:
     trained, validated, size = float(run.train.accuracy[best]), float(run.valid.accuracy[best]), run.valid_size
     if not (math.isfinite(trained) and math.isfinite(validated) and size) or trained > FITTED:
         return []
-    low, high = statistics.wilson(validated * size, size)
+    low, high = wilson(validated * size, size)
     # Validation uses plain pictures without dropout, so its accuracy may be higher.
     if trained > max(high, validated + 0.05):
         return []

@@ -7,8 +7,8 @@ from dogbreed_sdk.endpoints.evaluation.statistics import (
     CalibrationBin,
     CoveragePoint,
     calibration_error,
-    wilson_interval,
 )
+from training_scripts._util.wilson import wilson as wilson_interval
 
 __all__ = [
     "CalibrationBin",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dogbreed_sdk.endpoints.evaluation.matrix import ConfusionMatrix
-from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint, wilson_interval
+from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint
+from training_scripts._util.wilson import wilson
 
 # Enough to see what a class looks like.
 TYPICAL_PER_CLASS = 3
@@ -151,7 +152,7 @@ class EvaluationContent:
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """The 95% confidence interval of the accuracy (Wilson): what to expect on other pictures of this kind."""
-        return wilson_interval(self.correct, self.n)
+        return wilson(self.correct, self.n)
 
     def most_confused(self, limit: int = 10) -> tuple[ConfusedPair, ...]:
         """The pairs of classes that were confused most often: true class, predicted class, number of pictures.

@@ -1,8 +1,7 @@
-"""Statistics of predictions whose true classes are known: calibration, intervals, accuracy against coverage."""
+"""Statistics of predictions whose true classes are known: calibration, and accuracy against coverage."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 CALIBRATION_BINS = 15
 # As many points as a plot can show.
 COVERAGE_POINTS = 100
-# The quantile of the normal distribution for 95 %.
-_TWO_SIDED_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +43,6 @@ class CoveragePoint:
     threshold: float
     coverage: float
     accuracy: float
-
-
-def wilson_interval(correct: int, n: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share: Wilson's score interval, which is right for small numbers, too.
-
-    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
-
-    >>> [round(end, 3) for end in wilson_interval(9, 10)]
-    [0.596, 0.982]
-    """
-    if not n:
-        return 0.0, 1.0
-    share, squared = correct / n, _TWO_SIDED_95**2
-    center = (share + squared / (2 * n)) / (1 + squared / n)
-    half = _TWO_SIDED_95 * math.sqrt(share * (1 - share) / n + squared / (4 * n * n)) / (1 + squared / n)
-    # Rounding must not move an end past the share itself.
-    return min(share, max(0.0, center - half)), max(share, min(1.0, center + half))
 
 
 def calibration_bins(

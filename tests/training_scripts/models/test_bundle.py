@@ -18,7 +18,7 @@ import torch
 from dogbreed_sdk.labels import display_name as sdks_display_name
 from tests.training_scripts.conftest import write_bundle
 from tests.training_scripts.small_datasets import CLASSES, environment
-from training_scripts.models import backbones, bundle, heads
+from training_scripts.models import backbones, bundle_writer, heads
 from training_scripts.models.bundle import read_description
 from training_scripts.models.description import BundleError, display_name
 from training_scripts.models.model import load
@@ -51,7 +51,7 @@ def test_a_bundle_has_weights_description_and_the_code_that_serves_it(written_bu
     found = [path for path in (written_bundle / "code").rglob("*.*") if "__pycache__" not in path.parts]
     code = {path.relative_to(written_bundle / "code").as_posix() for path in found}
     assert code == {"inference.py", "requirements.txt"} | {
-        f"training_scripts/{name}.py" for name in bundle.SERVING_MODULES
+        f"training_scripts/{name}.py" for name in bundle_writer.SERVING_MODULES
     }
     assert (written_bundle / "code" / "requirements.txt").read_text() == "efficientnet-lite-pytorch>=0.1.0\n"
 
@@ -83,7 +83,7 @@ def test_the_state_dict_names_backbone_and_head(written_bundle: Path) -> None:
 def test_the_same_weights_give_the_same_files(written_bundle: Path, tmp_path: Path) -> None:
     again = write_bundle(tmp_path)
     files = [path.relative_to(again) for path in again.rglob("*") if path.is_file()]
-    assert len(files) == 5 + len(bundle.SERVING_MODULES)
+    assert len(files) == 5 + len(bundle_writer.SERVING_MODULES)
     for file in files:
         assert (again / file).read_bytes() == (written_bundle / file).read_bytes(), file
 
@@ -107,7 +107,7 @@ def test_networks_that_are_particular_when_built_or_filled_are_loaded(tmp_path: 
     spec = backbones.spec(name)
     backbone = backbones.create(name, weights="none")
     head = heads.build(heads.HeadSpec(), width=spec.feature_width, classes=3).eval()
-    bundle.write(
+    bundle_writer.write(
         tmp_path,
         backbone_name=name,
         backbone_state=backbone.state_dict(),

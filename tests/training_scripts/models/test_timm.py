@@ -18,7 +18,7 @@ timm = pytest.importorskip("timm")
 from safetensors.torch import save_file  # noqa: E402 - comes with timm
 
 from training_scripts.data import preprocessing  # noqa: E402
-from training_scripts.models import backbones, bundle, explanation, folding, heads, state_dicts  # noqa: E402
+from training_scripts.models import backbones, bundle_writer, explanation, folding, heads, state_dicts  # noqa: E402
 from training_scripts.models import model as models  # noqa: E402
 from training_scripts.models.backbones import create, spec  # noqa: E402
 from training_scripts.models.spec import BackboneError  # noqa: E402
@@ -107,7 +107,7 @@ def test_spellings() -> None:
 
 def write(folder: Path, name: str) -> torch.nn.Module:
     network, made, head_spec = create(name, weights="none"), spec(name), heads.HeadSpec()
-    bundle.write(
+    bundle_writer.write(
         folder,
         backbone_name=made.name,
         backbone_state=network.state_dict(),

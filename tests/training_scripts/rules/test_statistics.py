@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence import curves, statistics
 
 
@@ -38,7 +39,7 @@ def test_thousands_of_pictures_are_no_obstacle() -> None:
 
 @pytest.mark.parametrize("share", [-0.5, 0.0, 0.5, 1.0, 87.5, math.nan, math.inf])
 def test_an_interval_of_a_share_lies_between_0_and_1(share: float) -> None:
-    low, high = statistics.wilson(share * 100, 100)
+    low, high = wilson(share * 100, 100)
     assert 0 <= low <= high <= 1
 
 

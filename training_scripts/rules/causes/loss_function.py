@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from training_scripts._util.number_text import number_text
+from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import OUTPUT_MAX, OUTPUT_MEAN, OUTPUT_MIN, STEP_SIZE
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.learning_rate import first_update
-from training_scripts.rules.evidence.statistics import wilson
 
 FALLS_ON = 0.5
 """A loss without a bound falls in the second half by at least this share of its fall in the first; one that converges

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
+from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series
 from training_scripts.rules.evidence import learning_rate, selection
@@ -18,7 +19,6 @@ from training_scripts.rules.evidence.chance_level import SIGMAS, Learning, learn
 from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
-from training_scripts.rules.evidence.statistics import wilson
 from training_scripts.rules.evidence.task import CROSS_ENTROPY
 from training_scripts.rules.findings import RuleResult
 from training_scripts.rules.tensors.vanishing_gradient import Gradients

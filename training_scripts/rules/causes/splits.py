@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
+from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import INPUT_MEAN, INPUT_STD
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence.learning_rate import TYPICAL_UPDATE, first_update
-from training_scripts.rules.evidence.statistics import wilson
 
 LEARNED = 0.7
 """A training loss below this share of the chance-level loss: the training data were learned, or memorized."""

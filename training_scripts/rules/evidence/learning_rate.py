@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 
+from training_scripts._util.wilson import Z95
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.run import Run
-from training_scripts.rules.evidence.statistics import Z95
 
 FIRST_UPDATE = 0.1
 """A good first step moves a new layer by this share of its norm; first steps are the largest.

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.trial import Trial
 from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence import curves, statistics
@@ -157,7 +158,7 @@ def accuracies_diverge(run: Run) -> bool:
     if best is None or not size:
         return False
     trained, validated = float(run.train.accuracy[best]), float(run.valid.accuracy[best])
-    high = statistics.wilson(validated * size, size)[1]
+    high = wilson(validated * size, size)[1]
     return trained >= MEMORIZED_ACCURACY and trained - validated >= ACCURACY_GAP and trained > high
 
 

@@ -8,26 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-Z95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
+from training_scripts._util.wilson import Z95, wilson
 
 Z99 = 2.326348
 """One-sided 99 % quantile of the normal distribution."""
-
-
-def wilson(right: float, total: int) -> tuple[float, float]:
-    """95 % interval of a share, by Wilson's score (1927). It is valid for small samples and shares near 0 or 1.
-
-    >>> low, high = wilson(9, 10)
-    >>> round(low, 2), round(high, 2)
-    (0.6, 0.98)
-    """
-    if total <= 0 or not math.isfinite(right):
-        return 0.0, 1.0
-    share, weight = min(max(right / total, 0.0), 1.0), Z95**2 / total
-    center = (share + weight / 2) / (1 + weight)
-    half = Z95 * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def half_width(share: float, total: int) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from dogbreed_sdk._util.formatting import counted_more, plural
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
-from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery
+from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery, plots
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.classes import classes_section
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
@@ -88,7 +88,7 @@ def parts(
         **confidence.values(content),
         "sources": album.unplaced(),
     }
-    return Parts(tuple(sections), data, _asset("evaluation.js"), _asset("evaluation.css"))
+    return Parts(tuple(sections), data, _asset("evaluation.js"), plots.style() + _asset("evaluation.css"))
 
 
 def unique_labels(classes: Sequence[str]) -> dict[str, str]:

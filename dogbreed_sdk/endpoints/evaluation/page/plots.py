@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import resources
 
 from dogbreed_sdk._util.formatting import percent
-from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint, wilson_interval
+from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint
 from dogbreed_sdk.pages.markup import Markup, element
+from training_scripts._util.wilson import wilson
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 400, 46, 22, 14
 _HEIGHT, _COUNTS_HEIGHT, _BELOW = 230, 46, 40
 _INNER = _WIDTH - _LEFT - _RIGHT
+
+
+def style() -> str:
+    """The style sheet of the plots."""
+    return (
+        resources.files("dogbreed_sdk.endpoints.evaluation.page")
+        .joinpath("assets/plots.css")
+        .read_text(encoding="utf-8")
+    )
 
 
 def reliability_diagram(bins: Sequence[CalibrationBin]) -> Markup:
@@ -41,7 +52,7 @@ def reliability_diagram(bins: Sequence[CalibrationBin]) -> Markup:
 
 def _column(each: CalibrationBin, most: int, base: float) -> Markup:
     accuracy, probability = each.accuracy or 0.0, each.probability or 0.0
-    low, high = wilson_interval(round(accuracy * each.n), each.n)
+    low, high = wilson(round(accuracy * each.n), each.n)
     left, width = _x(each.low), _INNER * (each.high - each.low) - 1.5
     told = (
         f"{percent(each.low)} to {percent(each.high)}: {each.n:,} pictures, mean probability {percent(probability)}, "
