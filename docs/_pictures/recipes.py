@@ -78,6 +78,12 @@ def mistakes(studio: Studio) -> Image.Image:
     return studio.part(studio.open(page.as_uri()), "header", "#mistakes .card:nth-child(-n+4)")
 
 
+def model_card(studio: Studio) -> Image.Image:
+    """The card of a model: its numbers, use and limits, and data."""
+    page = studio.file("dogbreed", "card", _good(studio), "--name", "Drawn dogs", "--data-licence", "CC0 1.0")
+    return studio.part(studio.open(page.as_uri()), "header", "#data")
+
+
 def live(studio: Studio) -> Image.Image:
     """The report of a job that is running."""
     common = ("--model", "efficientnet_lite0", "--epochs", "400", "--batch-size", "16", "--lr", "0.0003")
@@ -123,6 +129,7 @@ RECIPES: dict[str, Recipe] = {
     "report_profile": Recipe(report_profile, (*_PAGES, f"{_REPORT}/machine.py")),
     "compare": Recipe(compare, (*_PAGES, _VERDICT, "dogbreed_sdk/debugging/comparison/page.py")),
     "mistakes": Recipe(mistakes, (*_PAGES, "dogbreed_sdk/endpoints/evaluation/page")),
+    "model_card": Recipe(model_card, (*_PAGES, "dogbreed_sdk/model_cards")),
     "live": Recipe(live, (*_PAGES, _VERDICT, f"{_REPORT}/document.py", f"{_REPORT}/curves.py")),
     "densenet161_head_losses": Recipe(densenet161_head_losses, ("dogbreed_sdk/debugging/plots.py",)),
     "densenet161_head_operators": Recipe(
