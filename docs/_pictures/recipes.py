@@ -110,10 +110,14 @@ def service(studio: Studio) -> Image.Image:
         return studio.part(page, "header", "main")
 
 
-def densenet161_head_losses(studio: Studio) -> Image.Image:
-    """The plot of losses that the example makes."""
-    with Image.open(studio.example("densenet161_head") / "densenet161_head_losses.png") as plot:
-        return plot.convert("RGB")
+def _plot(example: str, file: str) -> Recipe:
+    """A plot that an example makes."""
+
+    def draw(studio: Studio) -> Image.Image:
+        with Image.open(studio.example(example) / f"{file}.png") as plot:
+            return plot.convert("RGB")
+
+    return Recipe(draw, ("dogbreed_sdk/debugging/plots.py", "dogbreed_sdk/jobs/tuning_report/plots.py"))
 
 
 def densenet161_head_operators(studio: Studio) -> Image.Image:
@@ -131,11 +135,16 @@ RECIPES: dict[str, Recipe] = {
     "mistakes": Recipe(mistakes, (*_PAGES, "dogbreed_sdk/endpoints/evaluation/page")),
     "model_card": Recipe(model_card, (*_PAGES, "dogbreed_sdk/model_cards")),
     "live": Recipe(live, (*_PAGES, _VERDICT, f"{_REPORT}/document.py", f"{_REPORT}/curves.py")),
-    "densenet161_head_losses": Recipe(densenet161_head_losses, ("dogbreed_sdk/debugging/plots.py",)),
+    "densenet161_head_losses": _plot("densenet161_head", "densenet161_head_losses"),
     "densenet161_head_operators": Recipe(
         densenet161_head_operators,
         (*_PAGES, f"{_REPORT}/feature_pass.py", "dogbreed_sdk/debugging/operators.py"),
     ),
+    "resnet50_search_losses": _plot("resnet50_search", "resnet50_search_losses"),
+    "resnet50_search_fluctuations": _plot("resnet50_search", "resnet50_search_fluctuations"),
+    "resnet50_search_steps": _plot("resnet50_search", "resnet50_search_steps"),
+    "adamw_search_trials": _plot("adamw_search", "adamw_search_trials"),
+    "adamw_search_gradient": _plot("adamw_search", "adamw_search_gradient_Network_head.0.weight"),
     "service": Recipe(service, ("dogbreed_sdk/service/page/assets",)),
 }
 """By the name of the picture's file without its suffix."""

@@ -81,9 +81,11 @@ class Studio:
 
     @cache  # noqa: B019 - a studio lives as long as the program
     def example(self, name: str) -> Path:
-        """The folder with what an example has made, run whole."""
-        self.run(sys.executable, str(_EXAMPLES / f"{name}.py"))
-        return self.home / f"{name}-output"
+        """The folder with what an example has made, run whole, once for all pictures."""
+        made = self.home / f"{name}-output"
+        if not made.exists():
+            self.run(sys.executable, str(_EXAMPLES / f"{name}.py"))
+        return made
 
     def file(self, *command: str) -> Path:
         """The HTML file that a command writes."""
