@@ -101,6 +101,15 @@ class TestDigest:
         (folder / "page" / name).write_text(text)
         assert state.digest(["page"], folder) != before
 
+    def test_of_one_function_only_its_own_texts_count(self, folder: Path) -> None:
+        before = state.digest(["page/title.py:title"], folder)
+        more = self.TITLE + 'def footer():\n    return "<footer>"\n'
+        (folder / "page" / "title.py").write_text(more)
+        assert state.digest(["page/title.py:title"], folder) == before
+        assert state.digest(["page/title.py:footer"], folder) != before
+        with pytest.raises(FileNotFoundError, match=r"title\.py has no function heading"):
+            state.digest(["page/title.py:heading"], folder)
+
     def test_a_source_that_is_gone_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"page draws a picture and does not exist"):
             state.digest(["page"], tmp_path)

@@ -25,31 +25,46 @@ _COMMENTS = re.compile(r"/\*.*?\*/|<!--.*?-->|^\s*//[^\n]*", re.DOTALL | re.MULT
 def digest(sources: Iterable[str], root: Path = ROOT) -> str:
     """The digest of what can be seen of these files and folders, given relative to the root.
 
+    Args:
+        sources: Files, folders, or one function of a module: `plots.py:losses`.
+        root: Of the project.
+
     Raises:
         FileNotFoundError: A source does not exist.
     """
-    seen = {text for path in _files(sources, root) for text in _visible(path)}
+    seen = {text for source in sources for text in _texts(source, root)}
     return hashlib.sha256("\0".join(sorted(seen)).encode()).hexdigest()[:16]
 
 
-def _files(sources: Iterable[str], root: Path) -> Iterator[Path]:
-    for source in sources:
-        path = root / source
-        if not path.exists():
-            raise FileNotFoundError(f"{source} draws a picture and does not exist: mend docs/_pictures/recipes.py")
-        yield from path.rglob("*") if path.is_dir() else [path]
+def _texts(source: str, root: Path) -> Iterator[str]:
+    name, _, function = source.partition(":")
+    path = root / name
+    if not path.exists():
+        raise FileNotFoundError(f"{name} draws a picture and does not exist: mend docs/_pictures/recipes.py")
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        yield from _visible(file, function)
 
 
-def _visible(path: Path) -> Iterator[str]:
+def _visible(path: Path, function: str) -> Iterator[str]:
     """The texts of a file that may be seen in a picture, without white space: how lines are broken does not matter."""
     if path.suffix == ".py":
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+        if function:
+            tree = _function(tree, function, path)
         docstrings = {id(node.body[0].value) for node in ast.walk(tree) if _has_docstring(node)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 yield "".join(node.value.split())
     elif path.suffix in ASSETS:
         yield "".join(_COMMENTS.sub("", path.read_text(encoding="utf-8")).split())
+
+
+def _function(tree: ast.AST, name: str, path: Path) -> ast.AST:
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
+    function = next(found, None)
+    if function is None:
+        raise FileNotFoundError(f"{path.name} has no function {name}: mend docs/_pictures/recipes.py")
+    return function
 
 
 def _has_docstring(node: ast.AST) -> bool:
