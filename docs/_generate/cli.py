@@ -12,6 +12,12 @@ from dogbreed_sdk.cli.parser import make_parser
 from dogbreed_sdk.cli.usage import commands_of
 
 _COMMON = "common options"
+_WHICH = {
+    (): "`--json` and `--debug`",
+    ("local",): "`--json`, `--debug` and `--root`",
+    ("aws",): "`--json`, `--debug` and those of AWS",
+    ("local", "aws"): "all of them",
+}
 _DEFAULT = re.compile(r"\s*\(default:? ([^()]*(?:\([^()]*\)[^()]*)*)\)$")
 
 
@@ -89,9 +95,7 @@ def _command(parser: argparse.ArgumentParser, command: Command, shown: dict[str,
 
 def _shared(command: Command) -> str:
     """Which of the common options a command has."""
-    also = {(): "`--json` and `--debug`", ("local",): "`--json`, `--debug` and `--root`"}
-    aws = "`--json`, `--debug` and those of AWS" if tuple(command.where) == ("aws",) else "all of them"
-    return f"[Common options](#common-options): {also.get(tuple(command.where), aws)}."
+    return f"[Common options](#common-options): {_WHICH[tuple(command.where)]}."
 
 
 def _group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:

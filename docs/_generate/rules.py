@@ -76,11 +76,9 @@ def _parameters(rule: Rule, explained: Explanation) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "not set"
-    return (
-        f"`{value:.10g}`"
-        if isinstance(value, float)
-        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-    )
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:.10g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _allowed(rule: Rule, name: str) -> str:
@@ -119,11 +117,11 @@ def _sources(rule: Rule, explained: Explanation) -> Iterator[str]:
 def _cause(name: str) -> str:
     """A cause, with the rules that lead to it."""
     entry = CATALOG[name]
-    found = [rule for rule in registry.built_in(DEBUGGING).values() if rule.explanation is not None]
+    found = registry.built_in(DEBUGGING).values()
     rules = [rule.name for rule in found if rule.explanation and name in rule.explanation.causes]
     listed = ", ".join(f"[{rule}](#{anchor(rule)})" for rule in rules)
     return sections(
-        f"### {name}", entry.trace, f"**What to do:** {entry.advice}", f"**Rules:** {listed}." if listed else ""
+        f"### {name}", entry.trace, f"**What to do:** {entry.advice}", f"**Rules:** {listed}." if rules else ""
     )
 
 
