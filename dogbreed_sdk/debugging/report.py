@@ -28,8 +28,18 @@ class DebugReport(ReportContent):
 
     Everything is read on first use and then kept: a report is a snapshot. Load it again to follow a running job.
 
-    Attributes:
+    Args:
         source: What the report is about: a job's name, a folder or a URI.
+        trial: The recorded tensors.
+        profile: How the run used its time and machine.
+        parameters: As in `load`.
+        overrides: As in `load`.
+        rules: As in `load`.
+        compare_with: Trials or recordings of other runs, for the rule SimilarAcrossRuns.
+        recording: All that `load` found of the run, instead of trial and profile.
+
+    Attributes:
+        source: As above.
 
     Examples:
         >>> report = DebugReport.load(job)
