@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas
 import pytest
 
-from dogbreed_sdk import BreedDataset, DebugReport, TrainingJob, TuningJob
+from dogbreed_sdk import BreedDataset, DebugReport, Session, TrainingJob, TuningJob
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 from tests.leftovers import left
+from training_scripts import rules
 
 PROJECT = Path(__file__).parents[1]
 
@@ -119,3 +120,37 @@ def test_adamw_search(workshop: Workshop, tmp_path: Path) -> None:
         probabilities = [float(each) for each in listed.split()]
         assert len(probabilities) == 4 and sum(probabilities) == pytest.approx(1, abs=0.003)
         assert probabilities[int(predicted)] == max(probabilities)
+
+
+@pytest.mark.extras
+def test_bytes_and_urls(fixtures_folder: Path, tmp_path: Path) -> None:
+    report = fixtures_folder / "aws-profiler-report"
+    options = ("--small", "--output", tmp_path / "results", *(("--aws-report", report) if report.is_dir() else ()))
+    output = run("bytes_and_urls.py", *options, root=tmp_path / "root")
+    assert "Its bytes and its URL get the same scores: True" in output
+    assert "credentials is refused: 169.254.169.254 is refused: it is not a public address" in output
+    assert ("The GPU waits for the CPU: 378 CPU bottlenecks in 901 samples" in output) == report.is_dir()
+    made = {path.name for path in (tmp_path / "results").iterdir()}
+    assert {f"bytes_and_urls_{when}.{kind}" for when in ("before", "after") for kind in ("png", "html")} <= made
+    with Session.existing(tmp_path / "root") as session:
+        client = session.client("sagemaker")
+        names = [job["TrainingJobName"] for job in client.list_training_jobs()["TrainingJobSummaries"]]
+        jobs = [TrainingJob(name, session).hyperparameters for name in names]
+    assert {job["resize-mode"] for job in jobs} == {"squash"}
+    assert [job["drop-last"] for job in jobs if "lr" in job].count(True) == 3  # two trials, and the best again
+
+
+@pytest.mark.extras
+def test_your_own_dataset(tmp_path: Path) -> None:
+    output = run("your_own_dataset.py", "--small", "--output", tmp_path / "results", root=tmp_path / "root")
+    assert "{'train': 80, 'valid': 20, 'test': 20} pictures of arrow, bar, circle, diamond, hexagon" in output
+    assert len(re.findall(r"^  validation loss \d\.\d{4} with ", output, re.MULTILINE)) == 6
+    assert re.findall(r"^  \w+ +(\w+): ", output, re.MULTILINE) == list(rules.names())
+    right = re.search(r"^(\d+) of 20 test pictures", output, re.MULTILINE)
+    assert right is not None
+    assert int(right[1]) >= 10  # guessing gets 2
+    assert "The PNG of one arrow, sent as image/jpeg: " in output
+    assert "Sent as image/png, it gets the same scores: True" in output
+    assert {"report.html", "your_own_dataset_losses.png", "pictures"} <= {
+        path.name for path in (tmp_path / "results").iterdir()
+    }

@@ -50,10 +50,16 @@ def losses(report: ReportContent) -> Axes:
     if curve.best is not None:
         label = f"best epoch: {curve.numbers[curve.best]}"
         axes.axvline(curve.positions[curve.best], color=_COLORS[2], linestyle=":", label=label)
-    for name, step in _first_findings(report):
+    for step, names in _first_findings(report).items():
         axes.axvline(step, color=_COLORS[6], linestyle="--", linewidth=0.8)
         axes.annotate(
-            _literal(name), (step, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=8
+            _literal(", ".join(names)),
+            (step, 1),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=8,
         )
     axes.set(title=_literal(report.source), xlabel="training step", ylabel="loss")
     axes.locator_params(axis="x", integer=True)
@@ -204,11 +210,11 @@ def _axes() -> Any:
     return pyplot.subplots(figsize=(8, 4.5), layout="constrained")[1]
 
 
-def _first_findings(report: ReportContent) -> list[tuple[str, int]]:
-    """The first training step of every rule that fired."""
-    found = []
+def _first_findings(report: ReportContent) -> dict[int, list[str]]:
+    """The first training step of every rule that fired, with the names of the rules."""
+    found: dict[int, list[str]] = {}
     for result in report.rules:
         steps = [min(finding.steps) for finding in result.findings if finding.steps and finding.mode in ("", "TRAIN")]
         if steps:
-            found.append((result.name, min(steps)))
+            found.setdefault(min(steps), []).append(result.name)
     return found

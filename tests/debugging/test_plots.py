@@ -14,6 +14,7 @@ from tests.debugging import made_up
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.recording.trial.trial import TRAIN, MemoryTrial
 from training_scripts.recording.trial.trial import RecordingError as NotRecorded
+from training_scripts.rules.findings import Finding, RuleResult
 
 
 @pytest.fixture
@@ -44,6 +45,19 @@ def test_losses(report: DebugReport) -> None:
     assert any(label.startswith("best epoch") for label in labels(axes))
     assert len(axes.lines[0].get_xdata()) == 100
     axes.figure.canvas.draw()
+
+
+def test_rules_that_fire_at_one_step_share_a_label(report: DebugReport) -> None:
+    found = {"Overfit": (30, 40), "Overtraining": (30,), "LossNotDecreasing": (70,)}
+    report.__dict__["rules"] = [
+        RuleResult(name, "IssuesFound", "", findings=(Finding("", mode=TRAIN, steps=steps),))
+        for name, steps in found.items()
+    ]
+    axes = report.plot_losses()
+    assert {text.get_text(): text.xy[0] for text in axes.texts} == {
+        "Overfit, Overtraining": 30,
+        "LossNotDecreasing": 70,
+    }
 
 
 def test_a_tensor_of_which_all_was_recorded_has_its_range() -> None:

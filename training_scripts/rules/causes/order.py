@@ -179,6 +179,7 @@ def small_last_batch(signs: Signs) -> Cause | None:
     ends = tuple(signs.run.last_step(epoch) for epoch in range(signs.run.epochs))
     known = share is not None
     size = f"{100 * share:.0f} % of the samples of the others" if share is not None else "probably far fewer samples"
+    drop = "Set drop-last=true" if signs.run.words.is_ours else "Drop the last batch (DataLoader(..., drop_last=True))"
     return Cause(
         id="small-last-batch",
         title=f"The loss leaps at the last step of each epoch, which has {size}.",
@@ -192,10 +193,8 @@ def small_last_batch(signs: Signs) -> Cause | None:
                 f"the steps before it by {number_text(usual, 2)} ({number_text(scatter / max(usual, 1e-12), 2)} times)."
             ),
         ),
-        advice=(
-            "Drop the last batch (DataLoader(..., drop_last=True)), or choose a batch size that leaves at least half a "
-            "batch at the end. The learning rate is not the cause."
-        ),
+        advice=f"{drop}, or choose a batch size that leaves at least half a batch at the end. The learning rate is not "
+        "the cause.",
         confidence="high" if known else "medium",
         severity="hint",
         steps=ends[:20],
