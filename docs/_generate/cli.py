@@ -135,7 +135,7 @@ def _default_and_help(action: argparse.Action) -> tuple[str, str]:
     stated = _DEFAULT.search(text)
     if stated:
         return stated[1], text[: stated.start()]
-    if action.required or action.default in (None, False, [], argparse.SUPPRESS):
+    if action.required or action.default in (None, False, "", [], argparse.SUPPRESS):
         return "required" if action.required and action.option_strings else "", text
     return f"`{action.default}`", text
 
