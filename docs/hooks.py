@@ -1,7 +1,8 @@
 """What the site does with pages beyond MkDocs' own means: pages stay plain Markdown that reads well on GitHub, too.
 
-- A link to a file of the repository outside docs/ leads to where its source can be read (`extra.source` in mkdocs.yml),
-  or becomes plain text if no such place is known.
+- The example programs and notebooks are files of the site, so that a reader of a tutorial has them at hand.
+- A link to another file of the repository outside docs/ leads to where its source can be read (`extra.source` in
+  mkdocs.yml), or becomes plain text if no such place is known.
 - `<!-- include: FILE -->`, a path from the repository's root, is replaced by the file without its first heading; what
   stands between it and `<!-- end -->` is for readers on GitHub.
 """
@@ -13,7 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -23,13 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 ICON = ROOT / "dogbreed_sdk" / "service" / "page" / "assets" / "icon.svg"
+EXAMPLES = (*sorted(ROOT.glob("examples/*.py")), *sorted(ROOT.glob("examples/notebooks/*.ipynb")))
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
 _INCLUDE = re.compile(r"<!-- include: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds the icon of the HTTP service's page."""
-    files.append(File.generated(config, ICON.name, abs_src_path=str(ICON)))
+    """Adds the icon of the HTTP service's page, and the examples."""
+    added = {ICON: ICON.name, **{path: path.relative_to(ROOT).as_posix() for path in EXAMPLES}}
+    for path, name in added.items():
+        included = InclusionLevel.INCLUDED  # mkdocs.yml leaves out the programs of docs/ itself
+        files.append(File.generated(config, name, abs_src_path=str(path), inclusion=included))
     return files
 
 
@@ -52,13 +57,16 @@ def with_includes(markdown: str, folder: Path) -> str:
 
 
 def with_sources(markdown: str, folder: Path, source: str) -> str:
-    """Leads links to the repository's files outside docs/ to their source."""
+    """Leads links to the repository's files outside docs/ to the site's copy, or else to their source."""
 
     def led(found: re.Match[str]) -> str:
         text, target = found.groups()
         path = Path(os.path.normpath(folder / target.partition("#")[0]))
         if path.is_relative_to(DOCS) or not path.exists():
             return found[0]
+        if path in EXAMPLES:
+            copy = os.path.relpath(DOCS / path.relative_to(ROOT), folder)
+            return f"[{text}]({Path(copy).as_posix()})"
         return f"[{text}]({source}/{path.relative_to(ROOT).as_posix()})" if source else text
 
     return _LINK.sub(led, markdown)

@@ -131,6 +131,11 @@ def test_links_to_the_code_lead_to_its_source_or_are_plain_text(hooks: ModuleTyp
     assert hooks.with_sources(text, DOCS / "guides", "") == f"policy, {other}"
 
 
+def test_links_to_examples_lead_to_the_sites_copy(hooks: ModuleType) -> None:
+    text = "[program](../../examples/record_your_loop.py)"
+    assert hooks.with_sources(text, DOCS / "guides", "") == "[program](../examples/record_your_loop.py)"
+
+
 def test_a_page_takes_in_a_file_of_the_repository(hooks: ModuleType) -> None:
     page = "# Changes\n\n<!-- include: SECURITY.md -->\nSee there.\n<!-- end -->\n"
     text = hooks.with_includes(page, DOCS / "guides")
