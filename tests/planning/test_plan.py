@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagemaker.core.parameter import CategoricalParameter
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from dogbreed_sdk import Autoscaling, BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Session
 from dogbreed_sdk.aws import pricing_api
@@ -317,3 +317,25 @@ def test_a_hundred_million_pictures_take_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_the_requests_of_a_search_for_the_least_test_loss_on_gpus() -> None:
+    ranges = {"lr": ContinuousParameter(0.001, 0.1, scaling_type="Logarithmic"), "epochs": IntegerParameter(7, 10)}
+    plan = trainer(model="resnet50", instance_type="ml.g5.xlarge").plan(
+        BREEDS_133,
+        ranges,
+        objective="test:loss",
+        max_jobs=4,
+        max_parallel_jobs=4,
+        endpoint={"instance_type": "ml.t2.medium"},
+        region="us-east-1",
+    )
+    sent = {request.operation: request.parameters for request in plan.requests}
+    config = sent["CreateHyperParameterTuningJob"]["HyperParameterTuningJobConfig"]
+    assert config["HyperParameterTuningJobObjective"] == {"Type": "Minimize", "MetricName": "test:loss"}
+    assert config["ResourceLimits"] == {"MaxParallelTrainingJobs": 4, "MaxNumberOfTrainingJobs": 4}
+    training = sent["CreateTrainingJob"]
+    assert training["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
+    assert "pytorch-training:2.6-gpu" in training["AlgorithmSpecification"]["TrainingImage"]
+    assert sent["CreateEndpointConfig"]["ProductionVariants"][0]["InstanceType"] == "ml.t2.medium"
+    assert "pytorch-inference:2.6" in str(sent["CreateModel"]) and "-cpu-" in str(sent["CreateModel"])
