@@ -55,5 +55,11 @@ def test_on_the_package_index_no_link_is_relative(tmp_path: Path) -> None:
     assert [target for target in targets if not target.startswith("https://example.org/dogs/blob/v1/")] == []
 
 
+def test_every_example_is_in_their_list() -> None:
+    folder = README.parent / "examples"
+    listed = re.findall(r"\]\(([\w/]+\.(?:py|ipynb))\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.[pi][yp]*"))
+
+
 def test_it_is_short() -> None:
     assert len(TEXT.splitlines()) <= 120
