@@ -51,8 +51,8 @@ _KINDS = (
         "convolution",
         ("conv",),
         "This is the network's actual work. Do it once (stored features), with a smaller backbone or smaller pictures, "
-        "on a GPU, or faster on the CPU: pip install 'dogbreed-sdk[onnx]', or precision='bf16' where the processor has "
-        "instructions for it.",
+        "on a GPU, or on the CPU with precision='bf16' where the processor has instructions for it. ONNX Runtime takes "
+        "two thirds of the time; a pass uses it where it is installed, unless profile-operators is on.",
     ),
     _Kind(
         "normalization",
@@ -71,7 +71,7 @@ _KINDS = (
         "activation",
         ("relu", "clamp", "hardtanh", "silu", "gelu", "hardswish", "sigmoid", "threshold", "swish"),
         "It reads and writes every activation and computes little. ONNX Runtime fuses it with the convolution before "
-        "it: pip install 'dogbreed-sdk[onnx]'.",
+        "it.",
     ),
     _Kind(
         "matrix product",
@@ -89,7 +89,7 @@ _KINDS = (
         "memory",
         ("fill_", "zero_", "aten::empty", "resize_", "memset"),
         "It sets memory to a value, such as the edges that pad pictures before a convolution; ONNX Runtime does that "
-        "within the convolution: pip install 'dogbreed-sdk[onnx]'.",
+        "within the convolution.",
     ),
     _Kind(
         "addition",
