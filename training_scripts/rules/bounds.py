@@ -16,6 +16,12 @@ class Bounds:
         lowest: The smallest number.
         highest: The largest number.
         whole: Whether it must be a whole number.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import Bounds
+        >>> share = Bounds(0, 1)
+        >>> share.allow(0.5), share.allow(2)
+        (True, False)
     """
 
     lowest: float = 0

@@ -55,6 +55,12 @@ class Answer:
             own advice is used.
         place_of: Another rule that these findings belong to: they are listed in the place of that rule.
         is_consequence: Whether other rules' findings explain these. If so, these are listed after all of those.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import Answer, Finding
+        >>> answer = Answer([Finding("The loss is high.", steps=(3,))], advice="Lower lr.")
+        >>> answer.findings[0].steps
+        (3,)
     """
 
     findings: Sequence[Finding] = ()

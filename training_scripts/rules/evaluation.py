@@ -67,6 +67,14 @@ def evaluate(
 
     Raises:
         RuleError: A rule, parameter or parameter set does not exist; the message lists the valid names.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import MemoryTrial, evaluate_rules
+        >>> trial = MemoryTrial()
+        >>> trial.add_numbers("CrossEntropyLoss_output_0", range(40), [1.0] * 40, "TRAIN", collection="losses")
+        >>> results = evaluate_rules(trial=trial, overrides={"LossNotDecreasing": {"flat_percent": 2}})
+        >>> [result.name for result in results if result.status == "IssuesFound"]
+        ['LossNotDecreasing']
     """
     if parameters not in PARAMETER_SETS:
         raise RuleError(f"Unknown parameter set {parameters!r}; valid sets: {', '.join(PARAMETER_SETS)}.")

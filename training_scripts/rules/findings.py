@@ -18,11 +18,27 @@ PARAMETER_SETS = ("default", "aws")
 
 
 class RuleError(ScriptError):
-    """A rule or parameter does not exist, or a value is not allowed; the message lists what is."""
+    """A rule or parameter does not exist, or a value is not allowed; the message lists what is.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import MemoryTrial, RuleError, evaluate_rules
+        >>> try:
+        ...     evaluate_rules(trial=MemoryTrial(), only=["Overfti"])
+        ... except RuleError as error:
+        ...     print(error)
+        Unknown rule 'Overfti'; did you mean Overfit? Rules: ...
+    """
 
 
 class NotEvaluated(Exception):  # noqa: N818 - not an error: a rule lacks what it needs
-    """Raised by a rule that cannot be evaluated. The message says why, and what to record or set to change that."""
+    """Raised by a rule that cannot be evaluated. The message says why, and what to record or set to change that.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import MemoryTrial, evaluate_rules
+        >>> [result] = evaluate_rules(trial=MemoryTrial(), only=["Overfit"])
+        >>> print(result.message)
+        0 epochs have both a training and a validation loss; 5 are needed. ...
+    """
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,11 @@ class Finding:
         numbers: The values behind the finding, by name.
         workers: Of a distributed run, the workers in which it was seen first, such as "worker 1"; empty if they do not
             differ.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import Finding
+        >>> Finding("The loss is 9.1.", tensor="CrossEntropyLoss_output_0", mode="TRAIN", steps=(3,)).steps
+        (3,)
     """
 
     message: str
@@ -61,6 +82,14 @@ class RuleResult:
         kind: debugging or profiling.
         details: Numbers to show as a table.
         cause: The id of the cause that explains the findings (`training_scripts.rules.causes.catalog`); empty if none.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import MemoryTrial, evaluate_rules
+        >>> trial = MemoryTrial()
+        >>> trial.add_numbers("CrossEntropyLoss_output_0", range(40), [1.0] * 40, "TRAIN", collection="losses")
+        >>> [result] = evaluate_rules(trial=trial, only=["LossNotDecreasing"])
+        >>> print(result.message)
+        The training loss hardly fell, if at all: 1 at the beginning, 1 after 40 steps.
     """
 
     name: str

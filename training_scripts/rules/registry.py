@@ -136,8 +136,20 @@ def register(
 def unregister(name: str) -> None:
     """Removes a rule that `register` added.
 
+    Args:
+        name: The name of the rule.
+
     Raises:
         RuleError: No rule of this name was registered.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import register_rule, rule_names, unregister_rule
+        >>> def quiet(trial, parameters):
+        ...     return []
+        >>> _ = register_rule(quiet)
+        >>> unregister_rule("quiet")
+        >>> "quiet" in rule_names()
+        False
     """
     if name not in _registered:
         raise RuleError(f"No rule {name!r} was registered. Registered rules: {', '.join(_registered) or 'none'}.")
@@ -145,7 +157,16 @@ def unregister(name: str) -> None:
 
 
 def names(kind: str | None = None) -> list[str]:
-    """Names of all rules in the order of evaluation, or only those of one kind (debugging, profiling)."""
+    """Names of all rules in the order of evaluation, or only those of one kind (debugging, profiling).
+
+    Args:
+        kind: debugging or profiling; None for both.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import rule_names
+        >>> rule_names("debugging")[:3]
+        ['VanishingGradient', 'ExplodingTensor', 'AllZero']
+    """
     return [name for name, found in rules(kind).items() if kind is None or found.kind == kind]
 
 
@@ -173,7 +194,15 @@ def rules(kind: str | None = None) -> dict[str, Rule]:
 
 
 def describe() -> str:
-    """One line per rule, followed by its parameters in both sets."""
+    """One line per rule, followed by its parameters in both sets.
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import describe_rules
+        >>> print(describe_rules())
+        VanishingGradient (debugging): Layers that get almost no gradient while others get some.
+            threshold: default 1e-07, aws 1e-07
+        ...
+    """
     lines = []
     for found in rules().values():
         lines.append(f"{found.name} ({found.kind}): {found.description}")

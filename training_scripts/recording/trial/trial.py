@@ -44,7 +44,15 @@ def despite_damage(compute: Callable[[], Found]) -> Found:
 
 @dataclass(frozen=True)
 class Series:
-    """One number per step: steps int64 [n], ascending, counted within their mode; values float64 [n]."""
+    """One number per step: steps int64 [n], ascending, counted within their mode; values float64 [n].
+
+    Examples:
+        >>> from dogbreed_sdk.debugging import MemoryTrial
+        >>> trial = MemoryTrial()
+        >>> trial.add_numbers("learning_rate", [0, 10], [0.1, 0.01], "TRAIN")
+        >>> trial.tensor("learning_rate").series("TRAIN").values.tolist()
+        [0.1, 0.01]
+    """
 
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -278,7 +286,18 @@ class Tensor:
 
 @dataclass(repr=False)
 class MemoryTrial(Trial):
-    """A trial in memory: the rules of a running job read it, and so do tests."""
+    """A trial in memory: the rules of a running job read it, and so do tests.
+
+    Examples:
+        A test of your own rule needs no training run:
+
+        >>> from dogbreed_sdk.debugging import MemoryTrial, evaluate_rules
+        >>> trial = MemoryTrial()
+        >>> trial.add_numbers("CrossEntropyLoss_output_0", range(40), [1.0] * 40, "TRAIN", collection="losses")
+        >>> [result] = evaluate_rules(trial=trial, only=["LossNotDecreasing"])
+        >>> result.status
+        'IssuesFound'
+    """
 
     name: str = "in memory"
     ended: bool = False
