@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-
 ICON = ROOT / "dogbreed_sdk" / "service" / "page" / "assets" / "icon.svg"
 EXAMPLES = (*sorted(ROOT.glob("examples/*.py")), *sorted(ROOT.glob("examples/notebooks/*.ipynb")))
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")

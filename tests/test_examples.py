@@ -19,6 +19,9 @@ from training_scripts import rules
 
 PROJECT = Path(__file__).parents[1]
 
+# They start local SageMaker, which the client alone does not have.
+pytestmark = pytest.mark.extras
+
 
 def run(name: str, *arguments: object, root: Path) -> str:
     command = [sys.executable, str(PROJECT / "examples" / name), *map(str, arguments)]
@@ -48,7 +51,6 @@ def test_plain_boto3(workshop: Workshop) -> None:
     assert output.split()[0] == str(picture.index)
 
 
-@pytest.mark.extras
 def test_record_your_loop(tmp_path: Path) -> None:
     output = run("record_your_loop.py", tmp_path / "run", root=tmp_path)
     assert output.startswith("All is well")
@@ -58,7 +60,6 @@ def test_record_your_loop(tmp_path: Path) -> None:
     assert report.trial.run["parameters"] == {"lr": 0.003, "hidden": 32}
 
 
-@pytest.mark.extras
 def test_densenet161_head(tmp_path: Path) -> None:
     output = run("densenet161_head.py", "--small", "--output", tmp_path / "results", root=tmp_path / "root")
     assert re.findall(r"^(\w+): \w+\. ", output, re.MULTILINE) == [
@@ -82,7 +83,6 @@ def test_densenet161_head(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.extras
 def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
     output = run("resnet50_search.py", "--small", "--output", tmp_path, root=workshop.root)
     assert re.search(r"through (efficientnet_lite0|resnet50) in", output)
@@ -102,7 +102,6 @@ def test_resnet50_search(workshop: Workshop, tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 10_000, name
 
 
-@pytest.mark.extras
 def test_adamw_search(workshop: Workshop, tmp_path: Path) -> None:
     output = run("adamw_search.py", "--small", "--output", tmp_path, root=workshop.root)
     trials = pandas.read_csv(tmp_path / "trials.csv")
@@ -122,7 +121,6 @@ def test_adamw_search(workshop: Workshop, tmp_path: Path) -> None:
         assert probabilities[int(predicted)] == max(probabilities)
 
 
-@pytest.mark.extras
 def test_bytes_and_urls(fixtures_folder: Path, tmp_path: Path) -> None:
     report = fixtures_folder / "aws-profiler-report"
     options = ("--small", "--output", tmp_path / "results", *(("--aws-report", report) if report.is_dir() else ()))
@@ -140,7 +138,6 @@ def test_bytes_and_urls(fixtures_folder: Path, tmp_path: Path) -> None:
     assert [job["drop-last"] for job in jobs if "lr" in job].count(True) == 3  # two trials, and the best again
 
 
-@pytest.mark.extras
 def test_your_own_dataset(tmp_path: Path) -> None:
     output = run("your_own_dataset.py", "--small", "--output", tmp_path / "results", root=tmp_path / "root")
     assert "{'train': 80, 'valid': 20, 'test': 20} pictures of arrow, bar, circle, diamond, hexagon" in output

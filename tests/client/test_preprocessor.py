@@ -15,6 +15,8 @@ from tests.training_scripts.conftest import write_bundle
 from training_scripts.data import preprocessing
 from training_scripts.models import backbones
 
+pytestmark = pytest.mark.extras
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,6 +19,8 @@ from tests.aws.account import BUCKET, RecordedSageMaker
 from tests.endpoints.small_models import model
 from tests.training_scripts.conftest import write_bundle
 
+pytestmark = pytest.mark.extras
+
 ONLY_MODEL_FN = """
 from pathlib import Path
 from training_scripts.models.model import load

@@ -13,6 +13,8 @@ import pytest
 from dogbreed_sdk import ConfigurationError, weights_problem
 from training_scripts.models import efficientnet_lite, torchvision
 
+pytestmark = pytest.mark.extras
+
 
 class Publisher(BaseHTTPRequestHandler):
     """A server of weights: it has resnet50's, lacks others, and never answers for densenet161."""
