@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from dogbreed_sdk import BreedDataset, DebugReport, Session, TrainingJob, TuningJob
+from dogbreed_sdk import DebugReport, Session, TrainingJob, TuningJob
 from dogbreed_sdk._util.progress import no_progress
 from tests.conftest import Workshop
 from tests.leftovers import left
@@ -36,11 +36,6 @@ def run(name: str, *arguments: object, root: Path) -> str:
 def test_train_and_classify(workshop: Workshop) -> None:
     output = run("train_and_classify.py", workshop.dataset.root, root=workshop.root)
     assert output.count("%") == 3
-
-
-def test_search_own_ranges(shapes: BreedDataset, workshop: Workshop) -> None:
-    output = run("search_own_ranges.py", shapes.root, root=workshop.root)
-    assert len(output.splitlines()) == 9
 
 
 def test_plain_boto3(workshop: Workshop) -> None:
