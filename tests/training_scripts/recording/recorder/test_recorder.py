@@ -102,6 +102,28 @@ def test_the_learning_rate_of_every_training_step_and_the_size_of_every_step(tmp
         assert {"learning_rate", "learning_rate/1", "step_size"} <= set(trial.collections["scalars"])
 
 
+def test_how_far_apart_the_losses_of_a_training_batch_are(tmp_path: Path) -> None:
+    memory = MemoryTrial()
+    recorder = Recorder(tmp_path, memory=memory)
+    recorder.run_begins(nn.Linear(8, 3), {})
+    expected = []
+    for size in (16, 5, 1):
+        logits, labels = torch.randn(size, 3), torch.arange(size) % 3
+        each = nn.functional.cross_entropy(logits, labels, reduction="none")
+        for mode in (TRAIN, EVAL):
+            recorder.batch_ready(mode, torch.zeros(size, 8), labels)
+            recorder.forward_done(mode, logits)
+            recorder.step_ends(mode, each.mean(), torch.tensor(size), size)
+        expected.append(float(each.std(correction=0)))
+    recorder.run_ends()
+    for trial in (memory, FileTrial(tmp_path)):
+        spread = trial.tensor(layout.LOSS_STD)
+        assert spread.modes == (TRAIN,)
+        assert spread.series().steps.tolist() == [0, 1], "one picture has no spread"
+        assert spread.series().values == pytest.approx(expected[:2], rel=1e-4)
+        assert layout.LOSS_STD in trial.collections["scalars"]
+
+
 def test_the_numbers_that_describe_a_step_are_not_judged_as_tensors() -> None:
     memory, _ = recorded(None)
     results = rules.evaluate(trial=memory, parameters="aws", only=["UnchangedTensor", "AllZero"])
