@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 import dogbreed_sdk
 import training_scripts
+from reference_links import documented
 
 pytestmark = pytest.mark.extras
 
@@ -34,12 +36,21 @@ def modules_with_examples() -> list[str]:
     )
 
 
-def is_public(test: doctest.DocTest) -> bool:
-    """Whether it is an example of a name in `dogbreed_sdk`, which has the names of the reference's first page."""
+def is_in_the_reference(test: doctest.DocTest) -> bool:
+    """Whether it is an example of the API reference, which uses the names of the reference's first page."""
     return any(test.name == home or test.name.startswith(f"{home}.") for home in HOMES)
 
 
-HOMES = {f"{getattr(dogbreed_sdk, name).__module__}.{name}" for name in dogbreed_sdk.__all__}
+def named(path: str) -> Any:
+    """The class or function at ``package.module.Name``."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+PUBLIC = {f"dogbreed_sdk.{name}" for name in dogbreed_sdk.__all__}
+# Values that public names return have examples now and then.
+RETURNED = [name for name in documented() if name.startswith("dogbreed_sdk.") and name not in PUBLIC]
+HOMES = {f"{value.__module__}.{value.__qualname__}" for value in map(named, [*PUBLIC, *RETURNED]) if callable(value)}
 
 
 def run(test: doctest.DocTest) -> None:
@@ -49,9 +60,16 @@ def run(test: doctest.DocTest) -> None:
     assert not runner.failures, "".join(said)
 
 
+@dataclass(frozen=True)
+class World:
+    """What the block on the reference's first page makes."""
+
+    folder: Path
+    names: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder and the names that the block on the reference's first page makes."""
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     page = (ROOT / "docs/reference/api/index.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     folder = tmp_path_factory.mktemp("world")
@@ -59,7 +77,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         exec(compile(block, "docs/reference/api/index.md", "exec"), names)
-    yield folder, names
+    yield World(folder, names)
     names["deployment"].delete()
     names["session"].close()
 
@@ -67,19 +85,33 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
 @pytest.mark.parametrize("name", modules_with_examples())
 def test_examples_in_docstrings_run(name: str) -> None:
     for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)):
-        if not is_public(test):
+        if not is_in_the_reference(test):
             run(test)
 
 
 @pytest.mark.parametrize("name", dogbreed_sdk.__all__)
-def test_examples_of_public_names_run(
-    name: str, world: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, names = world
-    monkeypatch.chdir(folder)
-    value = getattr(dogbreed_sdk, name)
-    found = doctest.DocTestFinder().find(value, name, module=False, globs=names)
-    assert any(test.name == name and test.examples for test in found), f"{name} has no example"
+def test_examples_of_public_names_run(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world.folder)
+    found = examples(f"dogbreed_sdk.{name}", world)
+    assert any(test.name.endswith(f".{name}") for test in found), f"{name} has no example"
     for test in found:
-        assert not any(doctest.SKIP in example.options for example in test.examples), test.name
         run(test)
+
+
+def test_examples_of_what_public_names_return_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world.folder)
+    for name in RETURNED:
+        for test in examples(name, world):
+            run(test)
+
+
+def test_no_example_is_skipped() -> None:
+    """One that cannot run is no example: it would stay when the code has long changed."""
+    paths = [path for package in (dogbreed_sdk, training_scripts) for path in Path(package.__path__[0]).rglob("*.py")]
+    assert [path.name for path in paths if re.search(r">>> .*doctest: *\+SKIP", path.read_text("utf-8"))] == []
+
+
+def examples(name: str, world: World) -> list[doctest.DocTest]:
+    """The examples of a name and its methods."""
+    found = doctest.DocTestFinder().find(named(name), name, module=False, globs=world.names)
+    return [test for test in found if test.examples]

@@ -93,6 +93,12 @@ def test_examples_are_where_the_site_looks_for_them(package: griffe.Module) -> N
     assert astray == []
 
 
+def test_no_docstring_has_a_tag_that_browsers_would_drop(package: griffe.Module) -> None:
+    tags = re.compile(r"(?<![`\w])<[A-Za-z/][^>\n]*>")
+    text = {name: re.sub(r"``[^`]*``|`[^`]*`", "", value.docstring.value) for name, value in public(package)}
+    assert [name for name, words in text.items() if tags.search(words)] == []
+
+
 def test_the_page_of_errors_shows_the_tree_of_the_module() -> None:
     assert errors.__doc__ is not None
     tree = errors.__doc__.partition("\n\n")[2].strip()

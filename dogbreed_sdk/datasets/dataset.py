@@ -67,7 +67,7 @@ class LabeledPicture:
 
 
 class BreedDataset:
-    """Pictures on disk or on S3, as train/<class>/<picture>, and likewise for valid and test.
+    """Pictures on disk or on S3, as ``train/<class>/<picture>``, and likewise for valid and test.
 
     Create one with `from_folder`, `from_s3`, `sample`, `download` or `split`. Only file names are kept in memory.
     Pictures that its folder's dogbreed-ignore.txt lists are not part of it; `dogbreed_sdk.review` proposes such a list.
@@ -496,7 +496,7 @@ class BreedDataset:
         cannot be decoded are omitted.
 
         Args:
-            dest: The folder to create; default: "<name>-split" beside this one. Its files are hard links if the file
+            dest: The folder to create; default: ``<name>-split`` beside this one. Its files are hard links if the file
                 system supports them, so that they take no space.
             valid: Share of the validation split.
             test: Share of the test split.

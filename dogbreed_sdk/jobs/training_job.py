@@ -336,7 +336,7 @@ class TrainingJob(Job):
             JobError: The job has no model.
             ConfigurationError: The model is not a bundle.
 
-        Example:
+        Examples:
             >>> job.model_card(data_licence="CC0 1.0").to_html("card.html")
             PosixPath('card.html')
         """

@@ -42,7 +42,10 @@ class ModelCard:
 
     What neither the bundle nor the caller states is said to be unknown or not recorded.
 
-    Example:
+    Args:
+        content: What the card says; `load` collects it.
+
+    Examples:
         >>> card = ModelCard.load("model.tar.gz", name="Drawn dogs", data_licence="CC0 1.0")
         >>> print(card.to_markdown("README.md").partition("## Overview")[0])
         ---

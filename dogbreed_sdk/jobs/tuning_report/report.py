@@ -114,8 +114,8 @@ class TuningReport(TuningContent):
         Raises:
             ConfigurationError: No trial has reported the objective yet, or matplotlib is not installed.
 
-        Example:
-            >>> tuning.report().plot().savefig("trials.png")  # doctest: +SKIP
+        Examples:
+            >>> tuning.report().plot().savefig("trials.png")
         """
         from dogbreed_sdk.jobs.tuning_report.plots import trials  # noqa: PLC0415
 
