@@ -80,7 +80,8 @@ def main() -> None:
             try:
                 scores(session, name, "application/json", b'{"url": "http://169.254.169.254/latest/meta-data/"}')
             except ClientError as error:
-                print(f"The address of a machine's credentials is refused: {error}")
+                refusal = error.response.get("OriginalMessage")
+                print(f"The address of a machine's credentials is refused: {refusal}")
     if options.aws_report:
         print("\n5. What AWS's profiler report says about the use of the machine.")
         report = DebugReport.load(options.aws_report)
