@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
     from _pictures.studio import Studio
@@ -126,6 +126,18 @@ def densenet161_head_operators(studio: Studio) -> Image.Image:
     return studio.part(page, "#features h2", "#features ul")
 
 
+def your_own_dataset_pictures(studio: Studio) -> Image.Image:
+    """The first test picture of each class, with its name."""
+    folders = sorted((studio.example("your_own_dataset") / "pictures" / "test").iterdir())
+    sheet = Image.new("RGB", (5 * 140, 2 * 150), "white")
+    for number, folder in enumerate(folders):
+        left, top = 140 * (number % 5) + 6, 150 * (number // 5) + 2
+        with Image.open(min(folder.iterdir())) as picture:
+            sheet.paste(picture.resize((128, 128), Image.Resampling.NEAREST), (left, top))
+        ImageDraw.Draw(sheet).text((left + 64, top + 138), folder.name, "black", anchor="mm", font_size=13)
+    return sheet
+
+
 RECIPES: dict[str, Recipe] = {
     "terminal_quickstart": Recipe(terminal_quickstart, ("dogbreed_sdk/cli/quickstart.py",)),
     "terminal_report": Recipe(terminal_report, ("dogbreed_sdk/debugging/summary.py",)),
@@ -143,6 +155,10 @@ RECIPES: dict[str, Recipe] = {
     "resnet50_search_losses": _plot("resnet50_search", "resnet50_search_losses"),
     "resnet50_search_fluctuations": _plot("resnet50_search", "resnet50_search_fluctuations"),
     "resnet50_search_steps": _plot("resnet50_search", "resnet50_search_steps"),
+    "bytes_and_urls_before": _plot("bytes_and_urls", "bytes_and_urls_before"),
+    "bytes_and_urls_after": _plot("bytes_and_urls", "bytes_and_urls_after"),
+    "your_own_dataset_losses": _plot("your_own_dataset", "your_own_dataset_losses"),
+    "your_own_dataset_pictures": Recipe(your_own_dataset_pictures, ("examples/your_own_dataset.py",)),
     "adamw_search_trials": _plot("adamw_search", "adamw_search_trials"),
     "adamw_search_gradient": _plot("adamw_search", "adamw_search_gradient_Network_head.0.weight"),
     "service": Recipe(service, ("dogbreed_sdk/service/page/assets",)),
