@@ -44,7 +44,7 @@ def _too_large(studio: Studio) -> str:
 
 
 def terminal_report(studio: Studio) -> Image.Image:
-    """A report in the terminal, up to the insights' first one."""
+    """A report in the terminal."""
     name = _too_large(studio)
     return studio.terminal(f"dogbreed report {name}", studio.run("dogbreed", "report", name))
 
@@ -58,7 +58,7 @@ def report(studio: Studio) -> Image.Image:
 def report_profile(studio: Studio) -> Image.Image:
     """Where the time of a run went."""
     page = studio.file("dogbreed", "report", _good(studio))
-    return studio.part(studio.open(page.as_uri()), "#timeline", "#usage .chart:first-child")
+    return studio.part(studio.open(page.as_uri()), "#timeline h2", "#usage .chart:first-child")
 
 
 def _good(studio: Studio) -> str:
