@@ -164,10 +164,11 @@ def pictures(options: argparse.Namespace, session: Session) -> BreedDataset:
 
 def backbone(options: argparse.Namespace) -> tuple[str, str]:
     """ResNet-50 and its weights; a small network whose weights are installed, if ResNet-50's cannot be had."""
-    weights = options.weights or "pretrained"
-    problem = weights_problem("resnet50", weights) if options.on == "local" else None
+    if options.weights:
+        return "resnet50", options.weights
+    problem = weights_problem("resnet50") if options.on == "local" else None
     if problem is None:
-        return "resnet50", weights
+        return "resnet50", "pretrained"
     print(
         f"{problem} Using efficientnet_lite0, whose weights are installed; --weights FILE names a file of ResNet-50's."
     )

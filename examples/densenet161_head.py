@@ -134,10 +134,11 @@ def pictures(options: argparse.Namespace, session: Session) -> BreedDataset:
 
 def backbone(options: argparse.Namespace) -> tuple[str, str]:
     """DenseNet-161 and its weights; a small network whose weights are installed, if DenseNet-161's cannot be had."""
-    weights = options.weights or "pretrained"
-    problem = weights_problem("densenet161", weights) if options.on == "local" else None
+    if options.weights:
+        return "densenet161", options.weights
+    problem = weights_problem("densenet161") if options.on == "local" else None
     if problem is None:
-        return "densenet161", weights
+        return "densenet161", "pretrained"
     print(f"{problem} Using efficientnet_lite0, whose weights are installed; --weights names a file of DenseNet-161's.")
     return "efficientnet_lite0", "pretrained"
 

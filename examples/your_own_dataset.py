@@ -143,10 +143,11 @@ def read_options() -> argparse.Namespace:
 
 def backbone(options: argparse.Namespace) -> tuple[str, str]:
     """ResNet-18 and its weights; a small network whose weights are installed, if ResNet-18's cannot be had."""
-    weights = options.weights or "pretrained"
-    problem = weights_problem("resnet18", weights) if options.on == "local" else None
+    if options.weights:
+        return "resnet18", options.weights
+    problem = weights_problem("resnet18") if options.on == "local" else None
     if problem is None:
-        return "resnet18", weights
+        return "resnet18", "pretrained"
     print(
         f"{problem} Using efficientnet_lite0, whose weights are installed; --weights FILE names a file of ResNet-18's."
     )
