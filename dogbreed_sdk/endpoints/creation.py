@@ -114,8 +114,9 @@ def deploy(
         environment: Environment variables of the model server.
         entry_point: Your own inference.py, with ``model_fn(model_dir)`` and, if AWS's defaults are not what you want,
             ``input_fn``, ``predict_fn`` and ``output_fn``. The artifact is packed anew with it, stored below the
-            session's ``base_uri``, and deleted with the endpoint. Modules of a bundle, such as
-            ``training_scripts.models.model``, can be imported. Default: the code in the artifact.
+            session's ``base_uri``, and deleted with the endpoint; `Deployment.update` brings the new model's code.
+            Modules of a bundle, such as ``training_scripts.models.model``, can be imported. Default: the code in the
+            artifact.
         source_dir: The directory with the entry point, for further modules and a requirements.txt; ``entry_point`` is
             then relative to it.
         network_isolation: Whether the container is cut off from all networks. Pictures can then not be passed as URLs
