@@ -120,6 +120,8 @@ class Studio:
 
     def part(self, page: Page, first: str, last: str) -> Image.Image:
         """The part of a page from the top of one element to the bottom of the last that matches a selector."""
+        # A live page may have grown above what it shows: its header stays where the reader is.
+        page.value("scrollTo({top: 0, behavior: 'instant'})")
         edge = "[...document.querySelectorAll({!r})].at(-1).getBoundingClientRect().{} + scrollY"
         upper, lower = page.value(edge.format(first, "top")), page.value(edge.format(last, "bottom"))
         return picture(page.pixels(0, max(0, upper - MARGIN), page.value("innerWidth"), lower - upper + 2 * MARGIN))
