@@ -65,7 +65,7 @@ def test_an_evaluation_on_the_spot_replaces_the_recorded_one(bundle: Path, tmp_p
     measured = evaluate(classifier, draw(tmp_path / "park", splits={"train": 1, "test": 4}))
     card = ModelCard.load(bundle, evaluation=measured, evaluated_on="park/test")
     text = card.to_markdown()
-    assert "| Accuracy | 83.3% (95 % interval 55.2% to 95.3%) on park/test, 12 pictures |" in text
+    assert "| Accuracy | 83.3% (95% interval 55.2% to 95.3%) on park/test, 12 pictures |" in text
     assert "| Boxer | Pug | 2 of 4 |" in text
     assert "| Boxer | 1.000 | 0.500 | 0.667 | 4 |" in text
     assert f"calibrated probabilities: {measured.ece:.4f}" in text

@@ -206,7 +206,7 @@ def _overview(description: BundleDescription, evaluation: EvaluationRecord | Non
     if evaluation:
         low, high = wilson(sum(evaluation.correct), evaluation.n)
         accuracy = (
-            f"{evaluation.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}) on {evaluated_on(evaluation, facts)}"
+            f"{evaluation.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) on {evaluated_on(evaluation, facts)}"
         )
     return _facts_table(
         [

@@ -86,7 +86,7 @@ def test_a_bundle_without_a_record_says_what_is_not_recorded(description: Bundle
 def test_the_record_is_on_the_card(recorded: BundleDescription) -> None:
     card = model_card.markdown(recorded)
     for line in (
-        "| Accuracy | 83.3% (95 % interval 43.6% to 97.0%) on the test split, 6 pictures |",
+        "| Accuracy | 83.3% (95% interval 43.6% to 97.0%) on the test split, 6 pictures |",
         "| train | 23 | 3 | 7 to 8 |",
         "| valid | 12 | 3 | 4 |",
         "| test | 6 | 2 | 0 to 4 |",
@@ -133,7 +133,7 @@ def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> N
         "| Licence of the weights | ours |",
         "A game.",
         "| Duration | 3 min 2 s |",
-        "| Accuracy | 66.7% (95 % interval 30.0% to 90.3%) on park/test, 6 pictures |",
+        "| Accuracy | 66.7% (95% interval 30.0% to 90.3%) on park/test, 6 pictures |",
     ):
         assert line in lines
 
