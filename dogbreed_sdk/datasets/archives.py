@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 from dogbreed_sdk.errors import DatasetError
+from training_scripts._util import hashing
 from training_scripts._util.locking import file_lock
 from training_scripts._util.safe_text import redacted
 from training_scripts._util.tar_reader import TarReader, decompressed
@@ -166,14 +167,11 @@ def _write_tag(part: Path, response: requests.Response) -> None:
 
 
 def _verify(url: str, path: Path, expected: str) -> None:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != expected.lower():
+    digest = hashing.sha256_of(path)
+    if digest != expected.lower():
         path.unlink()
         raise DatasetError(
-            f"{redacted(url)} is not the expected file: its SHA-256 is {digest.hexdigest()}, not {expected}. "
+            f"{redacted(url)} is not the expected file: its SHA-256 is {digest}, not {expected}. "
             "It was deleted; check the URL and the digest."
         )
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dogbreed_sdk.errors import DatasetError
+from training_scripts._util import hashing
 from training_scripts._util.safe_text import redacted
 
 RECORD = "download.json"
@@ -58,11 +59,7 @@ def is_at(folder: Path, url: str, sha256: str | None) -> bool:
 
 def write(folder: Path, url: str, archive: Path) -> None:
     """Writes the record of an archive into the folder that holds its content."""
-    with archive.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    record = DownloadRecord(redacted(url), _digest_of(url), digest.hexdigest())
+    record = DownloadRecord(redacted(url), _digest_of(url), hashing.sha256_of(archive))
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1))
 
 

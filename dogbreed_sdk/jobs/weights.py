@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.aws.transfers import TransferCallback
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
+from training_scripts._util import hashing
 
 
 class WeightsFile:
@@ -30,11 +30,7 @@ class WeightsFile:
     def digest(self) -> str:
         """SHA-256 of its content, in hexadecimal."""
         try:
-            digest = hashlib.sha256()
-            with self.path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-            return digest.hexdigest()
+            return hashing.sha256_of(self.path)
         except OSError as error:
             raise ConfigurationError(
                 f"The weights file {self.path} cannot be read: {error.strerror}. "

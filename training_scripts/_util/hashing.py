@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 _BLOCK_BYTES = 1 << 20
@@ -41,6 +42,12 @@ def sha256(file: IO[bytes]) -> str:
     while block := file.read(_BLOCK_BYTES):
         digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file at a path."""
+    with path.open("rb") as file:
+        return sha256(file)
 
 
 def save_tensors(content: object, file: BinaryIO) -> str:

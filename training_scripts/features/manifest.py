@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training_scripts._util import hashing
 from training_scripts._util.atomic import write_atomically
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import View, format_views
 from training_scripts.features import names as feature_names
-from training_scripts.features import parts
 from training_scripts.features.parts import Record
 from training_scripts.features.portions import shard_size, views_of_splits
 from training_scripts.models import state_dicts, test_time
@@ -139,7 +139,7 @@ def finish(
         "files": {name: record.size for name, record in of_shards.items()}
         | {name: (folder / name).stat().st_size for name in others},
         "sha256": {name: record.sha256 for name, record in of_shards.items()}
-        | {name: parts.sha256(folder / name) for name in others},
+        | {name: hashing.sha256_of(folder / name) for name in others},
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
 

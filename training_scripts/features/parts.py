@@ -85,7 +85,7 @@ def read(path: Path, record_path: Path, positions: Sequence[int], like: np.ndarr
     if record is None or record.rows + len(record.skipped) != len(positions):
         return None
     try:
-        if not is_there(path, record) or sha256(path) != record.sha256 or not _has(path, record.rows, like):
+        if not is_there(path, record) or hashing.sha256_of(path) != record.sha256 or not _has(path, record.rows, like):
             return None
     except (OSError, ValueError):
         return None
@@ -105,12 +105,6 @@ def read_record(path: Path) -> Record | None:
 def is_there(path: Path, record: Record) -> bool:
     """Whether a shard is there with its size; its content is not read."""
     return path.is_file() and path.stat().st_size == record.size
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashing.sha256(file)
 
 
 def converted(features: np.ndarray, stored: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_scripts._util import hashing
 from training_scripts._util.atomic import replacing
 from training_scripts.data.image_folder import DataError, DataSet, Sample
 from training_scripts.data.preprocessing import View
@@ -225,7 +226,7 @@ class Work:
                 found = self.processes.gather_first(source.read(_SENT_BYTES) if source else b"")
                 if target:
                     target.write(found[owner])
-        if place.is_first and parts.sha256(path) != record.sha256:
+        if place.is_first and hashing.sha256_of(path) != record.sha256:
             raise DataError(f"{path} came damaged from process {owner + 1}: run the same extraction again.")
 
     def _complete(self, portion: Portion, records: Mapping[int, Record]) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training_scripts._util import hashing
 from training_scripts._util.relative_names import is_inside
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.preprocessing import Preprocessing, View, parse_views
 from training_scripts.features import names as feature_names
-from training_scripts.features import parts
 from training_scripts.features.manifest import (
     BACKBONE_FILE,
     COST_FILE,
@@ -230,7 +230,7 @@ class FeatureStore:
         """
         for name, digest in self.digests.items():
             path = self.folder / name
-            if not path.is_file() or parts.sha256(path) != digest:
+            if not path.is_file() or hashing.sha256_of(path) != digest:
                 raise DataError(f"{path} is damaged: copy the features again, or delete the folder and compute them.")
 
     def pass_facts(self) -> dict[str, object] | None:
