@@ -93,7 +93,7 @@ def _extract(
                 callbacks=callbacks,
                 processes=joined,
                 dtype=settings.features_dtype,
-                copied_to=runtime.checkpoints_uri(environ),
+                folders_are_merged=runtime.checkpoints_are_merged(environ),
             )
     except PartDone:
         say("this process's features are computed; the first process has stored all of them")

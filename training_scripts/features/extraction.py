@@ -59,7 +59,7 @@ def extract(
     callbacks: Callbacks | None = None,
     processes: Processes | None = None,
     dtype: str = "float32",
-    copied_to: str | None = None,
+    folders_are_merged: bool = False,
 ) -> FeatureStore:
     """Computes and stores the features of every split, or opens existing ones.
 
@@ -86,8 +86,8 @@ def extract(
         processes: The processes that share the pictures; default: a single one.
         dtype: The type in which the features are stored: "float32", or "float16", which takes half the space (the
             error is that of `parts.converted`).
-        copied_to: Where the files in the folders of all processes come together, such as the S3 URI of checkpoints; the
-            first process then gets no shards of the others, but describes them all. Default: it gets all shards.
+        folders_are_merged: Whether the files in the folders of all processes are copied to one place, as SageMaker
+            does with checkpoints. The first process then gets no shards of the others, but describes them all.
 
     Returns:
         The finished store, opened; only described if its shards are in several folders.
@@ -129,15 +129,15 @@ def extract(
         recorded = PassRecord(callbacks or Callbacks(), made.name, runner)
         with runner:
             records = _compute_parts(dataset, work, runner, report=report, recorded=recorded)
-        comes_together = copied_to is not None and division.is_complete
-        shards = work.whole(records) if comes_together else work.collect(records)
+        is_spread = folders_are_merged and division.is_complete
+        shards = work.whole(records) if is_spread else work.collect(records)
         if not joined.place.is_first:
             raise PartDone
         skipped = _check_skipped(dataset, work, records)
         _write_backbone(folder, state)
         recorded.write(folder / COST_FILE)
         _assemble(dataset, work, key, skipped, shards, weights=Path(weights).name)
-        store = FeatureStore.described(folder) if comes_together else FeatureStore.open(folder)
+        store = FeatureStore.described(folder) if is_spread else FeatureStore.open(folder)
         shutil.rmtree(folder / PARTS, ignore_errors=True)
     for picture in skipped:
         report(f"skipped {picture['split']}/{picture['name']}: {picture['reason']}")

@@ -98,19 +98,19 @@ def checkpoint_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path((environ or os.environ).get("SM_CHECKPOINT_DIR", DEFAULT_CHECKPOINT_DIR))
 
 
-def checkpoints_uri(environ: Mapping[str, str]) -> str | None:
-    """The S3 URI to which SageMaker copies the checkpoint folders of all instances; None if it copies none.
+def checkpoints_are_merged(environ: Mapping[str, str]) -> bool:
+    """Whether SageMaker copies the checkpoint folders of all instances to one place on S3.
 
-    The folders come together in one place, so that instances must not write different files of one name (AWS, "Use
-    checkpoints in Amazon SageMaker AI"). smdebug reads the same file with the settings.
+    Instances then must not write different files of one name (AWS, "Use checkpoints in Amazon SageMaker AI"). smdebug
+    reads the same file with the settings.
     """
     path = Path(environ.get("SM_INPUT_CONFIG_DIR", DEFAULT_CONFIG_DIR)) / "checkpointconfig.json"
     try:
         settings = json.loads(path.read_bytes())
         uri, folder = str(settings["S3Uri"]), Path(settings.get("LocalPath") or DEFAULT_CHECKPOINT_DIR)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return uri if uri.startswith("s3://") and folder == checkpoint_folder(environ) else None
+        return False
+    return uri.startswith("s3://") and folder == checkpoint_folder(environ)
 
 
 def with_trial_checkpoints(environ: Mapping[str, str]) -> Mapping[str, str]:
