@@ -32,7 +32,7 @@ from torch.nn import functional
 import accuracy_heads
 from accuracy_heads import Features, Fit, Settings
 from dogbreed_sdk import BreedClassifier
-from training_scripts.data import image_folder, preprocessing
+from training_scripts.data import decoding, image_folder
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import FLIP, PLAIN, Preprocessing, View
 from training_scripts.features.feature_pass import FeaturePass, Progress
@@ -285,11 +285,11 @@ def groups(samples: Sequence[Sample]) -> Iterator[tuple[str, Iterator[Image.Imag
 
 def small_dog(sample: Sample, other: Sample, share: float) -> Image.Image:
     """A picture at a random place of a larger one, which is another photograph, blurred beyond recognition."""
-    dog = preprocessing.decode(sample.read())
+    dog = decoding.decode(sample.read())
     if share == 1:
         return dog
     side = round(max(dog.size) / share)
-    background = preprocessing.decode(other.read()).resize((side, side)).filter(ImageFilter.GaussianBlur(BLUR / share))
+    background = decoding.decode(other.read()).resize((side, side)).filter(ImageFilter.GaussianBlur(BLUR / share))
     dice = random.Random(sample.name)
     background.paste(dog, (dice.randint(0, side - dog.width), dice.randint(0, side - dog.height)))
     return background
@@ -297,7 +297,7 @@ def small_dog(sample: Sample, other: Sample, share: float) -> Image.Image:
 
 def two_dogs(first: Sample, second: Sample) -> Image.Image:
     """Two pictures of the same height, side by side."""
-    left, right = preprocessing.decode(first.read()), preprocessing.decode(second.read())
+    left, right = decoding.decode(first.read()), decoding.decode(second.read())
     right = right.resize((max(1, round(right.width * left.height / right.height)), left.height))
     both = Image.new("RGB", (left.width + right.width, left.height))
     both.paste(left, (0, 0))

@@ -37,7 +37,7 @@ from dogbreed_sdk.reviewing import copies, neighbours, outliers, stored
 from dogbreed_sdk.reviewing.examine import FLAGGED, JudgedLabels, examine, judge_labels
 from dogbreed_sdk.reviewing.mixture import own_probability, probabilities
 from dogbreed_sdk.reviewing.stored import StoredPictures
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding, preprocessing
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features.store import FeatureStore, SplitFeatures
 from training_scripts.models import backbones, folding, heads
@@ -250,7 +250,7 @@ def show_edits(pictures: StoredPictures, thumbnails: Sequence[bytes]) -> None:
     """Prints the share of edited photographs that are grouped with their originals, edit by edit."""
     extract = _extractor()
     chosen = np.random.default_rng(0).choice(len(pictures), EDITED, replace=False)
-    originals = [preprocessing.decode(pictures.paths[index]) for index in chosen]
+    originals = [decoding.decode(pictures.paths[index]) for index in chosen]
     usual = float(np.median(1 - neighbours.nearest(pictures.features, count=1).similarities))
     print(f"\n{EDITED} edited photographs: grouped with the original; median distance (in usual nearest distances)")
     for name, edit in EDITS.items():

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from training_scripts.data import image_folder, jpeg_pixels, preprocessing, resizing
+from training_scripts.data import decoding, image_folder, jpeg_pixels, preprocessing, resizing
 from training_scripts.data.preprocessing import PLAIN, Preprocessing, View
 from training_scripts.data.samples import Sample
 from training_scripts.features import feature_pass, pacing
@@ -78,8 +78,8 @@ def decoded_by_pillow(picture: Held, *, whole: bool = False) -> Image.Image:
     with Image.open(io.BytesIO(picture.content)) as image:
         picture.content.count(b"\xff\xda")
         if not whole:
-            image.draft(None, (preprocessing.JPEG_DRAFT_SIDE, preprocessing.JPEG_DRAFT_SIDE))
-        rgb = preprocessing.upright_rgb(image)
+            image.draft(None, (decoding.JPEG_DRAFT_SIDE, decoding.JPEG_DRAFT_SIDE))
+        rgb = decoding.upright_rgb(image)
         return rgb.copy() if rgb is image else rgb
 
 
@@ -104,7 +104,7 @@ def show(title: str, times: dict[str, float], baseline: str) -> None:
 
 def photographs(pictures: Sequence[Held], wanted: Preprocessing, rounds: int) -> None:
     """Ordinary photographs: each step and all of it."""
-    images = {picture.name: preprocessing.decode(picture.content) for picture in pictures}
+    images = {picture.name: decoding.decode(picture.content) for picture in pictures}
     filtering = preprocessing._RESAMPLING[wanted.interpolation]
 
     def resize_whole(picture: Held) -> object:
@@ -113,7 +113,7 @@ def photographs(pictures: Sequence[Held], wanted: Preprocessing, rounds: int) ->
 
     steps: dict[str, Callable[[Held], object]] = {
         "decode, Pillow": decoded_by_pillow,
-        "decode, now": lambda picture: preprocessing.decode(picture.content),
+        "decode, now": lambda picture: decoding.decode(picture.content),
         "resize and crop, Pillow": resize_whole,
         "resize and crop, now": lambda picture: preprocessing.to_pixels(images[picture.name], wanted),
     }
@@ -325,7 +325,7 @@ def main() -> None:
     wanted = backbones.spec(_BACKBONE).preprocessing
     engine = TorchEngine(folding.for_inference(backbones.create(_BACKBONE, weights="pretrained")))
     photographs(pictures, wanted, rounds)
-    images = [preprocessing.decode(picture.content) for picture in pictures[:: 6 if options.quick else 10]]
+    images = [decoding.decode(picture.content) for picture in pictures[:: 6 if options.quick else 10]]
     twelve_megapixels(images, wanted, engine, rounds)
     approximate(pictures, wanted, engine)
     if not options.quick:

@@ -23,7 +23,7 @@ from PIL import Image
 from dogbreed_sdk.client.images import jpeg, to_payload
 from dogbreed_sdk.errors import ImageError
 from fuzz_picture_cases import Case, cases
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding
 
 
 @dataclass
@@ -91,8 +91,8 @@ def _differ(in_file: Image.Image | str, sent: Image.Image) -> bool:
 
 def _decoded(data: bytes) -> Image.Image | str:
     try:
-        return preprocessing.decode(data)
-    except preprocessing.PictureError as error:
+        return decoding.decode(data)
+    except decoding.PictureError as error:
         return str(error)
 
 

@@ -32,7 +32,7 @@ from not_a_dog_measures import passed_at
 from not_a_dog_pictures import collect
 from not_a_dog_results import Results, Run, Seen, Split
 from not_a_dog_scores import Known, candidates
-from training_scripts.data import image_folder
+from training_scripts.data import decoding, image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import FeatureBatches
 from training_scripts.features import extraction
@@ -218,7 +218,7 @@ def _groups(options: argparse.Namespace) -> dict[str, Seen]:
 def _of_another_data_set(options: argparse.Namespace) -> tuple[Seen, Seen]:
     """Oxford's dogs: of breeds that the model knows, and of breeds that it does not."""
     paths = sorted((options.data / "oxford25").glob("*/*/*"))
-    seen = _featured([pictures.decode(path) for path in paths], options.work)
+    seen = _featured([decoding.decode(path) for path in paths], options.work)
     new = [path.parent.name in NEW_BREEDS for path in paths]
     parts = []
     for wanted in (False, True):

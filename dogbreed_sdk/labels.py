@@ -7,7 +7,6 @@ import heapq
 import json
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,21 +14,11 @@ from pathlib import Path
 
 from dogbreed_sdk.errors import LabelError
 from dogbreed_sdk.predictions import BreedScore
+from training_scripts._util.class_names import display_name
 
 _LISTED_CLASSES = 12
 # The few best of many classes are found faster than all are sorted; of few classes it is the other way round.
 _FEW_OF = 100
-# "009.American_water_spaniel" (Udacity's dog breeds) and "n02085620-Chihuahua" (ImageNet's synset ids).
-_FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
-
-
-def display_name(class_folder: str) -> str:
-    """The label of a class folder: its name without number or synset id, with spaces for underscores.
-
-    >>> display_name("009.American_water_spaniel"), display_name("n02085620-Chihuahua"), display_name("Pug")
-    ('American water spaniel', 'Chihuahua', 'Pug')
-    """
-    return _FOLDER_PREFIX.sub("", class_folder).replace("_", " ").strip() or class_folder
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk.errors import LabelError
-from dogbreed_sdk.labels import LabelMap, display_name, most_probable
+from dogbreed_sdk.labels import LabelMap, most_probable
+from training_scripts._util.class_names import display_name
 
 FOLDERS = ["001.Affenpinscher", "002.Afghan_hound", "009.American_water_spaniel"]
 

@@ -34,11 +34,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from training_scripts._util.class_names import display_name
 from training_scripts._util.number_text import number_text
-from training_scripts.data import arrays, formats, limits, preprocessing, safe_fetch
+from training_scripts.data import arrays, decoding, formats, limits, preprocessing, safe_fetch
 from training_scripts.data.accept import preferred
 from training_scripts.models import backbones, explanation, test_time
-from training_scripts.models.description import display_name
 from training_scripts.models.engines import warming_model
 from training_scripts.models.engines.backends import chosen_backend
 from training_scripts.models.engines.onnx_model import OnnxModel
@@ -163,7 +163,7 @@ def prepare_fn(data: Image.Image | Tensor, model: Model) -> Tensor:
         return data
     try:
         return preprocessing.to_tensor(data, model.preprocessing)[None]
-    except preprocessing.PictureError as error:
+    except decoding.PictureError as error:
         raise RequestError(str(error)) from error
 
 
@@ -246,8 +246,8 @@ def output_fn(prediction: Prediction, accept: str | None) -> tuple[str | bytes, 
 
 def _picture(content: bytes) -> Image.Image:
     try:
-        return preprocessing.decode(content)
-    except preprocessing.PictureError as error:
+        return decoding.decode(content)
+    except decoding.PictureError as error:
         raise RequestError(f"the picture cannot be used: {error}") from error
 
 
@@ -273,8 +273,8 @@ def _from_npy(content: bytes) -> Image.Image | Tensor:
         raise RequestError(f"the body cannot be used: {error}") from error
     if array.dtype == "uint8" and array.ndim == 3 and array.shape[2] == 3 and array.size:
         try:
-            return preprocessing.from_pixels(array)
-        except preprocessing.PictureError as error:
+            return decoding.from_pixels(array)
+        except decoding.PictureError as error:
             raise RequestError(f"the picture cannot be used: {error}") from error
     if array.dtype.kind not in "iuf":
         raise RequestError(f"the array must hold numbers, not {array.dtype}")

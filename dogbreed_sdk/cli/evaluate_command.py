@@ -14,7 +14,7 @@ from dogbreed_sdk.cli.output import Outcome, counter, print_table, show, waiting
 from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 
 # The terminal shows what to look at first; the page and --json have everything.
 _PAIRS, _MISTAKES, _ERRORS = 5, 5, 10

@@ -534,7 +534,7 @@ class BreedClassifier:
 
     def _explain(self, picture: Picture, label: str | None, top_k: int, cancelled: Event | None) -> Explanation:
         from dogbreed_sdk.client import explanation  # noqa: PLC0415 - few clients explain
-        from training_scripts.data import preprocessing  # noqa: PLC0415
+        from training_scripts.data import decoding  # noqa: PLC0415
 
         self._transport.check_explains()
         payload = to_payload(
@@ -546,8 +546,8 @@ class BreedClassifier:
         response, _ = self._invoker.invoke(payload, f"{explanation.CONTENT_TYPE}{chosen}", cancelled, start)
         prediction = self._parsed(response, top_k, start)
         try:
-            seen = preprocessing.decode(payload.body)
-        except preprocessing.PictureError as error:  # not expected: the model has read it
+            seen = decoding.decode(payload.body)
+        except decoding.PictureError as error:  # not expected: the model has read it
             raise UnsupportedImageError(f"{payload.source}: {error}") from error
         return explanation.parse(response.body, prediction, seen, labels=labels.class_folders)
 

@@ -144,11 +144,11 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _decoded(payload: Payload) -> Image.Image:
-    from training_scripts.data import preprocessing  # noqa: PLC0415 - most clients need no Pillow
+    from training_scripts.data import decoding  # noqa: PLC0415 - most clients need no Pillow
 
     try:
-        return preprocessing.decode(payload.body)
-    except preprocessing.PictureError as error:
+        return decoding.decode(payload.body)
+    except decoding.PictureError as error:
         raise UnsupportedImageError(f"{payload.source}: {error}") from error
 
 

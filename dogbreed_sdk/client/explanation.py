@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk.errors import ModelError
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages.thumbnails import of_image
 from dogbreed_sdk.predictions import Prediction
+from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,9 @@ from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk.client.argument_checks import check_path
 from dogbreed_sdk.client.images import Picture, to_payload
 from dogbreed_sdk.errors import ConfigurationError, UnsupportedImageError
-from training_scripts.data import preprocessing
-from training_scripts.data.preprocessing import PictureError, Preprocessing
+from training_scripts.data import decoding, preprocessing
+from training_scripts.data.decoding import PictureError
+from training_scripts.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,6 @@ class Preprocessor:
         """
         payload = to_payload(picture, max_bytes=sys.maxsize)
         try:
-            return preprocessing.to_array(preprocessing.decode(payload.body), self.settings)
+            return preprocessing.to_array(decoding.decode(payload.body), self.settings)
         except PictureError as error:
             raise UnsupportedImageError(f"{payload.source}: {error}") from error

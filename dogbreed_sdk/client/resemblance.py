@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
     import numpy as np

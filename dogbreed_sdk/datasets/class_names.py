@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dogbreed_sdk.datasets.findings import Finding
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 from training_scripts.data.faults import is_text, normal_form, some
 
 # Info-ZIP's unzip writes letters like this under LC_ALL=C.

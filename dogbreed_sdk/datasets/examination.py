@@ -173,7 +173,7 @@ def _examine_part(pictures: Sequence[Readable]) -> list[PictureFacts]:
 
 def examine(picture: Readable) -> PictureFacts:
     """Reads and decodes one picture, with the decoder that training uses: all of its data, at a scale that suffices."""
-    from training_scripts.data import preprocessing  # noqa: PLC0415 - imports Pillow
+    from training_scripts.data import decoding  # noqa: PLC0415 - imports Pillow
 
     try:
         content = picture.read()
@@ -181,7 +181,7 @@ def examine(picture: Readable) -> PictureFacts:
         return PictureFacts("", (0, 0), error.strerror or str(error))
     digest = hashlib.sha256(content).hexdigest()
     try:
-        image, size = preprocessing.decode_small(content, near_copies.LEAST_SIDE)
+        image, size = decoding.decode_small(content, near_copies.LEAST_SIDE)
         return PictureFacts(digest, size, "", near_copies.thumbnail(image))
-    except preprocessing.PictureError as error:
+    except decoding.PictureError as error:
         return PictureFacts(digest, (0, 0), str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 from training_scripts.models.card_content import Card, evaluated_on
 from training_scripts.models.record import ModelRecord
 

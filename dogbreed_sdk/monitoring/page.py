@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, joined, percent, points
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
 from dogbreed_sdk.pages.bars import bar
@@ -21,6 +20,7 @@ from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from training_scripts._util.atomic import write_atomically
+from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.answers import Answer, Seen

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from dogbreed_sdk._util.durations import Duration, beginning
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.monitoring.answers import Answer, Baseline, Captured, Seen, counts, sort_captured
+from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.deployment import Deployment

@@ -41,7 +41,7 @@ def small_picture(picture: Path | str | bytes, *, size: int = SIZE) -> str | Non
     The whole picture is shown, upright and on white where it is transparent, as the model sees it. Files that are not
     pictures, are broken, or are larger than the project's limits (`training_scripts.data.limits`) give None.
     """
-    from training_scripts.data.preprocessing import PictureError, decode  # noqa: PLC0415 - imports Pillow
+    from training_scripts.data.decoding import PictureError, decode  # noqa: PLC0415 - imports Pillow
 
     try:
         content = picture if isinstance(picture, bytes) else _content(Path(picture))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.formatting import clipped, plural
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import thumbnail
 from dogbreed_sdk.reviewing import text
+from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
     from dogbreed_sdk.reviewing.contents import ReviewContents

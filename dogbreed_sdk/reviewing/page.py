@@ -7,13 +7,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent, plural
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from dogbreed_sdk.reviewing import proposal, text
 from dogbreed_sdk.reviewing.album import Album
+from training_scripts._util.class_names import display_name
 from training_scripts.data import ignore_list
 
 if TYPE_CHECKING:

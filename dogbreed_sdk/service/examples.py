@@ -56,7 +56,7 @@ def _candidates(folder: Path) -> list[Path]:
 
 def _encoded(path: Path) -> bytes | None:
     """A picture as a JPEG without camera data; None if it cannot be read."""
-    from training_scripts.data.preprocessing import PictureError, decode  # noqa: PLC0415 - imports Pillow
+    from training_scripts.data.decoding import PictureError, decode  # noqa: PLC0415 - imports Pillow
 
     try:
         if path.stat().st_size > MAX_FILE_BYTES:

@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from dogbreed_sdk._util.text import sentence
 from dogbreed_sdk.errors import LabelError
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.predictions import folder_number
 from dogbreed_sdk.service import docs_page, examples, openapi, page, request_bodies
 from dogbreed_sdk.service.inference import chosen_top_k
@@ -32,6 +31,7 @@ from dogbreed_sdk.service.schemas import (
     StatusAnswer,
 )
 from dogbreed_sdk.service.subject import subject_of
+from training_scripts._util.class_names import display_name
 from training_scripts.data.accept import preferred
 from training_scripts.data.formats import JSON
 

@@ -27,7 +27,7 @@ from dogbreed_sdk.client.images import to_payload
 from dogbreed_sdk.container import uri_to_path
 from tests.conftest import Workshop, draw_shape
 from tests.service.running import RunningService
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding, preprocessing
 from training_scripts.models import bundle
 
 pytestmark = pytest.mark.extras
@@ -227,7 +227,7 @@ class Ways:
 
     def _tensor(self, held: Any) -> bytes:
         """What a client sends that does the preprocessing itself."""
-        image = preprocessing.decode(to_payload(held).body)
+        image = decoding.decode(to_payload(held).body)
         pixels = preprocessing.to_tensor(image, self._description.preprocessing)
         return json.dumps([pixels.tolist()]).encode()
 

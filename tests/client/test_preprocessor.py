@@ -12,7 +12,7 @@ from PIL import Image
 
 from dogbreed_sdk import ConfigurationError, Preprocessor, UnsupportedImageError
 from tests.training_scripts.conftest import write_bundle
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding, preprocessing
 from training_scripts.models import backbones
 
 pytestmark = pytest.mark.extras
@@ -38,7 +38,7 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "densenet161"])
 def test_the_numbers_are_those_of_training_and_serving_to_the_last_bit(name: str, photograph: Path) -> None:
     settings = backbones.spec(name).preprocessing
-    expected = preprocessing.to_tensor(preprocessing.decode(photograph), settings).numpy()
+    expected = preprocessing.to_tensor(decoding.decode(photograph), settings).numpy()
     found = Preprocessor(settings)(photograph)
     assert (found.dtype, found.shape, found.flags.c_contiguous) == (np.float32, expected.shape, True)
     np.testing.assert_array_equal(found, expected)

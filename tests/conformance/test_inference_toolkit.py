@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.training_scripts.conftest import write_bundle
-from training_scripts.data import arrays, formats, preprocessing, safe_fetch
+from training_scripts.data import arrays, decoding, formats, preprocessing, safe_fetch
 from training_scripts.inference import RESPONSE_TYPES, input_fn, output_fn, predict_fn
 from training_scripts.models.model import Model, load
 
@@ -98,7 +98,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def bodies_of_every_type(model: Model, url: str) -> list[tuple[str | None, bytes]]:
     """Content types and a body of each, of one picture all of them."""
-    tensor = preprocessing.to_tensor(preprocessing.decode(picture()), model.preprocessing)
+    tensor = preprocessing.to_tensor(decoding.decode(picture()), model.preprocessing)
     one, several = json.dumps(tensor.tolist()).encode(), json.dumps([tensor.tolist()] * 2).encode()
     pixels = np.asarray(Image.open(io.BytesIO(picture())))
     pictures = {name: one_format.name for one_format in formats.PICTURE_FORMATS for name in one_format.content_types}

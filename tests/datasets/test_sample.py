@@ -15,7 +15,7 @@ from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.datasets.sample import sample
 from dogbreed_sdk.datasets.sample.breeds import BREEDS
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 
 
 def digests(root: Path) -> dict[str, str]:

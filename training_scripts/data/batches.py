@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 import torch
 
-from training_scripts.data import image_folder
+from training_scripts.data import decoding, image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.features import shuffling
 from training_scripts.features.rows import IN_MEMORY_BYTES, ShardedRows
@@ -210,8 +210,8 @@ class PictureBatches:
 
     def _pixels(self, split: str, sample: image_folder.Sample, view: pictures.View) -> np.ndarray | None:
         try:
-            image = pictures.decode_sample(sample)
-        except pictures.PictureError as error:
+            image = decoding.decode_sample(sample)
+        except decoding.PictureError as error:
             self.skipped.setdefault(split, {})[sample.name] = str(error)
             return None
         return pictures.to_pixels(image, self._preprocessing, view, key=sample.name)

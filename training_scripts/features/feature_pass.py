@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from training_scripts.data import decoding
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.image_folder import DataError, Sample
 from training_scripts.data.preprocessing import Preprocessing, View
@@ -271,7 +272,7 @@ class FeaturePass:
         pixels, reason = None, ""
         try:
             pixels = self._views_of(timed, self._preprocessing, views)
-        except pictures.PictureError as error:
+        except decoding.PictureError as error:
             reason = str(error)
         return _Decoded(pixels, reason, time.perf_counter() - began, timed.seconds)
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from training_scripts._util.class_names import display_name
 from training_scripts._util.number_text import number_text
 from training_scripts._util.wilson import wilson
 from training_scripts.models import backbones, weights_origin
-from training_scripts.models.description import display_name
 from training_scripts.models.record import EvaluationRecord, ModelRecord, WeightsOrigin
 from training_scripts.models.spec import BackboneError
 

@@ -27,8 +27,6 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 MAX_MEAN, MIN_STD, MAX_STD = 1e3, 1e-4, 1e3
 MAX_SIDE = 2048
 
-_FOLDER_PREFIX = re.compile(r"^(?:\d+[.]|n\d{8}-)(?=.)")
-
 
 class BundleError(ScriptError):
     """A bundle cannot be written, or a file or folder cannot be used as a bundle."""
@@ -110,15 +108,6 @@ class BundleDescription:
             raise ValueError(f"{error} is missing") from error
         except (TypeError, AttributeError, OverflowError) as error:
             raise ValueError(str(error)) from error
-
-
-def display_name(class_folder: str) -> str:
-    """A class folder's name for people: without its number or synset id, underscores as spaces.
-
-    >>> display_name("009.American_water_spaniel")
-    'American water spaniel'
-    """
-    return _FOLDER_PREFIX.sub("", class_folder).replace("_", " ").strip() or class_folder
 
 
 def _checked(values: Any) -> BundleDescription:

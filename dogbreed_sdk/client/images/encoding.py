@@ -9,7 +9,7 @@ from PIL import Image
 
 from dogbreed_sdk.client.images.formats import pixels_of
 from dogbreed_sdk.errors import PayloadTooLargeError
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_ENCODED_JPEG_SIDE
 
 # Up to this size a picture is sent losslessly, and the model sees exactly the caller's pixels.
@@ -45,7 +45,7 @@ def encode(image: Image.Image, *, max_bytes: int, source: str, exact: bool) -> t
         UnsupportedImageError: Its data are broken, or its mode does not define white.
         PayloadTooLargeError: It does not fit even after shrinking.
     """
-    rgb = pixels_of(lambda: preprocessing.upright_rgb(image), source)
+    rgb = pixels_of(lambda: decoding.upright_rgb(image), source)
     rgb = rgb.copy()  # encoders would write the profile, transparency and orientation in `info`, which are applied
     rgb.info = {}
     if not exact:

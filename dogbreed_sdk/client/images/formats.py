@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from dogbreed_sdk.errors import UnsupportedImageError
-from training_scripts.data import preprocessing, signatures
+from training_scripts.data import decoding, signatures
 from training_scripts.data.formats import READ_FORMATS, VARIANTS
 from training_scripts.data.limits import JPEG_DRAFT_SIDE, MAX_PIXELS
 
@@ -62,7 +62,7 @@ def check_decodes(image: Image.Image, data: bytes, source: str) -> None:
     """
     # The server's own function for JPEG, which bounds the scans and decodes large ones at a reduced scale.
     jpeg = image.format in ("JPEG", "MPO")
-    pixels_of((lambda: preprocessing.decode(data)) if jpeg else image.load, source)
+    pixels_of((lambda: decoding.decode(data)) if jpeg else image.load, source)
 
 
 def completed(image: Image.Image, data: bytes) -> bytes | None:
@@ -70,7 +70,7 @@ def completed(image: Image.Image, data: bytes) -> bytes | None:
 
     Browsers show such files, but servers other than ours may refuse them.
     """
-    return preprocessing.completed(data) if image.format in ("JPEG", "MPO") else None
+    return decoding.completed(data) if image.format in ("JPEG", "MPO") else None
 
 
 def reduced_as_by_server(image: Image.Image) -> Image.Image:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from dogbreed_sdk._util.formatting import clipped, percent, plural
 from dogbreed_sdk.endpoints.evaluation.content import ClassResult, EvaluationContent, Mistake
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import thumbnail
+from training_scripts._util.class_names import display_name
 
 _MISTAKES, _CLASSES = 6, 5
 

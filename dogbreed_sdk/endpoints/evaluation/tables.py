@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from dogbreed_sdk.endpoints.evaluation.content import ClassResult
 from dogbreed_sdk.endpoints.evaluation.matrix import ConfusionMatrix
-from dogbreed_sdk.labels import display_name
+from training_scripts._util.class_names import display_name
 
 Value = TypeVar("Value")
 

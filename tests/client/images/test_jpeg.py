@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dogbreed_sdk.client.images.jpeg import BrokenJpegError, size_if_sound
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding
 from training_scripts.data.limits import MAX_JPEG_SCANS
 
 
@@ -102,10 +102,10 @@ def test_scans_without_end_are_refused_by_client_and_server_alike() -> None:
     assert size_if_sound(whole[:-2] + scan * (MAX_JPEG_SCANS - 20) + whole[-2:]) == (333, 217)
     endless = whole[:-2] + scan * MAX_JPEG_SCANS + whole[-2:]
     assert size_if_sound(endless) is None
-    with pytest.raises(preprocessing.PictureError, match="it has more than the 100 scans allowed"):
-        preprocessing.decode(endless)
+    with pytest.raises(decoding.PictureError, match="it has more than the 100 scans allowed"):
+        decoding.decode(endless)
     # Those of other pictures behind the end are no scans of this one.
-    assert preprocessing.decode(whole + b"\xff\xda" * 1000).size == (333, 217)
+    assert decoding.decode(whole + b"\xff\xda" * 1000).size == (333, 217)
 
 
 def test_it_costs_a_fraction_of_a_decode(test_data: Path) -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from dogbreed_sdk.client.images import is_url, to_payload
 from dogbreed_sdk.errors import ImageDownloadError, ImageError, PayloadTooLargeError, UnsupportedImageError
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding
 
 
 def picture(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
@@ -161,7 +161,7 @@ def test_pixels_are_converted_as_the_server_converts_them(mode: str) -> None:
         image = picture(mode="L").convert("I").point(lambda value: value * 200).convert(mode)
     # Pillow 12, the last for Python 3.10, reads no YCbCr that is not compressed.
     options = {"compression": "tiff_lzw"} if mode == "YCbCr" and sys.version_info < (3, 11) else {}
-    by_server = preprocessing.decode(encoded(image, "TIFF", **options))
+    by_server = decoding.decode(encoded(image, "TIFF", **options))
     assert pixels(to_payload(image).body) == by_server.tobytes()
 
 
@@ -169,7 +169,7 @@ def test_the_first_picture_of_a_camera_file_goes_out_as_it_is() -> None:
     data = encoded(picture(), "MPO", save_all=True, append_images=[picture((32, 24))])
     payload = to_payload(data)
     assert (payload.body, payload.content_type) == (data, "image/jpeg")
-    assert preprocessing.decode(payload.body).size == (64, 48)
+    assert decoding.decode(payload.body).size == (64, 48)
 
 
 @pytest.mark.extras
@@ -309,7 +309,7 @@ def test_only_web_addresses_are_urls() -> None:
     "read",
     [
         "from dogbreed_sdk.client.images import to_payload as read",
-        "from training_scripts.data.preprocessing import decode as read",
+        "from training_scripts.data.decoding import decode as read",
     ],
 )
 def test_a_picture_that_is_too_large_is_refused_without_a_warning_from_pillow(tmp_path: Path, read: str) -> None:

@@ -18,7 +18,7 @@ import fuzz_picture_cases
 import fuzz_pictures
 from dogbreed_sdk.client.images import to_payload
 from dogbreed_sdk.errors import PayloadTooLargeError, UnsupportedImageError
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding
 
 KINDS = fuzz_picture_cases.seeds()
 # The server's formats; of the others the client makes one of these.
@@ -41,13 +41,13 @@ WAYS: dict[str, Callable[[bytes], object]] = {
 
 
 def seen_by_server(picture: object, max_bytes: int = 10**7) -> Image.Image:
-    return preprocessing.decode(to_payload(picture, max_bytes=max_bytes).body)
+    return decoding.decode(to_payload(picture, max_bytes=max_bytes).body)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", SERVED)
 def test_every_way_to_hold_every_kind(kind: str, way: str) -> None:
-    expected = preprocessing.decode(KINDS[kind])
+    expected = decoding.decode(KINDS[kind])
     seen = seen_by_server(WAYS[way](KINDS[kind]))
     assert seen.size == expected.size
     assert seen.tobytes() == expected.tobytes()
@@ -55,7 +55,7 @@ def test_every_way_to_hold_every_kind(kind: str, way: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(SERVED)))
 def test_kinds_that_only_the_client_reads(kind: str) -> None:
-    expected = preprocessing.upright_rgb(Image.open(io.BytesIO(KINDS[kind])))
+    expected = decoding.upright_rgb(Image.open(io.BytesIO(KINDS[kind])))
     assert seen_by_server(KINDS[kind]).tobytes() == expected.tobytes()
 
 
@@ -86,7 +86,7 @@ def test_what_a_png_says_of_gamma_and_profile_changes_nothing() -> None:
     profiled = Image.open(io.BytesIO(odd))
     profiled.info["icc_profile"] = b"x" * 100
     profiled.load()
-    assert seen_by_server(odd).tobytes() == seen_by_server(profiled).tobytes() == preprocessing.decode(plain).tobytes()
+    assert seen_by_server(odd).tobytes() == seen_by_server(profiled).tobytes() == decoding.decode(plain).tobytes()
     assert b"iCCP" not in to_payload(profiled).body
 
 
@@ -99,7 +99,7 @@ def test_heic_is_read_where_pillow_heif_is_installed() -> None:
     heif.from_pillow(image).save(buffer, quality=-1)
     payload = to_payload(buffer.getvalue())
     assert payload.content_type == "image/png"
-    assert preprocessing.decode(payload.body).size == (64, 48)
+    assert decoding.decode(payload.body).size == (64, 48)
     with pytest.raises(UnsupportedImageError, match=r"the picture given as bytes (cannot be decoded|is broken)"):
         to_payload(buffer.getvalue()[:-200])
 
@@ -130,7 +130,7 @@ def test_a_jpeg_above_the_limit_shows_the_server_the_same_pixels(photograph: byt
     """The server would decode it at half or a quarter of its size: that is what it is sent, without loss."""
     payload = to_payload(photograph, max_bytes=len(photograph) - 1)
     assert payload.content_type == "image/png"
-    assert preprocessing.decode(payload.body).tobytes() == preprocessing.decode(photograph).tobytes()
+    assert decoding.decode(payload.body).tobytes() == decoding.decode(photograph).tobytes()
 
 
 def test_an_image_that_pillow_has_opened_and_not_read_is_sent_as_its_file(photograph: bytes, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from dogbreed_sdk.client import images
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from tests.training_scripts.data.test_listing import PNG, encoded, write
-from training_scripts.data import formats, image_folder, preprocessing
+from training_scripts.data import decoding, formats, image_folder, preprocessing
 from training_scripts.data.batches import PictureBatches
 
 # What spoils conclusions and not training.
@@ -213,7 +213,7 @@ def test_classify_and_training_take_the_same_files(good: Path, format_name: str)
     content = encoded(format_name)
     write(good, "train/Boxer/photo", content=content)
     assert images.to_payload(content).body
-    assert preprocessing.decode(content).size == (64, 64)
+    assert decoding.decode(content).size == (64, 64)
     assert good / "train/Boxer/photo" in [
         sample.path for sample in image_folder.read_dataset(image_folder.find_splits(good)).splits["train"]
     ]

@@ -20,13 +20,14 @@ exec(compile(text, path, "exec"), module.__dict__)
 
 from PIL import Image
 from dogbreed_sdk.client.images import to_payload
+from training_scripts.data import decoding
 from training_scripts.data import preprocessing
 
 file = io.BytesIO()
 Image.new("RGB", (60, 40), "red").save(file, "BMP")
 payload = to_payload(file.getvalue())
 print(payload.content_type, payload.body == file.getvalue(), payload.content_type in module.PICTURE_CONTENT_TYPES)
-print(preprocessing.decode(payload.body).size)
+print(decoding.decode(payload.body).size)
 """
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dogbreed_sdk import BreedDataset, UnsupportedImageError
 from dogbreed_sdk.client.images import to_payload
-from training_scripts.data import jpeg_end, preprocessing
+from training_scripts.data import decoding, jpeg_end
 from training_scripts.data.limits import JPEG_DRAFT_SIDE
 from training_scripts.inference import input_fn
 
@@ -39,9 +39,9 @@ def photograph(size: tuple[int, int] = (500, 375), mode: str = "RGB", **options:
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_without_its_end_it_has_the_same_pixels(options: dict[str, Any], mode: str) -> None:
     whole = photograph(mode=mode, **options)
-    pixels = preprocessing.decode(whole).tobytes()
+    pixels = decoding.decode(whole).tobytes()
     for missing in (1, 2):
-        assert preprocessing.decode(whole[:-missing]).tobytes() == pixels
+        assert decoding.decode(whole[:-missing]).tobytes() == pixels
     assert jpeg_end.completed(whole, JPEG_DRAFT_SIDE) is None, "it has its end"
 
 
@@ -49,27 +49,27 @@ def test_without_its_end_it_has_the_same_pixels(options: dict[str, Any], mode: s
 @pytest.mark.parametrize("size", [(500, 375), (40, 24)])
 def test_one_that_is_cut_off_stays_refused(options: dict[str, Any], size: tuple[int, int]) -> None:
     whole = photograph(size, **options)
-    pixels = preprocessing.decode(whole).tobytes()
+    pixels = decoding.decode(whole).tobytes()
     dice = random.Random(3)
     for missing in (4, 8, 20, 100, len(whole) // 3, *(dice.randrange(3, len(whole) - 1) for _ in range(12))):
         try:  # the last bits may be padding
-            assert preprocessing.decode(whole[:-missing]).tobytes() == pixels, missing
-        except preprocessing.PictureError as error:
+            assert decoding.decode(whole[:-missing]).tobytes() == pixels, missing
+        except decoding.PictureError as error:
             assert re.search("truncated|a broken JPEG picture: its header cannot be read", str(error))
 
 
 def test_a_progressive_one_that_lacks_its_last_scans_is_cut_off() -> None:
     whole = photograph(progressive=True)
     *_, last = [match.start() for match in jpeg_end._SEGMENT.finditer(whole) if match[1] == b"\xda"]
-    with pytest.raises(preprocessing.PictureError, match="truncated"):
-        preprocessing.decode(whole[:last])
+    with pytest.raises(decoding.PictureError, match="truncated"):
+        decoding.decode(whole[:last])
 
 
 def test_a_large_photograph_is_judged_at_the_scale_at_which_it_is_used() -> None:
     whole = photograph((2000, 1500))
-    assert preprocessing.decode(whole[:-2]).tobytes() == preprocessing.decode(whole).tobytes()
-    with pytest.raises(preprocessing.PictureError, match="truncated"):
-        preprocessing.decode(whole[: len(whole) // 2])
+    assert decoding.decode(whole[:-2]).tobytes() == decoding.decode(whole).tobytes()
+    with pytest.raises(decoding.PictureError, match="truncated"):
+        decoding.decode(whole[: len(whole) // 2])
 
 
 def test_the_client_sends_it_with_its_end() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training_scripts.data import jpeg_pixels, preprocessing
-from training_scripts.data.preprocessing import PictureError
+from training_scripts.data import decoding, jpeg_pixels
+from training_scripts.data.decoding import PictureError
 
 simplejpeg = pytest.importorskip("simplejpeg")
 
@@ -72,7 +72,7 @@ LEFT_TO_PILLOW = {
 def answer(content: bytes) -> tuple[tuple[int, int], bytes] | str:
     """What `decode` makes of a file, or why it refuses it."""
     try:
-        image = preprocessing.decode(content)
+        image = decoding.decode(content)
     except PictureError as error:
         return str(error)
     assert image.mode == "RGB"
@@ -104,7 +104,7 @@ def by_pillow(content: bytes) -> tuple[tuple[int, int], bytes] | str:
 def small(content: bytes) -> tuple[int, int] | str:
     """The size that `decode_small` finds, or why it refuses the file."""
     try:
-        image, size = preprocessing.decode_small(content, 20)
+        image, size = decoding.decode_small(content, 20)
     except PictureError as error:
         return str(error)
     assert image.mode == "RGB" and (image.width > image.height) == (size[0] > size[1])
@@ -186,10 +186,10 @@ def test_a_small_scale_has_the_same_size_and_the_same_errors(name: str) -> None:
 
 
 def test_a_small_scale_gives_the_same_pixels_without_simplejpeg(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, size = preprocessing.decode_small(USUAL["4:2:0 baseline"], 20)
+    image, size = decoding.decode_small(USUAL["4:2:0 baseline"], 20)
     assert (image.size, size) == ((49, 31), (97, 61))
     monkeypatch.setattr(jpeg_pixels, "is_used", lambda: False)
-    assert preprocessing.decode_small(USUAL["4:2:0 baseline"], 20)[0].tobytes() == image.tobytes()
+    assert decoding.decode_small(USUAL["4:2:0 baseline"], 20)[0].tobytes() == image.tobytes()
 
 
 def test_the_photographs(test_data: Path, counted: list[bool]) -> None:
@@ -217,10 +217,11 @@ def test_works_without(missing: str) -> None:
 import io, sys
 sys.modules[{missing!r}] = None
 from PIL import Image
+from training_scripts.data import decoding
 from training_scripts.data import preprocessing
 content = io.BytesIO()
 Image.new("RGB", (9, 9), "red").save(content, "JPEG")
-print(preprocessing.decode(content.getvalue()).size, sorted({{"simplejpeg", "numpy"}} & set(sys.modules)))
+print(decoding.decode(content.getvalue()).size, sorted({{"simplejpeg", "numpy"}} & set(sys.modules)))
 """
     code = code if missing == "simplejpeg" else code.replace(f"sys.modules[{missing!r}] = None\n", "")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

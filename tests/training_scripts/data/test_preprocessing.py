@@ -19,9 +19,10 @@ import torch
 from PIL import Image, ImageDraw
 from torchvision import models, transforms
 
-from training_scripts.data import preprocessing, resize_mode
+from training_scripts.data import decoding, preprocessing, resize_mode
+from training_scripts.data.decoding import PictureError
 from training_scripts.data.limits import JPEG_DRAFT_SIDE
-from training_scripts.data.preprocessing import FLIP, PLAIN, PictureError, Preprocessing, View
+from training_scripts.data.preprocessing import FLIP, PLAIN, Preprocessing, View
 from training_scripts.data.samples import Sample
 from training_scripts.models import backbones
 
@@ -44,13 +45,13 @@ def scene(width: int = 40, height: int = 30) -> Image.Image:
 class TestDecode:
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
     def test_known_formats(self, kind: str) -> None:
-        image = preprocessing.decode(encode(scene(), kind))
+        image = decoding.decode(encode(scene(), kind))
         assert (image.mode, image.size) == ("RGB", (40, 30))
         assert image.getpixel((2, 2)) == pytest.approx((255, 0, 0), abs=25)
 
     def test_a_path(self, tmp_path: Path) -> None:
         (tmp_path / "x.png").write_bytes(encode(scene()))
-        assert preprocessing.decode(tmp_path / "x.png").tobytes() == scene().tobytes()
+        assert decoding.decode(tmp_path / "x.png").tobytes() == scene().tobytes()
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_cameras_orientation_is_applied(self, orientation: int) -> None:
@@ -59,35 +60,35 @@ class TestDecode:
         stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
         exif = Image.Exif()
         exif[0x0112] = orientation
-        assert preprocessing.decode(encode(stored, exif=exif)).tobytes() == upright.tobytes()
+        assert decoding.decode(encode(stored, exif=exif)).tobytes() == upright.tobytes()
 
     @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
     def test_transparency_is_laid_on_white(self, mode: str) -> None:
         clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode)
         options = {"transparency": 0} if mode == "P" else {}
-        assert preprocessing.decode(encode(clear, **options)).getpixel((1, 1)) == (255, 255, 255)
+        assert decoding.decode(encode(clear, **options)).getpixel((1, 1)) == (255, 255, 255)
 
     def test_a_transparent_colour_of_an_opaque_picture(self) -> None:
         black = Image.new("RGB", (4, 4))
-        assert preprocessing.decode(encode(black, transparency=(0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+        assert decoding.decode(encode(black, transparency=(0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
 
     def test_sixteen_bits_are_scaled_not_clipped(self) -> None:
         deep = Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
-        assert preprocessing.decode(encode(deep)).getpixel((0, 0)) == (128, 128, 128)
-        assert preprocessing.decode(encode(deep, "TIFF")).getpixel((0, 0)) == (128, 128, 128)
+        assert decoding.decode(encode(deep)).getpixel((0, 0)) == (128, 128, 128)
+        assert decoding.decode(encode(deep, "TIFF")).getpixel((0, 0)) == (128, 128, 128)
 
     def test_printers_colours(self) -> None:
         red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-        assert preprocessing.decode(encode(red, "JPEG")).getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=12)
+        assert decoding.decode(encode(red, "JPEG")).getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=12)
 
     def test_of_an_animation_the_first_frame(self) -> None:
         frames = [Image.new("RGB", (8, 8), colour) for colour in ("blue", "red")]
         moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-        assert preprocessing.decode(moving).getpixel((0, 0)) == (0, 0, 255)
+        assert decoding.decode(moving).getpixel((0, 0)) == (0, 0, 255)
 
     def test_large_photographs_are_decoded_smaller_but_never_too_small(self) -> None:
-        assert preprocessing.decode(encode(scene(3000, 1500), "JPEG")).size == (1500, 750)
-        assert preprocessing.decode(encode(scene(1399, 1399), "JPEG")).size == (1399, 1399)
+        assert decoding.decode(encode(scene(3000, 1500), "JPEG")).size == (1500, 750)
+        assert decoding.decode(encode(scene(1399, 1399), "JPEG")).size == (1399, 1399)
 
     def test_no_backbone_wants_more_than_that(self) -> None:
         sides = [
@@ -109,7 +110,7 @@ class TestDecode:
     )
     def test_what_is_broken_is_refused_with_the_reason(self, content: bytes, reason: str) -> None:
         with pytest.raises(PictureError, match=reason):
-            preprocessing.decode(content)
+            decoding.decode(content)
 
     @pytest.mark.parametrize("side", [9_460, 40_000])
     def test_a_decompression_bomb_is_refused_before_it_is_decoded(self, side: int) -> None:
@@ -120,19 +121,19 @@ class TestDecode:
             for name, body in chunks
         )
         with pytest.raises(PictureError, match=r"pixels allowed"):
-            preprocessing.decode(bomb)
+            decoding.decode(bomb)
 
     def test_scans_beyond_the_limit_are_not_even_counted(self) -> None:
         photograph = encode(scene(), "JPEG")
         scans = bytes([0xFF, 0xDA, 0, 2]) * 6_000_000
         begin = time.monotonic()
         with pytest.raises(PictureError, match="more than the 100 scans allowed"):
-            preprocessing.decode(photograph[:-2] + scans + photograph[-2:])
+            decoding.decode(photograph[:-2] + scans + photograph[-2:])
         assert time.monotonic() - begin < 1  # counting them takes four
 
     def test_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(PictureError, match=r"cannot be read: No such file"):
-            preprocessing.decode(tmp_path / "x.jpg")
+            decoding.decode(tmp_path / "x.jpg")
 
 
 class TestPreprocessing:
@@ -279,6 +280,7 @@ def test_a_program_that_forbids_decompression_bombs_keeps_its_filter() -> None:
 import io, warnings
 from PIL import Image
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+from training_scripts.data import decoding
 from training_scripts.data import preprocessing as pictures
 header = io.BytesIO(b"P5 10000 9000 255 ")
 try:
@@ -286,8 +288,8 @@ try:
 except Image.DecompressionBombWarning:
     print("forbidden")
 try:
-    pictures.decode(header.getvalue())
-except pictures.PictureError as error:
+    decoding.decode(header.getvalue())
+except decoding.PictureError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

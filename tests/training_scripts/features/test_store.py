@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from training_scripts._util.locking import exclusive
-from training_scripts.data import preprocessing
+from training_scripts.data import decoding, preprocessing
 from training_scripts.data.image_folder import DataError, DataSet, find_splits, read_dataset
 from training_scripts.features import extraction, feature_pass, manifest, pacing
 from training_scripts.features import parts as feature_parts
@@ -152,7 +152,7 @@ class TestStore:
         assert (store.tta, plain.tta) == ("flip", "none")
         np.testing.assert_allclose(evaluated.features[:, :1], plain.split("test").features, atol=1e-5)
         backbone = folding.for_inference(backbones.create(BACKBONE, weights="none"))
-        image = preprocessing.decode(dataset.splits["test"][0].path)
+        image = decoding.decode(dataset.splits["test"][0].path)
         mirrored = preprocessing.to_tensor(image, store.preprocessing, preprocessing.FLIP)[None]
         np.testing.assert_allclose(evaluated.features[0, 1], backbone(mirrored)[0].numpy(), atol=1e-4)
         assert extract(dataset, tmp_path / "flip").tta == "flip"  # a run without one can use them
@@ -167,7 +167,7 @@ class TestStore:
         train = store.split("train")
         for index in (0, 7):
             sample = dataset.splits["train"][index]
-            image = preprocessing.decode(sample.path.read_bytes())
+            image = decoding.decode(sample.path.read_bytes())
             for view, stored in zip(store.views, train.features[index], strict=True):
                 tensor = preprocessing.to_tensor(image, store.preprocessing, view, key=sample.name)
                 with torch.inference_mode():

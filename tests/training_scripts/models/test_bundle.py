@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 
-from dogbreed_sdk.labels import display_name as sdks_display_name
 from tests.training_scripts.conftest import write_bundle
 from tests.training_scripts.small_datasets import CLASSES, environment
+from training_scripts._util.class_names import display_name
 from training_scripts.models import backbones, bundle_writer, heads
 from training_scripts.models.bundle import read_description
-from training_scripts.models.description import BundleError, display_name
+from training_scripts.models.description import BundleError
 from training_scripts.models.model import load
 
 
@@ -291,8 +291,8 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path
         ("007.", "007."),
     ],
 )
-def test_the_name_for_people_is_the_sdks(folder: str, name: str) -> None:
-    assert display_name(folder) == name == sdks_display_name(folder)
+def test_the_name_for_people_is_the_folders_without_its_prefix(folder: str, name: str) -> None:
+    assert display_name(folder) == name
 
 
 def test_reading_a_description_needs_no_torch(written_bundle: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from training_scripts import inference
-from training_scripts.data import image_folder, jpeg_pixels, preprocessing, resize_mode
+from training_scripts.data import decoding, image_folder, jpeg_pixels, preprocessing, resize_mode
 from training_scripts.data.image_folder import DataSet
 from training_scripts.data.resize_mode import ResizeMode
 from training_scripts.features import extraction
@@ -51,7 +51,7 @@ def pixels(dataset: DataSet) -> torch.Tensor:
 def preprocessed(dataset: DataSet, mode: ResizeMode) -> torch.Tensor:
     made = backbones.spec(BACKBONE).with_resize_mode(mode).preprocessing
     paths = [sample.path for sample in dataset.splits["test"][:5]]
-    return torch.stack([preprocessing.to_tensor(preprocessing.decode(path), made) for path in paths])
+    return torch.stack([preprocessing.to_tensor(decoding.decode(path), made) for path in paths])
 
 
 @pytest.fixture(scope="module")

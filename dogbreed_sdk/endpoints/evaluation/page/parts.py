@@ -17,10 +17,10 @@ from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, galler
 from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.classes import classes_section
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
-from dogbreed_sdk.labels import display_name
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import of_image
+from training_scripts._util.class_names import display_name
 
 WORST = 24
 _REJECTED = 24
