@@ -155,7 +155,7 @@ def parse(body: bytes, prediction: Prediction, picture: Image.Image, *, labels: 
     Args:
         body: The body of a response in `CONTENT_TYPE`.
         prediction: The prediction in it.
-        picture: The picture, as `training_scripts.data.preprocessing.decode` reads it.
+        picture: The picture, as `training_scripts.data.decoding.decode` reads it.
         labels: The class folders, in index order.
 
     Raises:

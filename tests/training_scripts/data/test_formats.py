@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training_scripts.data import formats
+import pytest
+from PIL import Image
+
+from training_scripts.data import decoding, formats
 
 TABLE = Path(formats.__file__)
 # Replaces the table before anything has read it, then has the client prepare a picture in the new format.
@@ -21,7 +24,6 @@ exec(compile(text, path, "exec"), module.__dict__)
 from PIL import Image
 from dogbreed_sdk.client.images import to_payload
 from training_scripts.data import decoding
-from training_scripts.data import preprocessing
 
 file = io.BytesIO()
 Image.new("RGB", (60, 40), "red").save(file, "BMP")
@@ -49,3 +51,15 @@ def test_a_content_type_is_added_in_one_row() -> None:
     command = [sys.executable, "-c", PROGRAM, str(TABLE), changed]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.splitlines() == ["image/bmp True True", "(60, 40)"]
+
+
+def test_a_decoder_that_raises_a_runtime_error_means_a_broken_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Pillow's does for some damaged AVIF files: "Conversion from YUV failed: Reformat failed"."""
+
+    def fail(_: Image.Image) -> None:
+        raise RuntimeError("Conversion from YUV failed")
+
+    picture = Image.new("RGB", (4, 4))
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(decoding.PictureError, match="broken or truncated picture: Conversion from YUV failed"):
+        decoding.upright_rgb(picture)

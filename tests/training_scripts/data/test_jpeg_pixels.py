@@ -218,7 +218,6 @@ import io, sys
 sys.modules[{missing!r}] = None
 from PIL import Image
 from training_scripts.data import decoding
-from training_scripts.data import preprocessing
 content = io.BytesIO()
 Image.new("RGB", (9, 9), "red").save(content, "JPEG")
 print(decoding.decode(content.getvalue()).size, sorted({{"simplejpeg", "numpy"}} & set(sys.modules)))
