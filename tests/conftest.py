@@ -177,6 +177,7 @@ LONGEST = (
     "test_examples.py",
     "test_notebooks.py",
     "test_snippets.py",
+    "test_doctests.py",
     "jobs/test_faults.py",
     "jobs/test_interruptions.py",
     "conformance/test_programs.py",

@@ -6,8 +6,8 @@ Those of the public API use what docs/reference/api/index.md makes: a data set, 
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
-import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,19 +26,24 @@ ROOT = Path(__file__).parents[1]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def modules_with_examples() -> list[str]:
-    return sorted(
-        module.name
-        for package in (dogbreed_sdk, training_scripts)
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        if (source := module.module_finder.find_spec(module.name, None).loader.get_source(module.name))
-        and ">>>" in source
-    )
+# From the files: walking the packages would import them, torch included, wherever tests are collected.
+SOURCES = [path for package in (dogbreed_sdk, training_scripts) for path in Path(package.__path__[0]).rglob("*.py")]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCES
+    if ">>>" in path.read_text(encoding="utf-8")
+)
+# Values that public names return have examples now and then.
+RETURNED = [
+    name
+    for name in documented()
+    if name.startswith("dogbreed_sdk.") and name.removeprefix("dogbreed_sdk.") not in dogbreed_sdk.__all__
+]
 
 
 def is_in_the_reference(test: doctest.DocTest) -> bool:
     """Whether it is an example of the API reference, which uses the names of the reference's first page."""
-    return any(test.name == home or test.name.startswith(f"{home}.") for home in HOMES)
+    return any(test.name == home or test.name.startswith(f"{home}.") for home in homes())
 
 
 def named(path: str) -> Any:
@@ -47,10 +52,11 @@ def named(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-PUBLIC = {f"dogbreed_sdk.{name}" for name in dogbreed_sdk.__all__}
-# Values that public names return have examples now and then.
-RETURNED = [name for name in documented() if name.startswith("dogbreed_sdk.") and name not in PUBLIC]
-HOMES = {f"{value.__module__}.{value.__qualname__}" for value in map(named, [*PUBLIC, *RETURNED]) if callable(value)}
+@functools.cache
+def homes() -> set[str]:
+    """Where the names of the reference are defined."""
+    values = map(named, [*(f"dogbreed_sdk.{name}" for name in dogbreed_sdk.__all__), *RETURNED])
+    return {f"{value.__module__}.{value.__qualname__}" for value in values if callable(value)}
 
 
 def run(test: doctest.DocTest) -> None:
@@ -82,7 +88,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     names["session"].close()
 
 
-@pytest.mark.parametrize("name", modules_with_examples())
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_run(name: str) -> None:
     for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)):
         if not is_in_the_reference(test):
@@ -107,8 +113,7 @@ def test_examples_of_what_public_names_return_run(world: World, monkeypatch: pyt
 
 def test_no_example_is_skipped() -> None:
     """One that cannot run is no example: it would stay when the code has long changed."""
-    paths = [path for package in (dogbreed_sdk, training_scripts) for path in Path(package.__path__[0]).rglob("*.py")]
-    assert [path.name for path in paths if re.search(r">>> .*doctest: *\+SKIP", path.read_text("utf-8"))] == []
+    assert [path.name for path in SOURCES if re.search(r">>> .*doctest: *\+SKIP", path.read_text("utf-8"))] == []
 
 
 def examples(name: str, world: World) -> list[doctest.DocTest]:
