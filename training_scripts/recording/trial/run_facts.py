@@ -32,7 +32,7 @@ class RunFacts(TypedDict, total=False):
         batch_size: Samples per step.
         epochs: Planned epochs.
         learning_rate: The initial one.
-        optimizer_stepped: Whether the optimizer took any step; missing while the run goes on.
+        optimizer_stepped: Whether the optimizer took any step; missing until the run ends.
         dropout: The highest rate of dropout among the network's modules.
         weight_decay: The strongest of the optimizer's parameter groups.
         evaluated_in_training_mode: Whether dropout or batch normalization were in training mode in an evaluation.

@@ -27,7 +27,7 @@ WORSE = 0.4
 """Answers that are right less often than this share of guesses are systematically wrong."""
 PARTS = 10
 RISING_PARTS = 8
-"""Of ten parts of a run, so many are above the one before if the loss rises steadily."""
+"""Of ten parts of a run, at least this many are above the one before if the loss rises steadily."""
 WELL = 0.8
 """A model that is right this often has a loss far below that of a double softmax."""
 FALLEN = 0.3

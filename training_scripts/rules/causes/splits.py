@@ -18,7 +18,7 @@ from training_scripts.rules.evidence.learning_rate import TYPICAL_UPDATE, first_
 LEARNED = 0.7
 """A training loss below this share of the chance-level loss: the training data were learned, or memorized."""
 HARDLY_LEARNED, LONG = 0.9, 6
-"""A loss below this share of the chance-level loss has begun to fall, at least after so many epochs."""
+"""A loss below this share of the chance-level loss has begun to fall, at least after this many epochs."""
 NO_BETTER = 0.97
 """A validation loss above this share of the chance-level loss is no better than guessing."""
 HALF = 0.5

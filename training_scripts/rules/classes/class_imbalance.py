@@ -108,7 +108,7 @@ def _missing(run: Evidence, counts: Integers, evaluations: list[Answers]) -> lis
 def _do_harm(counts: Integers, evaluations: list[Answers], threshold: float) -> bool:
     """Whether the classes with far fewer pictures than the largest do worse than the others; True if that is unknown.
 
-    A class that is learned in spite of its few pictures is no problem. The last evaluation must show both a difference
+    A class that is learned despite its few pictures is not a problem. The last evaluation must show both a difference
     that matters and one that chance does not explain.
     """
     if not evaluations:
