@@ -49,8 +49,11 @@ def with_includes(markdown: str, folder: Path) -> str:
     def included(found: re.Match[str]) -> str:
         path = ROOT / found[1]
         _, _, text = path.read_text(encoding="utf-8").partition("\n")
-        base = Path(os.path.relpath(path.parent, folder))
-        return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", lambda link: f"]({(base / link[1]).as_posix()})", text)
+
+        def led(link: re.Match[str]) -> str:
+            return f"]({Path(os.path.relpath(path.parent / link[1], folder)).as_posix()})"
+
+        return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", led, text)
 
     return _INCLUDE.sub(included, markdown)
 

@@ -141,6 +141,9 @@ def test_a_page_takes_in_a_file_of_the_repository(hooks: ModuleType) -> None:
     text = hooks.with_includes(page, DOCS / "guides")
     _, _, whole = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("\n")
     assert text == f"# Changes\n\n{whole}\n"
+    text = hooks.with_includes("<!-- include: examples/README.md -->\n<!-- end -->\n", DOCS)
+    assert "](tutorials/adamw_search.md)" in text  # as MkDocs finds it: not by way of ../examples/../docs
+    assert "](../examples/adamw_search.py)" in text
 
 
 AWS = (ROOT / "docs" / "guides" / "aws.md").read_text(encoding="utf-8")
