@@ -247,8 +247,8 @@ class Profiler(Callback):
         if self._engine.name != "torch":
             title = TITLES[self._engine.name]
             return (
-                f"Operators of the feature pass were not profiled: it ran in {title}, torch's profiler sees torch's; "
-                f"{HOW}."
+                f"Operators of the feature pass were not profiled: it ran in {title}, and torch's profiler sees only "
+                f"torch; {HOW}."
             )
         return (
             f"Operators of the feature pass were not profiled: it was expected to last less "
