@@ -76,8 +76,8 @@ def accept_types() -> str:
     """What the model server responds with, by the header Accept."""
     explained = (
         f"for one picture: as `{responses.CONTENT_TYPE}`, with `explanation` (`index`, and `contributions`: what each "
-        "part of the picture adds to that class's logit, as rows) and `preprocessing` (`resize`, `crop`); "
-        "`;class=INDEX` after it chooses another class than the most probable one"
+        "part of the picture adds to that class's logit, as rows) and `preprocessing` (`resize`, `crop`, "
+        "`resize_mode`); `;class=INDEX` after it chooses another class than the most probable one"
     )
     arrays_or_lines = "the logits in NumPy's format (`float32`, `[n, classes]`), or one line per picture"
     return markdown(
