@@ -12,6 +12,13 @@ from training_scripts.rules.declaration import Parameters
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import NotEvaluated, RuleError
 
+TENSOR_CHOICE = {"collection_names": None, "tensor_regex": None}
+"""AWS's parameters for `chosen`, with their defaults: each rule reads the tensors that suit it."""
+TENSOR_CHOICE_MEANING = {
+    "collection_names": "collections whose tensors are read, separated by commas",
+    "tensor_regex": "regular expressions of the tensors that are read, separated by commas",
+}
+
 GRADIENT = "gradient/"
 IN_ORDER = (TRAIN, EVAL, GLOBAL, PREDICT)
 

@@ -18,7 +18,6 @@ from training_scripts.rules.evidence.epochs import epoch_losses, loss_names, los
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.tensors.exploding_tensor import CHOOSE_MEANING
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 Floats = NDArray[np.float64]
@@ -362,8 +361,7 @@ RULES = (
         judge=_loss_default,
         judge_aws=_loss_aws,
         aws={
-            "collection_names": None,
-            "tensor_regex": None,
+            **selection.TENSOR_CHOICE,
             "use_losses_collection": True,
             "num_steps": 10,
             "diff_percent": 0.1,
@@ -411,7 +409,7 @@ RULES = (
                 "`increase_threshold_percent`."
             ),
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "use_losses_collection": "also read the collection `losses`",
                 "num_steps": "steps between two checks",
                 "diff_percent": "least fall between two checks, in percent",

@@ -13,7 +13,6 @@ from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.tensors.exploding_tensor import CHOOSE, CHOOSE_MEANING
 
 
 def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -86,9 +85,9 @@ RULES = (
     Rule(
         name="SimilarAcrossRuns",
         judge=_similar,
-        aws={**CHOOSE, "other_trial": None, "losses_only": False, "rtol": 1e-5, "atol": 1e-8},
+        aws={**selection.TENSOR_CHOICE, "other_trial": None, "losses_only": False, "rtol": 1e-5, "atol": 1e-8},
         default={
-            **CHOOSE,
+            **selection.TENSOR_CHOICE,
             "other_trial": None,
             "losses_only": True,  # the same run has the same losses; weights differ in the last digits between machines
             "rtol": 0.01,  # machines sum in different orders, and training amplifies the differences: one percent
@@ -106,7 +105,7 @@ RULES = (
                 "the means where values were not recorded in full."
             ),
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "other_trial": "name of the run to compare with; all others by default",
                 "losses_only": "compare losses only",
                 "rtol": "relative tolerance",

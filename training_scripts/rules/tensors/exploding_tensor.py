@@ -17,15 +17,8 @@ from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, in_workers
 from training_scripts.rules.grouping import first_workers, long_list, together
 
-CHOOSE = {"collection_names": None, "tensor_regex": None}
-CHOOSE_MEANING = {
-    "collection_names": "collections whose tensors are read, separated by commas",
-    "tensor_regex": "regular expressions of the tensors that are read, separated by commas",
-}
-
 TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
 """Reductions that show values that are not finite: if one value is NaN or infinite, so is a sum over the tensor."""
-
 
 USUAL = 5
 """Number of losses before an explosion that are needed to see whether it appeared suddenly."""
@@ -307,9 +300,9 @@ RULES = (
         name="ExplodingTensor",
         judge=_exploding_default,
         judge_aws=_exploding_aws,
-        aws={**CHOOSE, "only_nan": False},
+        aws={**selection.TENSOR_CHOICE, "only_nan": False},
         default={
-            **CHOOSE,
+            **selection.TENSOR_CHOICE,
             "only_nan": False,
             "magnitude": 1e12,  # the square still fits float32 (3e38), but not after a few more steps of such growth
             "growth": 1e6,  # values that were large from the start may just have large units
@@ -330,7 +323,7 @@ RULES = (
             ),
             computes_aws="Any chosen tensor contains NaN or (unless `only_nan`) infinity at any step.",
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "only_nan": "count NaN only, and not infinity",
                 "magnitude": "norm above which a tensor is about to overflow float32",
                 "growth": "factor by which it must have grown since its first value",
@@ -349,8 +342,8 @@ RULES = (
         name="AllZero",
         judge=_zero_default,
         judge_aws=_zero_aws,
-        aws={**CHOOSE, "threshold": 100.0},
-        default={**CHOOSE, "threshold": 100.0, "patience": 2},
+        aws={**selection.TENSOR_CHOICE, "threshold": 100.0},
+        default={**selection.TENSOR_CHOICE, "threshold": 100.0, "patience": 2},
         description="Tensors that contain only zeros.",
         advice=(
             "Initialize weights at random (Xavier, He): if all weights are zero, no gradient reaches the layers "
@@ -366,7 +359,7 @@ RULES = (
             ),
             computes_aws="At least `threshold` percent of a tensor's values are zero at any step.",
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "threshold": "percentage of zeros",
                 "patience": "recorded steps in a row",
             },
@@ -379,8 +372,8 @@ RULES = (
     Rule(
         name="TensorVariance",
         judge=_variance,
-        aws={**CHOOSE, "max_threshold": None, "min_threshold": None},
-        default={**CHOOSE, "max_threshold": None, "min_threshold": None},
+        aws={**selection.TENSOR_CHOICE, "max_threshold": None, "min_threshold": None},
+        default={**selection.TENSOR_CHOICE, "max_threshold": None, "min_threshold": None},
         description="Tensors whose variance is outside the bounds that you set.",
         advice="Too high: lower lr, or initialize weights with smaller values. Too low: use larger ones (Xavier, He).",
         bounds={},
@@ -390,7 +383,7 @@ RULES = (
                 "one of them, because no default suits every network."
             ),
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "max_threshold": "largest allowed variance",
                 "min_threshold": "smallest allowed variance",
             },

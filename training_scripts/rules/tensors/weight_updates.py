@@ -15,7 +15,6 @@ from training_scripts.rules.evidence.chance_level import learning
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.grouping import long_list, together
-from training_scripts.rules.tensors.exploding_tensor import CHOOSE, CHOOSE_MEANING
 from training_scripts.rules.tensors.vanishing_gradient import Gradients
 
 NO_UPDATES = (
@@ -373,9 +372,9 @@ RULES = (
         name="UnchangedTensor",
         judge=_unchanged_default,
         judge_aws=_unchanged_aws,
-        aws={**CHOOSE, "num_steps": 3, "rtol": 1e-5, "atol": 1e-8, "equal_nan": False},
+        aws={**selection.TENSOR_CHOICE, "num_steps": 3, "rtol": 1e-5, "atol": 1e-8, "equal_nan": False},
         default={
-            **CHOOSE,
+            **selection.TENSOR_CHOICE,
             "num_steps": 3,
             "rtol": 1e-7,  # the resolution of float32: equal to the last digit
             "atol": 0.0,
@@ -399,7 +398,7 @@ RULES = (
                 "`numpy.allclose` holds over `num_steps` available steps in a row; for reductions, for all of them."
             ),
             parameters={
-                **CHOOSE_MEANING,
+                **selection.TENSOR_CHOICE_MEANING,
                 "num_steps": "recorded steps in a row",
                 "rtol": "relative tolerance",
                 "atol": "absolute tolerance",
