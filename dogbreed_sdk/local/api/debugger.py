@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk.local.api.common import Context, Members, Operation, first_duplicate, get_job
-from dogbreed_sdk.local.api.reconciliation import current
+from dogbreed_sdk.local.api.common import Context, Members, Operation, first_duplicate
+from dogbreed_sdk.local.api.jobs import current_job
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.jobs import debugger_states
 from dogbreed_sdk.local.jobs.state import updated_request
@@ -43,7 +43,7 @@ def update_training_job(context: Context, request: UpdateTrainingJobRequestTypeD
     """UpdateTrainingJob: switch the profiler of a running job, change its interval, or add rules for it."""
     if len(request) == 1:
         raise validation_error("Pass at least one of ProfilerConfig, ProfilerRuleConfigurations and RemoteDebugConfig.")
-    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    record = current_job(context, TRAINING_JOB, request["TrainingJobName"])
 
     def change(state: State) -> None:
         if state["status"] != "InProgress":

@@ -9,9 +9,9 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from dogbreed_sdk.local.api.common import Context, Members, Operation, cannot_start, get_hosting
+from dogbreed_sdk.local.api.common import Context, Members, Operation, cannot_start
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
-from dogbreed_sdk.local.api.models import NOUNS, container_of, create_hosting, delete_hosting
+from dogbreed_sdk.local.api.models import container_of, create_hosting, delete_hosting, get_hosting
 from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.hosting import endpoints, servers
@@ -92,7 +92,7 @@ def list_endpoints(context: Context, request: ListRequest) -> Members:
 
 def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Members:
     """UpdateEndpoint: bring up the new configuration beside the old one, which serves until the switch."""
-    record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
+    record = get_hosting(context, ENDPOINT, request["EndpointName"])
     serving = _serving(context, request["EndpointConfigName"])
 
     def change(state: State) -> None:
@@ -117,7 +117,7 @@ def update_endpoint(context: Context, request: UpdateEndpointInputTypeDef) -> Me
 
 def update_weights_and_capacities(context: Context, request: UpdateEndpointWeightsAndCapacitiesInputTypeDef) -> Members:
     """UpdateEndpointWeightsAndCapacities: route by other weights at once; the model servers stay the same."""
-    record = get_hosting(context, ENDPOINT, request["EndpointName"], NOUNS[ENDPOINT])
+    record = get_hosting(context, ENDPOINT, request["EndpointName"])
 
     def change(state: State) -> None:
         _refuse_in_progress(record, state)
@@ -151,7 +151,7 @@ def delete_endpoint(context: Context, request: DeleteEndpointInputTypeDef) -> Me
         context.store.update(ENDPOINT, record.name, change)
     except NotFound:
         # Another client has just deleted it: respond as for an endpoint that does not exist.
-        get_hosting(context, ENDPOINT, record.name, NOUNS[ENDPOINT])
+        get_hosting(context, ENDPOINT, record.name)
         raise
     worker = threading.Thread(target=_remove, args=(context.store, record.name), name=f"delete-{record.name}")
     worker.start()
@@ -173,7 +173,7 @@ def _remove(store: Store, name: str) -> None:
 
 def _serving(context: Context, config_name: str) -> Serving:
     """The models that an endpoint with that configuration serves."""
-    config = get_hosting(context, ENDPOINT_CONFIG, config_name, NOUNS[ENDPOINT_CONFIG])
+    config = get_hosting(context, ENDPOINT_CONFIG, config_name)
     variants = [_served_variant(context, variant) for variant in config.request["ProductionVariants"]]
     serving: Serving = {"config": config.name, "variants": variants}
     if config.request.get("AsyncInferenceConfig"):
@@ -184,7 +184,7 @@ def _serving(context: Context, config_name: str) -> Serving:
 
 
 def _served_variant(context: Context, variant: ProductionVariantTypeDef) -> ServedVariant:
-    model = get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
+    model = get_hosting(context, MODEL, variant["ModelName"])
     container = container_of(cast("CreateModelInputTypeDef", model.request))
     return {"variant": variant, "model": model.name, "container": container}
 
@@ -221,11 +221,11 @@ def _refuse_in_progress(record: Record, state: State) -> None:
 
 def _current(context: Context, name: str) -> Record:
     """An endpoint's current record; brings the endpoint up again if its supervisor was killed while it came up."""
-    record = get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
+    record = get_hosting(context, ENDPOINT, name)
     try:
         return current(context.store, record, statuses=IN_PROGRESS)
     except NotFound:
-        return get_hosting(context, ENDPOINT, name, NOUNS[ENDPOINT])
+        return get_hosting(context, ENDPOINT, name)
 
 
 def _pending_summary(record: Record) -> Members:

@@ -11,16 +11,24 @@ from dogbreed_sdk.local.api.common import (
     Members,
     Operation,
     first_duplicate,
-    get_hosting,
     request_members,
     require,
     tags_of,
 )
 from dogbreed_sdk.local.api.described_requests import container_members
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
-from dogbreed_sdk.local.api.wire import validation_error
+from dogbreed_sdk.local.api.wire import ApiError, validation_error
 from dogbreed_sdk.local.states import State
-from dogbreed_sdk.local.store import ENDPOINT_CONFIG, MODEL, AlreadyExists, NotFound, Record, Request, resource_arn
+from dogbreed_sdk.local.store import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    AlreadyExists,
+    NotFound,
+    Record,
+    Request,
+    resource_arn,
+)
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     )
 
 
-NOUNS = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", "endpoint": "endpoint"}
+_NOUNS = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", ENDPOINT: "endpoint"}
 
 
 def create_model(context: Context, request: CreateModelInputTypeDef) -> Members:
@@ -46,7 +54,7 @@ def create_model(context: Context, request: CreateModelInputTypeDef) -> Members:
 
 def describe_model(context: Context, request: DescribeModelInputTypeDef) -> Members:
     """DescribeModel."""
-    record = get_hosting(context, MODEL, request["ModelName"], NOUNS[MODEL])
+    record = get_hosting(context, MODEL, request["ModelName"])
     primary, containers = record.request.get("PrimaryContainer"), record.request.get("Containers")
     return {
         "EnableNetworkIsolation": False,
@@ -91,7 +99,7 @@ def create_endpoint_config(context: Context, request: CreateEndpointConfigInputT
 
 def describe_endpoint_config(context: Context, request: DescribeEndpointConfigInputTypeDef) -> Members:
     """DescribeEndpointConfig."""
-    record = get_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"], NOUNS[ENDPOINT_CONFIG])
+    record = get_hosting(context, ENDPOINT_CONFIG, request["EndpointConfigName"])
     members = request_members("DescribeEndpointConfig", record.request)
     variants = [{"InitialVariantWeight": 1.0, **variant} for variant in record.request["ProductionVariants"]]
     return {
@@ -133,6 +141,18 @@ def container_of(model: CreateModelInputTypeDef) -> ContainerDefinitionTypeDef:
     return cast("ContainerDefinitionTypeDef", containers[0] if primary is None else primary)
 
 
+def get_hosting(context: Context, kind: str, name: str) -> Record:
+    """A model, endpoint configuration or endpoint.
+
+    Raises:
+        ApiError: ValidationException if it does not exist, as on AWS for these kinds.
+    """
+    try:
+        return context.store.get(kind, name)
+    except NotFound:
+        raise _not_found(context, kind, name) from None
+
+
 def create_hosting(context: Context, kind: str, name: str, request: Request, state: State) -> Record:
     """Create the record of a model, endpoint configuration or endpoint with its tags.
 
@@ -147,7 +167,7 @@ def create_hosting(context: Context, kind: str, name: str, request: Request, sta
             return record
     except AlreadyExists:
         arn = resource_arn(kind, name, context.region)
-        raise validation_error(f'Cannot create already existing {NOUNS[kind]} "{arn}".') from None
+        raise validation_error(f'Cannot create already existing {_NOUNS[kind]} "{arn}".') from None
 
 
 def delete_hosting(context: Context, kind: str, name: str) -> Members:
@@ -159,9 +179,12 @@ def delete_hosting(context: Context, kind: str, name: str) -> Members:
     try:
         context.store.delete(kind, name)
     except NotFound:
-        arn = resource_arn(kind, name, context.region)
-        raise validation_error(f'Could not find {NOUNS[kind]} "{arn}".') from None
+        raise _not_found(context, kind, name) from None
     return {}
+
+
+def _not_found(context: Context, kind: str, name: str) -> ApiError:
+    return validation_error(f'Could not find {_NOUNS[kind]} "{resource_arn(kind, name, context.region)}".')
 
 
 def _check_container(container: ContainerDefinitionTypeDef) -> None:
@@ -208,7 +231,7 @@ def _check_variant(context: Context, variant: ProductionVariantUnionTypeDef, pat
         raise validation_error(
             f"Variant {variant['VariantName']!r} is serverless: leave InstanceType and InitialInstanceCount out."
         )
-    get_hosting(context, MODEL, variant["ModelName"], NOUNS[MODEL])
+    get_hosting(context, MODEL, variant["ModelName"])
 
 
 def _check_together(variants: Sequence[ProductionVariantUnionTypeDef]) -> None:

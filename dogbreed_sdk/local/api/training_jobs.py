@@ -12,18 +12,15 @@ from dogbreed_sdk.local.api.common import (
     Context,
     Members,
     Operation,
-    check_running,
-    create_job,
-    delete_job,
-    get_job,
     request_members,
     require,
 )
 from dogbreed_sdk.local.api.debugger import check_debugging
 from dogbreed_sdk.local.api.described_requests import training_job_members
+from dogbreed_sdk.local.api.jobs import create_job, current_job, delete_job, stop_job
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.program_checks import check_program
-from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
+from dogbreed_sdk.local.api.reconciliation import reconcile_running
 from dogbreed_sdk.local.api.wire import ApiError, number, validation_error
 from dogbreed_sdk.local.jobs import debugger_states, runner
 from dogbreed_sdk.local.jobs import state as job_state
@@ -68,7 +65,7 @@ def create_training_job(context: Context, request: CreateTrainingJobRequestTypeD
     state = initial_state(name, now)
     state["rules"] = debugger_states.initial_statuses(request, resource_arn(TRAINING_JOB, name, context.region), now)
     start = runner.start_training_job
-    record = create_job(context, TRAINING_JOB, name, request, state, noun="training job", start=start)
+    record = create_job(context, TRAINING_JOB, name, request, state, start=start)
     return {"TrainingJobArn": record.arn}
 
 
@@ -94,7 +91,7 @@ def initial_state(name: str, now: float) -> State:
 
 def describe_training_job(context: Context, request: DescribeTrainingJobRequestTypeDef) -> Members:
     """DescribeTrainingJob."""
-    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
+    record = current_job(context, TRAINING_JOB, request["TrainingJobName"])
     state, request_now = record.state, job_state.updated_request(record.request, record.state)
     created = cast("CreateTrainingJobRequestTypeDef", record.request)
     tuning_job = state.get("tuning_job")
@@ -136,16 +133,13 @@ def list_training_jobs(context: Context, request: ListRequest) -> Members:
 
 def stop_training_job(context: Context, request: StopTrainingJobRequestTypeDef) -> Members:
     """StopTrainingJob; does nothing if the job is already stopping."""
-    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    check_running(record, noun="training job")
-    runner.request_stop(context.store, record.name)
+    stop_job(context, TRAINING_JOB, request["TrainingJobName"], runner.request_stop)
     return {}
 
 
 def delete_training_job(context: Context, request: DeleteTrainingJobRequestTypeDef) -> Members:
     """DeleteTrainingJob; as on AWS, its artifacts at the OutputDataConfig's URI stay."""
-    record = current(context.store, get_job(context, TRAINING_JOB, request["TrainingJobName"]))
-    delete_job(context, record, noun="training job")
+    delete_job(context, TRAINING_JOB, request["TrainingJobName"])
     return {}
 
 

@@ -9,15 +9,12 @@ from dogbreed_sdk.local.api.common import (
     Context,
     Members,
     Operation,
-    check_running,
-    create_job,
-    get_hosting,
-    get_job,
     request_members,
 )
+from dogbreed_sdk.local.api.jobs import create_job, current_job, stop_job
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
-from dogbreed_sdk.local.api.models import NOUNS, container_of
-from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
+from dogbreed_sdk.local.api.models import container_of, get_hosting
+from dogbreed_sdk.local.api.reconciliation import reconcile_running
 from dogbreed_sdk.local.api.wire import validation_error
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import MODEL, TRANSFORM_JOB, Record
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
         StopTransformJobRequestTypeDef,
     )
 
-_NOUN = "transform job"
-
 
 def create_transform_job(context: Context, request: CreateTransformJobRequestTypeDef) -> Members:
     """CreateTransformJob: record the job, and start its supervisor."""
@@ -41,7 +36,7 @@ def create_transform_job(context: Context, request: CreateTransformJobRequestTyp
         TransformRequest.read(request)
     except ConfigurationError as error:
         raise validation_error(str(error)) from None
-    model = get_hosting(context, MODEL, request["ModelName"], NOUNS[MODEL])
+    model = get_hosting(context, MODEL, request["ModelName"])
     state: State = {
         "status": "InProgress",
         "failure": None,
@@ -53,13 +48,13 @@ def create_transform_job(context: Context, request: CreateTransformJobRequestTyp
         "container": container_of(cast("CreateModelInputTypeDef", model.request)),
     }
     name, start = request["TransformJobName"], runner.start_transform_job
-    record = create_job(context, TRANSFORM_JOB, name, request, state, noun=_NOUN, start=start)
+    record = create_job(context, TRANSFORM_JOB, name, request, state, start=start)
     return {"TransformJobArn": record.arn}
 
 
 def describe_transform_job(context: Context, request: DescribeTransformJobRequestTypeDef) -> Members:
     """DescribeTransformJob, with the defaults that AWS adds to a request."""
-    record = current(context.store, get_job(context, TRANSFORM_JOB, request["TransformJobName"]))
+    record = current_job(context, TRANSFORM_JOB, request["TransformJobName"])
     created = cast("CreateTransformJobRequestTypeDef", record.request)
     return {
         **request_members("DescribeTransformJob", record.request),
@@ -85,9 +80,7 @@ def list_transform_jobs(context: Context, request: ListRequest) -> Members:
 
 def stop_transform_job(context: Context, request: StopTransformJobRequestTypeDef) -> Members:
     """StopTransformJob; does nothing if the job is already stopping."""
-    record = current(context.store, get_job(context, TRANSFORM_JOB, request["TransformJobName"]))
-    check_running(record, noun=_NOUN)
-    runner.request_stop(context.store, record.name)
+    stop_job(context, TRANSFORM_JOB, request["TransformJobName"], runner.request_stop)
     return {}
 
 

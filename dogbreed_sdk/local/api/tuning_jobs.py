@@ -12,15 +12,12 @@ from dogbreed_sdk.local.api.common import (
     Context,
     Members,
     Operation,
-    check_running,
-    create_job,
-    delete_job,
-    get_job,
     request_members,
 )
+from dogbreed_sdk.local.api.jobs import create_job, current_job, delete_job, stop_job
 from dogbreed_sdk.local.api.listing import ListRequest, Order, page_of
 from dogbreed_sdk.local.api.program_checks import check_program
-from dogbreed_sdk.local.api.reconciliation import current, reconcile_running
+from dogbreed_sdk.local.api.reconciliation import reconcile_running
 from dogbreed_sdk.local.api.training_jobs import seconds_of
 from dogbreed_sdk.local.api.tuning_checks import check_tuning
 from dogbreed_sdk.local.api.warm_start_checks import check_warm_start
@@ -74,9 +71,9 @@ def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRe
         "inherited": warm_start.collect(context.store, resolved),
         "ended": None,
     }
-    noun, start = "hyperparameter tuning job", runner.start_tuning_job
+    start = runner.start_tuning_job
     try:
-        record = create_job(context, TUNING_JOB, name, request, state, noun=noun, start=start)
+        record = create_job(context, TUNING_JOB, name, request, state, start=start)
     except ApiError as error:
         if error.code == "ResourceInUse" and _NAMED_BY_THE_MINUTE.search(name):
             raise resource_in_use(f"{error.message}. {_MINUTE_ADVICE}") from None
@@ -86,7 +83,7 @@ def create_tuning_job(context: Context, request: CreateHyperParameterTuningJobRe
 
 def describe_tuning_job(context: Context, request: DescribeHyperParameterTuningJobRequestTypeDef) -> Members:
     """DescribeHyperParameterTuningJob."""
-    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current_job(context, TUNING_JOB, request["HyperParameterTuningJobName"])
     trials = _trials(context, record)
     best = next((trial for trial in trials if trial.name == record.state.get("best")), None)
     return {
@@ -148,7 +145,7 @@ def list_tuning_jobs(context: Context, request: ListRequest) -> Members:
 
 def list_trials(context: Context, request: ListTrialsRequest) -> Members:
     """ListTrainingJobsForHyperParameterTuningJob."""
-    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
+    record = current_job(context, TUNING_JOB, request["HyperParameterTuningJobName"])
     reconcile_running(context.store, TRAINING_JOB, parent=record.name)
     shown, token = page_of(context.store, TRAINING_JOB, request, _BY_NAME, parent=record.name)
     return {"TrainingJobSummaries": [_trial_summary(record, trial) for trial in shown], "NextToken": token}
@@ -156,16 +153,13 @@ def list_trials(context: Context, request: ListTrialsRequest) -> Members:
 
 def stop_tuning_job(context: Context, request: StopHyperParameterTuningJobRequestTypeDef) -> Members:
     """StopHyperParameterTuningJob; does nothing if the job is already stopping."""
-    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
-    check_running(record, noun="hyperparameter tuning job")
-    runner.request_stop(context.store, record.name)
+    stop_job(context, TUNING_JOB, request["HyperParameterTuningJobName"], runner.request_stop)
     return {}
 
 
 def delete_tuning_job(context: Context, request: DeleteHyperParameterTuningJobRequestTypeDef) -> Members:
     """DeleteHyperParameterTuningJob; as on AWS, the training jobs that it started are kept."""
-    record = current(context.store, get_job(context, TUNING_JOB, request["HyperParameterTuningJobName"]))
-    delete_job(context, record, noun="hyperparameter tuning job")
+    delete_job(context, TUNING_JOB, request["HyperParameterTuningJobName"])
     return {}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk.local import Store
-from dogbreed_sdk.local.api import common
+from dogbreed_sdk.local.api import jobs
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
 
 
@@ -48,7 +48,7 @@ def test_a_running_search_stays(sagemaker: Any, store: Store) -> None:
 def test_a_job_whose_rules_are_evaluated_waits_for_them(
     sagemaker: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(common, "_SUPERVISOR_SECONDS", 0.3)
+    monkeypatch.setattr(jobs, "_SUPERVISOR_SECONDS", 0.3)
     folder = store.root / "jobs/dogs"
     folder.mkdir()
     (store.root / "jobs/.deleted-killed").mkdir()
