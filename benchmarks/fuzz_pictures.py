@@ -22,7 +22,7 @@ from PIL import Image
 
 from dogbreed_sdk.client.images import jpeg, to_payload
 from dogbreed_sdk.errors import ImageError
-from fuzz_picture_cases import Case, cases
+from fuzzing.picture_cases import Case, cases
 from training_scripts.data import decoding
 
 

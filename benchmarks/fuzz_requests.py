@@ -35,10 +35,10 @@ from dogbreed_sdk.model_server import start
 from dogbreed_sdk.service import ServiceSettings, create_app
 from dogbreed_sdk.service.server import listen, make_server, url_of
 from dogbreed_sdk.testing import FakeEndpoint
-from fuzz_answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
-from fuzz_mutations import RIGHT
-from fuzz_request_cases import PICTURE, Case, Maker
-from fuzz_wire import (
+from fuzzing.answers import FOLDERS, fuzz_classifier, fuzz_parsing, fuzz_wire_answers
+from fuzzing.mutations import RIGHT
+from fuzzing.request_cases import PICTURE, Case, Maker
+from fuzzing.wire import (
     Canary,
     Complaints,
     Connections,

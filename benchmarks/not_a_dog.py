@@ -2,7 +2,7 @@
 
 Trains the default head on the dogs' features (as a training job does), takes the rule that the job would ship, and
 puts every candidate score to pictures of none of the classes: photographs, cats and other animals, textures, drawn
-scenes (not_a_dog_pictures.py says where from), dogs of breeds that were left out of training, and dogs of breeds that
+scenes (rejection/pictures.py says where from), dogs of breeds that were left out of training, and dogs of breeds that
 another data set has. Intervals are 95 %, bootstrapped over photographs; crops count with their photograph.
 
     python benchmarks/not_a_dog.py [--data FOLDER] [--features FOLDER] [--work FOLDER] [--write-card]
@@ -27,11 +27,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from not_a_dog_card import card
-from not_a_dog_measures import passed_at
-from not_a_dog_pictures import collect
-from not_a_dog_results import Results, Run, Seen, Split
-from not_a_dog_scores import Known, candidates
+from rejection.card import card
+from rejection.measures import passed_at
+from rejection.pictures import collect
+from rejection.results import Results, Run, Seen, Split
+from rejection.scores import Known, candidates
 from training_scripts.data import decoding, image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import FeatureBatches

@@ -26,12 +26,12 @@ from pathlib import Path
 
 import torch
 
-import battery_drawn
-import battery_faulty
-import battery_healthy
-import battery_loop_faults
-import battery_loops
-from battery_causes import is_right
+import battery.drawn
+import battery.faulty
+import battery.healthy
+import battery.loop_faults
+import battery.loops
+from battery.causes import is_right
 from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.verdict import verdict
 from training_scripts import rules
@@ -118,7 +118,7 @@ def score_healthy(score: Score, name: str, trial: Trial) -> None:
         score.hinted[name] = topics
 
 
-def score_faulty(score: Score, fault: battery_faulty.Fault, trial: Trial) -> None:
+def score_faulty(score: Score, fault: battery.faulty.Fault, trial: Trial) -> None:
     """Books a faulty run."""
     report = report_of(trial)
     score.faulty += 1
@@ -146,11 +146,11 @@ def near(result: rules.RuleResult, begins: int, trial: Trial) -> bool:
 
 def healthy_runs(seed: int, *, quick: bool) -> Iterator[tuple[str, Callable[[], MemoryTrial]]]:
     """The healthy runs of a seed: fixed ones, ones drawn at random, and other people's loops."""
-    yield from battery_loops.cases(seed)
-    yield from [*battery_healthy.cases(seed)][:: 3 if quick else 1]
-    yield from [*battery_loop_faults.healthy_loops(seed)][:: 3 if quick else 1]
+    yield from battery.loops.cases(seed)
+    yield from [*battery.healthy.cases(seed)][:: 3 if quick else 1]
+    yield from [*battery.loop_faults.healthy_loops(seed)][:: 3 if quick else 1]
     for number in range(8 if quick else 30):
-        yield f"drawn {number}", lambda number=number: battery_drawn.drawn(10_000 * seed + number)
+        yield f"drawn {number}", lambda number=number: battery.drawn.drawn(10_000 * seed + number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -180,8 +180,8 @@ def _run_seed(score: Score, seed: int, *, quick: bool) -> None:
         score_healthy(score, f"{name} ({seed})", trial)
         if not quick:
             score.of_aws["healthy"] += bool(by_aws(trial))
-    loops = [*battery_loop_faults.faults(seed)][:: 3 if quick else 1]
-    for fault in [*battery_faulty.faults(seed), *loops]:
+    loops = [*battery.loop_faults.faults(seed)][:: 3 if quick else 1]
+    for fault in [*battery.faulty.faults(seed), *loops]:
         trial = fault.make()
         score_faulty(score, fault, trial)
         if not quick:

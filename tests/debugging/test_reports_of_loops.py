@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from battery_loops import LOOP
-from battery_parts import blobs, curve, perceptron
-from battery_training import Run, train
+from battery.loops import LOOP
+from battery.parts import blobs, curve, perceptron
+from battery.training import Run, train
 from dogbreed_sdk import DebugReport, Recorder
 from dogbreed_sdk.debugging.insights import Insight
 from dogbreed_sdk.debugging.summary import summary

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fuzz_answers
 import fuzz_requests
+import fuzzing.answers
 from dogbreed_sdk.service import multipart
 from dogbreed_sdk.testing import picture
 
@@ -80,7 +80,7 @@ JSON_VALUES = st.recursive(
 @given(scores=JSON_VALUES, model_id=JSON_VALUES, rejected=JSON_VALUES)
 def test_no_member_of_an_answer_breaks_the_client(scores: object, model_id: object, rejected: object) -> None:
     for form in ("scores", "probabilities"):
-        name, failure = fuzz_answers.asked(
+        name, failure = fuzzing.answers.asked(
             {"model_id": model_id, "predictions": [{form: scores, "rejected": rejected, "rejection_score": scores}]}
         )
         assert failure is None, name
@@ -88,4 +88,4 @@ def test_no_member_of_an_answer_breaks_the_client(scores: object, model_id: obje
 
 def test_a_model_that_never_names_its_classes_is_an_error_of_the_sdk() -> None:
     nameless = {"model_id": "another", "predictions": [{"probabilities": [0.7, 0.2, 0.1]}]}
-    assert fuzz_answers.asked(nameless) == ("LabelError", None)
+    assert fuzzing.answers.asked(nameless) == ("LabelError", None)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import fuzz_picture_cases
 import fuzz_pictures
+import fuzzing.picture_cases
 from dogbreed_sdk.client.images import to_payload
 from dogbreed_sdk.errors import PayloadTooLargeError, UnsupportedImageError
 from training_scripts.data import decoding
 
-KINDS = fuzz_picture_cases.seeds()
+KINDS = fuzzing.picture_cases.seeds()
 # The server's formats; of the others the client makes one of these.
 SERVED = [kind for kind in KINDS if not kind.startswith(("ico", "tga", "jpeg 2000", "avif"))]
 

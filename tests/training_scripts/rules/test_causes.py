@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-import battery_drawn
-import battery_loop_faults
-from battery_parts import blobs, perceptron, split
-from battery_recorded import Loop, record
+import battery.drawn
+import battery.loop_faults
+from battery.parts import blobs, perceptron, split
+from battery.recorded import Loop, record
 from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.insights import Insight
 from dogbreed_sdk.debugging.verdict import _leading, verdict
@@ -48,12 +48,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def faults() -> dict[str, battery_loop_faults.Fault]:
-    return {fault.name: fault for fault in battery_loop_faults.faults(0)}
+def faults() -> dict[str, battery.loop_faults.Fault]:
+    return {fault.name: fault for fault in battery.loop_faults.faults(0)}
 
 
 @pytest.mark.parametrize(("name", "cause"), FAULTS.items())
-def test_a_fault_is_named_by_its_trace(name: str, cause: str, faults: dict[str, battery_loop_faults.Fault]) -> None:
+def test_a_fault_is_named_by_its_trace(name: str, cause: str, faults: dict[str, battery.loop_faults.Fault]) -> None:
     found = {**faults, **{key.removesuffix(", no signs"): value for key, value in faults.items()}}
     report = DebugReport("a loop", trial=found[name].make())
     judged = verdict(report)
@@ -68,17 +68,17 @@ def test_a_fault_is_named_by_its_trace(name: str, cause: str, faults: dict[str, 
 
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_a_healthy_loop_has_no_cause(place: int) -> None:
-    _, make = [*battery_loop_faults.healthy_loops(0)][place]
+    _, make = [*battery.loop_faults.healthy_loops(0)][place]
     judged = verdict(DebugReport("a loop", trial=make()))
     assert (judged.cause, judged.alternatives, judged.level != "problem") == ("", (), True)
 
 
 def test_one_large_first_update_does_not_make_a_schedule_end_too_early() -> None:
-    assert verdict(DebugReport("a run", trial=battery_drawn.drawn(30_004))).cause == ""
+    assert verdict(DebugReport("a run", trial=battery.drawn.drawn(30_004))).cause == ""
 
 
 def test_without_the_inputs_a_sudden_nan_names_what_tells_its_causes_apart(
-    faults: dict[str, battery_loop_faults.Fault],
+    faults: dict[str, battery.loop_faults.Fault],
 ) -> None:
     report = DebugReport("a loop", trial=faults["NaN in one batch: table, adam, 32, no signs"].make())
     judged = verdict(report)
@@ -182,7 +182,7 @@ def test_gradients_that_add_up_over_micro_batches_do_not_count_as_kept() -> None
 
 def test_every_cause_is_documented() -> None:
     assert set(BY_RULE.values()) <= set(CATALOG)
-    assert {cause for fault in battery_loop_faults.faults(0) for cause in fault.causes} <= set(CATALOG)
+    assert {cause for fault in battery.loop_faults.faults(0) for cause in fault.causes} <= set(CATALOG)
 
 
 def _detached(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from not_a_dog_measures import Estimate, passed_at, share_estimate
-from not_a_dog_results import Results, Run, Seen
-from not_a_dog_scores import BASELINE, SHIPPED
+from rejection.measures import Estimate, passed_at, share_estimate
+from rejection.results import Results, Run, Seen
+from rejection.scores import BASELINE, SHIPPED
 from training_scripts._util.class_names import display_name
 from training_scripts.models import backbones, efficientnet_lite
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from battery_parts import blobs, convolutions, cosine, curve, parity, perceptron, pictures, thirds, warm_up
-from battery_training import Run, Split, Style, train
+from battery.parts import blobs, convolutions, cosine, curve, parity, perceptron, pictures, thirds, warm_up
+from battery.training import Run, Split, Style, train
 from training_scripts.recording.trial.trial import MemoryTrial
 
 Value = TypeVar("Value")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from fuzz_request_cases import Case
+from fuzzing.request_cases import Case
 
 # A server that waits for more of a request than there is learns after this that nothing comes.
 _PATIENCE_SECONDS = 0.15

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from battery_healthy import FULL, SPARSE, sgd, usual
-from battery_parts import blobs, cosine, perceptron, thirds, warm_up
-from battery_training import Style
+from battery.healthy import FULL, SPARSE, sgd, usual
+from battery.parts import blobs, cosine, perceptron, thirds, warm_up
+from battery.training import Style
 from training_scripts.recording.trial.trial import MemoryTrial
 
 

@@ -20,7 +20,7 @@ from dogbreed_sdk.client import responses
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.testing import FakeEndpoint, picture
-from fuzz_json_text import flipped, mutated_answer
+from fuzzing.json_text import flipped, mutated_answer
 
 FOLDERS = ("001.Affenpinscher", "009.American_water_spaniel", "Pug")
 _SHARES = (0.7, 0.2, 0.1)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from battery_faulty import Fault
-from battery_parts import blobs, convolutions, perceptron, pictures, split
-from battery_recorded import Loop, record
+from battery.faulty import Fault
+from battery.parts import blobs, convolutions, perceptron, pictures, split
+from battery.recorded import Loop, record
 from training_scripts.recording.trial.trial import Trial
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from not_a_dog_measures import Estimate, auroc_estimate, share_estimate
-from not_a_dog_scores import SHIPPED, Score
+from rejection.measures import Estimate, auroc_estimate, share_estimate
+from rejection.scores import SHIPPED, Score
 from training_scripts.models.rejection import KEPT, Rejection
 from training_scripts.training.answers import Evaluation, joined
 

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from battery_training import Split
+from battery.training import Split
 
 
 def blobs(

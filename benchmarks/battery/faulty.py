@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import Adam, AdamW
 
-from battery_healthy import FULL, MSE, sgd, usual
-from battery_more_faults import MORE
-from battery_parts import blobs, convolutions, curve, perceptron, pictures
-from battery_training import Run, Style, train
+from battery.healthy import FULL, MSE, sgd, usual
+from battery.more_faults import MORE
+from battery.parts import blobs, convolutions, curve, perceptron, pictures
+from battery.training import Run, Style, train
 from training_scripts.recording.trial.trial import MemoryTrial
 
 REDUCED, EVERY_STEP = Style(interval=10), Style(interval=1)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from battery_parts import (
+from battery.parts import (
     Residual,
     blobs,
     convolutions,
@@ -22,7 +22,7 @@ from battery_parts import (
     thirds,
     warm_up,
 )
-from battery_training import Run, Split, Style, train
+from battery.training import Run, Split, Style, train
 from training_scripts.recording.trial.trial import MemoryTrial
 
 FULL = Style(full=True, interval=5)

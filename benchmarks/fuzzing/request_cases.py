@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dogbreed_sdk.testing import picture
-from fuzz_json_text import document, flipped, value
-from fuzz_mutations import mutated
+from fuzzing.json_text import document, flipped, value
+from fuzzing.mutations import mutated
 
 PICTURE = picture()
 _BASE64 = base64.b64encode(PICTURE).decode()
