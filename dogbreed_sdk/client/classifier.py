@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, overload
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk.client import argument_checks, batch, responses
-from dogbreed_sdk.client.images import Payload, is_url, path_of, to_payload
+from dogbreed_sdk.client.images import Payload, decoded, is_url, path_of, to_payload
 from dogbreed_sdk.client.invoker import Invoker
 from dogbreed_sdk.client.label_cache import LabelCache
 from dogbreed_sdk.client.options import ClassifierOptions, Fetch, Options, changed
-from dogbreed_sdk.errors import ConfigurationError, UnsupportedImageError
+from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session
 from training_scripts._util.safe_text import redacted
 
@@ -534,7 +534,6 @@ class BreedClassifier:
 
     def _explain(self, picture: Picture, label: str | None, top_k: int, cancelled: Event | None) -> Explanation:
         from dogbreed_sdk.client import explanation  # noqa: PLC0415 - few clients explain
-        from training_scripts.data import decoding  # noqa: PLC0415
 
         self._transport.check_explains()
         payload = to_payload(
@@ -545,11 +544,7 @@ class BreedClassifier:
         start = time.monotonic()
         response, _ = self._invoker.invoke(payload, f"{explanation.CONTENT_TYPE}{chosen}", cancelled, start)
         prediction = self._parsed(response, top_k, start)
-        try:
-            seen = decoding.decode(payload.body)
-        except decoding.PictureError as error:  # not expected: the model has read it
-            raise UnsupportedImageError(f"{payload.source}: {error}") from error
-        return explanation.parse(response.body, prediction, seen, labels=labels.class_folders)
+        return explanation.parse(response.body, prediction, decoded(payload), labels=labels.class_folders)
 
     def _parsed(self, response: Response, top_k: int, start: float) -> Prediction:
         return responses.parse(

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dogbreed_sdk.client import argument_checks, batch, responses
-from dogbreed_sdk.client.images import Payload, to_payload, to_payload_and_size
-from dogbreed_sdk.errors import DogBreedError, UnsupportedImageError
+from dogbreed_sdk.client.images import Payload, decoded, to_payload, to_payload_and_size
+from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def detect(
     payload, size = to_payload_and_size(
         picture, max_bytes=options.max_payload_bytes, allowed_hosts=options.allowed_hosts
     )
-    image = _decoded(payload)
+    image = decoded(payload)
     if (size[0] > size[1]) != (image.width > image.height):  # turned upright
         size = (size[1], size[0])
     boxes = boxes_of(size, windows)
@@ -141,15 +141,6 @@ def _starts(length: int, side: int) -> list[int]:
     """Where squares begin that cover a length evenly; the tolerance is for sides rounded to whole pixels."""
     steps = math.ceil((length - side) / (side / 2) - 0.1)
     return [round((length - side) * step / max(1, steps)) for step in range(max(0, steps) + 1)]
-
-
-def _decoded(payload: Payload) -> Image.Image:
-    from training_scripts.data import decoding  # noqa: PLC0415 - most clients need no Pillow
-
-    try:
-        return decoding.decode(payload.body)
-    except decoding.PictureError as error:
-        raise UnsupportedImageError(f"{payload.source}: {error}") from error
 
 
 def _cut(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk.client.argument_checks import check_path
-from dogbreed_sdk.client.images import Picture, to_payload
-from dogbreed_sdk.errors import ConfigurationError, UnsupportedImageError
-from training_scripts.data import decoding, preprocessing
-from training_scripts.data.decoding import PictureError
+from dogbreed_sdk.client.images import Picture, decoded, to_payload
+from dogbreed_sdk.errors import ConfigurationError
+from training_scripts.data import preprocessing
 from training_scripts.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -75,8 +74,4 @@ class Preprocessor:
         Raises:
             ImageError: The picture cannot be read.
         """
-        payload = to_payload(picture, max_bytes=sys.maxsize)
-        try:
-            return preprocessing.to_array(decoding.decode(payload.body), self.settings)
-        except PictureError as error:
-            raise UnsupportedImageError(f"{payload.source}: {error}") from error
+        return preprocessing.to_array(decoded(to_payload(picture, max_bytes=sys.maxsize)), self.settings)

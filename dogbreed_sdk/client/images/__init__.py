@@ -20,7 +20,7 @@ from training_scripts.data.limits import MAX_PIXELS
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Payload", "Picture", "is_url", "path_of", "to_payload", "to_payload_and_size"]
+__all__ = ["Payload", "Picture", "decoded", "is_url", "path_of", "to_payload", "to_payload_and_size"]
 
 # What may be passed as a picture. NumPy arrays are uint8 [height, width] or [height, width, 1, 3 or 4], or uint16
 # [height, width].
@@ -101,6 +101,20 @@ def to_payload_and_size(
     return payload, formats.opened(data, source).size
 
 
+def decoded(payload: Payload) -> Image.Image:
+    """The picture in a payload, upright and in RGB, as servers decode it.
+
+    Raises:
+        UnsupportedImageError: It cannot be decoded; the message names the source.
+    """
+    from training_scripts.data import decoding  # noqa: PLC0415 - most clients need no Pillow
+
+    try:
+        return decoding.decode(payload.body)
+    except decoding.PictureError as error:
+        raise UnsupportedImageError(f"{payload.source}: {error}") from error
+
+
 def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     if not data:
         raise UnsupportedImageError(f"{source} is empty (0 bytes)")
@@ -111,10 +125,10 @@ def _from_bytes(data: bytes, *, max_bytes: int, source: str) -> Payload:
     if size and len(data) <= max_bytes:
         _check_pixels(size, source)
         return Payload(data, "image/jpeg", source)
-    return _decoded(data, max_bytes=max_bytes, source=source)
+    return _after_decoding(data, max_bytes=max_bytes, source=source)
 
 
-def _decoded(data: bytes, *, max_bytes: int, source: str) -> Payload:
+def _after_decoding(data: bytes, *, max_bytes: int, source: str) -> Payload:
     """The payload of a file that must be decoded, to be checked or to be encoded again."""
     from dogbreed_sdk.client.images import formats  # noqa: PLC0415 - only some pictures need Pillow
 
