@@ -12,6 +12,7 @@ from dogbreed_sdk.cli.shared_options import add_environment, add_tags
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs import search_ranges
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
+from dogbreed_sdk.jobs.trainer_hyperparameters import OF_FEATURES
 from training_scripts.data import resize_mode
 from training_scripts.models import test_time
 from training_scripts.models.engines.engine import PRECISIONS
@@ -21,7 +22,7 @@ from training_scripts.training.parameters import write
 FEATURES = ("stored", "in-job", "off")
 _INPUT_MODES = ("File", "FastFile")
 # Hyperparameters that are arguments of `BreedTrainer`; each of the others is an option.
-_TRAINER_OPTIONS = {"model", "weights", "views", "resize-mode", "tta", "precision", "features", "hidden"}
+_TRAINER_OPTIONS = {*OF_FEATURES, "features", "hidden"}
 
 
 def add_search(command: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed_sdk import defaults
 from dogbreed_sdk.aws.requests.ranges import CategoricalParameter, ContinuousParameter, IntegerParameter, is_a
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs.trainer_hyperparameters import OF_FEATURES
 from training_scripts import ScriptError
 from training_scripts._util.suggestions import did_you_mean, known_as
 from training_scripts.training import hyperparameters, metrics
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from dogbreed_sdk.aws.requests.ranges import ParameterRange
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
-# The features that heads train on depend on them, and features are computed once, before the search.
-_FIXED = ("model", "weights", "views", "resize-mode", "tta", "precision")
 
 
 def default_search() -> dict[str, ParameterRange]:
@@ -143,7 +142,7 @@ def check_strategy(strategy: str) -> str:
 
 
 def _check_range(name: str, parameter: object) -> None:
-    if name in _FIXED:
+    if name in OF_FEATURES:
         raise ConfigurationError(
             f"{name} cannot be searched: the features depend on it and are computed once. Start one search per value."
         )

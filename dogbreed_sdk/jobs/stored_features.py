@@ -10,6 +10,7 @@ from dogbreed_sdk import container
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.errors import AccessError, JobError
+from dogbreed_sdk.jobs.trainer_hyperparameters import OF_FEATURES
 from dogbreed_sdk.jobs.training_job import TrainingJob
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # Part of the URI: increase it when features are computed or stored differently, so that old ones are unused.
 _VERSION = 2
-_HYPERPARAMETERS = ("model", "weights", "views", "resize-mode", "tta", "precision", "features-dtype")
+_HYPERPARAMETERS = (*OF_FEATURES, "features-dtype")
 # Hyperparameters that were added later: features that were stored before have these values, and keep their URI.
 _EARLIER = {"resize-mode": "crop"}
 # They change what is recorded about the computation, not the features.

@@ -9,6 +9,9 @@ from training_scripts import ScriptError
 from training_scripts.models import backbones
 from training_scripts.training import hyperparameters
 
+# The features depend on them, so all jobs of a trainer share them, and a search cannot vary them.
+OF_FEATURES = ("model", "weights", "views", "resize-mode", "tta", "precision")
+
 
 class TrainerHyperparameters:
     """The hyperparameters that all jobs of one trainer share.
@@ -84,7 +87,7 @@ class TrainerHyperparameters:
         both = sorted(set(searched or {}) & set(named))
         if both:
             raise ConfigurationError(f"{', '.join(both)}: either search it or give a value, not both.")
-        for key in ("model", "weights", "views", "resize-mode", "tta", "precision"):
+        for key in OF_FEATURES:
             if named.get(key, self._base[key]) != self._base[key]:
                 raise ConfigurationError(
                     f"The trainer has {key}={self._base[key]!r} and the hyperparameters {named[key]!r}; pass "
