@@ -65,14 +65,16 @@ class LogReader:
                 logger.warning("Continuing without the log: %s", error)
 
     def follow(self, ended: Callable[[], bool], poll_seconds: float) -> Iterator[str]:
-        """The lines that have not been read, and those that are written until `ended` is true."""
-        last = False
-        while not last:
-            last = ended()  # asked before reading, so that the lines written until then are read
+        """Yields the lines that have not been read, then new ones as they are written.
+
+        Args:
+            ended: Whether no more lines will be written.
+            poll_seconds: Pause between two reads.
+        """
+        while not ended():
             yield from self.new_lines()
-            if not last:
-                time.sleep(poll_seconds)
-        yield from self.new_lines()
+            time.sleep(poll_seconds)
+        yield from self.new_lines()  # read after the end, so that no line is missed
 
     def _unread(self) -> Iterator[str]:
         try:

@@ -113,8 +113,8 @@ def deploy(
         framework_version: PyTorch version of AWS's image. Default: 2.6, the newest with which AWS serves models.
         environment: Environment variables of the model server.
         entry_point: Your own inference.py, with ``model_fn(model_dir)`` and, if AWS's defaults are not what you want,
-            ``input_fn``, ``predict_fn`` and ``output_fn``. The artifact is packed anew with it, stored below the
-            session's ``base_uri``, and deleted with the endpoint; `Deployment.update` brings the new model's code.
+            ``input_fn``, ``predict_fn`` and ``output_fn``. The artifact is repacked with it, stored below the
+            session's ``base_uri``, and deleted with the endpoint; `Deployment.update` uses the new model's own code.
             Modules of a bundle, such as ``training_scripts.models.model``, can be imported. Default: the code in the
             artifact.
         source_dir: The directory with the entry point, for further modules and a requirements.txt; ``entry_point`` is
@@ -177,7 +177,7 @@ def deploy(
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:
         if code is not None:
             undo.append(partial(session.storage.delete_file, served_uri))
-            code.packed_with(model_uri, name=name, session=session)
+            code.add_to(model_uri, repacked=served_uri, session=session)
         _create(session, undo, requests, is_unique=not endpoint_name)
         left_behind.note(session, name, requests.config, expiry="" if expiry is None else expiry.text)
         if expiry is not None and expiry.schedule(session, name):

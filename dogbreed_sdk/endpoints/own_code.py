@@ -1,6 +1,6 @@
-"""The user's own inference code for a model that comes without it, or with other code: `deploy(entry_point=...)`.
+"""The user's inference code, for a model that comes without code or with other code: `deploy(entry_point=...)`.
 
-AWS's PyTorch containers run only code that lies in the model artifact, so the artifact is packed anew, as the v2 SDK's
+AWS's PyTorch containers run only code in the model artifact, so the artifact is repacked with it, as the v2 SDK's
 PyTorchModel does.
 """
 
@@ -73,21 +73,17 @@ class OwnCode:
         """The variable by which AWS's containers and ours find the entry point."""
         return {"SAGEMAKER_PROGRAM": self.program}
 
-    def packed_with(self, model_uri: str, *, name: str, session: Session) -> str:
-        """Packs a model artifact anew, with these files in addition to those that its folder ``code`` has.
+    def add_to(self, model_uri: str, *, repacked: str, session: Session) -> None:
+        """Repacks a model artifact with these files, which replace those of the same name in its folder ``code``.
 
         Args:
             model_uri: URI of the ``model.tar.gz``.
-            name: Name of the SageMaker model, under which the new artifact is stored.
+            repacked: URI of the artifact to write; `repacked_uri` gives it.
             session: Reads the artifact and stores the new one.
-
-        Returns:
-            The URI of the new artifact.
 
         Raises:
             ConfigurationError: The artifact does not exist, or is not an archive.
         """
-        uri = repacked_uri(session, name)
         with scratch_folder("dogbreed-model") as folder:
             given, made = folder / "given.tar.gz", folder / container.MODEL_ARCHIVE
             session.storage.download_file(model_uri, given)
@@ -97,8 +93,7 @@ class OwnCode:
                 raise ConfigurationError(
                     f"{model_uri} is not a model.tar.gz to which code can be added: {error}"
                 ) from error
-            session.storage.upload_file(made, uri)
-        return uri
+            session.storage.upload_file(made, repacked)
 
     def _pack(self, given: Path, made: Path) -> None:
         own = {f"{_CODE_FOLDER}/{name}": path for name, path in self.files.items()}
@@ -119,12 +114,12 @@ class OwnCode:
 
 
 def repacked_uri(session: Session, model_name: str) -> str:
-    """Where the artifact of a model with the user's own code is stored."""
+    """Where the repacked artifact of a SageMaker model is stored."""
     return join(session.base_uri, "models", model_name, container.MODEL_ARCHIVE)
 
 
 def _check_syntax(path: Path) -> None:
-    """An error in it would otherwise show minutes later, in the endpoint's log."""
+    """Refuses a syntax error at once, which would otherwise appear minutes later, in the endpoint's log."""
     try:
         ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:

@@ -28,7 +28,7 @@ class Part:
     """An endpoint configuration or a model.
 
     Attributes:
-        kind: Which of both, for messages.
+        kind: "endpoint configuration" or "model", for messages.
         name: Its name.
         tags: Its tags; None if they cannot be read.
         delete: Deletes it.
@@ -69,7 +69,8 @@ def existing(session: Session, config_name: str, models: Iterable[str]) -> list[
 
 
 def _delete_repacked(session: Session, model_name: str, uri: str) -> None:
-    """Deletes an artifact that was packed for this model alone, because it has the user's own code."""
+    """Deletes a model's artifact if it was repacked with the user's code, for this model alone."""
+    # The end of the URI rules out most artifacts; only for the rest does the session look up its bucket.
     if not uri.endswith(f"/models/{model_name}/{container.MODEL_ARCHIVE}") or uri != repacked_uri(session, model_name):
         return
     try:

@@ -1,4 +1,4 @@
-"""What training jobs and tuning jobs have in common: a name, a session, reading, waiting."""
+"""What training, tuning and transform jobs have in common: a name, a session, reading, waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Job(ABC):
-    """A training job or tuning job.
+    """A training, tuning or transform job.
 
     Attributes:
         name: Its name, unique in the session.
@@ -84,9 +84,9 @@ def reading(kind: str, name: str, session: Session) -> Iterator[None]:
     """Turns the errors of a block that reads a job into the SDK's.
 
     Args:
-        kind: "training job" or "tuning job".
+        kind: "training job", "tuning job" or "transform job".
         name: Name of the job.
-        session: The session that is asked.
+        session: The session that it belongs to.
 
     Raises:
         JobError: The job does not exist, or SageMaker refused.

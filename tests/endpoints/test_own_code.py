@@ -14,7 +14,7 @@ from dogbreed_sdk import ConfigurationError, Session
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.creation import deploy
-from dogbreed_sdk.endpoints.own_code import OwnCode
+from dogbreed_sdk.endpoints.own_code import OwnCode, repacked_uri
 from tests.aws.account import BUCKET, RecordedSageMaker
 from tests.endpoints.small_models import model
 from tests.training_scripts.conftest import write_bundle
@@ -83,7 +83,8 @@ def test_a_source_directory_is_laid_over_the_code_of_the_model(session: Session,
         (source / name).write_text("# mine\n")
     code = OwnCode.read("serve.py", source)
     assert code.environment == {"SAGEMAKER_PROGRAM": "serve.py"}
-    uri = code.packed_with(model(tmp_path, "001.Boxer"), name="dogs", session=session)
+    uri = repacked_uri(session, "dogs")
+    code.add_to(model(tmp_path, "001.Boxer"), repacked=uri, session=session)
     with tarfile.open(uri.removeprefix("file://")) as tar:
         assert sorted(tar.getnames()) == [
             "code/inference.py",
