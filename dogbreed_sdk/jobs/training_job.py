@@ -340,7 +340,7 @@ class TrainingJob(Job):
             >>> job.model_card(data_licence="CC0 1.0").to_html("card.html")
             PosixPath('card.html')
         """
-        from dogbreed_sdk.jobs.card_facts import data_source, job_facts  # noqa: PLC0415 - few make cards
+        from dogbreed_sdk.jobs.model_card_facts import data_source, job_facts  # noqa: PLC0415 - few make cards
         from dogbreed_sdk.model_cards.card import ModelCard  # noqa: PLC0415
 
         described = self.describe()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 
 from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.page import plots
 from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin
 from dogbreed_sdk.pages.bars import bar
-from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import head, section
 from training_scripts._util.wilson import wilson
 from training_scripts.models.card_content import Card, CardSection, Code, Points, Table, evaluated_on
 from training_scripts.models.record import EvaluationRecord
 
-# More rows than that nobody reads on a page; the Markdown has all of them.
+# Nobody reads more rows on a page; the Markdown has all of them.
 MAX_ROWS = 500
 _TEXT = 2_000
 # Longer lists of names and values are folded.
@@ -38,13 +37,13 @@ def document(content: Card) -> bytes:
         title=clipped(content.title, 120),
         sections=[(each.anchor, _SHORT.get(each.anchor, each.title)) for each in content.sections],
         body=inner(body),
-        style=plots.style() + _style(),
+        style=plots.style() + asset("card.css", package=__package__),
     )
 
 
 def _head(content: Card) -> Markup:
-    made, evaluation = content.description, content.evaluation
-    tiles = [("classes", f"{len(made.classes):,}", "")]
+    evaluation = content.evaluation
+    tiles = [("classes", f"{len(content.description.classes):,}", "")]
     if evaluation:
         low, high = wilson(sum(evaluation.correct), evaluation.n)
         tiles[:0] = [
@@ -107,7 +106,3 @@ def _bins(evaluation: EvaluationRecord) -> Sequence[CalibrationBin]:
         )
         for at, each in enumerate(evaluation.reliability)
     ]
-
-
-def _style() -> str:
-    return resources.files("dogbreed_sdk.model_cards").joinpath("assets/card.css").read_text(encoding="utf-8")

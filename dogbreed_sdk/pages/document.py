@@ -98,6 +98,6 @@ def write_page(page: bytes, path: str | os.PathLike[str], *, name: str) -> Path:
     return target
 
 
-def asset(name: str) -> str:
-    """A script or style sheet of the folder `assets`, for `filled_page`."""
-    return resources.files("dogbreed_sdk.pages").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
+def asset(name: str, *, package: str = "dogbreed_sdk.pages") -> str:
+    """A script or style sheet in the folder `assets` of a package, for `filled_page`."""
+    return resources.files(package).joinpath("assets").joinpath(name).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-# Two classes whose pictures are told apart less often than this, where a coin is right half the time, ...
+# Two classes whose pictures are told apart less often than this, where chance is right half the time, ...
 MAX_ACCURACY = 0.6
 # ... and with enough pictures to say so: the upper end of the 95 % interval.
 MAX_UPPER_END = 0.75
@@ -61,7 +61,7 @@ def confident_joint(probabilities: Floats, targets: Integers) -> Integers:
 
 
 def indistinct_pairs(logits: Floats, targets: Integers) -> list[ClassPair]:
-    """Finds pairs of classes that are told apart hardly more often than by a coin; the least distinct first.
+    """Finds pairs of classes that are distinguished hardly better than by chance; the least distinct first.
 
     Args:
         logits: Out-of-fold logits [n, classes].

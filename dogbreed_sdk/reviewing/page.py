@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent, plural
-from dogbreed_sdk.pages.document import filled_page
+from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from dogbreed_sdk.reviewing import proposal, text
-from dogbreed_sdk.reviewing.album import Album
+from dogbreed_sdk.reviewing.thumbnails import Thumbnails
 from training_scripts._util.class_names import display_name
 from training_scripts.data import ignore_list
 
@@ -46,13 +45,13 @@ class _Page(NamedTuple):
 
     review: ReviewContents
     proposed: dict[str, str]
-    album: Album
+    thumbnails: Thumbnails
     boxes: set[str]
 
 
 def document(review: ReviewContents) -> bytes:
     """The HTML page, encoded as UTF-8."""
-    page = _Page(review, review.ignore_list(), Album(review.root), set())
+    page = _Page(review, review.ignore_list(), Thumbnails(review.root), set())
     sections = [_labels_section(page), _copies_section(page), _outliers_section(page), _classes_section(page)]
     body = inner([_about(review), verdict_section(_verdict(review)), *sections, _list_section(), _basket()])
     hidden = {picture: reason for picture, reason in page.proposed.items() if picture not in page.boxes}
@@ -61,8 +60,8 @@ def document(review: ReviewContents) -> bytes:
         title=f"{text.headline(review)} · {clipped(review.root.name, 120)}",
         sections=_SECTIONS,
         body=body,
-        script=_asset("review.js"),
-        style=_asset("review.css"),
+        script=asset("review.js", package=__package__),
+        style=asset("review.css", package=__package__),
         data={
             "head": _HEAD,
             "name": ignore_list.FILE_NAME,
@@ -143,7 +142,9 @@ def _label_card(page: _Page, label: ReviewedLabel, typical: dict[str, str]) -> M
     examples = [
         element(
             "div",
-            element("img", src=page.album.source(typical[name], size=_SMALL), alt=f"A typical {display_name(name)}"),
+            element(
+                "img", src=page.thumbnails.source(typical[name], size=_SMALL), alt=f"A typical {display_name(name)}"
+            ),
             f"typical {clipped(display_name(name), 60)}",
         )
         for name in classes
@@ -251,8 +252,8 @@ def _classes_section(page: _Page) -> Markup:
         element("p", f"{plural(more, 'more pair')} not shown.", class_="quiet") if more else None,
         _counts_table(rows) if rows else None,
         lead=(
-            "Pairs of classes that heads tell apart hardly more often than a coin: the pictures may be mixed up, or "
-            "the features may not show the difference. The table counts pictures by confident learning."
+            "Pairs of classes that heads distinguish hardly better than chance: the pictures may be mixed up, or the "
+            "features may not show the difference. The table counts pictures by confident learning."
         ),
     )
 
@@ -315,7 +316,7 @@ def _fitting(
     """The cards for which the page has room, and a note about the findings that are not shown."""
     cards = []
     for each in found:
-        if page.album.is_full:
+        if page.thumbnails.is_full:
             break
         cards.append(card(each))
     more = total - len(cards)
@@ -324,7 +325,9 @@ def _fitting(
 
 
 def _picture(page: _Page, picture: str) -> Markup:
-    return element("img", src=page.album.source(picture, size=_LARGE), alt=clipped(picture.rpartition("/")[2], 120))
+    return element(
+        "img", src=page.thumbnails.source(picture, size=_LARGE), alt=clipped(picture.rpartition("/")[2], 120)
+    )
 
 
 def _box(page: _Page, picture: str, reason: str) -> Markup:
@@ -346,7 +349,3 @@ def _box(page: _Page, picture: str, reason: str) -> Markup:
 
 def _line(picture: str, reason: str) -> str:
     return ignore_list.render({picture: reason}).removesuffix("\n")
-
-
-def _asset(name: str) -> str:
-    return resources.files("dogbreed_sdk.reviewing").joinpath("assets").joinpath(name).read_text(encoding="utf-8")

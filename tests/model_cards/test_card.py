@@ -12,7 +12,7 @@ import pytest
 from dogbreed_sdk import ModelCard
 from dogbreed_sdk.endpoints.evaluation import evaluate
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.jobs.card_facts import data_source, job_facts
+from dogbreed_sdk.jobs.model_card_facts import data_source, job_facts
 from dogbreed_sdk.session import Session
 from tests import axe
 from tests.browser import Page

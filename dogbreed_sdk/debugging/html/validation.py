@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk.debugging.sources.pictures import located
-from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.parts import Parts, parts
+from dogbreed_sdk.pages.album import Album
 from dogbreed_sdk.pages.markup import Markup
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 
 from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, PictureResult
-from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.gallery import Labels, picture_name
+from dogbreed_sdk.pages.album import Album
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 
 MAX_PAIRS = 12

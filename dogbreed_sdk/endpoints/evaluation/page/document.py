@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
 from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
-from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.parts import left_out, parts
+from dogbreed_sdk.pages.album import Album
 from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Markup, element, inner
 from dogbreed_sdk.pages.sections import head

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from dogbreed_sdk._util.formatting import clipped, rough_percent
 from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
-from dogbreed_sdk.endpoints.evaluation.page.album import Album
+from dogbreed_sdk.pages.album import Album
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 
 # Typical pictures of a class beside a mistake.

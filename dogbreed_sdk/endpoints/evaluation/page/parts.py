@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from dogbreed_sdk._util.formatting import counted_more, plural
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery, plots
-from dogbreed_sdk.endpoints.evaluation.page.album import Album
 from dogbreed_sdk.endpoints.evaluation.page.classes import classes_section
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
+from dogbreed_sdk.pages.album import Album
+from dogbreed_sdk.pages.document import asset
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import of_image
@@ -88,7 +88,8 @@ def parts(
         **confidence.values(content),
         "sources": album.unplaced(),
     }
-    return Parts(tuple(sections), data, _asset("evaluation.js"), plots.style() + _asset("evaluation.css"))
+    script, style = (asset(name, package=__package__) for name in ("evaluation.js", "evaluation.css"))
+    return Parts(tuple(sections), data, script, plots.style() + style)
 
 
 def unique_labels(classes: Sequence[str]) -> dict[str, str]:
@@ -177,8 +178,3 @@ def left_out(album: Album) -> Markup | None:
         verbs = "that is not there any more" if album.unreadable == 1 else "that are not there any more"
         told.append(f"{plural(album.unreadable, 'picture')} {verbs} or cannot be read")
     return element("p", f"Left out: {'; '.join(told)}.", class_="quiet left-out") if told else None
-
-
-def _asset(name: str) -> str:
-    folder = resources.files("dogbreed_sdk.endpoints.evaluation.page").joinpath("assets")
-    return folder.joinpath(name).read_text(encoding="utf-8")

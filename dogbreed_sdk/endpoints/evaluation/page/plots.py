@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib import resources
 
 from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin, CoveragePoint
+from dogbreed_sdk.pages.document import asset
 from dogbreed_sdk.pages.markup import Markup, element
 from training_scripts._util.wilson import wilson
 
@@ -18,11 +18,7 @@ _INNER = _WIDTH - _LEFT - _RIGHT
 
 def style() -> str:
     """The style sheet of the plots."""
-    return (
-        resources.files("dogbreed_sdk.endpoints.evaluation.page")
-        .joinpath("assets/plots.css")
-        .read_text(encoding="utf-8")
-    )
+    return asset("plots.css", package=__package__)
 
 
 def reliability_diagram(bins: Sequence[CalibrationBin]) -> Markup:

@@ -1,4 +1,4 @@
-"""The thumbnails of a page: each picture is encoded once, and no more of them than the page may hold."""
+"""The thumbnails of a review's page: each picture is encoded once, and no more of them than the page may hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dogbreed_sdk.pages.thumbnails import thumbnail
 MAX_BYTES = 8_000_000
 
 
-class Album:
+class Thumbnails:
     """Encodes thumbnails until they take as many bytes as the page may have.
 
     Args:
