@@ -35,6 +35,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="measure the model on these labeled pictures instead of showing the results of its training; of a data "
         "set, its test split is used",
     )
+    command.set_defaults(labels=None)  # for `models.classifier`: a bundle knows its classes
     for option, what in (
         ("--name", "the card's title"),
         ("--licence", "licence of the model"),
@@ -86,8 +87,7 @@ def _card(options: argparse.Namespace, stated: CardOptions) -> ModelCard:
 def _evaluated(options: argparse.Namespace) -> Evaluation:
     if str(options.model).startswith("s3://"):
         raise ConfigurationError("--data needs the bundle on this machine: download it, and pass its path.")
-    # A bundle knows its classes.
-    with models.classifier(argparse.Namespace(**{**vars(options), "labels": None})) as classifier:
+    with models.classifier(options) as classifier:
         dataset = BreedDataset.open(options.data, session=read.session(options))
         with counter("pictures classified") as progress:
             return evaluate(classifier, dataset, progress=progress)

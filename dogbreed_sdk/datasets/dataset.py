@@ -288,7 +288,7 @@ class BreedDataset:
 
     @classmethod
     def _layout_to_convert(cls, origin: Path, labels: Path | None, folders: Mapping[str, str] | None) -> Layout:
-        """The layout of a folder that has another one than ours.
+        """The layout of a folder that must be converted.
 
         Raises:
             DatasetError: It needs no conversion, is not recognized, or needs `folders`.

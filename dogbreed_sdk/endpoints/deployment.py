@@ -241,7 +241,7 @@ class Deployment:
         environment: Mapping[str, str] | None = None,
         progress: ProgressCallback = show_progress,
     ) -> Deployment:
-        """Lets another model answer a part of the requests, beside the present one; returns when it does.
+        """Sends part of the requests to another model, beside the present one; returns when that model is in service.
 
         Compare both by `Prediction.variant`, ``classifier(target_variant=name)`` and `metrics`; then `promote` the new
         model, or `roll_back`. The canary has its own instances, which cost money.
@@ -274,7 +274,7 @@ class Deployment:
         return self
 
     def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback = show_progress) -> Deployment:
-        """Changes which share of the requests each production variant answers; nothing is restarted.
+        """Changes the share of the requests that each production variant answers; nothing is restarted.
 
         Args:
             weights: New weights by variant, 0 or more; variants that are not named keep theirs. A variant's share is
@@ -298,7 +298,7 @@ class Deployment:
         return self
 
     def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
-        """Lets the canary's model answer all requests, without downtime; the other model is deleted.
+        """Sends all requests to the canary's model, without downtime; the other model is deleted.
 
         Args:
             name: Name of the canary's production variant.
@@ -313,7 +313,7 @@ class Deployment:
         return self
 
     def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
-        """Takes all requests away from the canary at once, and then removes it; its model is deleted.
+        """Stops sending requests to the canary at once, then removes it; its model is deleted.
 
         Args:
             name: Name of the canary's production variant.

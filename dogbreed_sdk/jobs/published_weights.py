@@ -1,4 +1,4 @@
-"""Whether a backbone's weights can be had on this machine, which is known in seconds, before any job starts."""
+"""Whether a backbone's weights are available on this machine: found out in seconds, before any job starts."""
 
 # ruff: noqa: PLC0415 - importing the SDK must load neither requests nor torchvision
 
@@ -20,10 +20,10 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 
 def weights_problem(model: str, weights: str | Path = "pretrained", *, timeout: float = _TIMEOUT_SECONDS) -> str | None:
-    """Why a backbone's weights cannot be had on this machine, where local SageMaker's jobs look for them.
+    """Why a backbone's weights are not available on this machine, where local SageMaker's jobs look for them.
 
-    Weights of a package or of a cache are had without a network. Of others only the first bytes are asked for, so that
-    the answer takes seconds. Jobs on AWS download weights there.
+    Packaged and cached weights need no network. Of other weights only the first bytes are requested, so the answer
+    takes seconds. Jobs on AWS download their weights themselves.
 
     Args:
         model: A backbone, as `BreedTrainer` takes it.
@@ -31,7 +31,7 @@ def weights_problem(model: str, weights: str | Path = "pretrained", *, timeout: 
         timeout: Longest time to wait for the server that publishes the weights, in seconds.
 
     Returns:
-        The reason in one sentence; None if the weights can be had.
+        The reason in one sentence; None if the weights are available.
 
     Raises:
         ConfigurationError: The backbone is unknown, or needs a package that is not installed.

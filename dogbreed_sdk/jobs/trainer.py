@@ -443,7 +443,7 @@ class BreedTrainer:
             options["entry_point"] = options["source_dir"] = None
             deployment = twin.train(pictures, given, progress=unheard).deploy(**options)
             with session.undoing():
-                deployment.delete()  # so that nobody reminds of an endpoint that does not exist
+                deployment.delete()  # otherwise a reminder at exit would name an endpoint that does not exist
 
         settled = self._hyperparameters.settled({}, "train_model")
         return planner.plan(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from dogbreed_sdk import container
 from dogbreed_sdk._util.bundle_files import bundle_path
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.errors import ConfigurationError
@@ -40,7 +41,7 @@ class CardOptions(TypedDict, total=False):
 class ModelCard:
     """A model card: data, backbone, training, metrics by class, calibration, rejection, terms and limits of a model.
 
-    What neither the bundle nor the caller states is said to be unknown or not recorded.
+    It marks as unknown or not recorded whatever neither the bundle nor the caller states.
 
     Args:
         content: What the card says; `load` collects it.
@@ -57,7 +58,7 @@ class ModelCard:
     """
 
     def __init__(self, content: Card) -> None:
-        """Makes a card of its content; use `load`, or `TrainingJob.model_card`."""
+        """Makes a card from its content; use `load`, or `TrainingJob.model_card`."""
         self._content = content
 
     @classmethod
@@ -152,7 +153,8 @@ def _description(model: str | os.PathLike[str], session: Session | None) -> Bund
         from dogbreed_sdk.session import Session  # noqa: PLC0415 - loads boto3; other bundles need none
 
         with scratch_folder("dogbreed-card") as folder:
-            (session or Session.aws()).storage.download_file(place, archive := folder / "model.tar.gz")
+            archive = folder / container.MODEL_ARCHIVE
+            (session or Session.aws()).storage.download_file(place, archive)
             return read_description(archive)
     except BundleError as error:
         raise ConfigurationError(

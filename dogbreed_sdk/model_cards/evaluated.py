@@ -23,10 +23,10 @@ def evaluation_record(evaluation: Evaluation, classes: Sequence[str]) -> Evaluat
         ConfigurationError: The evaluation names a class that the model does not have.
     """
     index = {name: number for number, name in enumerate(classes)}
-    strange = [name for name in evaluation.classes if name not in index]
-    if strange:
+    unknown = [name for name in evaluation.classes if name not in index]
+    if unknown:
         raise ConfigurationError(
-            f"The evaluation is of another model: it has the class {strange[0]!r}, which this model lacks."
+            f"The evaluation is of another model: it has the class {unknown[0]!r}, which this model lacks."
         )
     pictures, predicted, correct = ([0] * len(classes) for _ in range(3))
     for row, column, count in evaluation.confusion.cells():
