@@ -31,6 +31,7 @@ from PIL import Image
 from training_scripts import extract_features
 from training_scripts.data import inputs  # noqa: F401 - loads torch once for all processes, which are forks
 from training_scripts.features import manifest
+from training_scripts.features.files import COST_FILE
 
 INSTANCES = 4
 SHARD_PICTURES = 16
@@ -97,7 +98,7 @@ class Job:
     def content(self) -> dict[str, bytes]:
         """The store of the first instance, without its times."""
         files = [path for path in self.checkpoints(0).glob("*.*") if path.is_file()]
-        return {path.name: path.read_bytes() for path in files if path.name not in (manifest.COST_FILE, ".lock")}
+        return {path.name: path.read_bytes() for path in files if path.name not in (COST_FILE, ".lock")}
 
     def start(self) -> list[int]:
         """Starts the instances; returns their process ids."""

@@ -33,8 +33,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training_scripts.data.image_folder import Sample
 from training_scripts.features import manifest, parts, shuffling
+from training_scripts.features.files import BACKBONE_FILE, shard_file
 from training_scripts.features.parts import Record
-from training_scripts.features.portions import shard_file, shard_size
+from training_scripts.features.portions import shard_size
 from training_scripts.features.store import FeatureStore
 from training_scripts.training import runtime
 
@@ -139,7 +140,7 @@ def generate(folder: Path, rows: int) -> None:
             path = folder / shard_file(split, number)
             digest = parts.write_features(path, features[:, None].astype(DTYPE))
             shards[split][path.name] = Record(len(labels), path.stat().st_size, digest)
-    (folder / manifest.BACKBONE_FILE).write_bytes(b"none")
+    (folder / BACKBONE_FILE).write_bytes(b"none")
     preprocessing = {"resize": 1, "crop": 1, "mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bilinear"}
     key = {
         "format": manifest.FORMAT,

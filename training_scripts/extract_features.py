@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_scripts._util.atomic import write_atomically
+from training_scripts.features.files import MANIFEST
 from training_scripts.training import hyperparameters, processes, runtime
 from training_scripts.training.callbacks import Callbacks
 from training_scripts.training.processes import PartDone, Place
@@ -71,7 +72,6 @@ def _extract(
     from training_scripts.data import image_folder, preprocessing  # noqa: PLC0415
     from training_scripts.data.inputs import weights_source  # noqa: PLC0415
     from training_scripts.features.extraction import extract  # noqa: PLC0415
-    from training_scripts.features.manifest import MANIFEST  # noqa: PLC0415
     from training_scripts.models import test_time  # noqa: PLC0415
 
     folder = runtime.checkpoint_folder(environ)

@@ -15,6 +15,7 @@ from dogbreed_sdk.jobs.managed_debugger import refusal_explained
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.jobs.upload_progress import upload_progress
+from training_scripts.features.files import MANIFEST
 from training_scripts.training import metrics
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class JobStarter:
         """
         weights = self._weights.digest if self._weights else ""
         uri = stored_features.features_uri(self.session, dataset.fingerprint, settled, weights=weights)
-        if not self.session.storage.exists(join(uri, "features.json")) and not stored_features.taken_from_whole(
+        if not self.session.storage.exists(join(uri, MANIFEST)) and not stored_features.taken_from_whole(
             self.session, dataset, settled, uri, weights=weights
         ):
             job = stored_features.computing_job(self.session, uri) or self._create(

@@ -12,6 +12,7 @@ from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.jobs.training_progress import job_seconds
+from training_scripts.features.files import COST_FILE
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef
@@ -66,8 +67,6 @@ def _uri(described: DescribeTrainingJobResponseTypeDef, name: str) -> str:
 
 def _computing_job(uri: str, session: Session) -> DescribeTrainingJobResponseTypeDef | None:
     """The job that computed the features at a URI; None if it is unknown, was deleted, or may not be read."""
-    from training_scripts.features.manifest import COST_FILE  # noqa: PLC0415 - NumPy loads
-
     with contextlib.suppress(DogBreedError, ValueError, TypeError, KeyError):
         record = json.loads(session.storage.read_bytes(join(uri, COST_FILE)) or b"{}")
         with translated("read the job that computed the features"):

@@ -12,7 +12,7 @@ from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.planning.instances import machine
 from dogbreed_sdk.planning.speed import GIGA_MACS, BackboneSpeed, gpu_work, macs_of
 from dogbreed_sdk.planning.work import FEATURES_PROGRAM
-from training_scripts.features.manifest import COST_FILE
+from training_scripts.features.files import COST_FILE
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeTrainingJobResponseTypeDef

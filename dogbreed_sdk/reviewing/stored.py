@@ -15,7 +15,7 @@ from dogbreed_sdk.aws.storage import is_file_uri, join
 from dogbreed_sdk.errors import DatasetError
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.preprocessing import PLAIN
-from training_scripts.features.manifest import MANIFEST
+from training_scripts.features.files import MANIFEST
 from training_scripts.features.rows import FeatureRows
 from training_scripts.features.store import FeatureStore
 from training_scripts.features.unit_rows import UnitFeatures, unit_features

@@ -20,7 +20,7 @@ from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.jobs.network import JobNetwork
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from tests.training_scripts.small_datasets import CLASSES, SIZES, draw_pictures
-from training_scripts.features.manifest import MANIFEST
+from training_scripts.features.files import MANIFEST
 from training_scripts.features.store import FeatureStore
 from training_scripts.models.bundle import read_description
 from training_scripts.models.model import load

@@ -19,6 +19,7 @@ from PIL import Image
 import training_scripts
 from training_scripts._util.locking import exclusive
 from training_scripts.features import manifest
+from training_scripts.features.files import COST_FILE
 from training_scripts.features.store import FeatureStore
 from training_scripts.recording.profile.profile import PASS_FORWARD, PASS_WAIT, PREDICT_STEP
 from training_scripts.recording.profile.reader import read_profile
@@ -84,7 +85,7 @@ class Job:
 
     def content(self) -> dict[str, bytes]:
         """The features; what was measured of the pass differs every time."""
-        files = [path for path in self.checkpoints.glob("*.*") if path.name != manifest.COST_FILE]
+        files = [path for path in self.checkpoints.glob("*.*") if path.name != COST_FILE]
         return {path.name: path.read_bytes() for path in files if path.is_file()}
 
     def cost(self) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from training_scripts.data.resize_mode import ResizeMode
 from training_scripts.data.sharing import Division
 from training_scripts.features import manifest, parts, pass_choices
 from training_scripts.features.feature_pass import FeaturePass, Progress
-from training_scripts.features.manifest import BACKBONE_FILE, COST_FILE, MANIFEST, read_json
+from training_scripts.features.files import BACKBONE_FILE, COST_FILE, MANIFEST, shard_file
+from training_scripts.features.manifest import read_json
 from training_scripts.features.parts import Record
 from training_scripts.features.pass_record import PassRecord
-from training_scripts.features.portions import PARTS, Work, portions, shard_file, views_of_splits
+from training_scripts.features.portions import PARTS, Work, portions, views_of_splits
 from training_scripts.features.store import FeatureStore
 from training_scripts.models import backbones, test_time
 from training_scripts.models.engines.engine import Precision

@@ -14,6 +14,7 @@ from training_scripts._util.atomic import write_atomically
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.data.preprocessing import View, format_views
 from training_scripts.features import names as feature_names
+from training_scripts.features.files import BACKBONE_FILE, MANIFEST, labels_file, names_file
 from training_scripts.features.parts import Record
 from training_scripts.features.portions import shard_size, views_of_splits
 from training_scripts.models import state_dicts, test_time
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = 2
-MANIFEST = "features.json"
-BACKBONE_FILE = "backbone.pth"
-# The cost of the pass, for reports on the pass and on the jobs that train on its features.
-COST_FILE = "feature_pass.json"
-
 # Pictures per shard of a small data set.
 CHUNK = 128
 
@@ -142,16 +138,6 @@ def finish(
         | {name: hashing.sha256_of(folder / name) for name in others},
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-
-
-def names_file(split: str) -> str:
-    """The file with the names of a split's pictures; where they end is beside it (`names.ends_path`)."""
-    return f"{split}.names"
-
-
-def labels_file(split: str) -> str:
-    """The file with the labels of a split's pictures: int64, in NumPy's format."""
-    return f"{split}.labels.npy"
 
 
 def read_json(path: Path) -> Any:

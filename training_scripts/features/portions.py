@@ -17,6 +17,7 @@ from training_scripts.data.preprocessing import View
 from training_scripts.data.sharing import Division
 from training_scripts.features import parts
 from training_scripts.features.feature_pass import FeaturePass, Progress
+from training_scripts.features.files import shard_file
 from training_scripts.features.parts import Record
 from training_scripts.models import test_time
 from training_scripts.models.test_time import TestTimeAugmentation
@@ -76,11 +77,6 @@ def shard_size(pictures: int, row_bytes: int, *, least: int) -> int:
         least: Pictures per shard of a small split.
     """
     return max(least, min(-(-pictures // _SHARDS), _SHARD_BYTES // row_bytes))
-
-
-def shard_file(split: str, number: int) -> str:
-    """The file with the features of a portion of a split."""
-    return f"{split}-{number:06}.npy"
 
 
 def views_of(split: str, views: Sequence[View], tta: TestTimeAugmentation) -> tuple[View, ...]:

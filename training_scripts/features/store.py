@@ -15,16 +15,8 @@ from training_scripts._util.relative_names import is_inside
 from training_scripts.data.image_folder import DataError
 from training_scripts.data.preprocessing import Preprocessing, View, parse_views
 from training_scripts.features import names as feature_names
-from training_scripts.features.manifest import (
-    BACKBONE_FILE,
-    COST_FILE,
-    EARLIER_KEY,
-    FORMAT,
-    MANIFEST,
-    labels_file,
-    names_file,
-    read_json,
-)
+from training_scripts.features.files import BACKBONE_FILE, COST_FILE, MANIFEST, labels_file, names_file
+from training_scripts.features.manifest import EARLIER_KEY, FORMAT, read_json
 from training_scripts.features.portions import PARTS, views_of
 from training_scripts.models import test_time
 from training_scripts.models.engines.engine import Precision

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from training_scripts._util.atomic import building
 from training_scripts.data.image_folder import DataSet, Sample
 from training_scripts.features import parts
-from training_scripts.features.manifest import BACKBONE_FILE, COST_FILE, FORMAT, finish, shard_sizes
+from training_scripts.features.files import BACKBONE_FILE, COST_FILE, shard_file
+from training_scripts.features.manifest import FORMAT, finish, shard_sizes
 from training_scripts.features.parts import Record
-from training_scripts.features.portions import shard_file, views_of_splits
+from training_scripts.features.portions import views_of_splits
 from training_scripts.features.store import FeatureStore
 
 if TYPE_CHECKING:

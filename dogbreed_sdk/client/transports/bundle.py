@@ -15,6 +15,7 @@ from dogbreed_sdk._util.bundle_files import bundle_path, naming_archive, unpack
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.client.transports import Response, Transport
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ModelError
+from training_scripts.features.files import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,6 @@ class BundleTransport(Transport):
             RequestError: The picture is invalid.
         """
         from dogbreed_sdk.client import resemblance  # noqa: PLC0415 - few clients compare features
-        from training_scripts.features.manifest import MANIFEST  # noqa: PLC0415
 
         model, one_at_a_time = self._ready()
         with _computations, one_at_a_time:

@@ -10,9 +10,8 @@ from typing import Any
 
 from dogbreed_sdk.errors import RecordingError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT, PROFILER_RULES
+from training_scripts.features.files import COST_FILE
 
-# The cost of computing features, next to them; written by `training_scripts.features.pass_record`.
-COST_FILE = "feature_pass.json"
 # The rules of AWS's profiler report: one JSON file per rule.
 REPORT_RULES = frozenset(PROFILER_RULES) - {PROFILER_REPORT}
 _OUTPUTS = frozenset({"debug-output", "profiler-output", "rule-output"})

@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 
 from dogbreed_sdk.aws.storage import Storage, StoredFile, join
 from dogbreed_sdk.aws.transfers import TRANSFER_THREADS
-from dogbreed_sdk.debugging.sources.layout import COST_FILE, REPORT_RULES
+from dogbreed_sdk.debugging.sources.layout import REPORT_RULES
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import write_atomically
+from training_scripts.features.files import COST_FILE
 
 # More than any recording of reductions; a limit for full tensors on a laptop's disk.
 MAX_BYTES = 4 * 2**30

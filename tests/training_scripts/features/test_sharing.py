@@ -14,6 +14,7 @@ from PIL import Image
 from tests.training_scripts.training.test_processes import Run, execute, planned
 from training_scripts.data import listing
 from training_scripts.features import manifest
+from training_scripts.features.files import COST_FILE, MANIFEST
 from training_scripts.features.store import FeatureStore
 
 # Two chunks to train on, and one of each other split.
@@ -99,7 +100,7 @@ def runs(pictures: Path, few_pictures: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.glob("*.*") if path.is_file() and path.name != manifest.COST_FILE]
+    files = [path for path in folder.glob("*.*") if path.is_file() and path.name != COST_FILE]
     return {path.name: path.read_bytes() for path in files if path.name != ".lock"}
 
 
@@ -114,9 +115,9 @@ def test_two_hosts_compute_the_bytes_of_one_and_resume(runs: dict[str, Run]) -> 
     assert f"features: {total} pictures, views plain,flip, {manifest.CHUNK + 6} of them in this process" in again.out()
     assert "of them already there" in again.out(1)
     assert "this process's features are computed" in again.out(1)
-    assert not (root / "checkpoints-1" / manifest.MANIFEST).exists()
+    assert not (root / "checkpoints-1" / MANIFEST).exists()
     assert again.out().count(f"skipped train/{BROKEN}: ") == 1
-    assert (again.folder / "model" / manifest.MANIFEST).is_file()
+    assert (again.folder / "model" / MANIFEST).is_file()
 
 
 def test_only_the_shards_that_a_lost_host_lacks_are_computed_again(runs: dict[str, Run]) -> None:

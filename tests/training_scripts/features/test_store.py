@@ -22,7 +22,7 @@ from training_scripts.data import decoding, preprocessing
 from training_scripts.data.image_folder import DataError, DataSet, find_splits, read_dataset
 from training_scripts.features import extraction, feature_pass, manifest, pacing
 from training_scripts.features import parts as feature_parts
-from training_scripts.features.manifest import BACKBONE_FILE, COST_FILE, MANIFEST, names_file
+from training_scripts.features.files import BACKBONE_FILE, COST_FILE, MANIFEST, names_file
 from training_scripts.features.rows import ShardedRows
 from training_scripts.features.store import PICTURES_FILE, FeatureStore
 from training_scripts.features.subset import store_subset
