@@ -267,3 +267,36 @@ def test_outputs_that_no_label_uses_are_no_classes_without_samples() -> None:
         "hint",
     )
     assert "few-pictures" not in told
+
+
+def _head_on_features(width: int, rate: float, *, mean: float = 1.0, labels: int = 6) -> Loop:
+    """A head on features that are never negative, as of a network that ends with a ReLU and a mean over pixels."""
+    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(0)
+    centers = 0.3 * torch.randn(6, 256, generator=random)
+    kinds = torch.randint(0, 6, (460,), generator=random)
+    inputs = (mean + centers[kinds] + torch.randn(460, 256, generator=random)).relu()
+    kinds = kinds % labels
+    network = perceptron([256, width, 6])
+    train, valid = (inputs[:360], kinds[:360]), (inputs[360:], kinds[360:])
+    return Loop(network, torch.optim.Adam(network.parameters(), rate), train, valid, epochs=8)
+
+
+def test_a_run_that_learns_with_few_units_is_not_said_to_get_no_gradient() -> None:
+    report = DebugReport("a loop", trial=record(_head_on_features(512, 0.01)))
+    assert [result.name for result in report.rules if result.status == "IssuesFound"] == ["DeadRelu"]
+    topics = {insight.topic for insight in report.insights()}
+    assert "result" in topics and "nothing-learned" not in topics
+    assert not [insight for insight in report.insights() if insight.severity == "problem"]
+    judged = verdict(report)
+    assert judged.headline == "One problem: DeadRelu."
+    assert "Divide lr" in judged.points[0].advice or "leaky" in judged.points[0].advice
+
+
+def test_relus_that_are_all_dead_are_still_the_cause() -> None:
+    loop = _head_on_features(64, 0.001)
+    with torch.no_grad():
+        loop.network[0].bias.fill_(-100)  # type: ignore[index,union-attr,operator]
+    report = DebugReport("a loop", trial=record(loop))
+    assert verdict(report).headline == "ReLUs are dead from step 0 on: no gradient passes through them."
+    assert report.insights()[0].topic == "nothing-learned"

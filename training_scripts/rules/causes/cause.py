@@ -9,6 +9,9 @@ from typing import Any, Literal
 INDEPENDENT = frozenset({"CheckInputImages", "SimilarAcrossRuns", "StalledTraining", "TensorVariance"})
 """Rules whose findings no fault of the training loop explains."""
 
+NOTHING_LEARNED = "nothing-learned"
+"""Topic of the insight that reports a cause by which a run stays at guessing."""
+
 
 @dataclass(frozen=True)
 class Cause:

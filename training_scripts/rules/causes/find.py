@@ -19,7 +19,7 @@ from training_scripts.rules.causes import (
     shapes,
     splits,
 )
-from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.cause import NOTHING_LEARNED, Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import evidence as evidences
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
@@ -54,8 +54,13 @@ def find(trial: Trial, results: Sequence[RuleResult]) -> Cause | None:
         for detect in _DETECTORS:
             found: Cause | None = despite_damage(functools.partial(detect, signs))
             if found is not None:
-                return found
+                return _of_a_run_that_learned(found) if signs.better_than_guessing else found
     return None
+
+
+def _of_a_run_that_learned(cause: Cause) -> Cause:
+    """The cause under its own name: it disturbed the run, but something was learned."""
+    return replace(cause, topic="") if cause.topic == NOTHING_LEARNED else cause
 
 
 def explained(results: Sequence[RuleResult], cause: Cause | None) -> list[RuleResult]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.layout import GRADIENT_KEPT
-from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.cause import NOTHING_LEARNED, Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import curves, learning_rate
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, TYPICAL_UPDATE, blow_up, first_update
@@ -139,7 +139,7 @@ def find_rise(signs: Signs) -> Cause | None:
             f"Look at what your loop changes around step {step}. If it is the learning rate, keep the earlier one. If "
             "it is the data, look at a batch with its labels. If answers become worse than guesses, a sign is wrong."
         ),
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(step,),
     )
 
@@ -178,6 +178,6 @@ def find_too_low(signs: Signs) -> Cause | None:
             f"The loss went from {number_text(seen.initial.mean, 3)} to {number_text(seen.final.mean, 3)}.",
         ),
         advice="Raise lr, by about three times per trial, until a step changes weights by about 0.001 of their norm.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(int(seen.steps[0]),),
     )

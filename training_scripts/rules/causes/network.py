@@ -9,7 +9,7 @@ import numpy as np
 from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.layout import INPUT_MEAN, INPUT_STD
 from training_scripts.recording.trial.trial import TRAIN
-from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.cause import NOTHING_LEARNED, Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence import learning_rate
 from training_scripts.rules.findings import RuleResult
@@ -75,7 +75,7 @@ def find_unscaled_inputs(signs: Signs) -> Cause | None:
         advice="Scale the inputs of all splits to a mean of about 0 and a spread of about 1 (pictures: divide by 255, "
         "then Normalize; tables: subtract each column's mean and divide by its standard deviation). Do that before you "
         "change the learning rate or the initial weights.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=poor.steps[:20],
     )
 
@@ -111,7 +111,7 @@ def find_initialization(signs: Signs) -> Cause | None:
             "sigmoid, He for ReLU; PyTorch's default does), biases at zero. Do that before you change the learning "
             "rate."
         ),
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=result.steps[:20],
     )
 
@@ -123,7 +123,12 @@ def _lowered(text: str) -> str:
 
 
 def find_blocked(signs: Signs) -> Cause | None:
-    """Dead ReLUs, saturated activations, or vanishing gradients that were there from the start."""
+    """Dead ReLUs, saturated activations, or vanishing gradients that were there from the start.
+
+    A run that learned got its gradients; the rules report the units that took no part in it.
+    """
+    if signs.learned_most:
+        return None
     for rule, make in (("DeadRelu", _dead), ("SaturatedActivation", _saturated), ("VanishingGradient", _vanishing)):
         result = signs.issues.get(rule)
         if result is None:
@@ -154,7 +159,7 @@ def _dead(signs: Signs, result: RuleResult) -> Cause | None:
         if early
         else f"{learning_rate.lower(signs.evidence)}, or use LeakyReLU: a step around step {begin} pushed all inputs "
         "below zero.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=result.steps[:20],
     )
 
@@ -166,7 +171,7 @@ def _saturated(_: Signs, result: RuleResult) -> Cause | None:
         explanation="Sigmoid and tanh are flat at their limits, so what lies before them gets no gradient.",
         evidence=_messages(result),
         advice="Normalize the inputs to a spread of about 1, use smaller initial weights, or ReLU with normalization.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=result.steps[:20],
     )
 
@@ -183,7 +188,7 @@ def _vanishing(_: Signs, result: RuleResult) -> Cause | None:
         ),
         evidence=_messages(result),
         advice="Use ReLU, normalization or residual connections, or fewer layers; a larger lr does not help.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=result.steps[:20],
     )
 

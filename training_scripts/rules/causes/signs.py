@@ -34,6 +34,9 @@ NEVER_NEGATIVE = re.compile(
 NOT_LEARNED = 0.8
 """The loss as a share of its start or of the chance-level loss above which a run has hardly learned."""
 
+HALF_WAY = 0.5
+"""A run that has come this far from guessing towards right answers has learned most of what is easy to learn."""
+
 
 class Signs:
     """The signs of one run, each computed once.
@@ -175,6 +178,19 @@ class Signs:
             return False
         start = min(seen.initial.mean, seen.chance) if seen.chance is not None else seen.initial.mean
         return bool(seen.final.mean > NOT_LEARNED * start)
+
+    @cached_property
+    def learned_most(self) -> bool:
+        """Whether the run came at least half of the way: from guessing to no loss in training, or to all answers right.
+
+        A network learns on while one unit in ten is alive, so blocked gradients are not what such a run suffers from.
+        """
+        seen, right = self.seen, self.accuracy[1]
+        if seen is not None and seen.learned:
+            start = seen.chance if seen.chance is not None else seen.initial.mean
+            if 0 <= seen.final.mean < HALF_WAY * start:
+                return True
+        return self.answers_well and right > 1 - HALF_WAY * (1 - self.majority)
 
     @property
     def usual_update_sentence(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from training_scripts._util.number_text import number_text
 from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import INPUT_MEAN, INPUT_STD
 from training_scripts.recording.trial.trial import EVAL, TRAIN
-from training_scripts.rules.causes.cause import Cause
+from training_scripts.rules.causes.cause import NOTHING_LEARNED, Cause
 from training_scripts.rules.causes.signs import Signs
 from training_scripts.rules.evidence.learning_rate import TYPICAL_UPDATE, first_update
 
@@ -271,7 +271,7 @@ def _memorized(signs: Signs, *, sure: bool) -> Cause:
         advice="Check the labels of some training samples by eye: are inputs and labels shuffled separately, or joined "
         "by the wrong key or order? The learning rate is not the cause.",
         confidence="high" if sure else "medium",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(run.last_step(0),),
     )
 
@@ -334,7 +334,7 @@ def _other_split(signs: Signs) -> Cause:
             "change."
             + (" If the labels are right, too, the model has only memorized its samples." if memorized else "")
         ),
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(run.last_step(int(run.validated[0])),),
     )
 
@@ -355,7 +355,7 @@ def _either(signs: Signs) -> Cause:
             "Evaluate some training samples through the validation pipeline: if they are wrong, the preprocessing "
             "differs. If they are right, check the labels of both splits by eye. The learning rate is not the cause."
         ),
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(run.last_step(int(run.validated[0])),),
     )
 
@@ -375,7 +375,7 @@ def _stays_at_chance(signs: Signs) -> bool:
     if signs.seen is None or signs.seen.falling or signs.answers_well:
         return False
     low = float(run.valid.loss[run.validated].min())
-    return low > NO_BETTER * chance and not signs.better_than_guessing
+    return low > NO_BETTER * chance
 
 
 def find_unlearnable(signs: Signs) -> Cause | None:
@@ -384,8 +384,8 @@ def find_unlearnable(signs: Signs) -> Cause | None:
     finding = signs.issues.get("LossNotDecreasing")
     if seen is None or run is None or seen.learned or seen.chance is None:
         return None
-    if finding is None and not _stays_at_chance(signs):
-        return None
+    if signs.better_than_guessing or (finding is None and not _stays_at_chance(signs)):
+        return None  # dropout or augmentation can hide in the training loss what validation shows
     symptom = (
         finding.findings[0].message
         if finding is not None
@@ -408,7 +408,7 @@ def find_unlearnable(signs: Signs) -> Cause | None:
                 "Try to overfit one batch of ten samples: if its loss falls to 0, labels do not match their inputs; if "
                 "not, change lr by three times in both directions, and record weights to see the size of the updates."
             ),
-            topic="nothing-learned",
+            topic=NOTHING_LEARNED,
             steps=(int(seen.steps[0]),),
         )
     if not TYPICAL_UPDATE / 10 < usual < 30 * TYPICAL_UPDATE or first > 1:
@@ -425,6 +425,6 @@ def find_unlearnable(signs: Signs) -> Cause | None:
         ),
         advice="Check the labels of some samples by eye: are inputs and labels shuffled separately, or joined by the "
         "wrong key or order? Also look at the inputs after preprocessing. The learning rate is not the cause.",
-        topic="nothing-learned",
+        topic=NOTHING_LEARNED,
         steps=(int(seen.steps[0]),),
     )
