@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts._util.safe_text import without_secrets
 
 # A message is a sentence or two; longer text was not written for people.
@@ -208,7 +208,7 @@ def plural(count: int, word: str) -> str:
     >>> plural(1, "epoch"), plural(3, "epoch")
     ('1 epoch', '3 epochs')
     """
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return counted(count, word)
 
 
 def change(settings: Mapping[str, object], new: Mapping[str, object]) -> str:

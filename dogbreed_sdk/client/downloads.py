@@ -57,7 +57,7 @@ def download(
             else tuple(ipaddress.ip_network(network) for network in allowed_networks)
         )
     except (ValueError, safe_fetch.FetchError) as error:
-        raise ConfigurationError(f"invalid network in allowed_networks or DOGBREED_FETCH_NETWORKS: {error}") from error
+        raise ConfigurationError(f"invalid network in DOGBREED_FETCH_NETWORKS: {error}") from error
     hosts = default.hosts if allowed_hosts is None else tuple(allowed_hosts)
     try:
         content: bytes = safe_fetch.fetch(url, safe_fetch.FetchPolicy(True, networks, max_bytes, deadline, hosts))

@@ -122,3 +122,13 @@ def test_what_is_behind_a_url_is_looked_at(host: str, path: str, reason: str, mo
     monkeypatch.setenv("DOGBREED_FETCH_NETWORKS", "127.0.0.0/8")
     with pytest.raises(UnsupportedImageError, match=f"{host}{path} {reason}"):
         to_payload(host + path)
+
+
+def test_a_refused_network_is_allowed_by_what_the_message_names(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOGBREED_FETCH_NETWORKS", raising=False)
+    with pytest.raises(ImageDownloadError) as refused:
+        to_payload(f"{host}/dog")
+    assert "set the environment variable DOGBREED_FETCH_NETWORKS (such as 10.1.0.0/16)" in str(refused.value)
+    assert "allowed_networks" not in str(refused.value)
+    monkeypatch.setenv("DOGBREED_FETCH_NETWORKS", "127.0.0.1/32")
+    assert to_payload(f"{host}/dog").body == JPEG

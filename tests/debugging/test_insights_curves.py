@@ -292,6 +292,21 @@ def test_spikes_without_a_usual_cause_say_so() -> None:
     assert "validation-spikes" not in said(made_up_run())
 
 
+def test_a_small_split_is_not_a_cause_of_spikes_that_its_own_pictures_show() -> None:
+    valid = [0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.48, 0.281, 0.46, 0.28]
+    shares = np.array([7.0] * 10 + [0.5] * 110)
+    losses = [loss * shares / shares.mean() for loss in valid]
+    losses[6] = losses[5] + 0.197 + 0.02 * np.cos(np.arange(120))
+    losses[8] = losses[7] + 0.179 + 0.02 * np.cos(np.arange(120))
+    trial = made_up_run(valid, size=120)
+    for epoch, values in enumerate(losses):
+        trial.add("valid_losses", epoch, "EVAL", values)
+    found = said(trial)["validation-spikes"]
+    assert "2 spikes" in found.title and "split too small" not in found.title
+    [line] = [line for line in found.evidence if "split too small: its 120 pictures" in line]
+    assert line.startswith("does not hold: ") and line.endswith("so it is not what made the spikes.")
+
+
 def test_spikes_by_a_few_pictures_name_them() -> None:
     trial = made_up_run([0.9, 0.5, 0.36, 0.31, 0.29, 0.283, 0.38, 0.281, 0.2805, 0.28])
     base = trial.tensor("valid_losses").value(5, "EVAL")

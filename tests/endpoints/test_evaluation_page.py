@@ -62,6 +62,23 @@ def test_the_page_tells_what_happened(measured: Evaluation, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("wrong", "pictures", "said"),
+    [
+        (0, 1, "None: the only picture is classified correctly."),
+        (0, 2, "None: both pictures are classified correctly."),
+        (0, 4, "None: all 4 pictures are classified correctly."),
+        (1, 2, "The only mistake. Often the label is wrong"),
+        (2, 3, "Both mistakes. First come the pictures"),
+        (4, 4, "All 4 mistakes. First come the pictures"),
+    ],
+)
+def test_few_mistakes_are_counted_in_words(tmp_path: Path, wrong: int, pictures: int, said: str) -> None:
+    folder = draw(tmp_path / "dogs", splits={"train": 1, "test": pictures}, classes=CLASSES[:1])
+    classifier = FolderClassifier(CLASSES, **{f"a{number}": [0.1, 0.8, 0.1] for number in range(wrong)})
+    assert said in written(evaluate(classifier, folder), tmp_path)
+
+
+@pytest.mark.parametrize(
     ("difference", "said"),
     [
         (0.0345, "confidence is 3.5 points above its accuracy"),

@@ -32,3 +32,12 @@ def number_text(value: float, digits: int = 6) -> str:
         if size >= unit:
             return f"{number_text(value / unit, 3)} {name}"
     return f"{value:.{digits}g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "epoch"), counted(3, "epoch")
+    ('1 epoch', '3 epochs')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

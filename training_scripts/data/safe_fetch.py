@@ -305,8 +305,8 @@ def _connected(host: str, port: int, policy: FetchPolicy, deadline: float) -> so
     # One forbidden address is enough to refuse the name: an attacker's name server may mix good and bad addresses.
     if not all(is_allowed(address, policy.networks) for address in addresses):
         raise FetchError(
-            f"{host} is refused: it is not a public address; allow its network with allowed_networks or"
-            f" {NETWORKS_VARIABLE}"
+            f"{host} is refused: it is not a public address; if you trust its network, set the environment variable"
+            f" {NETWORKS_VARIABLE} (such as 10.1.0.0/16) where pictures are downloaded"
         )
     failure: OSError = OSError("no address")
     for tried, address in enumerate(addresses):

@@ -72,7 +72,7 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
         _small_batches(run),
         _last_training_batch(run),
         _pictures(run, spiky),
-        _small_split(run),
+        _small_split(run, spiky),
     ]
     tested = [cause for cause in causes if cause is not None]
     holding = sorted((cause for cause in tested if cause.holds), key=lambda cause: -cause.weight)
@@ -197,7 +197,8 @@ def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
     )
 
 
-def _small_split(run: Run) -> Cause | None:
+def _small_split(run: Run, spiky: Sequence[int]) -> Cause | None:
+    """Whether so few pictures make the loss that a spike may be chance, and none has been tested for that."""
     if run.best is None:
         return None
     pictures = run.picture_losses(run.best)
@@ -209,7 +210,11 @@ def _small_split(run: Run) -> Cause | None:
         f"a validation split too small: its {len(pictures)} pictures determine the loss to ± {number(half)} "
         f"({percent(half / loss)})"
     )
-    return Cause(half > WIDE_LOSS * loss and len(pictures) < 500, words + ".", 0, {}, "Use more validation pictures.")
+    too_small = half > WIDE_LOSS * loss and len(pictures) < 500
+    tested = all(run.picture_losses(epoch) is not None for epoch in spiky)  # see `_beyond_error`
+    if too_small and tested:
+        words += ", but the same pictures were evaluated in the neighboring epochs, so it is not what made the spikes"
+    return Cause(too_small and not tested, words + ".", 0, {}, "Use more validation pictures.")
 
 
 def _last_batch_of_evaluation(run: Run) -> list[Insight]:

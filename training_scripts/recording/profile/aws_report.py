@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.profile.files import Problems, Reader, json_or_none, number, short
 from training_scripts.recording.profile.profile import DATA, Operator, Profile, Statistics, Timeline
 from training_scripts.rules import registry
@@ -84,21 +84,22 @@ def _result(rule: str, report: _Report, details: _Report) -> RuleResult:
     )
     parameters = _parameters(report.get("RuleParameters"))
     shown = {**_mapping(_bounded(details)), **_numbers_in_all(details)}
-    status, message = NO_ISSUES_FOUND, f"AWS's report: no issue in {points} data points."
+    found = f"{counted(violations, 'violation')} in {counted(points, 'data point')}"
+    status, message = NO_ISSUES_FOUND, f"AWS's report: no issue in {counted(points, 'data point')}."
     findings: tuple[Finding, ...] = ()
     if rule in SUMMARIES:
         message = "AWS's report: a summary." if details else "AWS's report is empty."
         status = NO_ISSUES_FOUND if details else NOT_EVALUATED
     elif triggered > 0:
         status = ISSUES_FOUND
-        message = f"AWS's report: triggered {triggered} times, {violations} violations in {points} data points."
+        message = f"AWS's report: triggered {counted(triggered, 'time')}, by {found}."
         findings = _findings(rule, message, details, {"violations": violations, "datapoints": points})
     elif points == 0:
         status, message = NOT_EVALUATED, "AWS's report: there were no data points."
     elif points <= (number(parameters.get("patience")) or 0):
         message += f" The rule's patience of {parameters['patience']} data points was not exceeded."
     elif violations:
-        message = f"AWS's report: {violations} violations in {points} data points, too few to be an issue."
+        message = f"AWS's report: {found}, too few to be an issue."
     advice = registry.rule(rule).advice if status == ISSUES_FOUND else ""
     return RuleResult(rule, status, message, advice, parameters, findings, "profiling", shown)
 

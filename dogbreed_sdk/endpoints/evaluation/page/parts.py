@@ -106,21 +106,29 @@ def unique_labels(classes: Sequence[str]) -> dict[str, str]:
 def _mistakes(content: EvaluationContent, shown: Sequence[Mistake], shelf: gallery.Gallery, about: str) -> Markup:
     title = "The worst mistakes"
     if not shown:
-        nothing = f"None: all {content.n:,} pictures are classified correctly."
+        pictures = _all(content.n, "picture")
+        nothing = f"None: {pictures} {'is' if content.n == 1 else 'are'} classified correctly."
         return section("mistakes", title, empty(" ".join(filter(None, (about, nothing)))))
     count = len(content.mistakes)
-    which = (
-        f"The {len(shown)} worst of {count:,} mistakes"
-        if count > len(shown)
-        else ("The only mistake" if count == 1 else f"All {count} mistakes")
-    )
+    which = f"The {len(shown)} worst of {count:,} mistakes" if count > len(shown) else _all(count, "mistake")
+    which = which[0].upper() + which[1:]
+    first = " First come the pictures whose true class the model finds least likely." if len(shown) > 1 else ""
     return section(
         "mistakes",
         title,
         shelf.mistakes(shown),
-        lead=f"{about}{' ' if about else ''}{which}. First come the pictures whose true class the model "
-        "finds least likely. Often the label is wrong, or the picture shows several subjects or something else.",
+        lead=f"{about}{' ' if about else ''}{which}.{first} Often the label is wrong, or the picture shows several "
+        "subjects or something else.",
     )
+
+
+def _all(count: int, noun: str) -> str:
+    """All of a number of things, in words.
+
+    >>> _all(1, "mistake"), _all(2, "mistake"), _all(3, "mistake")
+    ('the only mistake', 'both mistakes', 'all 3 mistakes')
+    """
+    return f"the only {noun}" if count == 1 else f"both {noun}s" if count == 2 else f"all {count:,} {noun}s"
 
 
 def _confusion(content: EvaluationContent, labels: gallery.Labels) -> Markup:

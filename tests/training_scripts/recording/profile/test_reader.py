@@ -240,6 +240,20 @@ def test_awss_report_answers_with_its_own_words_and_parameters(fixtures_folder: 
     assert results["OverallFrameworkMetrics"].details["phase"]["Step:ModeKeys.TRAIN"] == 40.238925498927514
 
 
+def test_awss_counts_are_said_as_people_say_them(fixtures_folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    shutil.copytree(fixtures_folder / "aws-profiler-report", report)
+    changed = {"LowGPUUtilization": (1, 3, 250), "GPUMemoryIncrease": (2, 1, 1), "CPUBottleneck": (0, 1, 1900)}
+    for rule, counts in changed.items():
+        told = json.loads((report / f"{rule}.json").read_text("utf-8"))
+        told |= dict(zip(("RuleTriggered", "Violations", "Datapoints"), counts, strict=True))
+        (report / f"{rule}.json").write_text(json.dumps(told), "utf-8")
+    messages = {one.name: one.message for one in read_profile(report).results}
+    assert messages["LowGPUUtilization"] == "AWS's report: triggered 1 time, by 3 violations in 250 data points."
+    assert messages["GPUMemoryIncrease"] == "AWS's report: triggered 2 times, by 1 violation in 1 data point."
+    assert messages["CPUBottleneck"] == "AWS's report: 1 violation in 1900 data points, too few to be an issue."
+
+
 def test_a_report_is_found_where_sagemaker_puts_it(fixtures_folder: Path, tmp_path: Path) -> None:
     below = tmp_path / "rule-output/ProfilerReport-1681012441/profiler-output/profiler-reports"
     shutil.copytree(fixtures_folder / "aws-profiler-report", below)
