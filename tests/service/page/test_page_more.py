@@ -198,7 +198,7 @@ class TestWording:
         page = opened(browser, server)
         browser.wait(lambda: page.text("h1") == "What is in this picture?")
         assert browser.value("document.title") == "What is in this picture?"
-        assert page.text(".lead") == "Add a picture to see the five classes that it resembles most."
+        assert page.text(".lead") == "Add a picture to see the classes that it resembles most."
         assert page.text("#model").endswith("3 classes")
         server.replies(prediction(), prediction(rejected=True))
         page.drop(pictures[0])
