@@ -1,6 +1,6 @@
 """Record an ordinary PyTorch loop, and read the report: the numbered lines are all that recording adds.
 
-python examples/record_your_loop.py FOLDER
+python examples/record_your_loop.py [FOLDER]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dogbreed_sdk import Recorder  # 1
 
 
-def main(folder: str) -> None:
+def main(folder: str = "run") -> None:
     """Trains a small network on three clouds of points; prints the verdict."""
     torch.manual_seed(0)
     train, valid = DataLoader(clouds(600), 32, shuffle=True), DataLoader(clouds(200), 64)
