@@ -36,7 +36,7 @@ from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.forked_scripts import fork_for
 from dogbreed_sdk.local.jobs.program import Program
 from dogbreed_sdk.local.jobs.script_process import Script, ScriptProcess
-from dogbreed_sdk.local.jobs.scripts_python import Layer, scripts_python
+from dogbreed_sdk.local.python.scripts_python import Layer, scripts_python
 
 TRIAL = ("--epochs", "10", "--batch-size", "32", "--lr", "0.003")
 

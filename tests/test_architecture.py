@@ -87,7 +87,7 @@ RUN_ALONE = (
     "dogbreed_sdk.local.forking.server",
     "dogbreed_sdk.local.jobs.launcher",
     "dogbreed_sdk.local.jobs.metric_process",
-    "dogbreed_sdk.local.jobs.python_facts",
+    "dogbreed_sdk.local.python.python_facts",
 )
 GRAPH = read_graph(SDK, SCRIPTS)
 
@@ -162,8 +162,16 @@ def test_imports_lead_down() -> None:
     assert up == []
 
 
-# Local SageMaker's own parts: the API stands on jobs, searches and endpoints; searches and endpoints stand on jobs.
-BELOW = {"jobs": (), "tuning": ("jobs",), "hosting": ("jobs",), "api": ("jobs", "tuning", "hosting")}
+# Local SageMaker's own parts: the API stands on all others; searches, endpoints and batch transform stand on jobs.
+BELOW = {
+    "s3": (),
+    "python": (),
+    "jobs": ("s3", "python"),
+    "tuning": ("jobs",),
+    "hosting": ("jobs", "s3", "python"),
+    "transform": ("jobs", "s3", "hosting"),
+    "api": ("jobs", "s3", "tuning", "hosting", "transform"),
+}
 
 
 @pytest.mark.parametrize(("upper", "lower"), BELOW.items())

@@ -75,7 +75,7 @@ def up(options: argparse.Namespace) -> Outcome:
 
 
 def _choose_scripts_python(given: str | None) -> None:
-    from dogbreed_sdk.local.jobs.scripts_python import PYTHON_VARIABLE  # noqa: PLC0415 - an optional dependency
+    from dogbreed_sdk.local.python.scripts_python import PYTHON_VARIABLE  # noqa: PLC0415 - an optional dependency
 
     if given is not None:
         os.environ[PYTHON_VARIABLE] = programs.python_path(given)

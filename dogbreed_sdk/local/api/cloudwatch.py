@@ -19,7 +19,7 @@ from dogbreed_sdk.local.hosting.endpoint_metrics import (
     noted_metrics,
     read_metric,
 )
-from dogbreed_sdk.local.jobs.metric_history import Summary, read_history
+from dogbreed_sdk.local.metric_history import Summary, read_history
 from dogbreed_sdk.local.store import ENDPOINT, TRAINING_JOB, NotFound
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"

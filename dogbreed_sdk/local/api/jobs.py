@@ -11,7 +11,7 @@ from dogbreed_sdk.local.api.common import Context, cannot_start, tags_of
 from dogbreed_sdk.local.api.reconciliation import current
 from dogbreed_sdk.local.api.wire import resource_in_use, resource_not_found, validation_error
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs.script_files import remove_tree
+from dogbreed_sdk.local.script_files import remove_tree
 from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import (
     TRAINING_JOB,

@@ -13,7 +13,7 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.async_queue import QueuedRequest
 from dogbreed_sdk.local.hosting.objects import write_object
-from dogbreed_sdk.local.jobs.s3_transfer import Explained, client_for, split_uri
+from dogbreed_sdk.local.s3.transfer import Explained, client_for, split_uri
 from dogbreed_sdk.local.states import Outcome
 from dogbreed_sdk.local.store import Record
 from training_scripts.data.formats import OCTET_STREAM

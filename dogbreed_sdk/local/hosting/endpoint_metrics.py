@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.jobs.metric_history import MetricHistory, Summary, read_history
+from dogbreed_sdk.local.metric_history import MetricHistory, Summary, read_history
 from dogbreed_sdk.local.store import ENDPOINT, NotFound, Store
 
 REQUESTS_NAMESPACE = "AWS/SageMaker"

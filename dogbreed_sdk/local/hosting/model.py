@@ -14,9 +14,9 @@ from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.container_image import image_environment
 from dogbreed_sdk.local.folders import EndpointFolder
-from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri
-from dogbreed_sdk.local.jobs.unpacking import unpack
+from dogbreed_sdk.local.s3.transfer import download_object, download_prefix, s3_uri
 from dogbreed_sdk.local.states import DeploymentState, ModelForm, ServedVariant, Serving
+from dogbreed_sdk.local.unpacking import unpack
 from training_scripts._util.atomic import temporary_folder
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.s3_transfer import Explained, client_for, split_uri
+from dogbreed_sdk.local.s3.transfer import Explained, client_for, split_uri
 from training_scripts._util.atomic import write_atomically
 
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk.errors import EndpointNotReadyError
-from dogbreed_sdk.local.jobs.installation import (
+from dogbreed_sdk.local.python.installation import (
     LAYERS_FOLDER,
     REQUIREMENTS_FILE,
     InstallError,
     install,
     pip_environment,
 )
-from dogbreed_sdk.local.jobs.requirements import requirements_layers
-from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.jobs.scripts_python import Layer, ScriptsPython, scripts_python
+from dogbreed_sdk.local.python.requirements import requirements_layers
+from dogbreed_sdk.local.python.scripts_python import Layer, ScriptsPython, scripts_python
+from dogbreed_sdk.local.script_files import remove_tree
 from training_scripts._util.locking import file_lock, is_locked, try_lock
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk import container
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.s3_transfer import upload_object, upload_objects
-from dogbreed_sdk.local.jobs.script_files import (
+from dogbreed_sdk.local.s3.transfer import upload_object, upload_objects
+from dogbreed_sdk.local.script_files import (
     Entry,
     contents,
     copy_file,

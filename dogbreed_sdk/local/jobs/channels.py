@@ -12,8 +12,8 @@ from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.data_files import files_below
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.manifest import read_manifest
-from dogbreed_sdk.local.jobs.s3_transfer import (
+from dogbreed_sdk.local.s3.manifest import read_manifest
+from dogbreed_sdk.local.s3.transfer import (
     DataObject,
     download_objects,
     list_objects,

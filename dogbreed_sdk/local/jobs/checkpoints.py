@@ -13,8 +13,8 @@ from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.companion import Companion
 from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.s3_transfer import download_objects, list_objects, upload_objects
-from dogbreed_sdk.local.jobs.script_files import contents
+from dogbreed_sdk.local.s3.transfer import download_objects, list_objects, upload_objects
+from dogbreed_sdk.local.script_files import contents
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CheckpointConfigTypeDef, CreateTrainingJobRequestTypeDef

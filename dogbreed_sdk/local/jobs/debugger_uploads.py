@@ -8,8 +8,8 @@ from pathlib import Path
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.debugger_outputs import RECORDINGS, Output
-from dogbreed_sdk.local.jobs.s3_transfer import upload_objects
-from dogbreed_sdk.local.jobs.script_files import contents, remove_tree
+from dogbreed_sdk.local.s3.transfer import upload_objects
+from dogbreed_sdk.local.script_files import contents, remove_tree
 from training_scripts.recording.trial import layout
 
 _NEVER_UPLOADED = (".tmp", layout.CLAIM_FILE)

@@ -14,7 +14,7 @@ from pathlib import Path
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk._util.tracebacks import TRACEBACK, parted
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs.script_files import nearest_folder, read_end
+from dogbreed_sdk.local.script_files import nearest_folder, read_end
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 from training_scripts._util.safe_text import without_secrets
 

@@ -17,7 +17,7 @@ from dogbreed_sdk.local.forking.client import Fork
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.launchers import is_distributed
 from dogbreed_sdk.local.jobs.program import Program
-from dogbreed_sdk.local.jobs.scripts_python import BELOW_FILE, scripts_executable
+from dogbreed_sdk.local.python.scripts_python import BELOW_FILE, scripts_executable
 
 _ENTRY_POINTS = {"train_model.py", "hpo.py", "extract_features.py"}
 _PACKAGE = "training_scripts"

@@ -24,7 +24,7 @@ from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.channels import Channel, channels_of, local_path, objects_of, read
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.s3_transfer import DataObject, client_for, open_object
+from dogbreed_sdk.local.s3.transfer import DataObject, client_for, open_object
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

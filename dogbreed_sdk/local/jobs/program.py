@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.local import start_up
 from dogbreed_sdk.local.jobs.hosts import Host
-from dogbreed_sdk.local.jobs.installation import REQUIREMENTS_FILE, SETUP_FILE, install, pip_environment
-from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.jobs.scripts_python import BELOW_FILE, Layer, scripts_python
+from dogbreed_sdk.local.python.installation import REQUIREMENTS_FILE, SETUP_FILE, install, pip_environment
+from dogbreed_sdk.local.python.scripts_python import BELOW_FILE, Layer, scripts_python
+from dogbreed_sdk.local.script_files import remove_tree
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import AlgorithmSpecificationUnionTypeDef, CreateTrainingJobRequestTypeDef
@@ -99,7 +99,7 @@ def prepare(host: Host, script: str, request: CreateTrainingJobRequestTypeDef, l
     # As in the toolkit, a shell script installs what it needs itself.
     packages: tuple[Path, ...] | None = ()
     if script.endswith(".py") and wanted.is_file():
-        from dogbreed_sdk.local.jobs.requirements import requirements_layers  # noqa: PLC0415 - most jobs have none
+        from dogbreed_sdk.local.python.requirements import requirements_layers  # noqa: PLC0415 - most jobs have none
 
         packages = requirements_layers(wanted, python, layers, environment, report)
     folder = host.job.python_of(host.name)

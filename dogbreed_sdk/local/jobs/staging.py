@@ -17,8 +17,8 @@ from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.pipes import stage_pipe
-from dogbreed_sdk.local.jobs.s3_transfer import download_object
-from dogbreed_sdk.local.jobs.unpacking import unpack
+from dogbreed_sdk.local.s3.transfer import download_object
+from dogbreed_sdk.local.unpacking import unpack
 from training_scripts._util.atomic import write_json_atomically
 
 if TYPE_CHECKING:

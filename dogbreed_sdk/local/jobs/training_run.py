@@ -26,18 +26,18 @@ from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
 from dogbreed_sdk.local.jobs.failure_reason import full_disk, is_full_disk, script_failure, unexpected
 from dogbreed_sdk.local.jobs.forked_scripts import fork_for
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
-from dogbreed_sdk.local.jobs.installation import LAYERS_FOLDER, InstallError
 from dogbreed_sdk.local.jobs.launchers import launch_command
-from dogbreed_sdk.local.jobs.metric_history import MetricHistory
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import MetricReader, finite
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
 from dogbreed_sdk.local.jobs.pipes import fed
 from dogbreed_sdk.local.jobs.program import prepare, remove_installed
-from dogbreed_sdk.local.jobs.script_files import remove_tree
 from dogbreed_sdk.local.jobs.script_process import Script
 from dogbreed_sdk.local.jobs.script_processes import EndReason, ScriptEnd, ScriptProcesses
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
+from dogbreed_sdk.local.metric_history import MetricHistory
+from dogbreed_sdk.local.python.installation import LAYERS_FOLDER, InstallError
+from dogbreed_sdk.local.script_files import remove_tree
 from dogbreed_sdk.local.states import RUNNING_STATUSES, Metric, RuleOutcome, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import write_outcome

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.data_files import files_below
-from dogbreed_sdk.local.jobs import s3_transfer
-from dogbreed_sdk.local.jobs.manifest import read_manifest
+from dogbreed_sdk.local.s3 import transfer
+from dogbreed_sdk.local.s3.manifest import read_manifest
 from training_scripts._util.atomic import replacing, temporary_folder
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class Objects:
             OSError: The disk is full.
         """
         if uri.startswith("s3://"):
-            bucket, key = s3_transfer.split_uri(uri)
-            with s3_transfer.Explained(uri):
+            bucket, key = transfer.split_uri(uri)
+            with transfer.Explained(uri):
                 self._s3(uri).upload_file(str(part), bucket, key)
             part.unlink()
             return
@@ -123,14 +123,14 @@ class Objects:
             with content:
                 yield content
             return
-        bucket, key = s3_transfer.split_uri(item.uri)
+        bucket, key = transfer.split_uri(item.uri)
         if item.size is not None and item.size <= _IN_MEMORY_BYTES:
-            with s3_transfer.Explained(item.uri):
+            with transfer.Explained(item.uri):
                 body = self._s3(item.uri).get_object(Bucket=bucket, Key=key)["Body"].read()
             yield io.BytesIO(body)
             return
         with temporary_folder(self._scratch, "input") as folder:
-            with s3_transfer.Explained(item.uri):
+            with transfer.Explained(item.uri):
                 self._s3(item.uri).download_file(bucket, key, str(folder / "object"))
             with (folder / "object").open("rb") as content:
                 yield content
@@ -139,8 +139,8 @@ class Objects:
         return list(self._keys(uri)) if uri.startswith("s3://") else list(_files(_path(uri)))
 
     def _keys(self, uri: str) -> Iterator[InputObject]:
-        bucket, prefix = s3_transfer.split_uri(uri)
-        with s3_transfer.Explained(uri):
+        bucket, prefix = transfer.split_uri(uri)
+        with transfer.Explained(uri):
             for page in self._s3(uri).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     if not entry["Key"].endswith("/"):  # the console marks a folder with such a key
@@ -163,7 +163,7 @@ class Objects:
     def _s3(self, uri: str) -> S3Client:
         with self._lock:
             if self._client is None:
-                self._client = s3_transfer.client_for(uri)
+                self._client = transfer.client_for(uri)
             return self._client
 
 

@@ -19,7 +19,7 @@ from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.api import cbor
 from dogbreed_sdk.local.api.validation import service_model
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs.metric_history import MetricHistory, read_history
+from dogbreed_sdk.local.metric_history import MetricHistory, read_history
 from dogbreed_sdk.local.store import TRAINING_JOB
 
 # The Content-Type of the requests of each protocol; an old botocore speaks fewer of them.

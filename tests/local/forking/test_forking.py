@@ -20,7 +20,7 @@ from dogbreed_sdk.local.forking.lease import ForkServers, handed_down, is_possib
 from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.script_process import Script, ScriptProcess
-from dogbreed_sdk.local.jobs.scripts_python import Layer, scripts_python
+from dogbreed_sdk.local.python.scripts_python import Layer, scripts_python
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not is_possible({}), reason="fork servers need Linux")

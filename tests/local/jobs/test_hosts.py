@@ -26,9 +26,9 @@ from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
 from dogbreed_sdk.local.jobs.launchers import is_distributed, launch_command, unsupported_launcher
 from dogbreed_sdk.local.jobs.network import JobNetwork, job_network
-from dogbreed_sdk.local.jobs.script_files import merged_contents
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
+from dogbreed_sdk.local.script_files import merged_contents
 from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB
 from tests.waiting import wait_for

@@ -34,10 +34,10 @@ from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
 from dogbreed_sdk.local.jobs.training_run import TrainingRun
-from dogbreed_sdk.local.jobs.unpacking import unpack
 from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
 from dogbreed_sdk.local.thread_ledger import ThreadLedger
+from dogbreed_sdk.local.unpacking import unpack
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs import python_facts
+from dogbreed_sdk.local.python import python_facts
 
 PYTHON_VARIABLE = "DOGBREED_LOCAL_PYTHON"
 # The file in a layer that leads to the packages below it.

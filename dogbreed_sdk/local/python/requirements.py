@@ -16,9 +16,9 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from dogbreed_sdk._util.log_file import Report
-from dogbreed_sdk.local.jobs.installation import install
-from dogbreed_sdk.local.jobs.script_files import remove_tree
-from dogbreed_sdk.local.jobs.scripts_python import Layer, ScriptsPython
+from dogbreed_sdk.local.python.installation import install
+from dogbreed_sdk.local.python.scripts_python import Layer, ScriptsPython
+from dogbreed_sdk.local.script_files import remove_tree
 from training_scripts._util.locking import exclusive
 
 _COMMENT = re.compile(r"(^|\s)#.*")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.local.jobs.script_files import nearest_folder
+from dogbreed_sdk.local.script_files import nearest_folder
 from training_scripts._util.tar_reader import (
     HARMLESS_BYTES,
     MAX_DEPTH,

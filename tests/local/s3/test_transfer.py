@@ -14,7 +14,7 @@ import pytest
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.jobs.artifacts import copy_contents
 from dogbreed_sdk.local.jobs.channels import channels_of
-from dogbreed_sdk.local.jobs.s3_transfer import download_object, download_prefix, s3_uri, upload_object
+from dogbreed_sdk.local.s3.transfer import download_object, download_prefix, s3_uri, upload_object
 
 Bucket = dict[str, bytes]
 

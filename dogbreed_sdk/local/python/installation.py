@@ -13,7 +13,7 @@ from dogbreed_sdk._util.caller_environment import PROXIES, inherited
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk._util.processes import dismiss_guard, signal_group, start_guard
 from dogbreed_sdk._util.text import shorten
-from dogbreed_sdk.local.jobs.scripts_python import Layer
+from dogbreed_sdk.local.python.scripts_python import Layer
 from training_scripts._util.safe_text import without_secrets
 
 REQUIREMENTS_FILE, SETUP_FILE = "requirements.txt", "setup.py"

@@ -1,0 +1,1 @@
+"""The Python that runs scripts and model servers, and the packages that they ask for."""
