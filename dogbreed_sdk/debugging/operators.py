@@ -33,7 +33,7 @@ class OperatorCost:
 
     def __str__(self) -> str:
         kind = f" ({self.kind})" if self.kind else ""
-        return f"{self.name}{kind}: {self.share:.0%} of the time".replace("%", " %")
+        return f"{self.name}{kind}: {100 * self.share:.0f} % of the time"
 
 
 @dataclass(frozen=True)

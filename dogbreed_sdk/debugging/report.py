@@ -39,7 +39,7 @@ class DebugReport(ReportContent):
         recording: All that `load` found of the run, instead of trial and profile.
 
     Attributes:
-        source: As above.
+        source: As passed.
 
     Examples:
         >>> report = DebugReport.load(job)

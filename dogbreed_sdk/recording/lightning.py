@@ -50,7 +50,7 @@ class LightningHooks(RecordingCallback):
             self._calls.start()
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:  # noqa: ARG002
-        """Stops looking: the loss is computed."""
+        """Stops looking for that call, since the loss has been computed."""
         if self.recorder is not None:
             self._calls.stop()
 

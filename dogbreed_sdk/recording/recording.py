@@ -393,7 +393,7 @@ class Recording:
         self._buffer.learn(facts)  # type: ignore[arg-type]
 
     def _learn_accumulation(self) -> None:
-        """Learns how many steps of the loop the optimizer makes one of, once it has made two."""
+        """Learns the gradient accumulation, the loop's steps per optimizer step, once the optimizer has made two."""
         if self._optimizer is not None and self._optimizer.steps > 1:
             found = max(1, round((self.steps[TRAIN] - self._first) / self._optimizer.steps))
             if self._facts.get("accumulation") != found:
@@ -533,7 +533,7 @@ def _is_summed(batch: Batch) -> bool:
 
 
 def _is_usual_times(batch: Batch, factor: float) -> bool:
-    """Whether a batch's loss is one of the usual ones if it is multiplied by the factor, and is none as it is."""
+    """Whether a batch's loss matches one of the usual losses only if it is multiplied by the factor."""
     if batch.outputs is None or batch.labels is None:
         return False
     loss = float(batch.loss)
@@ -546,5 +546,5 @@ def _correct(answers: Answers | None, batch: Batch) -> Number | None:
 
 
 def one_in(step: int) -> int:
-    """How many steps around a step stand for one whose loss is kept."""
+    """The interval at which losses around a step are kept: 1 keeps all, 4 keeps every fourth."""
     return 1 << (step // _ALL_STEPS).bit_length()

@@ -75,7 +75,7 @@ class Effect:
 
     @cached_property
     def causes(self) -> list[str]:
-        """What is wrong with the runs of one setting alone, and is not brought about by what was changed."""
+        """The causes of problems that only one of the settings has, except those that the change brings about."""
         apart = _causes(self.before) ^ _causes(self.after)
         return sorted(cause for cause in apart if not defects.is_brought_about(cause, self.parameters))
 

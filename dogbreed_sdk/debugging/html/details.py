@@ -81,7 +81,7 @@ def _numbers(values: Mapping[str, Any], name: str, depth: int) -> Iterator[tuple
 
 
 def _is_long_list(value: Mapping[str, Any]) -> bool:
-    """Whether it is one of AWS's lists by time, of which the length says more than the entries."""
+    """Whether it is a long list, or one that AWS keys by time: its length is shown instead of its entries."""
     return len(value) > _MAX_NUMBERS or all(key.replace(".", "").isdigit() and len(key) > 9 for key in map(str, value))
 
 

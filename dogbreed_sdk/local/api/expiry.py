@@ -22,9 +22,9 @@ _ORDER = (ENDPOINT, ENDPOINT_CONFIG, MODEL)
 
 
 class ExpiryWatch:
-    """Ends what has expired, in a thread, for as long as a server runs; what expired without one ends at once.
+    """Deletes expired endpoints in a thread while a server runs; those that expired while none ran go at once.
 
-    Several servers may share a folder: whichever sees it first ends it.
+    Several servers may share a folder: the first that sees an expired endpoint deletes it.
 
     Args:
         store: The records.
@@ -49,7 +49,7 @@ class ExpiryWatch:
                 failed = False
             except Exception:
                 if not failed:  # one message, and not one at every look
-                    logger.exception("endpoints that have expired could not be ended; it will be tried again")
+                    logger.exception("cannot delete expired endpoints; will try again")
                 failed = True
             if self._stopped.wait(_LOOK_SECONDS):
                 return
@@ -66,7 +66,7 @@ def end_expired(store: Store) -> None:
         try:
             _delete(Context(store, record.region), record)
         except ApiError as error:
-            # Somebody else was faster, or it is still coming up: the next look will see.
+            # Another client was faster, or the endpoint is still being created: the next look tries again.
             logger.info("%s %s has expired: %s", record.kind, record.name, error)
 
 

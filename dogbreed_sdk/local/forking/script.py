@@ -1,7 +1,7 @@
-"""Makes a fork of the fork server what a new process with its script would be, and runs the script in it.
+"""Turns a fork of the fork server into what a new process with the script would be, and runs the script.
 
-A new process has its own command, environment, folder, output, limits and signals; modules that hold something of the
-process they were imported in (seeds, temporary folders, threads) get that anew.
+A new process has its own command, environment, folder, output, limits and signals; modules that keep state of the
+process that imported them (seeds, temporary folders, threads) are reset.
 
 This file runs alone, on Python 3.9 or later, on Linux.
 """

@@ -1,4 +1,4 @@
-"""What a job's processes see of their container: the folder of their host as /opt/ml, and more if it is wanted."""
+"""What a job's processes see of their container: their host's folder as /opt/ml, further files and a host name."""
 
 from __future__ import annotations
 

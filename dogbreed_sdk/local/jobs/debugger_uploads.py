@@ -66,7 +66,7 @@ class Upload:
 
 
 def remove_uploaded(job: JobFolder) -> None:
-    """Remove what was uploaded of a job's recordings, once its rules are evaluated."""
+    """Remove the local copies of a job's uploaded recordings, once its rules are evaluated."""
     for mark in (job.path / RECORDINGS).glob(f"*{_MARK}"):
         remove_tree(mark.with_suffix(""))
         mark.unlink(missing_ok=True)

@@ -47,14 +47,14 @@ def entered(view: dict[str, Any], command: list[str], environment: dict[str, str
     if _matters(view, [*command, *environment.values()]):
         print(view["notice"].format(problem=problem), file=sys.stderr, flush=True)
     real = _without_blanks(view["container"])
-    # They name the master, whom torchrun otherwise seeks for ten minutes.
+    # They name the master, which torchrun would otherwise try to reach for ten minutes.
     names = {f'"{name}"': f'"{address}"' for name, address in view["addresses"].items()}
     _rewrite(Path(view["drivers"]), {view["path"]: real, **names})
     return _translated({view["path"]: real, **view["addresses"]}, command, environment)
 
 
 def _problem(view: dict[str, Any]) -> str | None:
-    """Why the namespace can't be had; None if it can. A child tries: half a namespace would be worse than none."""
+    """Why no namespace can be created; None if one can. A child tries: half a namespace is worse than none."""
     if sys.platform != "linux":
         return "only Linux has mount namespaces"
     reading, writing = os.pipe()

@@ -61,7 +61,7 @@ class Child(Protocol):
         """Send SIGTERM to the script alone."""
 
     def wait(self) -> int:
-        """Kill what runs of the script's group, and return its exit status, negative for a signal."""
+        """Kill what still runs in the script's group, and return its exit status, negative for a signal."""
 
     def close(self) -> None:
         """Close the output."""
@@ -117,7 +117,7 @@ class NewProcess:
             self._process.terminate()
 
     def wait(self) -> int:
-        """Kill what runs of the script's group, wait for the script, and let its guard end."""
+        """Kill what still runs in the script's group, wait for the script, and let its guard end."""
         signal_group(self.pid, signal.SIGKILL)
         status = self._process.wait()
         dismiss_guard(self._guard)
@@ -166,7 +166,7 @@ class ScriptProcess:
         return self._child.has_ended()
 
     def read(self) -> tuple[list[str], bool]:
-        """The lines that are complete now, and whether more output may come; call it when there is some."""
+        """The lines that are now complete, and whether more output may come; call it once there is output to read."""
         chunk = os.read(self.output.fileno(), _CHUNK_BYTES)
         return (self._splitter.feed(chunk), True) if chunk else (self.rest(), False)
 
@@ -183,7 +183,7 @@ class ScriptProcess:
         signal_group(self.pid, signal.SIGKILL)
 
     def finish(self) -> None:
-        """Kill what runs of the script's group, wait for the script, and let its helpers end."""
+        """Kill what still runs in the script's group, wait for the script, and let its helpers end."""
         if self.exit_status is None:
             self.exit_status = self._child.wait()
 

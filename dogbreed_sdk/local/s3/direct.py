@@ -39,7 +39,7 @@ def _client(root: str) -> DirectS3:
 
 
 class DirectS3:
-    """What local SageMaker needs of boto3's S3 client, with its arguments, results and errors; safe for threads.
+    """The part of boto3's S3 client that local SageMaker uses, with its arguments, results and errors; thread-safe.
 
     Args:
         root: The root folder.
@@ -49,7 +49,7 @@ class DirectS3:
         self._objects = Objects(root)
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names, as below
-        """An object's content as a stream, and what is known of it."""
+        """An object's content as a stream, with its metadata."""
         from botocore.response import StreamingBody  # noqa: PLC0415 - takes a while
 
         item, file = self._open(Bucket, Key, "GetObject")
@@ -62,7 +62,7 @@ class DirectS3:
         }
 
     def get_paginator(self, operation: str) -> _Pages:
-        """Pages of "list_objects_v2", the one listing that is offered."""
+        """The paginator of "list_objects_v2", the only listing that is supported."""
         assert operation == "list_objects_v2", operation
         return _Pages(self)
 
@@ -116,7 +116,7 @@ class DirectS3:
         *,
         ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
     ) -> None:
-        """Copy what is left of an open file to an object."""
+        """Copy an open file from its current position to an object."""
         self._require_bucket(bucket, "PutObject")
         with self._objects.receiving() as content:
             while block := source.read(BLOCK_BYTES):

@@ -122,14 +122,14 @@ def _never(code: str, message: str) -> Operation:
 
 
 def _only(member: str, allowed: Callable[[Any], bool], status: int = 200) -> Operation:
-    """An operation that may ask for what is the case already."""
+    """An operation that accepts only the value that the bucket already has."""
 
     def operation(context: S3Context, given: Members) -> Reply:
         bucket_of(context, given)
         if not allowed(given.get(member)):
             raise ApiError(
                 "NotImplemented",
-                f"Local S3 can't change a bucket's {member}: nothing here would follow it.",
+                f"Local S3 can't change a bucket's {member}, which it does not implement.",
                 status=501,
             )
         return Reply(status=status)
