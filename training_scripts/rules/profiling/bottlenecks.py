@@ -14,6 +14,7 @@ from training_scripts.rules.declaration import PROFILING, Answer, Explanation, P
 from training_scripts.rules.findings import Finding, NotEvaluated
 from training_scripts.rules.profiling.samples import (
     PATIENCE,
+    PATIENCE_MEANING,
     Device,
     at_times,
     devices,
@@ -22,6 +23,7 @@ from training_scripts.rules.profiling.samples import (
     require_samples,
     scans,
     training_window,
+    training_window_of_gpus,
 )
 
 SHOWN = 20
@@ -29,8 +31,7 @@ SHOWN = 20
 
 def cpu_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """Ours: evaluates samples during training."""
-    gpus(profile)
-    return _cpu(profile, parameters, training_window(profile))
+    return _cpu(profile, parameters, training_window_of_gpus(profile))
 
 
 def cpu_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
@@ -176,7 +177,7 @@ RULES = (
                 "threshold": "percentage of samples",
                 "cpu_threshold": "percent of a core",
                 "gpu_threshold": "percent of a GPU",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
             },
         ),
         order=20,
@@ -207,7 +208,7 @@ RULES = (
                 "threshold": "percentage of samples",
                 "io_threshold": "percent of a core's time spent waiting",
                 "gpu_threshold": "percent of a GPU",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
             },
         ),
         order=30,

@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
-from training_scripts.recording.profile.profile import GPU, GPU_MEMORY, Profile
+from training_scripts.recording.profile.profile import GPU_MEMORY, Profile
 from training_scripts.rules.bounds import COUNT
 from training_scripts.rules.declaration import PROFILING, Explanation, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.profiling.samples import PATIENCE, Device, cpu_total, gpus, require, scans, training_window
+from training_scripts.rules.profiling.samples import (
+    PATIENCE,
+    PATIENCE_MEANING,
+    Device,
+    cpu_total,
+    gpus,
+    require,
+    scans,
+    training_window_of_gpus,
+)
 
 
 def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Finding]:
@@ -200,16 +209,6 @@ def distance(one: NDArray[np.float64], other: NDArray[np.float64], *, width: int
     return float(np.sqrt(max(0.0, sum(divergences) / 2)))
 
 
-def training_window_of_gpus(profile: Profile) -> tuple[float, float]:
-    """The same as `training_window`, for a job that had GPUs.
-
-    Raises:
-        NotEvaluated: The job had no GPU, which is a better reason than that it did not train.
-    """
-    gpus(profile, GPU)
-    return training_window(profile)
-
-
 def _last(values: NDArray[np.float64], count: int, window: float) -> NDArray[np.float64]:
     return values[max(0, count - int(window)) : count]
 
@@ -245,7 +244,7 @@ RULES = (
                     "percent of utilization; for AWS the 5th percentile must reach it, for us a sample below it is idle"
                 ),
                 "window": "samples in the sliding window",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
                 "idle_percent": "largest allowed percentage of idle samples",
             },
         ),
@@ -283,7 +282,7 @@ RULES = (
                 "cpu_threshold_p95": "percent of the CPU",
                 "gpu_threshold_p95": "percent of the GPU",
                 "gpu_memory_threshold_p95": "percent of GPU memory",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
                 "window": "samples in the sliding window",
             },
         ),
@@ -315,7 +314,7 @@ RULES = (
             ),
             parameters={
                 "increase": "points (percent of GPU memory)",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
                 "window": "samples in the moving average",
             },
         ),
@@ -347,7 +346,7 @@ RULES = (
             computes_aws="Jensen-Shannon distance of the histograms (bins of 2 percent) above `threshold`.",
             parameters={
                 "threshold": "distance: 0 for equal histograms, at most 0.83",
-                "patience": "samples that must exist before anything is evaluated",
+                "patience": PATIENCE_MEANING,
                 "difference": "points of utilization",
             },
             sources=("Lin, Divergence measures based on the Shannon entropy (1991)",),

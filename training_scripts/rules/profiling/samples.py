@@ -15,6 +15,7 @@ from training_scripts.rules.findings import NotEvaluated
 
 PATIENCE = 60
 """A rule needs more samples of training than this: half a minute at 500 ms."""
+PATIENCE_MEANING = "samples that must exist before anything is evaluated"
 
 # The first steps allocate memory, tune kernels and fill the data queues.
 WARM_UP_SECONDS, WARM_UP_SHARE = 10.0, 0.1
@@ -103,6 +104,16 @@ def training_window(profile: Profile) -> tuple[float, float]:
     return begin + min(WARM_UP_SECONDS, WARM_UP_SHARE * (end - begin)), end
 
 
+def training_window_of_gpus(profile: Profile) -> tuple[float, float]:
+    """The same as `training_window`, for a job that had GPUs.
+
+    Raises:
+        NotEvaluated: The job had no GPU, which is a better reason than that it did not train.
+    """
+    gpus(profile, GPU)
+    return training_window(profile)
+
+
 def require(count: int, least: float, which: str) -> None:
     """Refuses to evaluate too few samples, of which the words say whose or when they were taken.
 
@@ -140,6 +151,24 @@ def at_times(device: Device, times: NDArray[np.float64]) -> NDArray[np.float64]:
 def cpu_total(profile: Profile, node: str) -> Metric | None:
     """Mean CPU utilization over the cores of a node."""
     return profile.system.get(node, {}).get(CPU)
+
+
+def steps_per_written(profile: Profile, phase: str, written: int) -> float:
+    """How many steps of a phase the job took for each one that was written; 1 unless a long run left some out."""
+    steps = fact(profile, "steps")
+    count = steps.get(mode_of(phase)) if isinstance(steps, Mapping) else None
+    if not isinstance(count, int) or not written or not fact(profile, "kept_one_in"):
+        return 1.0
+    return max(1.0, count / written)
+
+
+def mode_of(phase: str) -> str:
+    """The mode in the name of a phase.
+
+    >>> mode_of("Step:ModeKeys.TRAIN")
+    'TRAIN'
+    """
+    return phase.rpartition(".")[2]
 
 
 def fact(profile: Profile, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile
 from training_scripts.rules.bounds import COUNT
 from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
 from training_scripts.rules.findings import Finding, NotEvaluated
-from training_scripts.rules.profiling.samples import fact, scans
+from training_scripts.rules.profiling.samples import fact, mode_of, scans, steps_per_written
 
 # AWS does not evaluate fewer steps.
 LEAST_STEPS = 100
@@ -33,7 +33,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         slow = (seconds > limit) & ~_excused(profile, spans, name)
         lost = float((seconds[slow] - median).sum())
         percent = 100 * lost / float(seconds.sum())
-        all_lost = lost * _written_share(profile, name, len(spans))
+        all_lost = lost * steps_per_written(profile, name, len(spans))
         numbers = {
             "outliers": float(slow.sum()),
             "lost_seconds": all_lost,
@@ -49,7 +49,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
                 f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f} % of the time in steps."
                 + _waited(profile, spans, slow)
             )
-            findings.append(Finding(text, mode=_mode(name), steps=_worst(spans, slow), numbers=numbers))
+            findings.append(Finding(text, mode=mode_of(name), steps=_worst(spans, slow), numbers=numbers))
     return Answer(findings, details)
 
 
@@ -70,7 +70,7 @@ def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Findi
                 )
                 numbers = {"outliers": float(slow.sum()), "limit": limit, "mean": float(seconds.mean())}
                 whole = np.concatenate([slow, np.zeros(len(spans) - count, dtype=bool)])
-                findings.append(Finding(text, mode=_mode(name), steps=_worst(spans, whole), numbers=numbers))
+                findings.append(Finding(text, mode=mode_of(name), steps=_worst(spans, whole), numbers=numbers))
                 break
     return findings
 
@@ -79,7 +79,7 @@ def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
     """Phase, node and spans of the steps to evaluate: all, or those of a mode (TRAIN, EVAL) or of a phase."""
     names = [name for name in profile.phases if name.startswith("Step:")]
     if mode:
-        names = [name for name in profile.phases if mode in (name, _mode(name))]
+        names = [name for name in profile.phases if mode in (name, mode_of(name))]
     if not names:
         raise NotEvaluated("No step times were recorded: train with profiler=on (train_model's default).")
     nodes = profile.nodes or ("algo-1",)
@@ -106,18 +106,10 @@ def _excused(profile: Profile, spans: Spans, name: str) -> NDArray[np.bool_]:
             excused |= spans.steps % an_epoch == 0
         looked_at = fact(profile, "operator_steps")
         if isinstance(looked_at, list) and looked_at:
-            last = (
-                max(step for step in looked_at if isinstance(step, int)) + 1
-            )  # stopping the profiler slows the next step
-            excused |= np.isin(spans.steps, [*looked_at, last])
+            # Stopping the profiler slows the next step.
+            after = max(step for step in looked_at if isinstance(step, int)) + 1
+            excused |= np.isin(spans.steps, [*looked_at, after])
     return excused
-
-
-def _written_share(profile: Profile, name: str, written: int) -> float:
-    """Number of steps for each one that was written."""
-    steps = fact(profile, "steps")
-    count = steps.get(_mode(name)) if isinstance(steps, Mapping) else None
-    return max(1.0, count / written) if isinstance(count, int) and fact(profile, "kept_one_in") else 1.0
 
 
 def _waited(profile: Profile, spans: Spans, slow: NDArray[np.bool_]) -> str:
@@ -188,7 +180,7 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
         raise NotEvaluated(
             f"Only {len(steps)} training steps: more than {parameters['patience']} are needed (patience)."
         )
-    scale = _written_share(profile, TRAIN_STEP, len(steps))
+    scale = steps_per_written(profile, TRAIN_STEP, len(steps))
     waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())
     numbers: dict[str, float] = {
         "wait_seconds": waited,
@@ -236,10 +228,6 @@ def _worst(spans: Spans, slow: NDArray[np.bool_]) -> tuple[int, ...]:
     chosen = np.flatnonzero(slow)
     chosen = chosen[np.argsort(-spans.seconds[chosen])[:MOST_SHOWN]]
     return tuple(sorted({int(step) for step in spans.steps[chosen] if step >= 0}))
-
-
-def _mode(phase: str) -> str:
-    return phase.rpartition(".")[2]
 
 
 def _time(seconds: float) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from training_scripts.recording.profile.profile import BACKWARD, CPU, DATA, FORWARD, GPU, Profile
 from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
 from training_scripts.rules.findings import NotEvaluated
+from training_scripts.rules.profiling.samples import steps_per_written
 
 SHOWN = 20
 
@@ -39,8 +39,10 @@ def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answe
     line = profile.timeline
     begin = line.begin if line.begin is not None else min(begins)
     job = max((line.end if line.end is not None else max(ends)) - begin, 1e-9) * max(1, len(profile.nodes))
-    scale = _written(profile)
-    phase = {name: 100 * seconds * scale.get(name, 1.0) / job for name, seconds in steps.items()}
+    phase = {
+        name: 100 * seconds * steps_per_written(profile, name, len(profile.phases[name])) / job
+        for name, seconds in steps.items()
+    }
     phase["others"] = max(0.0, 100 - sum(phase.values()))
     stepped = max(sum(steps.values()), 1e-9)
     general = {name: 100 * total[name] / stepped for name in (DATA, FORWARD, BACKWARD) if name in total}
@@ -55,17 +57,6 @@ def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answe
         details["launch_times"] = fact
     listed = ", ".join(f"{name} {value:.0f} %" for name, value in {**phase, **general}.items())
     return Answer((), details, f"Shares of the job's time, then of the steps' time: {listed}.")
-
-
-def _written(profile: Profile) -> dict[str, float]:
-    """Number of steps for each one that was written, by phase."""
-    counts = profile.facts.get("steps")
-    found = {}
-    for name, spans in profile.phases.items():
-        count = counts.get(name.rpartition(".")[2]) if isinstance(counts, Mapping) else None
-        if isinstance(count, int) and len(spans):
-            found[name] = max(1.0, count / len(spans))
-    return found
 
 
 RULES = (
