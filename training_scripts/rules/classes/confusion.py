@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -74,11 +75,7 @@ def _confusion_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
 
 
 def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
-    wanted = {
-        "labels_regex": parameters["labels"],
-        "predictions_regex": parameters["predictions"],
-        "argmax": False,
-    }
+    wanted = _recorded_as(parameters)
     for mode in (EVAL, TRAIN, GLOBAL):
         found = recorded_answers(run, wanted, mode)
         if found:
@@ -89,15 +86,15 @@ def _all_answers(run: Evidence, parameters: Parameters) -> Answers:
     raise NotEvaluated(why_no_answers(run))
 
 
+def _recorded_as(parameters: Parameters) -> dict[str, Any]:
+    """The parameters of `recorded_answers`, which are called as in ClassImbalance."""
+    return {"labels_regex": parameters["labels"], "predictions_regex": parameters["predictions"], "argmax": False}
+
+
 def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     """Ours: in the last two evaluations, significantly more than max_off_diag of a class is predicted as another."""
     run = evidences.of(trial)
-    wanted = {
-        "labels_regex": parameters["labels"],
-        "predictions_regex": parameters["predictions"],
-        "argmax": False,
-    }
-    evaluations = recorded_answers(run, wanted, EVAL, last=2)
+    evaluations = recorded_answers(run, _recorded_as(parameters), EVAL, last=2)
     if not evaluations:
         raise NotEvaluated(why_no_answers(run))
     refuse_without_numbers(run)

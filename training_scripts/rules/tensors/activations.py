@@ -56,7 +56,7 @@ def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str
     if not known:
         raise NotEvaluated(missing)
     hits = {name: series.values * 100 > percent for name, series in known.items()}
-    return [_silent(name, known[name], hit, word) for name, hit in hits.items() if hit.any()]
+    return [_layer_finding(name, known[name], hit, word) for name, hit in hits.items() if hit.any()]
 
 
 def _relus(run: Evidence, pattern: str) -> list[str]:
@@ -79,7 +79,7 @@ def _by_step(run: Evidence, name: str, kind: str, compute: Callable[[NDArray[Any
     return run.reduction(name, kind, mode)
 
 
-def _silent(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Finding:
+def _layer_finding(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Finding:
     worst = float(series.values[hit].max())
     begin = int(series.steps[hit][0])
     return Finding(
@@ -108,9 +108,9 @@ def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         evaluated = True
         hit = series.values * 100 >= parameters["threshold_layer"]
         begin = _lasting(hit, parameters["patience"])
-        if begin >= 0 and _together_dead(run, name, series.steps[begin:], parameters):
+        if begin >= 0 and _dead_over_batches(run, name, series.steps[begin:], parameters):
             hit[:begin] = False
-            findings.append(_silent(name, series, hit, "inactive"))
+            findings.append(_layer_finding(name, series, hit, "inactive"))
     if evaluated:
         return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
     findings = together(
@@ -144,7 +144,8 @@ def _like_relus(run: Evidence) -> list[str]:
     return selection.natural(found)
 
 
-def _together_dead(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Parameters) -> bool:
+def _dead_over_batches(run: Evidence, name: str, steps: NDArray[np.int64], parameters: Parameters) -> bool:
+    """Whether units are inactive over all of the last batches together; True if outputs were not recorded in full."""
     mode = selection.first_mode(run, name)
     full = set(run.steps_in_full(name, mode).tolist())
     batches = [run.value(name, step, mode) for step in steps.tolist()[-8:] if step in full]
@@ -170,7 +171,7 @@ def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
         others = [other.values[-1] for one, other in known if one != name]
         if begin >= 0 and min(others) < 0.5:
             hit[:begin] = False
-            findings.append(_silent(name.removeprefix(selection.GRADIENT), series, hit, "without any gradient"))
+            findings.append(_layer_finding(name.removeprefix(selection.GRADIENT), series, hit, "without any gradient"))
     return findings
 
 
@@ -201,11 +202,15 @@ def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
 
 
 def _saturated(run: Evidence, name: str, kind: str, parameters: Parameters) -> Series | None:
-    low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
-    if "output" in name.lower():  # limits of the outputs; both functions increase
-        low, high = (float(_value_of(kind, limit)) for limit in (low, high))
+    low, high = _limits(kind, parameters, of_outputs="output" in name.lower())
     inactivity = parameters["threshold_inactivity"]
     return _by_step(run, name, "saturated_fraction", lambda value: saturated_fraction(value, low, high, inactivity))
+
+
+def _limits(kind: str, parameters: Parameters, *, of_outputs: bool) -> tuple[float, float]:
+    """The limits of the inputs of an activation, or of its outputs, which increase with the inputs."""
+    low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
+    return (float(_value_of(kind, low)), float(_value_of(kind, high))) if of_outputs else (low, high)
 
 
 def _value_of(kind: str, limit: float) -> np.float32:
@@ -220,9 +225,7 @@ def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     run = evidences.of(trial)
     findings, evaluated = [], False
     for name, kind in _bounded(run, parameters["tensor_regex"]) or _like_bounded(run):
-        low, high = parameters[f"threshold_{kind}_min"], parameters[f"threshold_{kind}_max"]
-        if "input" not in name.lower():
-            low, high = (float(_value_of(kind, limit)) for limit in (low, high))
+        low, high = _limits(kind, parameters, of_outputs="input" not in name.lower())
         series = _by_step(run, name, "saturated_fraction", _share_beyond(low, high))
         if series is None:
             continue
@@ -231,7 +234,7 @@ def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         begin = _lasting(hit, parameters["patience"])
         if begin >= 0:
             hit[:begin] = False
-            findings.append(_silent(name, series, hit, "saturated"))
+            findings.append(_layer_finding(name, series, hit, "saturated"))
     if not evaluated:
         raise NotEvaluated(NO_SIGMOID)
     return together(findings, "{count} layers are saturated, first at step {begin}: {names}.")

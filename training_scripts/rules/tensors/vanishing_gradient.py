@@ -59,9 +59,8 @@ def _vanishing_default(trial: Trial, parameters: Parameters) -> list[Finding] | 
     seen = learning(run)
     learned = seen is not None and (seen.learned or seen.falling)
     largest = table.lengths.max(axis=0)
-    share = np.where(
-        largest > 0, table.lengths / np.where(largest > 0, largest, 1), 1.0
-    )  # if all gradients are zero, no layer gets less than another
+    # If all gradients are zero, no layer gets less than another.
+    share = np.where(largest > 0, table.lengths / np.where(largest > 0, largest, 1), 1.0)
     tiny = (table.sizes < parameters["threshold"]) & (share < parameters["share_beside_threshold"])
     if not learned:
         tiny |= share < parameters["share"]

@@ -27,7 +27,7 @@ NO_GRADIENT_ADVICE = (
     " for the cause."
 )
 
-NOT_LEARNT = (
+NOT_LEARNED = (
     "None of these is a weight or a gradient: it is normal that metrics, labels and predictions stay the same. To check"
     " only what is trained, set UnchangedTensor.collection_names=weights."
 )
@@ -134,8 +134,10 @@ def _ratio_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
     if small and large:
         return findings
     if large:
-        by = f"{learning_rate.lower(run)}"
-        return Answer(findings, advice=f"{by}; a good ratio is about 0.1 in the first step and 0.001 later on.")
+        return Answer(
+            findings,
+            advice=f"{learning_rate.lower(run)}; a good ratio is about 0.1 in the first step and 0.001 later on.",
+        )
     raised = "Raise lr, which may be 0 or close to 0; a good ratio is about 0.001 per step."
     if not small:
         return []
@@ -220,10 +222,10 @@ def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
             f"No tensor was recorded at {parameters['num_steps']} steps (num_steps). Record more often (save_interval)."
         )
     found = together(findings, "{count} tensors do not change, first at step {begin}: {names}.")
-    learnt = {*selection.weights(run), *selection.gradients(run), *selection.members(run, "biases")}
-    if any(finding.tensor in learnt for finding in findings):
+    learned = {*selection.weights(run), *selection.gradients(run), *selection.members(run, "biases")}
+    if any(finding.tensor in learned for finding in findings):
         return found
-    return Answer(found, advice=NOT_LEARNT if found else "")
+    return Answer(found, advice=NOT_LEARNED if found else "")
 
 
 def _same_as_before(
