@@ -1,4 +1,4 @@
-"""The name for people of a class folder: in the answers of models, in the SDK, and on pages."""
+"""The display name of a class folder, as models return it and the SDK and its pages show it."""
 
 from __future__ import annotations
 

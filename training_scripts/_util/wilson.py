@@ -1,4 +1,4 @@
-"""Wilson's score interval, which rules, insights, evaluations and model cards state of a share."""
+"""Wilson's score interval of a share, for rules, insights, evaluations and model cards."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def wilson(right: float, total: int) -> tuple[float, float]:
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
 
     Args:
-        right: How many, or a share times `total`.
-        total: Of how many.
+        right: The number of successes, or a share times `total`.
+        total: The number of trials.
 
     Returns:
-        The ends, 0 to 1; (0, 1) of nothing.
+        The lower and the upper limit, 0 to 1; (0, 1) if there were no trials.
 
     >>> [round(end, 3) for end in wilson(9, 10)]
     [0.596, 0.982]

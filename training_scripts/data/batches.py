@@ -87,7 +87,7 @@ class FeatureBatches:
         # The order is drawn now: once the first batch is asked for, each process draws numbers of its own.
         if isinstance(features, ShardedRows):
             seed = int(torch.randint(2**62, (), generator=generator))
-            batches = shuffling.batches(features, batch_size, seed=seed, place=self._processes.place, most=used)
+            batches = shuffling.batches(features, batch_size, seed=seed, place=self._processes.place, used=used)
             return (_feature_batch(batch.features, targets[batch.rows]) for batch in batches)
         order, views = _draw(len(targets), features.shape[1], generator)
         parts = self._processes.train_parts(cast("Sequence[int]", order[:used]), batch_size)

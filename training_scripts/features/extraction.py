@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
 _KEY_FILE = "key.json"
-# Pictures that are at most computed together, as a multiple of a small data set's shard.
+# The most pictures that are computed together, as a multiple of a small data set's shard.
 _STEP = 8
 
 

@@ -29,9 +29,9 @@ FORMAT = 2
 # Pictures per shard of a small data set.
 CHUNK = 128
 
-# What the keys of earlier stores do not have.
+# The values of what the keys of earlier stores lack.
 EARLIER_KEY = {"dtype": "float32", "precision": "fp32"}
-# What the key has of how features are stored, which does not change them.
+# The entries of a key that describe the form in which features are stored; they do not decide the features.
 _FORM = ("format", "chunk", "shards")
 
 

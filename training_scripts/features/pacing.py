@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from training_scripts.models.engines.engine import Engine
 
-# Decoding has so much more capacity than the network needs: pictures differ in size.
+# Decoding gets this many times the capacity that the network needs, because pictures differ in size.
 _MARGIN = 1.25
 # A pass is decoding-bound if the network waits for this share of the time.
 _WAITING = 0.1

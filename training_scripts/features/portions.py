@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 # The folder of the records, and of shards that are incomplete because each process has some of their pictures.
 PARTS = "parts"
 
-# An interruption loses at most one shard of each process: this part of the pass, ...
+# Shards of a large split. An interruption loses at most one of each process, so this is the part of the pass at risk.
 _SHARDS = 1024
-# ... or this much, however large the pass, so that a shard is computed in memory.
+# A shard is never larger, however large the pass, because it is computed in memory.
 _SHARD_BYTES = 128 << 20
 # Bytes that travel between processes at a time; the first one holds as many for each process.
 _SENT_BYTES = 4 << 20

@@ -75,7 +75,7 @@ class Batch:
         )
 
 
-def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place, most: int) -> Iterator[Batch]:
+def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place, used: int) -> Iterator[Batch]:
     """Rows in a random order, one random view of each, in batches of which only the last one may be smaller.
 
     Args:
@@ -83,7 +83,7 @@ def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place, 
         batch_size: Rows of all processes per batch. A process may have none of a batch.
         seed: Decides the order and the views.
         place: The place of this process among those that share the rows.
-        most: How many rows; fewer than all only if it is a multiple of the batch size.
+        used: The number of rows to use: all, or as many as fill whole batches.
     """
     dice = np.random.default_rng(seed)
     rows = max(1, _BLOCK_BYTES // features.row_bytes)
@@ -107,7 +107,7 @@ def batches(features: ShardedRows, batch_size: int, *, seed: int, place: Place, 
                     rest = buffer.take(begin, begin + batch_size)
                     begin += rest.size
                 del buffer  # before the next one is taken, so that there are never three
-            if rest.size and most == len(features):
+            if rest.size and used == len(features):
                 yield rest
         finally:
             pool.shutdown(cancel_futures=True)

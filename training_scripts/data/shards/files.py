@@ -80,7 +80,7 @@ def of_split(folder: Path, split: str) -> tuple[ShardFile, ...]:
 
 
 def in_shard(path: Path) -> bool:
-    """Whether a path leads into a shard, as those of its pictures do."""
+    """Whether a path leads into a shard, as the paths of its pictures do."""
     return any(parent.suffix.lower() in SUFFIXES for parent in path.parents)
 
 

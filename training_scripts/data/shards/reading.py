@@ -16,7 +16,7 @@ from training_scripts.data.shards.split import Part, ShardSplit
 
 # Files on S3 answer slowly; a few at a time hide that.
 _AT_A_TIME = 4
-# Beyond this, a shard is of another kind, and naming each of its rows helps nobody.
+# With more faults than this, the shard is of another kind, and a list of all its rows would help nobody.
 _MOST_FAULTS = 100
 
 
@@ -133,7 +133,7 @@ def _is_known(codes: array[int]) -> Callable[[int], bool]:
 
 
 def _codes(found: Sequence[Label], classes: Sequence[str], named: bool) -> dict[Label, int]:
-    """Label -> place of its class; labels that are none are missing."""
+    """Label -> place of its class; labels that are not a class are left out."""
     place = {name: number for number, name in enumerate(classes)}
     codes: dict[Label, int] = {}
     for label in found:

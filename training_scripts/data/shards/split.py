@@ -1,4 +1,4 @@
-"""The pictures of a split in shards: by class for those who count, in the order of the files for those who read."""
+"""The pictures of a split in shards: by class for counting, and in the order of the files for reading."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ShardSplit(Mapping[str, Sequence[Path]]):
         return part, part.row(number - (self._ends[which] - len(part)))
 
     def location(self, number: int) -> str:
-        """What names a picture to people: its shard's path, and below it its name."""
+        """The path under which people see a picture: its shard's path, followed by its name."""
         part, row = self.place(number)
         return f"{part.shard.path}/{part.names[row]}"
 

@@ -26,7 +26,7 @@ _LEAST_EPOCHS = 2
 
 @dataclass(frozen=True)
 class BatchNoise:
-    """The scatter of a training loss around its smoothed curve, beside what random batches cause.
+    """The scatter of a training loss around its smoothed curve, and the part of it that random batches cause.
 
     Attributes:
         steps: The recorded training steps after the first fifth, in which the loss falls most, int64 [n].
@@ -34,7 +34,7 @@ class BatchNoise:
         level: The losses, smoothed, float64 [n].
         expected: Standard deviation that random batches alone give each loss, float64 [n].
         observed: Standard deviation around the smoothed curve.
-        caused: What random batches alone would make of it.
+        caused: Standard deviation that random batches alone would cause, over all these steps.
         batch: Samples per step.
         is_estimated: Whether the losses of single samples are those of the validation split, because those of the
             training steps were not recorded.
@@ -56,7 +56,7 @@ class BatchNoise:
 
 
 def batch_noise(run: Run) -> BatchNoise | None:
-    """Measures the scatter and its part from random batches.
+    """Measures the scatter of a run's training loss, and how much of it random batches cause.
 
     A batch is a random sample: the mean over B of N pictures scatters by s / sqrt(B) * sqrt((N - B) / (N - 1)), where s
     is the standard deviation of the losses of single pictures. The second factor is that of drawing without
@@ -75,7 +75,7 @@ def batch_noise(run: Run) -> BatchNoise | None:
     if spread is None:
         return None
     sizes = _sizes(run, batch)
-    # Few hard pictures make both the mean and the spread of a batch large: only neighbors show the spread of all.
+    # A few hard pictures raise both the mean and the spread of their batch, so the spread is averaged over neighbors.
     usual = np.sqrt(curves.centered_mean(np.square(spread), SMOOTHING))
     expected = usual / np.sqrt(sizes) * _without_replacement(sizes, run.size("train"))
     settled = slice(len(losses) // _INITIAL_SHARE, None)
@@ -106,18 +106,20 @@ def _recorded(run: Run) -> Floats | None:
 
 
 def _of_validation(run: Run, level: Floats) -> Floats | None:
-    """The same, from validation losses: relative to their mean, both splits are about as wide."""
+    """Estimates it from validation losses: relative to its mean, the spread is about the same in both splits."""
     found = [losses for epoch in range(run.epochs) if (losses := run.picture_losses(epoch)) is not None]
     ratios = [float(losses.std() / losses.mean()) for losses in found if len(losses) > 1 and losses.mean() > 0]
     return None if len(ratios) < _LEAST_EPOCHS else float(np.median(ratios)) * np.maximum(level, 0.0)
 
 
 def _sizes(run: Run, batch: int) -> Floats:
+    """Samples in each step, float64 [n]; `batch` where the recording does not say."""
     known = step_sizes.weights_of(run.trial, TRAIN, run.losses.steps)
     return np.full(len(run.losses), float(batch)) if known is None else np.maximum(known, 1.0)
 
 
 def _without_replacement(sizes: Floats, pictures: int | None) -> Floats:
+    """The factor sqrt((N - B) / (N - 1)) of each step, float64 [n]; 1 if the number of pictures is unknown."""
     if not pictures or pictures < 2:
         return np.ones(len(sizes))
     factors: Floats = np.sqrt(np.clip((pictures - sizes) / (pictures - 1), 0.0, 1.0))
