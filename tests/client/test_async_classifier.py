@@ -18,7 +18,7 @@ from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, Throt
 from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 from dogbreed_sdk.client.transports import Response
 from dogbreed_sdk.testing import FakeEndpoint, Request
-from tests.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
+from tests.client.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
 from tests.waiting import wait_for
 
 

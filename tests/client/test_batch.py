@@ -30,7 +30,7 @@ from dogbreed_sdk import (
 )
 from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 from dogbreed_sdk.testing import FakeEndpoint
-from tests.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
+from tests.client.slow_endpoint import BREEDS, PICTURES, SlowEndpoint
 from tests.waiting import wait_for
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.tuning_requests import several_definitions
+from tests.local.api.tuning_requests import several_definitions
 from tests.waiting import wait_for
 
 Pack = Callable[[str], dict[str, str]]

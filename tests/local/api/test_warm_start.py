@@ -15,7 +15,7 @@ from dogbreed_sdk._util.processes import identify_self
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
 from dogbreed_sdk.local.tuning.warm_start import collect
-from tests.tuning_requests import several_definitions
+from tests.local.api.tuning_requests import several_definitions
 from tests.waiting import wait_for
 
 METRICS = [{"Name": "score", "Regex": "score=([0-9.]+)"}]
