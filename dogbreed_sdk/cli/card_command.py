@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> Outcome:
 def _card(options: argparse.Namespace, stated: CardOptions) -> ModelCard:
     model = str(options.model)
     if model.startswith("s3://"):
-        with read.session(argparse.Namespace(**{**vars(options), "aws": True})) as session:
+        with read.session_of(model, options) as session:
             return ModelCard.load(model, session=session, **stated)
     if "." in model or "/" in model:
         read.refuse_place(options, f"The bundle {redacted(model)}")

@@ -44,6 +44,12 @@ def session(options: argparse.Namespace) -> Session:
     return aws_session(options)
 
 
+def session_of(place: str, options: argparse.Namespace) -> Session:
+    """The session for a job, path or URI: SageMaker on AWS for an s3:// URI, also without ``--aws``; see `session`."""
+    on_aws = options.aws or place.startswith("s3://")
+    return session(argparse.Namespace(**{**vars(options), "aws": on_aws}))
+
+
 def aws_session(options: argparse.Namespace) -> Session:
     """SageMaker on AWS, as the options describe it.
 

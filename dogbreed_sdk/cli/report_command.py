@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> Outcome:
     if len(options.source) > 1:
         return report_others.comparison(options, overrides)
     options = argparse.Namespace(**{**vars(options), "source": options.source[0]})
-    on_aws = options.aws or options.source.startswith("s3://")
-    with read.session(argparse.Namespace(**{**vars(options), "aws": on_aws})) as session:
+    with read.session_of(options.source, options) as session:
         if options.watch and _is_awaited(options, session):
             _await_folder(options.source)
         job = job_behind(options.source, session)

@@ -62,9 +62,7 @@ def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str,
         for source in options.source:
             on_aws = options.aws or source.startswith("s3://")
             if on_aws not in sessions:
-                sessions[on_aws] = stack.enter_context(
-                    read.session(argparse.Namespace(**{**vars(options), "aws": on_aws}))
-                )
+                sessions[on_aws] = stack.enter_context(read.session_of(source, options))
             reports.append(
                 DebugReport.load(
                     source,
