@@ -205,8 +205,8 @@ def points(share: float) -> str:
 def plural(count: int, word: str) -> str:
     """A count with its noun.
 
-    >>> plural(1, "epoch"), plural(3, "epoch")
-    ('1 epoch', '3 epochs')
+    >>> plural(1, "epoch"), plural(3000, "epoch")
+    ('1 epoch', '3,000 epochs')
     """
     return counted(count, word)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.requests.tags import CREATED_BY
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
@@ -67,15 +68,15 @@ def _print_plan(plan: CleanupPlan) -> None:
     if plan.delete:
         print_resources(plan.delete)
     for folder, count, size in plan.folders():
-        show(f"{folder}  {_counted(count, 'file')}, {size / 1e6:,.1f} MB")
+        show(f"{folder}  {plural(count, 'file')}, {size / 1e6:,.1f} MB")
 
 
 def _question(plan: CleanupPlan) -> str:
     jobs = _jobs(plan.delete)
     what = [
-        f"delete {_counted(len(plan.delete) - jobs, 'resource')}" if len(plan.delete) > jobs else "",
-        f"stop {_counted(jobs, 'job')}" if jobs else "",
-        f"delete {_counted(len(plan.objects), 'file')}" if plan.objects else "",
+        f"delete {plural(len(plan.delete) - jobs, 'resource')}" if len(plan.delete) > jobs else "",
+        f"stop {plural(jobs, 'job')}" if jobs else "",
+        f"delete {plural(len(plan.objects), 'file')}" if plan.objects else "",
     ]
     text = ", ".join(part for part in what if part)
     return f"{_scope(plan.session)}{text[0].upper()}{text[1:]}?"
@@ -121,9 +122,9 @@ def _lines(options: argparse.Namespace, plan: CleanupPlan, result: CleanupResult
     if plan.is_empty:
         yield "nothing to delete"
     else:
-        files = f" and {_counted(result.objects, 'file')} below {plan.objects_uri}" if plan.objects else ""
+        files = f" and {plural(result.objects, 'file')} below {plan.objects_uri}" if plan.objects else ""
         jobs = _jobs(result.deleted)
-        yield f"deleted {_counted(len(result.deleted) - jobs, 'resource')}{files}, stopped {_counted(jobs, 'job')}"
+        yield f"deleted {plural(len(result.deleted) - jobs, 'resource')}{files}, stopped {plural(jobs, 'job')}"
     for failure in result.failures:
         yield f"failed: {failure.kind} {failure.name}: {failure.error}"
     if result.failures:
@@ -132,7 +133,7 @@ def _lines(options: argparse.Namespace, plan: CleanupPlan, result: CleanupResult
     if running:
         yield f"still running: {', '.join(running)}; --stop-jobs stops them"
     if len(plan.keep) > len(running):
-        yield f"kept {_counted(len(plan.keep) - len(running), 'resource')}; '{command_line(options, 'ls')}' lists them"
+        yield f"kept {plural(len(plan.keep) - len(running), 'resource')}; '{command_line(options, 'ls')}' lists them"
 
 
 def _jobs(resources: Iterable[Resource]) -> int:
@@ -141,7 +142,3 @@ def _jobs(resources: Iterable[Resource]) -> int:
 
 def _verb(resource: Resource) -> str:
     return "stopped" if resource.kind in JOB_KINDS else "deleted"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

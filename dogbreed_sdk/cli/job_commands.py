@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import ENDED, Outcome, confirm, say
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -22,7 +23,7 @@ _KINDS: Mapping[type[Job], str] = {TrainingJob: "training", TuningJob: "tuning",
 
 def add_logs(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed logs``."""
-    command.add_argument("job", metavar="JOB", help="a training job, or a trial of a tuning job")
+    command.add_argument("job", metavar="JOB", help="a training job, a trial of a tuning job, or a transform job")
     command.add_argument("-f", "--follow", action="store_true", help="keep printing until the job ends")
 
 
@@ -43,7 +44,7 @@ def logs(options: argparse.Namespace) -> Outcome:
 
 def add_stop(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed stop``."""
-    command.add_argument("job", metavar="JOB", help="a training or tuning job")
+    command.add_argument("job", metavar="JOB", help="a training, tuning or transform job")
 
 
 def stop(options: argparse.Namespace) -> Outcome:
@@ -93,16 +94,10 @@ def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | Trans
 
 def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | TransformJob) -> Outcome:
     status, sizes = job.status, job.stored_sizes()
-    trials = f" and its {_counted(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
-    what = (
-        f"{_KINDS[type(job)]} job {job.name}{trials} with {_counted(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
-    )
+    trials = f" and its {plural(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
+    what = f"{_KINDS[type(job)]} job {job.name}{trials} with {plural(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
     count = job.delete()
     document = {"deleted": job.name, "was": status, "files": count, "bytes": sum(sizes)}
     return Outcome(document, say(f"deleted {what}; it was {status}"))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -37,7 +37,7 @@ def number_text(value: float, digits: int = 6) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun.
 
-    >>> counted(1, "epoch"), counted(3, "epoch")
-    ('1 epoch', '3 epochs')
+    >>> counted(1, "epoch"), counted(3000, "epoch")
+    ('1 epoch', '3,000 epochs')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
