@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from dogbreed_sdk import container
-from dogbreed_sdk._util.polling import poll_seconds
+from dogbreed_sdk._util.polling import FINAL_STATUSES, poll_seconds
 from dogbreed_sdk.aws.errors import is_missing, translated
 from dogbreed_sdk.errors import JobError
 
 if TYPE_CHECKING:
+    from dogbreed_sdk.aws.logs import LogReader
     from dogbreed_sdk.session import Session
 
 
@@ -44,6 +45,11 @@ class Job(ABC):
     def seconds(self) -> float:
         """Wall time in seconds since the job was created; until its end if it has ended."""
 
+    @property
+    @abstractmethod
+    def status(self) -> str:
+        """InProgress, Completed, Failed, Stopping or Stopped."""
+
     @abstractmethod
     def delete(self) -> int:
         """Deletes an ended job and its files; returns the number of deleted files."""
@@ -51,6 +57,13 @@ class Job(ABC):
     @abstractmethod
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""
+
+    def _lines(self, reader: LogReader, *, follow: bool) -> Iterator[str]:
+        """The lines of the job's log; with `follow`, also those that are written until it ends."""
+        if follow:
+            yield from reader.follow(lambda: self.status in FINAL_STATUSES, poll_seconds(local=self.session.is_local))
+        else:
+            yield from reader.new_lines()
 
     def _wait_for(self, ended: Callable[[], bool], *, timeout: float | None) -> None:
         """Polls until the job has ended.

@@ -221,11 +221,7 @@ class TrainingJob(Job):
         Args:
             follow: Whether to keep yielding new lines until the job ends.
         """
-        reader = self._log_reader()
-        if follow:
-            yield from reader.follow(lambda: self.status in FINAL_STATUSES, poll_seconds(local=self.session.is_local))
-        else:
-            yield from reader.new_lines()
+        yield from self._lines(self._log_reader(), follow=follow)
 
     def metrics(self) -> list[EpochMetrics]:
         """One entry per epoch, read from the log: losses (mean cross-entropy, nats), accuracies (0 to 1)."""

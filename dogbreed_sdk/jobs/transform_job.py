@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import container
-from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed, poll_seconds
+from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
@@ -204,11 +204,7 @@ class TransformJob(Job):
         Args:
             follow: Whether to keep yielding new lines until the job ends.
         """
-        reader = self._log_reader()
-        if follow:
-            yield from reader.follow(lambda: self.status in FINAL_STATUSES, poll_seconds(local=self.session.is_local))
-        else:
-            yield from reader.new_lines()
+        yield from self._lines(self._log_reader(), follow=follow)
 
     def stop(self) -> None:
         """Asks SageMaker to stop the job; outputs that were written are kept. Does nothing if the job has ended."""
