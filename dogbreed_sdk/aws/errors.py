@@ -312,25 +312,25 @@ def _shortened(message: str) -> str:
 def _from_answer(error: ClientError, doing: str, otherwise: type[DogBreedError]) -> DogBreedError:
     code, message, request_id = _facts(error)
     reason = f"Could not {doing}: {message or code}"
-    said = sentence(reason)
+    what_failed = sentence(reason)
     if code in _ACCESS_REMEDIES:
         remedy = _ACCESS_REMEDIES[code]
         if remedy == _CHECK_SIGNING_KEY and _ABOUT_THE_CLOCK.search(message):
             remedy = _SET_THE_CLOCK
-        return AccessError(f"{said} {remedy}", request_id=request_id)
+        return AccessError(f"{what_failed} {remedy}", request_id=request_id)
     if code == "ResourceLimitExceeded":
         return QuotaError(
-            f"{said} Request an increase under Service Quotas, delete endpoints that you no longer need "
+            f"{what_failed} Request an increase under Service Quotas, delete endpoints that you no longer need "
             "('dogbreed endpoints'), or choose another instance type.",
             request_id=request_id,
         )
     if code == "NoSuchBucket":
         return ConfigurationError(
-            f"{said} Pass Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that exists.",
+            f"{what_failed} Pass Session.aws(bucket=…) or set DOGBREED_BUCKET to a bucket that exists.",
             request_id=request_id,
         )
     if code in _THROTTLING_CODES:
-        return ThrottledError(f"{said} Try again in a moment.", request_id=request_id)
+        return ThrottledError(f"{what_failed} Try again in a moment.", request_id=request_id)
     if code in _VALIDATION_CODES:
         unknown = _UNKNOWN_INSTANCE_TYPE.search(message)
         if unknown:

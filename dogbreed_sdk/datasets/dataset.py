@@ -596,8 +596,8 @@ class BreedDataset:
 
         Args:
             dest: The folder to create.
-            format: "webdataset" for tars of a picture beside the index of its class each, and a file classes.txt;
-                "parquet" for files as Hugging Face publishes them, with the class names inside.
+            format: "webdataset" for tar files that hold each picture with the index of its class, and a file
+                classes.txt; "parquet" for files as Hugging Face publishes them, with the class names inside.
             shard_mb: Megabytes of pictures per shard.
             seed: Seed of the order.
             progress: Called with (packed pictures, all pictures).

@@ -425,7 +425,7 @@ class Deployment:
         """Deletes endpoint, endpoint configuration, models and autoscaling. It is not an error if one does not exist.
 
         Configuration and models that do not carry this project's tag are kept, and logged: others may use them. If
-        their tags cannot be read, those are deleted that have the endpoint's name.
+        their tags cannot be read, only those with the endpoint's name are deleted.
         What interrupted updates have left of it is found by its tags, if the caller may list models and
         configurations. All deletions are attempted, also after an error: call it again to delete what remains.
 

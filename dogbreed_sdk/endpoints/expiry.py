@@ -84,7 +84,8 @@ class Expiry:
     def tags(self) -> dict[str, str]:
         """The tags of everything that expires with the endpoint.
 
-        Whoever deletes it looks for a schedule only if one was asked for: others may not call EventBridge Scheduler.
+        A deletion looks for a schedule only if the tags say that one was requested: not everybody who deletes may call
+        EventBridge Scheduler.
         """
         return {EXPIRES_AT: self.text, **({SCHEDULED: "true"} if self.role_arn else {})}
 
@@ -92,7 +93,7 @@ class Expiry:
         """Schedules the deletion of an endpoint; if that is not possible, logs why, and what deletes it instead.
 
         Returns:
-            Whether the endpoint will be deleted without further ado.
+            Whether the endpoint will be deleted without any further action.
         """
         if session.is_local:
             return True

@@ -81,8 +81,8 @@ def _last_traceback(log: Sequence[str]) -> list[str]:
 def _cause(reason: str, traceback: Sequence[str], log: Sequence[str]) -> str:
     if traceback:
         return traceback[-1].strip()
-    if told := _error_line(log):
-        return told.removeprefix("error: ").strip()
+    if line := _error_line(log):
+        return line.removeprefix("error: ").strip()
     reported = _REPORTED.search(reason)
     message = (reported.group(1) if reported else reason).strip()
     _, exception = parted(message.splitlines())

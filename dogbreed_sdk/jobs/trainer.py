@@ -371,7 +371,7 @@ class BreedTrainer:
 
         Neither an account nor a network is needed, and not even pictures: a `DatasetSize` suffices. The requests are
         those that the other methods would send. The prices are on-demand prices; the times are estimates, and the plan
-        says from what, and how far off they may be.
+        states what they are based on and how far off they may be.
 
         Args:
             dataset: A data set with train and valid splits, its folder, or its size.

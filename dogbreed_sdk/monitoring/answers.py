@@ -62,7 +62,7 @@ class Baseline:
         classes: The model's class folders, in index order.
         answers: Its answers.
         model_id: SHA-256 of the model's weights, if the endpoint returns it.
-        digests: SHA-256 of the pictures: they are left out where they were captured.
+        digests: SHA-256 of the pictures; captured requests with the same pictures are left out.
 
     Examples:
         >>> baseline = Baseline.classify(classifier, dataset)

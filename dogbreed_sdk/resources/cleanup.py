@@ -157,7 +157,7 @@ def plan_cleanup(
 ) -> CleanupPlan:
     """Plans to delete what this project created: what `list_resources` lists, and nothing else.
 
-    What something needs that stays, stays too: the models of an endpoint, for example.
+    Whatever a kept resource needs is kept, too: the models of an endpoint, for example.
 
     Args:
         session: Where.
@@ -168,7 +168,7 @@ def plan_cleanup(
             of jobs. With ``older_than``, those that were last changed longer ago.
 
     Raises:
-        ConfigurationError: ``older_than`` is not a duration, or files would be deleted that something uses which stays.
+        ConfigurationError: ``older_than`` is not a duration, or a resource that is kept uses files to be deleted.
         AccessError: Credentials, or a permission of SageMaker's, are missing.
 
     Examples:
@@ -221,7 +221,7 @@ def _follow_endpoints(chosen: _Chosen, found: Iterable[Resource]) -> None:
 
 
 def _keep_needed(chosen: _Chosen, found: Iterable[Resource]) -> None:
-    """Keeps what something needs that stays, and what that needs in turn."""
+    """Keeps what a kept resource needs, and what that needs in turn."""
     needed = [use for resource in found if (resource.kind, resource.name) not in chosen for use in resource.uses]
     while needed:
         kept = chosen.pop(needed.pop(), None)

@@ -130,12 +130,12 @@ def test_names_cannot_become_markup(tmp_path: Path) -> None:
 def test_pictures_that_are_gone_leave_a_note(measured: Evaluation, tmp_path: Path) -> None:
     measured.mistakes[0].path.unlink()
     text = written(measured, tmp_path)
-    assert "1 picture that is not there any more or cannot be read" in text
+    assert "1 picture that is missing or cannot be read" in text
     assert text.count('class="none"') == 1
     for mistake in measured.mistakes[1:]:
         mistake.path.unlink()
     text = written(measured, tmp_path)
-    assert "3 pictures that are not there any more or cannot be read" in text
+    assert "3 pictures that are missing or cannot be read" in text
     assert re.search(r'<th scope="row">a0\.png</th><td>Boxer</td><td>Pug</td>', text), "a table of names remains"
 
 

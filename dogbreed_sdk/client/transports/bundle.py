@@ -239,8 +239,8 @@ def _load(path: Path) -> _Loaded:
     except OSError as error:
         raise ConfigurationError(f"Cannot read the bundle {path}: {error.strerror or error}.") from error
     except ValueError as error:  # BundleError and other ScriptErrors
-        said = naming_archive(path, folder, str(error)).removeprefix(f"{path}: ")
-        raise ConfigurationError(f"The bundle {path} cannot be used: {said}") from error
+        problem = naming_archive(path, folder, str(error)).removeprefix(f"{path}: ")
+        raise ConfigurationError(f"The bundle {path} cannot be used: {problem}") from error
 
 
 _loading = Lock()

@@ -145,8 +145,8 @@ def interactions(facts: SearchFacts, trials: Sequence[Trial]) -> list[Interactio
             continue
         probability = _chance(alone, products, objectives)
         if probability <= SIGNIFICANT_OF_PAIRS / len(pairs):
-            said = _described(one, other, usable, badness(usable, maximize=facts.maximize))
-            found.append(Interaction((one.name, other.name), probability, said))
+            description = _described(one, other, usable, badness(usable, maximize=facts.maximize))
+            found.append(Interaction((one.name, other.name), probability, description))
     return sorted(found, key=lambda each: each.chance)
 
 
@@ -207,8 +207,8 @@ def _described(one: Range, other: Range, trials: Sequence[Trial], ranks: Floats)
             continue
         good = [index for index in np.flatnonzero(chosen).tolist() if ranks[index] <= np.median(ranks[chosen])]
         parts.append(f"with {word} the better trials have {_typical(one, [trials[index] for index in good])}")
-    said = "; ".join(parts)
-    return f"The best {one.name} depends on {other.name}: {said}."
+    description = "; ".join(parts)
+    return f"The best {one.name} depends on {other.name}: {description}."
 
 
 def _sides(entry: Range, where: Floats) -> list[tuple[str, NDArray[np.bool_]]]:

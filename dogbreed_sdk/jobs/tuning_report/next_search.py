@@ -131,7 +131,7 @@ def _numeric(facts: SearchFacts, entry: Range, usable: Sequence[Trial], top: Seq
     where = [_place(entry, trial) for trial in top]
     best, middle = where[0], sorted(where)[len(where) // 2]
     lowest, highest = max(0.0, min(where) - MARGIN), min(1.0, max(where) + MARGIN)
-    said = number_text(float(str(top[0].hyperparameters[entry.name])), 3)
+    best_value = number_text(float(str(top[0].hyperparameters[entry.name])), 3)
     fitted = optimum(entry, usable, maximize=facts.maximize)
     for edge, distance, side in ((0.0, best, middle), (1.0, 1 - best, 1 - middle)):
         if (distance <= EDGE and side <= EDGE_OF_TOP) or (distance <= NEAR_EDGE and fitted == edge):
@@ -141,14 +141,14 @@ def _numeric(facts: SearchFacts, entry: Range, usable: Sequence[Trial], top: Seq
             kept = lowest if edge == 1.0 else highest
             low, high = (_value(entry, kept), beyond) if edge == 1.0 else (beyond, _value(entry, kept))
             end = "upper" if edge == 1.0 else "lower"
-            reason = f"The best value, {said}, lies at or near the {end} end: better ones may lie beyond it."
+            reason = f"The best value, {best_value}, lies at or near the {end} end: better ones may lie beyond it."
             return NextRange(entry.name, EXTENDED, _rounded(entry, low, high), None, reason)
     if highest - lowest < LEAST_WIDTH:
         lowest, highest = max(0.0, best - LEAST_WIDTH / 2), min(1.0, best + LEAST_WIDTH / 2)
     if highest - lowest > WORTH_NARROWING:
         reason = f"The best {len(top)} trials are spread over most of the range."
         return NextRange(entry.name, KEPT, entry, None, reason)
-    reason = f"The best value is {said}, and the best {len(top)} trials lie around it."
+    reason = f"The best value is {best_value}, and the best {len(top)} trials lie around it."
     narrowed = _rounded(entry, _value(entry, lowest), _value(entry, highest))
     return NextRange(entry.name, NARROWED, narrowed, None, reason)
 

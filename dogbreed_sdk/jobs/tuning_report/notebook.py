@@ -32,7 +32,7 @@ def fragment(report: TuningContent) -> str:
     ]
     proposal = report.next_search
     changed = [entry for entry in proposal.ranges if entry.change != next_search.KEPT]
-    said = [element("li", element("b", entry.name), f" {range_text(entry)}: {entry.reason}") for entry in changed]
+    parts = [element("li", element("b", entry.name), f" {range_text(entry)}: {entry.reason}") for entry in changed]
     left = len(report.ranked) - len(shown)
     return str(
         element(
@@ -41,7 +41,7 @@ def fragment(report: TuningContent) -> str:
             table(["Trial", report.facts.metric, *names, "Status", "Time"], rows) if rows else None,
             element("p", f"{left} more", style="opacity:.75") if left else None,
             element("p", element("b", "What to search next")) if rows else None,
-            element("ul", said) if said else element("p", proposal.reason or "The same ranges.") if rows else None,
+            element("ul", parts) if parts else element("p", proposal.reason or "The same ranges.") if rows else None,
             element("p", element("code", "report.to_html('report.html')"), " writes it all.", style="opacity:.75"),
             style="max-width:60rem",
         )

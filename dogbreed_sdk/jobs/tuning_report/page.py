@@ -228,13 +228,13 @@ def _shades(ranked: Sequence[Trial]) -> dict[str, int]:
 
 def _point(report: TuningContent, trial: Trial, shades: Mapping[str, int]) -> dict[str, Any]:
     chosen = [f"{name} {value(each)}" for name, each in trial.hyperparameters.items()]
-    said = f"{report.facts.metric} {number(trial.objective)}" if has_objective(trial) else clipped(trial.reason, 160)
+    outcome = f"{report.facts.metric} {number(trial.objective)}" if has_objective(trial) else clipped(trial.reason, 160)
     return {
         "id": trial.name,
         "y": trial.objective if has_objective(trial) else None,
         "shade": shades.get(trial.name, SHADES - 1),
         "kind": "diamond" if trial.status == "Stopped" else "circle",
-        "text": [label(report, trial), said or trial.status, *chosen, *([trial.status] if trial.reason else [])],
+        "text": [label(report, trial), outcome or trial.status, *chosen, *([trial.status] if trial.reason else [])],
     }
 
 

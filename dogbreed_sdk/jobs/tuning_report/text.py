@@ -115,12 +115,12 @@ def _progress(report: TuningContent, width: int) -> Iterator[str]:
     if not found:
         return
     shown = found if len(found) <= MAX_IMPROVEMENTS else [found[0], *found[1 - MAX_IMPROVEMENTS :]]
-    said = joined([f"{number(trial.objective)} ({label(report, trial)})" for _, trial in shown], most=MAX_IMPROVEMENTS)
+    steps = joined([f"{number(trial.objective)} ({label(report, trial)})" for _, trial in shown], most=MAX_IMPROVEMENTS)
     since = sum(trial.ended is not None for trial in report.trials) - found[-1][0]
     after = f"; no better one in the {plural(since, 'trial') if since > 1 else 'trial'} since" if since else ""
     yield ""
     yield "Best so far, as the trials ended"
-    yield from hanging("  ", f"{said}{after}.", width)
+    yield from hanging("  ", f"{steps}{after}.", width)
 
 
 def _mattered(report: TuningContent, width: int) -> Iterator[str]:

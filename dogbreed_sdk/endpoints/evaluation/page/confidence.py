@@ -52,11 +52,11 @@ def _calibration(content: EvaluationContent) -> Markup:
     error = error_of(content.calibration)
     sure = sum((each.probability or 0.0) * each.n for each in content.calibration) / max(1, content.n)
     difference = sure - content.correct / max(1, content.n)
-    told = f"{_tendency(difference)} (calibration error {error:.3f})."
+    summary = f"{_tendency(difference)} (calibration error {error:.3f})."
     return element(
         "figure",
         element("figcaption", "Calibration"),
-        element("p", told, class_="quiet"),
+        element("p", summary, class_="quiet"),
         reliability_diagram(content.calibration),
         element(
             "p",

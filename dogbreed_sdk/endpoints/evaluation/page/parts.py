@@ -148,15 +148,15 @@ def _confusion(content: EvaluationContent, labels: gallery.Labels) -> Markup:
 
 
 def _rejected(content: EvaluationContent, shown: Sequence[PictureResult], shelf: gallery.Gallery) -> Markup:
-    told = confidence.rejection_text(content)
+    explanation = confidence.rejection_text(content)
     title = "Rejected pictures"
     if not shown:
-        return section("rejected", title, empty(told))
+        return section("rejected", title, empty(explanation))
     count = len(content.rejected or ())
     more = (
         element("p", f"{counted_more(count - len(shown))} not shown.", class_="quiet") if count > len(shown) else None
     )
-    return section("rejected", title, shelf.figures(shown), more, lead=told)
+    return section("rejected", title, shelf.figures(shown), more, lead=explanation)
 
 
 def _explained(mistakes: Sequence[Mistake], classifier: Explainer | None) -> dict[tuple[Path, str], str]:
@@ -179,10 +179,10 @@ def _explained(mistakes: Sequence[Mistake], classifier: Explainer | None) -> dic
 
 def left_out(album: Album) -> Markup | None:
     """What the page does not contain, and where it is; None if it contains everything."""
-    told = []
+    notes = []
     if album.left_out:
-        told.append(f"{plural(album.left_out, 'picture')}, to keep the page small; the confusion matrix has the names")
+        notes.append(f"{plural(album.left_out, 'picture')}, to keep the page small; the confusion matrix has the names")
     if album.unreadable:
-        verbs = "that is not there any more" if album.unreadable == 1 else "that are not there any more"
-        told.append(f"{plural(album.unreadable, 'picture')} {verbs} or cannot be read")
-    return element("p", f"Left out: {'; '.join(told)}.", class_="quiet left-out") if told else None
+        are = "is" if album.unreadable == 1 else "are"
+        notes.append(f"{plural(album.unreadable, 'picture')} that {are} missing or cannot be read")
+    return element("p", f"Left out: {'; '.join(notes)}.", class_="quiet left-out") if notes else None

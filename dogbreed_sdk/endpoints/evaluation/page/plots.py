@@ -50,14 +50,14 @@ def _column(each: CalibrationBin, most: int, base: float) -> Markup:
     accuracy, probability = each.accuracy or 0.0, each.probability or 0.0
     low, high = wilson(round(accuracy * each.n), each.n)
     left, width = _x(each.low), _INNER * (each.high - each.low) - 1.5
-    told = (
+    tooltip = (
         f"{percent(each.low)} to {percent(each.high)}: {each.n:,} pictures, mean probability {percent(probability)}, "
         f"{percent(accuracy)} right ({percent(low)} to {percent(high)})"
     )
     middle, height = left + width / 2, max(1.0, _COUNTS_HEIGHT * each.n / most)
     return element(
         "g",
-        element("title", told),
+        element("title", tooltip),
         element("rect", x=_n(left), width=_n(width), y=_y(accuracy, 0), height=_n(_HEIGHT * accuracy), class_="bin"),
         element("line", x1=_n(middle), x2=_n(middle), y1=_y(low, 0), y2=_y(high, 0), class_="interval"),
         element("circle", cx=_n(middle), cy=_y(accuracy, 0), r=3.2, class_="point"),
