@@ -45,27 +45,27 @@ class _Kind:
     advice: str
 
 
-# In this order, since names contain each other: batch_norm before norm, conv before add.
+# In this order, since names contain each other: aten::addmm, a matrix product, contains aten::add.
 _KINDS = (
     _Kind(
         "convolution",
         ("conv",),
         "This is the network's actual work. Do it once (stored features), with a smaller backbone or smaller pictures, "
-        "on a GPU, or on the CPU with precision='bf16' where the processor has instructions for it. ONNX Runtime takes "
-        "two thirds of the time; a pass uses it where it is installed, unless profile-operators is on.",
+        "on a GPU, or on the CPU with precision='bf16' where the processor has instructions for it. ONNX Runtime needs "
+        "two thirds of torch's time; a pass uses it where it is installed, unless profile-operators is on.",
     ),
     _Kind(
         "normalization",
-        ("batch_norm", "layer_norm", "group_norm", "norm"),
+        ("norm",),
         "It reads and writes every activation and computes little. In a frozen network it is folded into the "
         "convolution before it, where there is one; DenseNet normalizes after concatenating, where there is none, so "
-        "choose a ResNet or EfficientNet if it weighs much.",
+        "choose a ResNet or EfficientNet if it takes a large share.",
     ),
     _Kind(
         "concatenation",
         ("aten::cat", "aten::_cat", "concat"),
         "It only copies: DenseNet's layers copy everything before them. A backbone that adds instead (ResNet, "
-        "EfficientNet) has none of it.",
+        "EfficientNet) needs no such copies.",
     ),
     _Kind(
         "activation",

@@ -139,7 +139,7 @@ class DataCapture:
             self._full.set()
 
     async def run(self) -> None:
-        """Write what was collected, every two seconds, until this is canceled."""
+        """Write the captured records every two seconds until cancelled."""
         while True:
             with suppress(asyncio.TimeoutError):  # another class than the builtin one in Python 3.10
                 await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)

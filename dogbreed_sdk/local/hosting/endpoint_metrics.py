@@ -98,7 +98,7 @@ class EndpointMetrics:
         self._history(endpoint).note(_key(variant, "OverheadLatency"), overhead, time.time(), keep_distribution=True)
 
     async def run(self) -> None:
-        """Write what was noted, and look at the processors, until this is canceled."""
+        """Write the metrics and sample the processors until cancelled."""
         due = time.monotonic() + _SAMPLE_SECONDS
         while True:
             await asyncio.sleep(_WRITE_SECONDS)
