@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk import ConfigurationError, weights_problem
-from training_scripts.models import efficientnet_lite, torchvision
+from training_scripts.models import backbones, efficientnet_lite, torchvision
 
 pytestmark = pytest.mark.extras
 
@@ -85,6 +87,34 @@ def test_where_torchvision_publishes_and_torch_caches(monkeypatch: pytest.Monkey
     url, cached = torchvision.published("resnet50")
     assert url.startswith("https://download.pytorch.org/models/resnet50-")
     assert cached == tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("name", [each for each in backbones.names() if backbones.spec(each).origin == "torchvision"])
+def test_files_of_registered_backbones_are_torchvisions_default_weights(name: str) -> None:
+    from torch import hub  # noqa: PLC0415 - the other tests of this module need neither
+    from torchvision import models  # noqa: PLC0415
+
+    url = models.get_model_weights(name).DEFAULT.url
+    assert torchvision.published(name) == (url, Path(hub.get_dir(), "checkpoints", url.rpartition("/")[2]))
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, "home/.cache/torch"),
+        ({"XDG_CACHE_HOME": "~/mine"}, "home/mine/torch"),
+        ({"XDG_CACHE_HOME": "~/mine", "TORCH_HOME": "~/torch"}, "home/torch"),
+    ],
+)
+def test_torchs_cache_is_found_without_importing_it(tmp_path: Path, variables: dict[str, str], folder: str) -> None:
+    code = (
+        "import sys\nfrom dogbreed_sdk import weights_problem\nfrom training_scripts.models import torchvision\n"
+        "cached = torchvision.published('resnet50')[1]\ncached.parent.mkdir(parents=True)\ncached.touch()\n"
+        "assert weights_problem('resnet50') is None\nprint(cached, 'torch' in sys.modules)"
+    )
+    environment = {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parents[2]), **variables}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / folder / 'hub/checkpoints/resnet50-11ad3fa6.pth'} False\n"
 
 
 def test_timms_weights_in_the_cache_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,6 +31,18 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _BUILDER_OPTIONS: dict[str, dict[str, int]] = {
     name: {"aux_logits": False, "init_weights": False, "transform_input": True}
     for name in ("googlenet", "inception_v3")
+}
+
+# The files of default weights of the registered backbones, as tests verify: where they are is known without importing
+# torchvision, which takes seconds.
+_URL = "https://download.pytorch.org/models/"
+_FILES = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet50": "resnet50-11ad3fa6.pth",
+    "densenet161": "densenet161-8d451a50.pth",
+    "mobilenet_v3_large": "mobilenet_v3_large-5c1a4163.pth",
+    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
+    "convnext_tiny": "convnext_tiny-983f1562.pth",
 }
 
 # The DenseNet files still use names from a torch version that allowed dots in module names.
@@ -107,10 +122,20 @@ def current_key(key: str) -> str:
 
 def published(name: str) -> tuple[str, Path]:
     """The URL of a model's default weights, and the file in torch's cache where a download leaves them."""
-    from torch import hub
+    if name in _FILES and importlib.util.find_spec("torchvision") is not None:
+        url = _URL + _FILES[name]
+    else:
+        url = str(_models().get_model_weights(name).DEFAULT.url)
+    return url, _hub_folder() / "checkpoints" / url.rpartition("/")[2]
 
-    url = str(_models().get_model_weights(name).DEFAULT.url)
-    return url, Path(hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+
+def _hub_folder() -> Path:
+    """What `torch.hub.get_dir` gives, without importing torch for it."""
+    hub = sys.modules.get("torch.hub")
+    if hub is not None:
+        return Path(hub.get_dir())
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", Path(cache, "torch")), "hub").expanduser()
 
 
 def download(name: str, *, timeout: float) -> Mapping[str, Any]:
