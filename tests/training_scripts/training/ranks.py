@@ -1,4 +1,4 @@
-"""Runs training scripts in several processes: `python ranks.py RUNS.json`. They are forks, so torch is imported once.
+"""Runs training scripts in several processes: `python ranks.py RUNS.json`. They are forks: imports are done once.
 
 RUNS.json is a list of runs: {"script", "arguments", "count", "environ", "folder"}, and perhaps "fault", which the last
 process gets, "own", the variables of each process if torchrun's do not say who takes part, and "constants", values of
@@ -27,12 +27,20 @@ SECONDS = 120
 def main(file: str) -> None:
     importlib.import_module("training_scripts.data.inputs")
     importlib.import_module("training_scripts.recording.recorder.job")
-    for run in json.loads(Path(file).read_text()):
+    runs = json.loads(Path(file).read_text())
+    if any(_is_torchvisions(run["arguments"]) for run in runs):
+        importlib.import_module("torchvision")  # takes as long as a run
+    for run in runs:
         variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         pids = [fork(run, rank, variables) for rank in range(run["count"])]
         for rank, pid in enumerate(pids):
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             Path(run["folder"], f"status-{rank}").write_text(str(status))
+
+
+def _is_torchvisions(arguments: list[str]) -> bool:
+    """Whether a run is of a backbone of torchvision."""
+    return "--model" in arguments and not arguments[arguments.index("--model") + 1].startswith("efficientnet_lite")
 
 
 def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
