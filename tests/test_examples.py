@@ -13,6 +13,8 @@ import pytest
 
 from dogbreed_sdk import DebugReport, Session, TrainingJob, TuningJob
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE, lease
+from dogbreed_sdk.local.python.scripts_python import scripts_executable
 from tests.conftest import Workshop
 from tests.leftovers import left
 from training_scripts import rules
@@ -25,9 +27,14 @@ pytestmark = pytest.mark.extras
 
 def run(name: str, *arguments: object, root: Path) -> str:
     command = [sys.executable, str(PROJECT / "examples" / name), *map(str, arguments)]
-    environment = {**os.environ, "DOGBREED_ROOT": str(root)}
+    # All examples share the process that has imported PyTorch for their jobs.
+    server = lease.SERVERS.descriptor(scripts_executable(), {})
+    shared = () if server is None else (server,)
+    environment = {**os.environ, "DOGBREED_ROOT": str(root), FORK_SERVER_VARIABLE: "".join(map(str, shared))}
     before = left(root)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, env=environment, pass_fds=shared, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert left(root) == before
     return done.stdout
