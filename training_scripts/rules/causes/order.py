@@ -13,11 +13,11 @@ from training_scripts.recording.trial.layout import STEP_SIZE
 from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.causes.cause import Cause
 from training_scripts.rules.causes.signs import Signs
-from training_scripts.rules.evidence.predictions import indices, recorded
+from training_scripts.rules.evidence.predictions import recorded_labels
 
 Floats = NDArray[np.float64]
 
-FEW_SAMPLES, FEW_BATCHES = 4, 4
+FEW_SAMPLES, FEW_BATCHES, MOST_BATCHES = 4, 4, 64
 ALIKE = 0.2
 """Correlation of two labels of a batch: 0 if batches are drawn at random (± 0.07 for 15 batches of 4 samples and less
 for larger ones), 1 if each has one class."""
@@ -44,7 +44,8 @@ def find(signs: Signs) -> Cause | None:
 
 def _of_labels(signs: Signs) -> Cause | None:
     """The labels of the saved training batches."""
-    batches = _training_labels(signs)
+    recorded = recorded_labels(signs.evidence, "^labels$", TRAIN, most=MOST_BATCHES)
+    batches = [(step, labels) for step, labels in recorded if len(labels) >= FEW_SAMPLES]
     if len(batches) < FEW_BATCHES:
         return None
     alike, classes = _alike(batches)
@@ -61,17 +62,6 @@ def _of_labels(signs: Signs) -> Cause | None:
         ),
         steps=tuple(step for step, _ in batches),
     )
-
-
-def _training_labels(signs: Signs) -> list[tuple[int, NDArray[np.int64]]]:
-    run = signs.evidence
-    found = []
-    for name in recorded(run, "^labels$", "labels")[:1]:
-        for step in run.steps_in_full(name, TRAIN).tolist()[:64]:
-            labels = indices(run, run.value(name, step, TRAIN), argmax=False)
-            if labels is not None and len(labels) >= FEW_SAMPLES:
-                found.append((step, labels))
-    return found
 
 
 def _alike(batches: list[tuple[int, NDArray[np.int64]]]) -> tuple[float, int]:

@@ -20,11 +20,10 @@ from training_scripts.rules.evidence.predictions import (
     Answers,
     Integers,
     class_name,
-    indices,
     joined,
     knows_some,
-    recorded,
     recorded_answers,
+    recorded_labels,
     refuse_without_numbers,
     train_steps,
     unused_outputs,
@@ -40,15 +39,9 @@ explain that with a probability of one in twenty. Fewer points are usual: the mo
 def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: over at least samples labels, the ratio of largest to smallest class, and mispredictions per class."""
     run = evidences.of(trial)
-    labels = recorded(run, parameters["labels_regex"], "labels")
     findings, seen, evaluated = [], 0, False
     for mode in (TRAIN, EVAL, GLOBAL):
-        values = [
-            indices(run, run.value(name, step, mode), argmax=False)
-            for name in labels[:1]
-            for step in run.steps_in_full(name, mode).tolist()
-        ]
-        known = [value for value in values if value is not None]
+        known = [labels for _, labels in recorded_labels(run, parameters["labels_regex"], mode)]
         if known and sum(map(len, known)) >= parameters["samples"]:
             evaluated = True
             findings += _uneven(run, np.bincount(np.concatenate(known)), parameters["threshold_imbalance"], mode)
@@ -182,12 +175,7 @@ def _counts(run: Evidence, parameters: Parameters) -> tuple[Integers | None, boo
             value = run.value(name, int(steps[0]), TRAIN)
             if value.ndim == 1 and value.size and all(map(_is_count, value.tolist())):
                 return value.astype(np.int64), True
-    labels = [
-        indices(run, run.value(name, step, TRAIN), argmax=False)
-        for name in recorded(run, parameters["labels_regex"], "labels")[:1]
-        for step in run.steps_in_full(name, TRAIN).tolist()
-    ]
-    known = [one for one in labels if one is not None]
+    known = [labels for _, labels in recorded_labels(run, parameters["labels_regex"], TRAIN)]
     if not known or sum(map(len, known)) < parameters["samples"]:
         return None, False
     return np.bincount(np.concatenate(known)), False

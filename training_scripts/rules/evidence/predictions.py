@@ -68,6 +68,24 @@ def recorded(run: Evidence, pattern: str, collection: str) -> list[str]:
     return selection.natural(selection.members(run, collection) or named)
 
 
+def recorded_labels(run: Evidence, pattern: str, mode: str, *, most: int | None = None) -> list[tuple[int, Integers]]:
+    """Each step of a mode at which labels were recorded, and these labels as class indices [n].
+
+    Args:
+        run: The recording.
+        pattern: Regular expression of the tensor, which counts if the collection labels is empty.
+        mode: TRAIN, EVAL or GLOBAL.
+        most: The number of steps to read, from the first one on; None for all.
+    """
+    found = []
+    for name in recorded(run, pattern, "labels")[:1]:
+        for step in run.steps_in_full(name, mode).tolist()[:most]:
+            labels = indices(run, run.value(name, step, mode), argmax=False)
+            if labels is not None:
+                found.append((step, labels))
+    return found
+
+
 def recorded_answers(run: Evidence, parameters: Parameters, mode: str, *, last: int = 0) -> list[Answers]:
     """The labels and predictions at each recorded step of a mode, or only at the `last` ones."""
     labels = recorded(run, parameters["labels_regex"], "labels")
@@ -153,7 +171,7 @@ def train_steps(run: Evidence, steps: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def unused_outputs(facts: Mapping[str, object], counts: Integers, validated: Sequence[Integers]) -> Integers:
-    """Outputs of a loop's model that no label uses. They are no classes without pictures: nobody said there are more.
+    """Outputs of a loop's model that no label uses. They are not missing classes: nothing says that more exist.
 
     Args:
         facts: Of the run. A run that gives its classes names, or that counts pictures of folders, has them all.
