@@ -1,4 +1,4 @@
-"""The command ``monitor``: have an endpoint's answers moved away from those on the validation split?"""
+"""The command ``monitor``: reports whether an endpoint's answers have shifted from those on the validation split."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def check_endpoint_name(name: object) -> None:
     Raises:
         ConfigurationError: No endpoint can.
     """
-    if not isinstance(name, str) or len(name) > names.MAX_NAME_LENGTH or not names.NAME.fullmatch(name):
+    if not _is_name(name):
         raise ConfigurationError(
             f"endpoint_name must be up to {names.MAX_NAME_LENGTH} letters, digits and single hyphens, "
             f"got {shown(name)}. Pass a URL to BreedClassifier.from_server, a bundle to BreedClassifier.from_bundle."
@@ -83,11 +83,16 @@ def check_variant_name(name: object) -> None:
     Raises:
         ConfigurationError: No variant can.
     """
-    if not isinstance(name, str) or len(name) > names.MAX_NAME_LENGTH or not names.NAME.fullmatch(name):
+    if not _is_name(name):
         raise ConfigurationError(
             f"The name of a production variant has up to {names.MAX_NAME_LENGTH} letters, digits and single hyphens, "
             f"got {shown(name)}."
         )
+
+
+def _is_name(name: object) -> bool:
+    """Whether SageMaker accepts a name for an endpoint or a production variant."""
+    return isinstance(name, str) and len(name) <= names.MAX_NAME_LENGTH and bool(names.NAME.fullmatch(name))
 
 
 def check_path(path: object) -> None:

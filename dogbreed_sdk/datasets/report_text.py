@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.datasets.findings import LEVELS, Finding
 from training_scripts._util.safe_text import printable
 
@@ -122,8 +123,6 @@ def _relative(path: Path, root: Path) -> str:
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = [
-        f"{count} {level}{'' if count == 1 else 's'}"
-        for level in LEVELS
-        if (count := sum(finding.level == level for finding in findings))
+        plural(count, level) for level in LEVELS if (count := sum(finding.level == level for finding in findings))
     ]
     return ", ".join(counts) if counts else "no problems found"

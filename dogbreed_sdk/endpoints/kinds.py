@@ -1,4 +1,4 @@
-"""The kinds of endpoints beside those on instances that answer at once, and data capture, as immutable values."""
+"""Serverless and asynchronous endpoints, and data capture, as immutable values."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Asynchronous:
     For bursts that may wait, and for pictures of up to 1 GB; autoscaling may reduce its instances to none.
 
     Attributes:
-        output_uri: Folder for responses. Default: one of the endpoint's own in the session's bucket.
+        output_uri: Folder for responses. Default: a separate folder for the endpoint in the session's bucket.
         failure_uri: Folder for the reasons of failures. Default: ``failures`` below ``output_uri``.
         max_concurrent_invocations: Requests that an instance processes at the same time, 1 to 1000. Default: SageMaker
             chooses.
@@ -103,11 +103,11 @@ class Asynchronous:
 
 @dataclass(frozen=True)
 class DataCapture:
-    """Stores requests and responses of an endpoint as files, to see later what it was asked.
+    """Stores requests and responses of an endpoint as files, for inspection later.
 
     Attributes:
         percentage: Share of the requests that is captured, 1 to 100.
-        uri: Folder for the files. Default: one of the endpoint's own in the session's bucket.
+        uri: Folder for the files. Default: a separate folder for the endpoint in the session's bucket.
         captured: "input" for requests, "output" for responses, or both.
 
     Raises:
@@ -130,7 +130,7 @@ class DataCapture:
 
 
 def serverless_kind(serverless: Serverless | None, memory_mb: int | None) -> Serverless | None:
-    """What ``serverless`` and the older ``serverless_memory_mb`` ask for together.
+    """The settings in ``serverless`` or in the older ``serverless_memory_mb``.
 
     Raises:
         ConfigurationError: Both were given.
