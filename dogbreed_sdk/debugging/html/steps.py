@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
+from dogbreed_sdk._util.formatting import clipped, number, percent, plural, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
 from dogbreed_sdk.debugging.operators import costliest
 from dogbreed_sdk.debugging.step_times import OUTLIER_SIGMAS, kind_of, outliers, step_spans
@@ -72,8 +72,7 @@ def _step_chart(steps: Mapping[str, Spans], points: int) -> Chart:
 def _outlier_note(steps: Mapping[str, Spans]) -> str:
     count = sum(int(outliers(spans).sum()) for spans in steps.values())
     return (
-        f"{count} outlier{'' if count == 1 else 's'}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard "
-        "deviations"
+        f"{plural(count, 'outlier')}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard deviations"
         if count
         else ""
     )
