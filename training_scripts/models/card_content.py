@@ -296,7 +296,7 @@ def _features(engine: EngineChoice | None) -> str:
     if engine is None:
         return NOT_RECORDED
     if engine.precision == "fp32":
-        return f"{engine}: exact, within 1e-5 of torch"
+        return f"{engine}: exact" + ("" if engine.name == "torch" else ", within 1e-5 of torch")
     return f"{engine}: rounded to bfloat16 for training; endpoints compute exactly, {_BF16_DIFFERENCE}"
 
 
@@ -318,9 +318,10 @@ def _metrics(
         (index for index, pictures in enumerate(evaluation.pictures) if pictures),
         key=lambda index: (evaluation.f1(index) or 0.0, -evaluation.pictures[index]),
     )[:_WORST]
+    some = f"The {len(worst)} classes with the lowest F1, lowest first; the last section has all of them:"
     by_class = (
         f"By class, on {evaluated_on(evaluation, facts)}: macro F1 {evaluation.macro_f1:.4f}, the mean over the "
-        f"classes with pictures. The classes with the lowest F1, lowest first; the last section has all of them:"
+        f"classes with pictures. {some if len(description.classes) > _WORST else 'The lowest F1 first:'}"
     )
     rows = tuple((display_name(description.classes[index]), *_scores(evaluation, index)) for index in worst)
     if evaluation.split == "valid":
