@@ -19,11 +19,20 @@ from training_scripts.recording.trial.file_trial import FileTrial
 
 
 def run(code: str, folder: Path, *, path: str = "", environ: Mapping[str, str] | None = None) -> tuple[str, str]:
-    """Runs a script of this code in a folder; gives its output and its standard error."""
+    """Runs a script of this code, which must succeed, in a folder; returns its output and its standard error."""
+    done = run_any(code, folder, path=path, environ=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def run_any(
+    code: str, folder: Path, *, path: str = "", environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a script of this code in a folder, whether it succeeds or not."""
     script = folder / "script.py"
     script.write_text(code)
     searched = os.pathsep.join(filter(None, [str(FOLDER), path]))
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, script],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": searched, **(environ or {})},
@@ -32,8 +41,6 @@ def run(code: str, folder: Path, *, path: str = "", environ: Mapping[str, str] |
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
 
 
 def test_it_imports_nothing_that_the_script_does_not_import(tmp_path: Path) -> None:
@@ -83,16 +90,7 @@ def test_a_failure_is_one_line_of_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["torch", "smdebug", "logging"])
 def test_a_module_that_is_missing_is_missing_as_always(tmp_path: Path, package: str) -> None:
-    code = f"import {package}.nothing_of_this_name"
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": str(FOLDER)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_any(f"import {package}.nothing_of_this_name", tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
     assert "nothing_of_this_name" in done.stderr.splitlines()[-1]
@@ -202,16 +200,7 @@ def test_a_process_group_that_the_script_destroyed_is_left_alone(tmp_path: Path)
 
 def test_the_process_group_of_a_script_that_raised_is_left_alone(tmp_path: Path) -> None:
     # An operation that other ranks never join would keep the process from ending.
-    code = f"{ONE_RANK}raise ValueError"
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": str(FOLDER)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_any(f"{ONE_RANK}raise ValueError", tmp_path)
     assert done.stdout == "True\n"
 
 

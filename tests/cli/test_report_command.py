@@ -19,7 +19,7 @@ from dogbreed_sdk.cli import main, report_command
 from tests.debugging import made_up
 from training_scripts.recording.trial.trial import MemoryTrial
 
-pytestmark = pytest.mark.usefixtures("_recorded")
+pytestmark = [pytest.mark.extras, pytest.mark.usefixtures("_recorded")]
 
 
 class Recorded:
@@ -58,7 +58,7 @@ def test_one_json_document(folder: str, capsys: pytest.CaptureFixture[str]) -> N
     assert {"insights", "profile", "problems"} <= set(document)
 
 
-def test_single_parameters(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_set_changes_one_parameter_of_a_rule(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--json", "--rule", "VanishingGradient", "--set", "VanishingGradient.threshold=1e-30"]
     assert main(["report", folder, *options]) == 0
     [rule] = json.loads(capsys.readouterr().out)["rules"]
@@ -66,12 +66,12 @@ def test_single_parameters(folder: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("text", ["Overfit", "Overfit=3", "Overfit.patience", ".patience=3", "Overfit.=3"])
-def test_a_parameter_without_its_form(folder: str, capsys: pytest.CaptureFixture[str], text: str) -> None:
+def test_a_malformed_parameter_is_an_error(folder: str, capsys: pytest.CaptureFixture[str], text: str) -> None:
     assert main(["report", folder, "--set", text]) == 2
     assert "write RULE.PARAMETER=VALUE" in capsys.readouterr().err
 
 
-def test_a_rule_that_there_is_not(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_rule_is_refused_with_similar_names(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", folder, "--rule", "Vanishing"]) == 2
     assert "VanishingGradient" in capsys.readouterr().err
 
@@ -87,7 +87,7 @@ def test_the_page_is_written_and_named(folder: str, tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["html"] == str(page)
 
 
-def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_recording_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path), "--json"]) == 1
     captured = capsys.readouterr()
     assert "contains no recording" in captured.err
@@ -119,7 +119,7 @@ def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: p
     captured = capsys.readouterr()
     page, line = captured.err.splitlines()
     assert re.fullmatch(r"live page: http://127\.0\.0\.1:\d+/", page)
-    assert "ReLUs died" in line
+    assert "DeadRelu" in line
     assert "training steps 150" in line
     assert "8 epochs" in captured.out
 
