@@ -52,7 +52,7 @@ def download(options: argparse.Namespace, session: Session) -> BreedDataset:
         return BreedDataset.download(options.data, folder)
     if options.data:
         return BreedDataset.open(options.data, session=session)
-    breeds, per_breed = (4, 24) if options.small else (8, 150)
+    breeds, per_breed = (4, 12) if options.small else (8, 150)
     drawn = BreedDataset.sample(options.output / "drawn", breeds=breeds, per_breed=per_breed)
     shutil.make_archive(str(options.output / "dogImages"), "zip", drawn.root)
     with serving(options.output) as url:

@@ -111,7 +111,7 @@ def open_data(options: argparse.Namespace, session: Session) -> BreedDataset:
     if options.data:
         dataset = BreedDataset.open(options.data, session=session)
     else:
-        breeds, per_breed = (4, 24) if options.small else (12, 150)
+        breeds, per_breed = (4, 12) if options.small else (12, 150)
         dataset = BreedDataset.sample(options.output / "dogs", breeds=breeds, per_breed=per_breed)
     print(f"Pictures: {dataset.splits}, of {len(dataset.classes)} classes, in {dataset.root}")
     return dataset
