@@ -180,6 +180,8 @@ LONGEST = (
     "test_doctests.py",
     "jobs/test_faults.py",
     "jobs/test_interruptions.py",
+    "jobs/test_interrupted_searches.py",
+    "training_scripts/features",
     "conformance/test_programs.py",
     "conformance/test_smdebug_scripts.py",
     "training_scripts/training/test_processes.py",
@@ -193,7 +195,6 @@ LONGEST = (
     "debugging/test_live.py",
     "aws/test_flow.py",
     "client/test_every_picture.py",
-    "training_scripts/features",
     "local/api",
 )
 
