@@ -49,13 +49,13 @@ class OperatorProfiler:
         steps: Numbers of the profiled training steps.
     """
 
-    def __init__(self, when: str, *, gpu: bool, steps: int | None, profiled: int = STEPS) -> None:
+    def __init__(self, when: str, *, gpu: bool, coming: int | None, profiled: int = STEPS) -> None:
         """Profiles nothing yet.
 
         Args:
             when: on; off; or auto: once profiling takes at most `SHARE` of the training time so far.
             gpu: Whether kernels run on a GPU.
-            steps: Number of training steps to come; None if unknown.
+            coming: Number of training steps to come; None if unknown.
             profiled: Number of them to profile.
         """
         seconds = (GPU_SECONDS if gpu else CPU_SECONDS) * max(1.0, profiled / STEPS)
@@ -65,7 +65,7 @@ class OperatorProfiler:
         self.steps: tuple[int, ...] = ()
         self._gpu = gpu
         self._profiled = profiled
-        self._skip = WARM_UP if steps is None or when != "on" else max(0, min(WARM_UP, steps - profiled))
+        self._skip = WARM_UP if coming is None or when != "on" else max(0, min(WARM_UP, coming - profiled))
         self._off = self.done
         self._profile: _Engine | None = None
         self._results: _Engine | None = None

@@ -71,7 +71,7 @@ class Profiler(Callback):
         self._writer.life = {"begin": begin if isinstance(begin, (int, float)) else time.time(), "process": os.getpid()}
         self._wanted, self._operator_steps = operators, operator_steps
         self.needs_torch = operators == "on"
-        self._operators = OperatorProfiler("off", gpu=False, steps=None)
+        self._operators = OperatorProfiler("off", gpu=False, coming=None)
         self._engine = EngineChoice("torch", "fp32")
         # The time at which step_begins starts or stops profiling operators; infinite until a run begins.
         self._next_check = math.inf
@@ -128,7 +128,7 @@ class Profiler(Callback):
         self._engine = EngineChoice.from_dict(dict(facts)) or self._engine
         profiled = self._wanted != "off" and self._engine.name == "torch"
         self._operators = OperatorProfiler(
-            "on" if profiled else "off", gpu=gpu, steps=batches, profiled=self._operator_steps
+            "on" if profiled else "off", gpu=gpu, coming=batches, profiled=self._operator_steps
         )
         self.start()
 
@@ -222,7 +222,7 @@ class Profiler(Callback):
     def _prepare_operators(self, gpu: bool, coming: int | None) -> None:
         """Prepares to profile operators, unless an earlier process of the job has."""
         wanted = "off" if self._writer.earlier.get("operators") else self._wanted
-        self._operators = OperatorProfiler(wanted, gpu=gpu, steps=coming, profiled=self._operator_steps)
+        self._operators = OperatorProfiler(wanted, gpu=gpu, coming=coming, profiled=self._operator_steps)
         self._writer.operators = self._read_operators
         self._next_check = math.inf if self._operators.done else -math.inf
 

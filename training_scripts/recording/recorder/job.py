@@ -105,7 +105,7 @@ def _recorders(
         return [recorder]
     from training_scripts.recording.recorder.smdebug_hook import SmdebugRecorder  # noqa: PLC0415 - few have it
 
-    # The rules of this job read the trial that our recorder keeps in memory, also if smdebug writes the disk's.
+    # The rules of this job read the trial that our recorder keeps in memory, even if smdebug writes the one on disk.
     smdebugs = SmdebugRecorder(
         folder, train_interval=train, eval_interval=judged, full_tensors=settings.full_tensors, report=report
     )

@@ -19,7 +19,7 @@ from training_scripts.recording.recorder.snapshots import Layers, Snapshot
 from training_scripts.recording.recorder.step_buffer import Part, StepBuffer
 from training_scripts.recording.recorder.thinning import ThinnedLosses
 from training_scripts.recording.recorder.torch_reductions import Number, number_if_ready
-from training_scripts.recording.recorder.worker import Worker, told
+from training_scripts.recording.recorder.worker import Worker, described
 from training_scripts.recording.trial import run_facts
 from training_scripts.recording.trial.layout import (
     CLASS_COUNTS,
@@ -120,7 +120,7 @@ class Recorder(Callback):
 
     def run_begins(self, network: nn.Module, facts: Mapping[str, Any]) -> None:
         """Opens the trial: a new one, or after a restart the one of the same run."""
-        self._worker = told(facts)
+        self._worker = described(facts)
         # Weights and gradients are the same in all workers.
         self._layers = Layers(network) if self._worker.is_first else None
         self._plan(facts)
@@ -311,7 +311,7 @@ def _run_json(facts: Mapping[str, Any]) -> RunFacts:
         "recorder": "builtin",
         "framework": "torch",
         "task": run_facts.CLASSIFICATION,
-        "workers": told(facts).count,
+        "workers": described(facts).count,
         "fingerprint": facts.get("fingerprint", ""),
         "started": time.time(),
         "job": os.environ.get("TRAINING_JOB_NAME"),

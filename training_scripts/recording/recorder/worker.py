@@ -40,7 +40,7 @@ class Worker:
         return tuple(layout.worker_name(rank) for rank in range(1, min(count, self.count)))
 
 
-def told(facts: Mapping[str, Any]) -> Worker:
+def described(facts: Mapping[str, Any]) -> Worker:
     """The worker that the facts of a run describe; a single one without them."""
     return Worker(int(facts.get("worker") or 0), int(facts.get("workers") or 1))
 
