@@ -10,7 +10,7 @@ from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, note, say
-from dogbreed_sdk.cli.shared_options import add_capture, add_serving, data_capture, refuse_stray
+from dogbreed_sdk.cli.shared_options import add_capture, add_own_code, add_serving, data_capture, refuse_stray
 from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.kinds import Asynchronous, Serverless
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -34,15 +34,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="name of the endpoint (default: generated)")
     command.add_argument("--no-wait", action="store_true", help="return as soon as SageMaker creates the endpoint")
     add_serving(command)
-    command.add_argument(
-        "--entry-point",
-        metavar="FILE",
-        help="your own inference.py, which has model_fn and, where AWS's defaults do not fit, input_fn, predict_fn, "
-        "output_fn",
-    )
-    command.add_argument(
-        "--source-dir", metavar="DIR", help="directory with the entry point, further modules and requirements.txt"
-    )
+    add_own_code(command)
     command.add_argument(
         "--ttl",
         metavar="TIME",

@@ -48,6 +48,19 @@ def add_serving(command: argparse._ActionsContainer) -> None:
     command.add_argument("--network-isolation", action="store_true", help="cut the model off from all networks")
 
 
+def add_own_code(command: argparse._ActionsContainer) -> None:
+    """Adds ``--entry-point`` and ``--source-dir``, the user's own inference code."""
+    command.add_argument(
+        "--entry-point",
+        metavar="FILE",
+        help="your own inference.py, which has model_fn and, where AWS's defaults do not fit, input_fn, predict_fn, "
+        "output_fn",
+    )
+    command.add_argument(
+        "--source-dir", metavar="DIR", help="directory with the entry point, further modules and requirements.txt"
+    )
+
+
 def add_capture(command: argparse._ActionsContainer) -> None:
     """Adds ``--capture`` and ``--capture-uri``, which `data_capture` reads."""
     command.add_argument(

@@ -7,7 +7,7 @@ import argparse
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import assignment, at_least_one
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
-from dogbreed_sdk.cli.shared_options import add_capture, data_capture
+from dogbreed_sdk.cli.shared_options import add_capture, add_own_code, data_capture
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -35,6 +35,7 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="an environment variable of the model server to add or replace; can be repeated",
     )
+    add_own_code(command)
     add_capture(command.add_argument_group("data capture, for a look at requests later"))
 
 
@@ -49,6 +50,8 @@ def run(options: argparse.Namespace) -> Outcome:
             instance_count=options.instance_count,
             image_uri=options.image_uri,
             environment=dict(options.environment),
+            entry_point=options.entry_point,
+            source_dir=options.source_dir,
             data_capture=capture,
             progress=progress,
         )

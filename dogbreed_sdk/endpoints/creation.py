@@ -114,7 +114,8 @@ def deploy(
         environment: Environment variables of the model server.
         entry_point: Your own inference.py, with ``model_fn(model_dir)`` and, if AWS's defaults are not what you want,
             ``input_fn``, ``predict_fn`` and ``output_fn``. The artifact is repacked with it, stored below the
-            session's ``base_uri``, and deleted with the endpoint; `Deployment.update` uses the new model's own code.
+            session's ``base_uri``, and deleted with the endpoint; `Deployment.update` uses the new model's own code,
+            or an entry point that it is given.
             Modules of a bundle, such as ``training_scripts.models.model``, can be imported. Default: the code in the
             artifact.
         source_dir: The directory with the entry point, for further modules and a requirements.txt; ``entry_point`` is
@@ -148,7 +149,7 @@ def deploy(
         'Basset hound'
     """
     name = names.check_name(endpoint_name or names.unique_name("dogbreed"), what="endpoint")
-    code = _own_code(entry_point, source_dir)
+    code = OwnCode.given(entry_point, source_dir)
     expiry = None if ttl is None else Expiry.after(ttl, scheduler_role, session)
     settings = EndpointSettings(
         instance_type=instance_type,
@@ -188,14 +189,6 @@ def deploy(
             return deployment
         deployment.wait(progress=progress)
         return deployment if autoscaling is None else deployment.autoscale(autoscaling)
-
-
-def _own_code(entry_point: str | Path | None, source_dir: str | Path | None) -> OwnCode | None:
-    if entry_point is not None:
-        return OwnCode.read(entry_point, source_dir)
-    if source_dir is not None:
-        raise ConfigurationError("source_dir needs entry_point, the path of your inference.py within it.")
-    return None
 
 
 def _create(session: Session, undo: list[Deletion], requests: EndpointRequests, *, is_unique: bool) -> None:

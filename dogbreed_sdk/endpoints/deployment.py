@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -185,6 +186,8 @@ class Deployment:
         instance_count: int | None = None,
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
+        entry_point: str | Path | None = None,
+        source_dir: str | Path | None = None,
         data_capture: DataCapture | None = None,
         rollout: Rollout | None = None,
         timeout: float | None = None,
@@ -202,6 +205,9 @@ class Deployment:
             instance_count: Another number of instances.
             image_uri: Another serving image.
             environment: Variables of the model server to add or replace.
+            entry_point: Your own inference.py for the new model, as in `deploy`. Default: the code in its artifact,
+                even if the present model has an entry point.
+            source_dir: The directory with the entry point.
             data_capture: What is captured from now on.
             rollout: How requests move to the new model, and which alarms bring the old one back. Default: all at once.
             timeout: Seconds to wait at most. Default: `defaults.ENDPOINT_READY_TIMEOUT_SECONDS`, longer with a rollout.
@@ -211,11 +217,13 @@ class Deployment:
             This deployment.
 
         Raises:
+            ConfigurationError: The entry point is missing or not valid Python; nothing was created.
             EndpointNotFoundError: The endpoint does not exist.
             EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
             EndpointNotReadyError: The timeout expired; the update continues. Call `wait` or `update` again.
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - most programs never update
+        from dogbreed_sdk.endpoints.own_code import OwnCode  # noqa: PLC0415 - as above
 
         changes = update.Changes(
             instance_type=instance_type,
@@ -223,6 +231,7 @@ class Deployment:
             image_uri=image_uri,
             environment=environment,
             data_capture=data_capture,
+            code=OwnCode.given(entry_point, source_dir),
         )
         update.update(
             self.session, self.endpoint_name, model, changes, rollout=rollout, timeout=timeout, progress=progress
@@ -239,6 +248,8 @@ class Deployment:
         instance_count: int = 1,
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
+        entry_point: str | Path | None = None,
+        source_dir: str | Path | None = None,
         progress: ProgressCallback = show_progress,
     ) -> Deployment:
         """Sends part of the requests to another model, beside the present one; returns when that model is in service.
@@ -254,19 +265,28 @@ class Deployment:
             instance_count: Its number of instances.
             image_uri: Its serving image. Default: that of the present model.
             environment: Variables of the model server to add or replace.
+            entry_point: Your own inference.py for the new model, as in `deploy`. Default: the code in its artifact,
+                even if the present model has an entry point.
+            source_dir: The directory with the entry point.
             progress: Called while waiting.
 
         Returns:
             This deployment.
 
         Raises:
+            ConfigurationError: The entry point is missing or not valid Python; nothing was created.
             EndpointNotFoundError: The endpoint does not exist.
             EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
+        from dogbreed_sdk.endpoints.own_code import OwnCode  # noqa: PLC0415 - as above
 
         changes = update.Changes(
-            instance_type=instance_type, instance_count=instance_count, image_uri=image_uri, environment=environment
+            instance_type=instance_type,
+            instance_count=instance_count,
+            image_uri=image_uri,
+            environment=environment,
+            code=OwnCode.given(entry_point, source_dir),
         )
         update.canary(
             self.session, self.endpoint_name, model, changes, variant_name=name, percent=percent, progress=progress

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, CREATED_BY_VALUE, ENDPOINT
-from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config, delete_model
+from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config
+from dogbreed_sdk.endpoints.parts import remove_model
 from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import EndpointError
 
@@ -46,7 +47,7 @@ def unused(
         models = [name for name in _models(session, endpoint_name) if name not in models_in_use]
     return [
         *(partial(delete_endpoint_config, session, name) for name in configs),
-        *(partial(delete_model, session, name) for name in models),
+        *(partial(remove_model, session, name) for name in models),
     ]
 
 

@@ -23,6 +23,8 @@ from training_scripts._util.tar_reader import decompressed
 if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
+PROGRAM = "SAGEMAKER_PROGRAM"
+"""The variable that names the file with model_fn in the folder ``code`` of a model artifact."""
 _CODE_FOLDER = "code"
 # Stored: weights compress by 7 %, which takes ten times as long.
 _COMPRESSION_LEVEL = 0
@@ -68,10 +70,23 @@ class OwnCode:
             raise ConfigurationError(f"The entry point {path} must be directly in source_dir, {folder}.")
         return cls(path.name, _files(folder))
 
+    @classmethod
+    def given(cls, entry_point: str | Path | None, source_dir: str | Path | None) -> OwnCode | None:
+        """What `read` finds; None without an entry point.
+
+        Raises:
+            ConfigurationError: As `read`, or there is only a source directory.
+        """
+        if entry_point is not None:
+            return cls.read(entry_point, source_dir)
+        if source_dir is not None:
+            raise ConfigurationError("source_dir needs entry_point, the path of your inference.py within it.")
+        return None
+
     @property
     def environment(self) -> dict[str, str]:
         """The variable by which AWS's containers and ours find the entry point."""
-        return {"SAGEMAKER_PROGRAM": self.program}
+        return {PROGRAM: self.program}
 
     def add_to(self, model_uri: str, *, repacked: str, session: Session) -> None:
         """Repacks a model artifact with these files, which replace those of the same name in its folder ``code``.
@@ -116,6 +131,14 @@ class OwnCode:
 def repacked_uri(session: Session, model_name: str) -> str:
     """Where the repacked artifact of a SageMaker model is stored."""
     return join(session.base_uri, "models", model_name, container.MODEL_ARCHIVE)
+
+
+def is_repacked(session: Session, model_name: str, model_uri: str) -> bool:
+    """Whether a model's artifact was repacked with the user's code, for this model alone."""
+    # The end of the URI rules out most artifacts; only for the rest does the session look up its bucket.
+    return model_uri.endswith(f"/models/{model_name}/{container.MODEL_ARCHIVE}") and model_uri == repacked_uri(
+        session, model_name
+    )
 
 
 def _check_syntax(path: Path) -> None:

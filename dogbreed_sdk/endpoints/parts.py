@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk import container
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, SCHEDULED, is_ours
 from dogbreed_sdk.endpoints.deletion import Deletion, delete_endpoint_config, delete_model, missing_ignored
 from dogbreed_sdk.endpoints.expiry import delete_schedule
-from dogbreed_sdk.endpoints.own_code import repacked_uri
+from dogbreed_sdk.endpoints.own_code import is_repacked
 from dogbreed_sdk.endpoints.tags import resource_tags
 from dogbreed_sdk.errors import DogBreedError, EndpointError
 
@@ -43,19 +42,12 @@ class Part:
 def existing(session: Session, config_name: str, models: Iterable[str]) -> list[Part]:
     """The configuration and the models of these names, as far as they exist, the configuration first."""
     client = session.client("sagemaker")
-    uris: dict[str, str] = {}
 
     def config_arn() -> str:
         return client.describe_endpoint_config(EndpointConfigName=config_name)["EndpointConfigArn"]
 
     def model_arn(name: str) -> str:
-        described = client.describe_model(ModelName=name)
-        uris[name] = described.get("PrimaryContainer", {}).get("ModelDataUrl", "")
-        return described["ModelArn"]
-
-    def remove_model(name: str) -> None:
-        delete_model(session, name)
-        _delete_repacked(session, name, uris.get(name, ""))
+        return client.describe_model(ModelName=name)["ModelArn"]
 
     delete_config = partial(delete_endpoint_config, session, config_name)
     return [
@@ -63,20 +55,27 @@ def existing(session: Session, config_name: str, models: Iterable[str]) -> list[
         *(
             part
             for name in models
-            for part in _part(session, "model", name, partial(model_arn, name), partial(remove_model, name))
+            for part in _part(session, "model", name, partial(model_arn, name), partial(remove_model, session, name))
         ),
     ]
 
 
-def _delete_repacked(session: Session, model_name: str, uri: str) -> None:
-    """Deletes a model's artifact if it was repacked with the user's code, for this model alone."""
-    # The end of the URI rules out most artifacts; only for the rest does the session look up its bucket.
-    if not uri.endswith(f"/models/{model_name}/{container.MODEL_ARCHIVE}") or uri != repacked_uri(session, model_name):
+def remove_model(session: Session, name: str) -> None:
+    """Deletes a model, and its artifact if that was repacked for it."""
+    uri = ""
+    try:
+        with translated(f"read model {name}", otherwise=EndpointError), missing_ignored():
+            described = session.client("sagemaker").describe_model(ModelName=name)
+            uri = described.get("PrimaryContainer", {}).get("ModelDataUrl", "")
+    except DogBreedError as error:
+        logger.info("Whether the model %s has an artifact of its own was not looked up: %s", name, error)
+    delete_model(session, name)
+    if not is_repacked(session, name, uri):
         return
     try:
         session.storage.delete_file(uri)
     except DogBreedError as error:
-        logger.warning("The model %s was deleted, but not its artifact %s: %s", model_name, uri, error)
+        logger.warning("The model %s was deleted, but not its artifact %s: %s", name, uri, error)
 
 
 def _part(session: Session, kind: str, name: str, arn: Callable[[], str], delete: Deletion) -> Iterator[Part]:

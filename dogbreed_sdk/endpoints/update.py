@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from dogbreed_sdk._util.polling import poll_seconds
 from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names, updates
+from dogbreed_sdk.aws.requests.hosting import SERVING_ENVIRONMENT
 from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.aws.requests.tags import AUTOSCALED
 from dogbreed_sdk.endpoints import autoscaling, leftovers
@@ -40,6 +41,7 @@ from dogbreed_sdk.endpoints.deletion import (
     undone_after_an_error,
     warn_of_something_left,
 )
+from dogbreed_sdk.endpoints.own_code import PROGRAM, OwnCode, is_repacked, repacked_uri
 from dogbreed_sdk.endpoints.settings import capture_config, check_instance_type
 from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
 from dogbreed_sdk.endpoints.tags import resource_tags
@@ -98,6 +100,7 @@ class Changes:
     image_uri: str | None = None
     environment: Mapping[str, str] | None = None
     data_capture: DataCapture | None = None
+    code: OwnCode | None = None
 
 
 def update(
@@ -131,7 +134,10 @@ def update(
                 raise EndpointError(f"Endpoint {name} is serverless, and such an endpoint captures no data.")
             renewed.append("DataCaptureConfig")
             config["DataCaptureConfig"] = capture_config(changes.data_capture, session)
-        _apply(current, [new_model], config, renewed, rollout=rollout, timeout=timeout, progress=progress)
+        prepare = partial(_pack, session, changes.code, model_uri, new_name)
+        _apply(
+            current, [new_model], config, renewed, prepare=prepare, rollout=rollout, timeout=timeout, progress=progress
+        )
 
 
 def canary(
@@ -164,7 +170,8 @@ def canary(
         beside["VariantName"], beside["InitialVariantWeight"] = variant_name, float(percent)
         kept = updates.changed_variant(base, {"InitialVariantWeight": 100.0 - percent})
         config = _config(current, new_name, [kept, beside])
-        _apply(current, [new_model], config, ["DesiredWeight"], progress=progress)
+        prepare = partial(_pack, session, changes.code, model_uri, new_name)
+        _apply(current, [new_model], config, ["DesiredWeight"], prepare=prepare, progress=progress)
 
 
 def keep_variant(session: Session, name: str, variant_name: str, *, promoted: bool, progress: ProgressCallback) -> None:
@@ -255,18 +262,34 @@ def _model(
     model_uri: str,
     changes: Changes,
 ) -> CreateModelInputTypeDef:
-    """The request that creates a model like a variant's, with other weights."""
+    """The request that creates a model like a variant's, with other weights, and the new artifact's code or the given.
+
+    The present program is left if it was packed into the present artifact: the new one may not have it.
+    """
     old = variant["ModelName"]
     with needed(f"model {old}", current.name):
         described = current.session.client("sagemaker").describe_model(ModelName=old)
+    code, program = changes.code, {}
+    if code is not None:
+        program = code.environment
+    elif is_repacked(current.session, old, described.get("PrimaryContainer", {}).get("ModelDataUrl", "")):
+        program = {PROGRAM: SERVING_ENVIRONMENT[PROGRAM]}
     return updates.changed_model(
         described,
         name,
-        model_uri=model_uri,
+        model_uri=model_uri if code is None else repacked_uri(current.session, name),
         image_uri=changes.image_uri or _other_image(current.session, variant, described, changes.instance_type),
-        environment=changes.environment or {},
+        environment={**program, **(changes.environment or {})},
         tags=current.tags,
     )
+
+
+def _pack(session: Session, code: OwnCode | None, model_uri: str, name: str, undo: list[Deletion]) -> None:
+    """Repacks the artifact with the user's code, if there is any; notes how to delete the copy."""
+    if code is not None:
+        repacked = repacked_uri(session, name)
+        undo.append(partial(session.storage.delete_file, repacked))
+        code.add_to(model_uri, repacked=repacked, session=session)
 
 
 def _refuse_autoscaled(current: Current) -> None:
@@ -332,6 +355,7 @@ def _apply(
     renewed: Sequence[VariantPropertyTypeType],
     *,
     progress: ProgressCallback,
+    prepare: Callable[[list[Deletion]], None] = lambda _: None,
     rollout: updates.Rollout | None = None,
     timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS,
 ) -> None:
@@ -342,6 +366,7 @@ def _apply(
     client = session.client("sagemaker")
     updating = f"update endpoint {name}"
     with undone_after_an_error(f"the update of {name}") as undo, translated(updating, otherwise=EndpointError):
+        prepare(undo)
         for model in models:
             with noted(undo, partial(delete_model, session, model["ModelName"]), is_unique=True):
                 client.create_model(**model)

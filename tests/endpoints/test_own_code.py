@@ -14,9 +14,10 @@ from dogbreed_sdk import ConfigurationError, Session
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.endpoints.creation import deploy
+from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.own_code import OwnCode, repacked_uri
 from tests.aws.account import BUCKET, RecordedSageMaker
-from tests.endpoints.small_models import model
+from tests.endpoints.small_models import CODE, LABELS, PICTURE, model
 from tests.training_scripts.conftest import write_bundle
 
 pytestmark = pytest.mark.extras
@@ -149,3 +150,34 @@ def test_an_artifact_that_is_not_an_archive_is_refused_and_nothing_is_left(
     with pytest.raises(ConfigurationError, match=r"is not a model\.tar\.gz to which code can be added"):
         deploy((tmp_path / "model.tar.gz").as_uri(), session=session, entry_point=inference, progress=no_progress)
     assert not session.client("sagemaker").list_models()["Models"]
+
+
+def test_an_update_serves_the_new_model_s_code_or_the_given_one(session: Session, tmp_path: Path) -> None:
+    """The program of an entry point with another name is not looked for in an artifact that lacks it."""
+    serve = tmp_path / "serve.py"
+    serve.write_text(CODE.replace("{scores}", "[0.2, 0.8]"))
+    artifacts = Path(join(session.base_uri, "models").removeprefix("file://"))
+    boxer = model(tmp_path, "001.Boxer")
+
+    def state() -> tuple[list[str], int]:
+        client = session.client("sagemaker")
+        programs = [
+            client.describe_model(ModelName=each["ModelName"])["PrimaryContainer"]["Environment"]["SAGEMAKER_PROGRAM"]
+            for each in client.list_models()["Models"]
+        ]
+        return sorted(programs), len(list(artifacts.rglob("*.gz")))
+
+    def answered(deployment: Deployment) -> str:
+        return deployment.classifier(labels=LABELS, max_attempts=1).classify(PICTURE).class_folder
+
+    with deploy(boxer, session=session, entry_point=serve, endpoint_name="dogs", progress=no_progress) as deployment:
+        assert (answered(deployment), state()) == ("002.Pug", (["serve.py"], 1))
+        deployment.update(boxer, progress=no_progress)
+        assert (answered(deployment), state()) == ("001.Boxer", (["inference.py"], 0))
+        deployment.canary(boxer, percent=0, entry_point=serve, progress=no_progress)
+        assert state() == (["inference.py", "serve.py"], 1)
+        deployment.promote(progress=no_progress)
+        assert (answered(deployment), state()) == ("002.Pug", (["serve.py"], 1))
+        with pytest.raises(ConfigurationError, match="does not exist"):
+            deployment.update(boxer, entry_point=tmp_path / "lost.py", progress=no_progress)
+    assert state() == ([], 0)
