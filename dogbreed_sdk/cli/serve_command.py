@@ -62,13 +62,18 @@ def add(command: argparse.ArgumentParser) -> None:
     _add_access(command.add_argument_group("access control (off by default)"))
     _add_limits(command.add_argument_group("limits"))
     bundle = command.add_argument_group("options for a bundle or a job's model")
-    bundle.add_argument("--workers", type=at_least_one, metavar="N", help="number of model processes (default: 1)")
+    bundle.add_argument(
+        "--workers",
+        type=at_least_one,
+        metavar="N",
+        help="number of model processes; one per core is fast, each needs about 0.7 GB (default: 1)",
+    )
     bundle.add_argument(
         "--backend",
         type=one_of(_BACKENDS),
         choices=_BACKENDS,
-        help="library that runs the model (default: auto, which is onnx where it is installed and gives the same "
-        "results, else torch)",
+        help="library that runs the model; onnx needs the extra onnx (default: auto, which is onnx where it is "
+        "installed and gives the same results, else torch)",
     )
     bundle.add_argument(
         "--code",
@@ -82,7 +87,13 @@ def _add_page(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--title", metavar="TEXT", help="heading of the web page (default: a question that suits the model's classes)"
     )
-    group.add_argument("--examples", type=Path, metavar="DIR", help="pictures that the web page offers to try")
+    group.add_argument(
+        "--examples",
+        type=Path,
+        metavar="DIR",
+        help="pictures that the web page offers to try, re-encoded without camera data; they need no API key "
+        "to be seen",
+    )
 
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
@@ -90,19 +101,22 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         "--api-keys-file",
         type=Path,
         metavar="FILE",
-        help=f"require an API key from this file, which has one per line and mode 600 (or set ${VARIABLE})",
+        help=f"require an API key from this file, which has one of at least 16 characters per line, and mode "
+        f"600 (or set ${VARIABLE}, separated by commas)",
     )
     group.add_argument(
         "--cors-origin",
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="let web pages of this origin call the service; * for all origins; can be repeated",
+        help="let web pages of this origin, such as https://app.example, call the service; * for all origins; can "
+        "be repeated",
     )
     group.add_argument(
         "--rate",
         metavar="N/PERIOD",
-        help="limit the pictures per API key, or per address if there are no keys: 60/minute, 5/second, …",
+        help="limit the pictures per API key, or per address if there are no keys: 60/minute, 5/second, 1000/hour; all "
+        "of them may come at once",
     )
     group.add_argument(
         "--trusted-proxy",
@@ -110,7 +124,8 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         type=network,
         default=[],
         metavar="ADDRESS",
-        help="trust the X-Forwarded-For header of this address or network; can be repeated",
+        help="trust the X-Forwarded-For and X-Forwarded-Proto headers of this address or network, and accept any name "
+        "in Host; can be repeated",
     )
 
 
@@ -121,7 +136,8 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=at_least_one,
         default=default.max_concurrency,
         metavar="N",
-        help=f"pictures sent to the model at the same time, up to {INVOKE_CONNECTIONS} (default: %(default)s)",
+        help=f"pictures sent to the model at the same time, up to {INVOKE_CONNECTIONS}, at most half of them "
+        "from URLs (default: %(default)s)",
     )
     group.add_argument(
         "--max-waiting",
@@ -135,23 +151,26 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=default.deadline_seconds,
         metavar="SECONDS",
-        help="time limit for each response (default: %(default)s)",
+        help="time from the end of a request to its response; then status 504 (default: %(default)s)",
     )
     group.add_argument(
         "--max-body-mb",
         type=at_least_one,
         default=default.max_body_bytes // 2**20,
         metavar="MB",
-        help="largest picture (default: %(default)s)",
+        help="largest picture; a batch may have 100 MB, all requests together 512 MB (default: %(default)s)",
     )
     group.add_argument(
         "--max-connections-per-address",
         type=at_least_one,
         default=default.max_connections_per_address,
         metavar="N",
-        help="connections from one address, except a trusted proxy's (default: %(default)s)",
+        help="connections from one address, or IPv6 network of 64 bits, of 512 in all; a trusted proxy's do not count "
+        "(default: %(default)s)",
     )
-    group.add_argument("--no-urls", action="store_true", help="do not fetch pictures from URLs")
+    group.add_argument(
+        "--no-urls", action="store_true", help="do not fetch pictures from URLs; excludes --allowed-host"
+    )
     group.add_argument(
         "--allowed-host",
         action="append",
