@@ -223,7 +223,7 @@ class Work:
                 if target:
                     target.write(found[owner])
         if place.is_first and hashing.sha256_of(path) != record.sha256:
-            raise DataError(f"{path} came damaged from process {owner + 1}: run the same extraction again.")
+            raise DataError(f"{path} arrived damaged from process {owner + 1}: run the same extraction again.")
 
     def _complete(self, portion: Portion, records: Mapping[int, Record]) -> None:
         """Writes a shard from the parts of several processes, which the first process has by now."""

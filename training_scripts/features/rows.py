@@ -153,7 +153,7 @@ class ShardedRows:
         path = self._shards[number].path
         found = np.fromfile(path, self.stored, numbers, offset=mapped.offset + first * self.row_bytes)
         if len(found) != numbers:
-            raise DataError(f"{path} has become shorter while it is read: copy the features again.")
+            raise DataError(f"{path} became shorter while it was read: copy the features again.")
         return found.reshape(last - first, *self.shape[1:])
 
     def _slice(self, rows: slice, rest: tuple[Any, ...]) -> Rows:

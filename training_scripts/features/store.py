@@ -197,7 +197,7 @@ class FeatureStore:
         )
         names, targets = self._pictures(name)
         if not len(features) == len(targets) == len(names) == self.sizes[name]:
-            raise DataError(f"the features in {self.folder} are not as many as their names: copy them again.")
+            raise DataError(f"the features in {self.folder} do not match the number of names: copy them again.")
         return SplitFeatures(features, targets, names)
 
     def _pictures(self, split: str) -> tuple[Sequence[str], np.ndarray]:
