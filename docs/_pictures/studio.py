@@ -62,8 +62,12 @@ class Studio:
 
     @cached_property
     def quickstart(self) -> str:
-        """What `dogbreed quickstart` shows."""
-        return self.run("dogbreed", "quickstart")
+        """What `dogbreed quickstart` shows; its endpoint is deleted at the end."""
+        shown = self.run("dogbreed", "quickstart")
+        endpoint = re.search(r"^ +endpoint +([\w-]+)", shown, re.MULTILINE)
+        assert endpoint, shown
+        self._closing.callback(self.run, "dogbreed", "delete", endpoint[1])
+        return shown
 
     @property
     def data(self) -> Path:
