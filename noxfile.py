@@ -73,7 +73,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=IN_PLACE)
 def tests(session: nox.Session) -> None:
-    """The whole test suite: real servers and processes on loopback; about eight minutes on two cores."""
+    """The whole test suite: real servers and processes on loopback; about twenty minutes on two cores."""
     session.run(_python(session), "-m", "pytest", *session.posargs)
 
 

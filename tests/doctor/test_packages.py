@@ -13,7 +13,7 @@ pytestmark = pytest.mark.extras
 
 def test_every_extra_for_users_has_its_purpose() -> None:
     extras = set(metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or [])
-    assert set(PURPOSES) == extras - {"test", "dev"}
+    assert set(PURPOSES) == extras - {"test", "dev", "docs"}
 
 
 def checks(needed: str) -> dict[str, tuple[str, str, str]]:

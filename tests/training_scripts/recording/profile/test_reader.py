@@ -233,7 +233,7 @@ def test_awss_report_answers_with_its_own_words_and_parameters(fixtures_folder: 
     assert found == {"LowGPUUtilization", "GPUMemoryIncrease", "Dataloader"}
     assert len(results) == 11
     assert results["StepOutlier"].parameters == {"threshold": 3, "mode": None, "n_outliers": 10, "stddev": 3}
-    assert results["CPUBottleneck"].message.startswith("AWS's report: 378 violations in 2410 data points")
+    assert results["CPUBottleneck"].message.startswith("AWS's report: 378 violations in 2,410 data points")
     (finding,) = results["LowGPUUtilization"].findings
     assert (finding.numbers["gpu_95"], finding.numbers["violations"]) == (88.0, 7)
     assert results["LowGPUUtilization"].advice
@@ -251,7 +251,7 @@ def test_awss_counts_are_said_as_people_say_them(fixtures_folder: Path, tmp_path
     messages = {one.name: one.message for one in read_profile(report).results}
     assert messages["LowGPUUtilization"] == "AWS's report: triggered 1 time, by 3 violations in 250 data points."
     assert messages["GPUMemoryIncrease"] == "AWS's report: triggered 2 times, by 1 violation in 1 data point."
-    assert messages["CPUBottleneck"] == "AWS's report: 1 violation in 1900 data points, too few to be an issue."
+    assert messages["CPUBottleneck"] == "AWS's report: 1 violation in 1,900 data points, too few to be an issue."
 
 
 def test_a_report_is_found_where_sagemaker_puts_it(fixtures_folder: Path, tmp_path: Path) -> None:
