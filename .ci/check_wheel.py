@@ -17,7 +17,7 @@ assert importlib.resources.files("training_scripts").joinpath("requirements.txt"
 for file in (
     "local/aws_redirect/dogbreed_local_aws.py",
     "local/jobs/launcher.py",
-    "local/jobs/python_facts.py",
+    "local/python/python_facts.py",
     "local/start_up/sitecustomize.py",
     "local/start_up/_dogbreed_start_up/stand_in/smdebug/pytorch/hook.py",
     "model_server/stand_in/sagemaker_inference/decoder.py",

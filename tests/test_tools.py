@@ -218,3 +218,10 @@ def test_a_site_that_loads_from_elsewhere_is_refused(html: str, loaded: str, tmp
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == int(bool(loaded))
     assert checked.stdout.startswith(f"index.html {loaded}" if loaded else "1 page(s) load nothing")
+
+
+def test_files_that_the_wheel_must_have_are_where_its_check_looks() -> None:
+    """The check runs last; a file that moved would only be missed there."""
+    files = re.findall(r'^    "(\S+\.py)",$', (ROOT / ".ci" / "check_wheel.py").read_text("utf-8"), re.MULTILINE)
+    assert len(files) >= 6
+    assert [file for file in files if not (ROOT / "dogbreed_sdk" / file).is_file()] == []
