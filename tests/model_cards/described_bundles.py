@@ -11,6 +11,7 @@ from training_scripts.models.description import BundleDescription
 from training_scripts.models.heads import HeadSpec
 from training_scripts.models.record import EvaluationRecord, ModelRecord, ReliabilityBin, WeightsOrigin
 
+# Two of the three classes are confused once; the third has no pictures.
 RECORD = ModelRecord(
     pictures={"train": (8, 8, 7), "valid": (4, 4, 4), "test": (4, 2, 0)},
     weights=WeightsOrigin("https://example.org/weights", "apache-2.0", "timm/some.net"),

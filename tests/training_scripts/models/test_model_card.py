@@ -10,32 +10,19 @@ from typing import Any
 
 import pytest
 
+from tests.model_cards.described_bundles import RECORD
 from tests.training_scripts.conftest import write_bundle
 from training_scripts.models import backbones, model_card, timm, torchvision
 from training_scripts.models.bundle import read_description
 from training_scripts.models.card_content import CardFacts
 from training_scripts.models.description import BundleDescription
 from training_scripts.models.engines.engine import EngineChoice
-from training_scripts.models.record import EvaluationRecord, ModelRecord, ReliabilityBin, WeightsOrigin
+from training_scripts.models.record import ModelRecord
 from training_scripts.models.rejection import Rejection
 from training_scripts.models.weights_origin import SWAG_MODELS, weights_origin
 
-# Two of the three classes are confused once; the third has no pictures.
-EVALUATION = EvaluationRecord(
-    "test",
-    pictures=(4, 2, 0),
-    predicted=(3, 3, 0),
-    correct=(3, 2, 0),
-    confused=((0, 1, 1),),
-    reliability=(ReliabilityBin(2, 0.25, 0.5), ReliabilityBin(4, 0.75, 1.0)),
-)
-RECORD = ModelRecord(
-    pictures={"train": (8, 8, 7), "valid": (4, 4, 4), "test": (4, 2, 0)},
-    weights=WeightsOrigin("https://example.org/weights", "apache-2.0", "timm/some.net"),
-    weights_sha256="e" * 64,
-    versions={"Python": "3.11.7", "torch": "2.15.0"},
-    evaluation=EVALUATION,
-)
+EVALUATION = RECORD.evaluation
+assert EVALUATION is not None
 
 
 @pytest.fixture
