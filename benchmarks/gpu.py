@@ -118,7 +118,7 @@ def several_processes(options: argparse.Namespace, scratch: Path) -> None:
     """Scaling of fine-tuning: one process, and one for each GPU, with the same batch in all together."""
     most = torch.cuda.device_count() if torch.cuda.is_available() else 2
     if most < 2:
-        show("  one GPU: there is no scaling to measure")
+        show("  one GPU: scaling cannot be measured")
     baseline = 0.0
     for count in sorted({1, most}):
         seconds = epoch_seconds(options, scratch / str(count), {}, processes=count)

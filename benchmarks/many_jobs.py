@@ -87,7 +87,7 @@ def ask(root: Path) -> None:
 
 
 def asked(root: Path) -> list[float]:
-    """`ask` in a process of its own, whose memory is its own."""
+    """`ask` in a separate process, so that its memory can be measured."""
     command = [sys.executable, __file__, "--ask", str(root)]
     return [float(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
 

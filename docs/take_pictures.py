@@ -5,7 +5,7 @@
     python docs/take_pictures.py --stale            # those whose sources have changed visibly since they were taken
     python docs/take_pictures.py --keep report      # this one still shows what its sources draw: only note that
 
-The real commands run on the drawn sample, in a home folder of their own; pages are photographed in a headless
+The real commands run on the drawn sample, in a temporary home folder; pages are photographed in a headless
 Chromium. Every picture is written to docs/pictures with a palette, which keeps it below 150 kB.
 """
 

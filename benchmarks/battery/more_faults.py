@@ -1,4 +1,4 @@
-"""Further faults of single layers, of the first step, and of labels: each once, in a variation of its own."""
+"""Further faults of single layers, of the first step, and of labels: each once, in its own variation."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _route(name: str, operation: Document) -> str:
 
 
 def _call(name: str, options: str, query: str) -> str:
-    """A command line that calls a route; the address is on a line of its own if it would be too long."""
+    """A command line that calls a route; the address is on a separate line if the command would be too long."""
     address = f"{_ROOT}{name.partition(' ')[2]}{query}"
     command = f"curl {options}".strip()
     quoted = f"'{address}'" if query else address
