@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from dogbreed_sdk._util.process_identity import Process
 from dogbreed_sdk._util.processes import identify, is_alive, is_of_copy, restore_interrupts, start_module
 from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.local.folders import JobFolder
@@ -46,7 +47,7 @@ class StartError(DogBreedError):
     """The supervisor of a job can't be started, for instance because the disk is full."""
 
 
-def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: int | None = None) -> None:
+def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: int | None = None) -> Process | None:
     """Start the detached supervisor of a job, and write its request to its folder.
 
     Args:
@@ -56,6 +57,9 @@ def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: 
         name: The job.
         fork_server: The descriptor of a fork server that the supervisor inherits; see `forking`.
 
+    Returns:
+        The supervisor, None if it has ended already.
+
     Raises:
         StartError: It can't be started.
     """
@@ -63,12 +67,14 @@ def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: 
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
-        start(program, store, kind, name, log=folder.supervisor_log, fork_server=fork_server)
+        return start(program, store, kind, name, log=folder.supervisor_log, fork_server=fork_server)
     except OSError as error:
         raise StartError(f"the job could not be started in {folder.path}: {error}") from error
 
 
-def start(program: str, store: Store, kind: str, name: str, *, log: Path, fork_server: int | None = None) -> None:
+def start(
+    program: str, store: Store, kind: str, name: str, *, log: Path, fork_server: int | None = None
+) -> Process | None:
     """Start the supervisor of a record, detached, and note its process in the record.
 
     Args:
@@ -78,6 +84,9 @@ def start(program: str, store: Store, kind: str, name: str, *, log: Path, fork_s
         name: The record's name.
         log: Where the supervisor prints to: empty unless something is wrong with it.
         fork_server: The descriptor of a fork server that the supervisor inherits; see `forking`.
+
+    Returns:
+        The supervisor, None if it has ended already.
 
     Raises:
         OSError: It can't be started, for instance because the disk is full.
@@ -93,6 +102,7 @@ def start(program: str, store: Store, kind: str, name: str, *, log: Path, fork_s
             state["process"] = process
 
     store.update(kind, name, change)
+    return process
 
 
 def open_store(arguments: Sequence[str]) -> tuple[Store, str]:

@@ -21,7 +21,6 @@ class _Claim:
     """One job's requested and granted threads; 0 threads are granted while it waits."""
 
     job: str
-    created: float
     process: Process
     wanted: int
     granted: int
@@ -30,7 +29,8 @@ class _Claim:
 class ThreadLedger:
     """The grants of one root folder, shared by its jobs' supervisors.
 
-    They are in a file beside the database that only contains running jobs: waiting jobs poll it, and read few bytes.
+    They are in a file beside the database that only contains jobs that have not ended, in the order in which they
+    came: waiting jobs poll it, and read few bytes.
 
     Args:
         root: The root folder.
@@ -43,12 +43,23 @@ class ThreadLedger:
         self._lock = root / f"{_LEDGER}.lock"
         self.cores = cores or available_cores()
 
-    def claim(self, job: str, *, created: float, process: Process, wanted: int) -> int:
+    def queue(self, job: str, *, process: Process) -> None:
+        """Give a new job its place in the queue, before later jobs whose supervisors may start faster.
+
+        Args:
+            job: The job's name; nothing changes if it has a place already.
+            process: Its supervisor, from `processes.identify`; its place ends with it.
+        """
+        with file_lock(self._lock):
+            claims = self._read()
+            if all(claim.job != job for claim in claims):
+                self._write([*claims, _Claim(job, process, wanted=1, granted=0)])
+
+    def claim(self, job: str, *, process: Process, wanted: int) -> int:
         """Ask for threads; ask again while the answer is 0.
 
         Args:
             job: The job's name.
-            created: When it was created, in epoch seconds: earlier jobs go first.
             process: Its supervisor, from `processes.identify`; a grant ends with it.
             wanted: How many threads it can use; it gets fewer if fewer are free.
 
@@ -59,17 +70,15 @@ class ThreadLedger:
         with file_lock(self._lock):
             before = self._read()
             claims = [claim for claim in before if is_alive(claim.process, root=self._root)]
-            mine = next((claim for claim in claims if claim.job == job), None)
-            if mine is None or not mine.granted:
-                others = [claim for claim in claims if claim.job != job]
-                free = self.cores - sum(claim.granted for claim in others)
-                queued = any(not claim.granted and claim.created < created for claim in others)
-                granted = 0 if queued else min(wanted, free)
-                mine = _Claim(job, created, process, wanted, max(0, granted))
-                claims = [*others, mine]
+            place = next((place for place, claim in enumerate(claims) if claim.job == job), len(claims))
+            if place == len(claims) or not claims[place].granted:
+                is_next = all(claim.granted for claim in claims[:place])
+                free = self.cores - sum(claim.granted for claim in claims)
+                granted = min(wanted, max(0, free)) if is_next else 0
+                claims[place : place + 1] = [_Claim(job, process, wanted, granted)]
             if claims != before:
                 self._write(claims)
-        return mine.granted
+        return claims[place].granted
 
     def release(self, job: str) -> None:
         """Release a job's threads, or take it out of the queue."""

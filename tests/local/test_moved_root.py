@@ -132,7 +132,7 @@ def test_a_job_that_ran_when_its_root_was_copied_has_failed_in_the_copy_and_ends
     search = copied_store.get(TUNING_JOB, "search").state
     assert (search["status"], "is a copy" in search["failure"]) == ("Failed", True)
     claims = ThreadLedger(copied, cores=1)
-    assert claims.claim("new", created=1, process=identify(os.getpid(), root=copied) or {}, wanted=1) == 1
+    assert claims.claim("new", process=identify(os.getpid(), root=copied) or {}, wanted=1) == 1
     copied_store.close()
 
     assert is_alive(running["scripts"][0])

@@ -18,6 +18,7 @@ from dogbreed_sdk.local.jobs.forked_scripts import server_for
 from dogbreed_sdk.local.jobs.hosts import hosts_of, job_mark
 from dogbreed_sdk.local.states import RUNNING_STATUSES, State
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, Store
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
@@ -35,7 +36,9 @@ def start_training_job(store: Store, name: str) -> None:
     try:
         request = store.get(TRAINING_JOB, name).request
         server = server_for(request, request.get("HyperParameters") or {})
-        supervision.start_job(_SUPERVISOR, store, TRAINING_JOB, name, fork_server=server)
+        process = supervision.start_job(_SUPERVISOR, store, TRAINING_JOB, name, fork_server=server)
+        if process is not None:
+            ThreadLedger(store.root).queue(name, process=process)
     except supervision.StartError as error:
         reason = f"ClientError: {error}"
         store.update(TRAINING_JOB, name, lambda state: job_state.finish(state, "Failed", failure=reason))

@@ -251,7 +251,6 @@ class TrainingRun:
             self._check_stop()
             granted = self._ledger.claim(
                 self._record.name,
-                created=self._record.created,
                 process=identify_self(root=self._store.root),
                 wanted=wanted,
             )

@@ -7,6 +7,7 @@ from dogbreed_sdk.local import supervision
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.states import State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Record, Store
+from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from dogbreed_sdk.local.transform import state as job_state
 
 _SUPERVISOR = "dogbreed_sdk.local.transform.supervisor"
@@ -20,7 +21,9 @@ def start_transform_job(store: Store, name: str) -> None:
     A supervisor that can't be started (a full disk) fails the job, with the reason in its record.
     """
     try:
-        supervision.start_job(_SUPERVISOR, store, TRANSFORM_JOB, name)
+        process = supervision.start_job(_SUPERVISOR, store, TRANSFORM_JOB, name)
+        if process is not None:
+            ThreadLedger(store.root).queue(job_state.ledger_name(name), process=process)
     except supervision.StartError as error:
         _fail(store, store.get(TRANSFORM_JOB, name), f"ClientError: {error}")
 

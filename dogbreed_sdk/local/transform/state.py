@@ -9,9 +9,15 @@ from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.hosting.servers import MODEL_MARK
 from dogbreed_sdk.local.states import RUNNING_STATUSES, State
+from dogbreed_sdk.local.store import TRANSFORM_JOB
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 
 PARTS_FOLDER = "parts"
+
+
+def ledger_name(job: str) -> str:
+    """The name by which the thread ledger knows a job, since a training job may have the same name."""
+    return f"{TRANSFORM_JOB}/{job}"
 
 
 def finish(state: State, status: str, *, now: float, failure: str | None = None) -> None:

@@ -61,6 +61,7 @@ class TransformRun:
         self._folder = JobFolder.of(store.root, name, TRANSFORM_JOB)
         self._log = LogFile(self._folder.data_log)
         self._ledger = ThreadLedger(store.root)
+        self._ledger_name = job_state.ledger_name(name)
         self._threads = Threads(MAX_CONCURRENCY + 1)
         # The model server ends when this process does, because the kernel closes the socket.
         self._line, self._servers_end = socket.socketpair()
@@ -165,7 +166,6 @@ class TransformRun:
         while True:
             granted = self._ledger.claim(
                 self._ledger_name,
-                created=self._record.created,
                 process=identify_self(root=self._store.root),
                 wanted=self._ledger.cores,
             )
@@ -249,10 +249,6 @@ class TransformRun:
             "perhaps because the machine ran out of memory, or its code ended it. The end of its log:"
         )
         return "\n".join([reason, *last_lines(self._folder.log, _FAILURE_LINES)])
-
-    @property
-    def _ledger_name(self) -> str:
-        return f"{TRANSFORM_JOB}/{self._record.name}"  # a training job may have the same name
 
     def _finish(self, status: str, failure: str | None) -> None:
         def change(state: State) -> None:

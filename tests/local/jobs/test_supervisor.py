@@ -866,15 +866,15 @@ class TestThreads:
         sleepers = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
         first, second, third = (identify(process.pid) or {} for process in sleepers)
         ledger = ThreadLedger(tmp_path, cores=4)
-        assert ledger.claim("one", created=1, process=first, wanted=3) == 3
-        assert ledger.claim("one", created=1, process=first, wanted=3) == 3
-        assert ledger.claim("two", created=2, process=second, wanted=8) == 1
-        assert ledger.claim("three", created=3, process=third, wanted=1) == 0
+        assert ledger.claim("one", process=first, wanted=3) == 3
+        assert ledger.claim("one", process=first, wanted=3) == 3
+        assert ledger.claim("two", process=second, wanted=8) == 1
+        assert ledger.claim("three", process=third, wanted=1) == 0
         sleepers[0].kill()
         sleepers[0].wait()
-        assert ledger.claim("three", created=3, process=third, wanted=1) == 1
+        assert ledger.claim("three", process=third, wanted=1) == 1
         ledger.release("two")
-        assert ledger.claim("four", created=4, process=second, wanted=9) == 3
+        assert ledger.claim("four", process=second, wanted=9) == 3
         for process in sleepers[1:]:
             process.kill()
             process.wait()
@@ -882,19 +882,38 @@ class TestThreads:
     @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"job": "a"}]'])
     def test_a_damaged_ledger_keeps_no_job_from_running(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "threads.json").write_text(content)
-        assert (
-            ThreadLedger(tmp_path, cores=2).claim("one", created=1, process=identify(os.getpid()) or {}, wanted=2) == 2
-        )
+        assert ThreadLedger(tmp_path, cores=2).claim("one", process=identify(os.getpid()) or {}, wanted=2) == 2
 
     def test_earlier_jobs_go_first(self, tmp_path: Path) -> None:
         me = identify(os.getpid()) or {}
         ledger = ThreadLedger(tmp_path, cores=1)
-        assert ledger.claim("holder", created=0, process=me, wanted=1) == 1
-        assert ledger.claim("early", created=1, process=me, wanted=1) == 0
-        assert ledger.claim("late", created=2, process=me, wanted=1) == 0
+        assert ledger.claim("holder", process=me, wanted=1) == 1
+        assert ledger.claim("early", process=me, wanted=1) == 0
+        assert ledger.claim("late", process=me, wanted=1) == 0
         ledger.release("holder")
-        assert ledger.claim("late", created=2, process=me, wanted=1) == 0
-        assert ledger.claim("early", created=1, process=me, wanted=1) == 1
+        assert ledger.claim("late", process=me, wanted=1) == 0
+        assert ledger.claim("early", process=me, wanted=1) == 1
+
+    def test_a_later_job_whose_supervisor_starts_faster_waits_its_turn(self, tmp_path: Path) -> None:
+        me = identify(os.getpid()) or {}
+        ledger = ThreadLedger(tmp_path, cores=2)
+        ledger.queue("early", process=me)
+        ledger.queue("late", process=me)
+        assert ledger.claim("late", process=me, wanted=2) == 0
+        assert ledger.claim("early", process=me, wanted=1) == 1
+        ledger.queue("early", process=me)  # changes nothing
+        assert ledger.claim("late", process=me, wanted=2) == 1
+
+    def test_jobs_run_in_the_order_in_which_they_were_created(self, jobs: Jobs, script: Script) -> None:
+        jobs.start("early", script("print(1)"))
+        supervisor = jobs.get("early").state["process"]["pid"]
+        os.kill(supervisor, signal.SIGSTOP)  # a machine under load: the later job's supervisor is there first
+        jobs.start("late", script("print(1)"))
+        jobs.until("late", lambda record: record.state["secondary"] == "Pending")
+        os.kill(supervisor, signal.SIGCONT)
+        early, late = (jobs.ended(name).state for name in ("early", "late"))
+        assert early["status"] == late["status"] == "Completed"
+        assert early["ended"] <= late["started"]
 
     def test_cores_can_be_set(self) -> None:
         assert available_cores({CORES_VARIABLE: "3"}) == 3

@@ -198,7 +198,7 @@ class TestLife:
         jobs.create_model()
         jobs.put(a="1")
         ledger = ThreadLedger(jobs.store.root)
-        ledger.claim("job", created=0.0, process=identify_self(), wanted=ledger.cores)  # a training job of that name
+        ledger.claim("job", process=identify_self(), wanted=ledger.cores)  # a training job of that name
         jobs.create()
         wait_for(lambda: any("Waiting for free cores" in line for line in jobs.log("data-log")))
         assert "TransformStartTime" not in jobs.describe()
