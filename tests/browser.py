@@ -11,10 +11,12 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +34,29 @@ def installed() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
+# As test drivers start it: a window that nobody sees is drawn all the same, and what waits is not taken for hung.
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--mute-audio",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-background-timer-throttling",
+    "--disable-hang-monitor",
+)
+_NEXT_FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+class BrowserStalledError(AssertionError):
+    """The browser runs the page's code but has stopped drawing, which no page can cause; `open` starts another one."""
+
+
 class Page:
     """One page of a browser of its own; everything that it complains about or asks for is kept.
 
@@ -41,13 +66,15 @@ class Page:
     """
 
     def __init__(self, profile: Path) -> None:
+        self._profile = profile
+        self._start()
+
+    def _start(self) -> None:
         path = installed()
         assert path is not None
         there_in, self._write = os.pipe()
         self._read, there_out = os.pipe()
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-        flags += ["--no-first-run", "--mute-audio", "--disable-background-networking", "--disable-component-update"]
-        command = [path, *flags, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
+        command = [path, *_FLAGS, "--remote-debugging-pipe", f"--user-data-dir={self._profile}", "about:blank"]
         # The browser reads commands from its descriptor 3 and answers on 4.
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there_in, there_out)]
         code = f"import os, sys; os.dup2({ends[0]}, 3); os.dup2({ends[1]}, 4); os.execv(sys.argv[1], sys.argv[1:])"
@@ -56,11 +83,13 @@ class Page:
             pass_fds=ends,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         for end in (there_in, there_out, *ends):
             os.close(end)
         self._rest = b""
         self._count = 0
+        self._stalled = False
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._choosers: list[int] = []
@@ -91,6 +120,9 @@ class Page:
             phone: Whether it is a device that is touched, with a screen as dense as a phone's.
             density: Of the screen, in pixels per CSS pixel.
         """
+        if self._stalled:
+            self.close()
+            self._start()
         density = 2 if phone else density
         metrics = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
@@ -121,7 +153,23 @@ class Page:
 
     def wait(self, condition: Callable[[], Any]) -> None:
         """Until something holds."""
-        wait_for(condition, TIMEOUT)
+        try:
+            wait_for(condition, TIMEOUT)
+        except AssertionError:
+            self.next_frame()  # it may have waited for something that is drawn
+            raise
+
+    def next_frame(self) -> None:
+        """Until what has changed is drawn.
+
+        Raises:
+            BrowserStalledError: Nothing is drawn any more.
+        """
+        try:
+            self.value(_NEXT_FRAME)
+        except AssertionError as error:
+            self._stalled = True
+            raise BrowserStalledError("Chromium has stopped drawing") from error
 
     def box(self, selector: str) -> dict[str, float]:
         """Where an element lies in the window, after scrolling it into view."""
@@ -209,13 +257,13 @@ class Page:
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"]))
 
     def close(self) -> None:
-        """Ends the browser."""
+        """Ends the browser and its processes."""
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         for end in (self._write, self._read):
             os.close(end)
 

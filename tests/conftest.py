@@ -83,6 +83,7 @@ SLOW = (
     "service/test_fuzz.py",
     "service/test_limits.py",
     "service/test_serve_command.py",
+    "test_browser.py",
     "test_dependencies.py",
     "test_docs.py",
     "test_examples.py",
@@ -152,6 +153,7 @@ ANY_VERSION = (
     "service/page/test_page_pictures.py",
     "service/test_explain.py",
     "test_architecture.py",
+    "test_browser.py",
     "test_secrets.py",
 )
 

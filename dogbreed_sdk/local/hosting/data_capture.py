@@ -13,8 +13,7 @@ import json
 import logging
 import random
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ FLUSH_SECONDS = 2.0
 _MAX_WAITING_BYTES = 8 * 1024 * 1024
 # What comes while a slow destination takes the last collection is lost beyond this.
 _MAX_KEPT_BYTES = 64 * 1024 * 1024
+# A disk may be full or an index locked for a moment; a destination that is gone must not fill the memory.
+_ATTEMPTS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +107,21 @@ def _lowered(types: Iterable[str]) -> set[str]:
     return {each.strip().lower() for each in types}
 
 
+@dataclass
+class _Batch:
+    """Lines for one file.
+
+    Attributes:
+        time: When the first one was captured; it names the file.
+        lines: The lines.
+        attempts: How often writing them has failed.
+    """
+
+    time: datetime.datetime
+    lines: list[bytes] = field(default_factory=list)
+    attempts: int = 0
+
+
 class DataCapture:
     """Collects captured events and writes them.
 
@@ -113,9 +129,8 @@ class DataCapture:
     """
 
     def __init__(self) -> None:
-        # Folder of the file -> lines, with the time of the first one.
-        self._waiting: dict[str, list[bytes]] = defaultdict(list)
-        self._times: dict[str, datetime.datetime] = {}
+        # By the folder of the file.
+        self._waiting: dict[str, _Batch] = {}
         self._size = 0
         self._lost = 0
         self._full = asyncio.Event()
@@ -132,8 +147,7 @@ class DataCapture:
         if self._size + len(line) > _MAX_KEPT_BYTES:
             self._lost += 1
             return
-        self._waiting[folder].append(line)
-        self._times.setdefault(folder, exchange.time)
+        self._waiting.setdefault(folder, _Batch(exchange.time)).lines.append(line)
         self._size += len(line)
         if self._size > _MAX_WAITING_BYTES:
             self._full.set()
@@ -149,21 +163,35 @@ class DataCapture:
                 _log.exception("captured requests are lost")
 
     async def flush(self) -> None:
-        """Write what was collected."""
+        """Write what was collected; what can't be written is kept for some further attempts."""
         if self._lost:
             _log.error("%d captured requests are lost: they came faster than they could be written", self._lost)
-        waiting, times = self._waiting, self._times
-        self._waiting, self._times, self._size, self._lost = defaultdict(list), {}, 0, 0
+        waiting = self._waiting
+        self._waiting, self._size, self._lost = {}, 0, 0
         self._full.clear()
-        if waiting:
-            await asyncio.to_thread(_write, waiting, times)
+        if not waiting:
+            return
+        for folder, batch in (await asyncio.to_thread(_write, waiting)).items():
+            newer = self._waiting.get(folder)
+            self._waiting[folder] = batch
+            self._size += sum(map(len, batch.lines))
+            if newer is not None:
+                batch.lines += newer.lines
 
 
-def _write(waiting: dict[str, list[bytes]], times: dict[str, datetime.datetime]) -> None:
-    for folder, lines in waiting.items():
-        began = times[folder]
-        name = f"{began:%M-%S}-{began.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
+def _write(waiting: Mapping[str, _Batch]) -> dict[str, _Batch]:
+    """Writes a file for each folder; returns what is to be tried again."""
+    again = {}
+    for folder, batch in waiting.items():
+        name = f"{batch.time:%M-%S}-{batch.time.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
         try:
-            write_object(joined(folder, name), b"".join(lines), content_type="application/jsonlines")
+            write_object(joined(folder, name), b"".join(batch.lines), content_type="application/jsonlines")
         except ConfigurationError as error:  # the requests were answered; their clients can't be told
-            _log.error("%d captured requests are lost: %s", len(lines), error)
+            batch.attempts += 1
+            if batch.attempts < _ATTEMPTS:
+                again[folder] = batch
+            else:
+                _log.error("%d captured requests are lost: %s", len(batch.lines), error)
+            if batch.attempts == 1:
+                _log.warning("captured requests can't be written yet: %s", error)
+    return again

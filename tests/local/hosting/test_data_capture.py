@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,39 @@ def test_what_comes_faster_than_it_is_written_is_counted_and_not_kept(
     kept = sum(len(file.read_bytes().splitlines()) for file in tmp_path.rglob("*.jsonl"))
     assert 0 < kept < 10
     assert f"{10 - kept} captured requests are lost" in caplog.text
+
+
+def test_what_cannot_be_written_is_tried_again_and_given_up_at_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    payload = Payload(b"x", "application/octet-stream")
+    blocked = tmp_path / "blocked"
+    blocked.write_text("no folder")
+    config: Any = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": blocked.as_uri(),
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+
+    async def capture() -> None:
+        collected = DataCapture()
+        for _ in range(3):
+            collected.add(Exchange("e", "v", payload, payload), config)
+            await collected.flush()
+        assert "lost" not in caplog.text
+        blocked.unlink()
+        await collected.flush()
+        (file,) = blocked.rglob("*.jsonl")
+        assert len(file.read_bytes().splitlines()) == 3
+        shutil.rmtree(blocked)
+        blocked.write_text("no folder")
+        collected.add(Exchange("e", "v", payload, payload), config)
+        for _ in range(20):
+            await collected.flush()
+        blocked.unlink()
+        await collected.flush()
+
+    asyncio.run(capture())
+    assert not blocked.exists()
+    assert caplog.text.count("can't be written yet") == 2
+    assert caplog.text.count("1 captured requests are lost") == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.browser import Page
+from tests.browser import BrowserStalledError, Page
 
 _CARDS = """
 (() => {
@@ -74,10 +74,12 @@ class Reader:
         """Waits for cards in these states, from the top."""
         try:
             self.browser.wait(lambda: self.states == list(states))
+        except BrowserStalledError:
+            raise
         except AssertionError as error:
             raise AssertionError(f"the cards are {self.states}, not {list(states)}") from error
         # Bars get their width in the next frame.
-        self.browser.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.browser.next_frame()
         return self.cards
 
     def text(self, selector: str) -> str:
