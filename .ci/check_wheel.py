@@ -16,7 +16,7 @@ assert importlib.resources.files("training_scripts").joinpath("requirements.txt"
 # What other Pythons than this one load, by its path: scripts of jobs, model servers' code, and `dogbreed local run`.
 for file in (
     "local/aws_redirect/dogbreed_local_aws.py",
-    "local/jobs/launcher.py",
+    "local/launcher.py",
     "local/python/python_facts.py",
     "local/start_up/sitecustomize.py",
     "local/start_up/_dogbreed_start_up/stand_in/smdebug/pytorch/hook.py",

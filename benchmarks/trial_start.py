@@ -29,9 +29,9 @@ from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.jobs import source
+from dogbreed_sdk.local.container_view import ContainerView
 from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE
 from dogbreed_sdk.local.forking.lease import SERVERS
-from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.forked_scripts import fork_for
 from dogbreed_sdk.local.jobs.program import Program

@@ -85,7 +85,7 @@ MODEL_SERVER_MAY_USE = (
 RUN_ALONE = (
     "dogbreed_sdk.local.forking.script",
     "dogbreed_sdk.local.forking.server",
-    "dogbreed_sdk.local.jobs.launcher",
+    "dogbreed_sdk.local.launcher",
     "dogbreed_sdk.local.jobs.metric_process",
     "dogbreed_sdk.local.python.python_facts",
 )
@@ -162,14 +162,14 @@ def test_imports_lead_down() -> None:
     assert up == []
 
 
-# Local SageMaker's own parts: the API stands on all others; searches, endpoints and batch transform stand on jobs.
+# Local SageMaker's own parts: the API stands on all others, searches on jobs, batch transform on hosting.
 BELOW = {
     "s3": (),
     "python": (),
     "jobs": ("s3", "python"),
     "tuning": ("jobs",),
-    "hosting": ("jobs", "s3", "python"),
-    "transform": ("jobs", "s3", "hosting"),
+    "hosting": ("s3", "python"),
+    "transform": ("s3", "hosting"),
     "api": ("jobs", "s3", "tuning", "hosting", "transform"),
 }
 

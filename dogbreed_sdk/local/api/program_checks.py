@@ -8,7 +8,7 @@ from typing import Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk.local.api.wire import validation_error
-from dogbreed_sdk.local.jobs.container_view import OPT_ML
+from dogbreed_sdk.local.container_view import OPT_ML
 
 _SCRIPT = (container.PROGRAM_HYPERPARAMETER, container.SUBMIT_DIRECTORY_HYPERPARAMETER)
 

@@ -50,7 +50,7 @@ class Settings:
 
     Args:
         environment: Its environment.
-        launcher: The module `jobs.launcher`.
+        launcher: The module `local.launcher`.
     """
 
     def __init__(self, environment: dict[str, str], launcher: Any) -> None:

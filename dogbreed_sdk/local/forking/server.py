@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
     for name in MODULES:
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
-    settings = script.Settings(environment, _sibling("../jobs/launcher.py"))
+    settings = script.Settings(environment, _sibling("../launcher.py"))
     gc.collect()
     gc.freeze()  # otherwise collections in a fork would copy all pages of the server's objects
     _serve(asked, settings, script)

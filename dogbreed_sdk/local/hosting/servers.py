@@ -19,10 +19,10 @@ from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.log_file import last_lines
 from dogbreed_sdk._util.processes import end_process, identify, is_alive, start_module
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.local.container_view import OPT_ML, ContainerView
 from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting.model import Deployment, restore
 from dogbreed_sdk.local.hosting.server_python import ServerPython, server_python
-from dogbreed_sdk.local.jobs.container_view import OPT_ML, ContainerView
 from dogbreed_sdk.local.states import Server
 from dogbreed_sdk.local.store import ENDPOINT, Record, Store
 from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS

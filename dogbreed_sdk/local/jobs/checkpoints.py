@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk import container
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.companion import Companion
-from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.s3.transfer import download_objects, list_objects, upload_objects
 from dogbreed_sdk.local.script_files import contents

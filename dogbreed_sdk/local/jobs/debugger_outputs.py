@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_path
-from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts.recording.trial.layout import CLAIM_FILE, END_FILE

@@ -14,8 +14,8 @@ from typing import IO, Protocol
 from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.log_file import LineSplitter
 from dogbreed_sdk._util.processes import dismiss_guard, guard_pid, signal_group, start_guard
+from dogbreed_sdk.local.container_view import ContainerView
 from dogbreed_sdk.local.forking.client import Fork, ForkedProcess, Refused
-from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 
 _CHUNK_BYTES = 64 * 1024

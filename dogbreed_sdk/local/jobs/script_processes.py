@@ -16,7 +16,7 @@ from typing import Literal
 from dogbreed_sdk import container
 from dogbreed_sdk._util.descendants import end_descendants, reap_adopted
 from dogbreed_sdk._util.tracebacks import TRACEBACK
-from dogbreed_sdk.local.jobs.failure_reason import is_full_disk
+from dogbreed_sdk.local.failure_reason import is_full_disk
 from dogbreed_sdk.local.jobs.script_process import Script, ScriptProcess
 
 GRACE_VARIABLE = "DOGBREED_LOCAL_STOP_GRACE_SECONDS"

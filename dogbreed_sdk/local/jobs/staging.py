@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypedDict
 from dogbreed_sdk import container
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.container_view import OPT_ML
 from dogbreed_sdk.local.jobs import debugger_outputs
 from dogbreed_sdk.local.jobs.channels import channels_of, stage_channel
 from dogbreed_sdk.local.jobs.checkpoints import stage_checkpoints
-from dogbreed_sdk.local.jobs.container_view import OPT_ML
 from dogbreed_sdk.local.jobs.hosts import Host
 from dogbreed_sdk.local.jobs.network import INTERFACE
 from dogbreed_sdk.local.jobs.pipes import stage_pipe

@@ -15,15 +15,15 @@ from dogbreed_sdk._util import clock
 from dogbreed_sdk._util.log_file import LogFile
 from dogbreed_sdk._util.processes import identify, identify_self, is_of_copy
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local.container_view import ContainerView
+from dogbreed_sdk.local.failure_reason import full_disk, is_full_disk, script_failure, unexpected
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import debugger, debugger_states, debugger_uploads, staging
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.artifacts import remove_uploaded, upload_data, upload_model
 from dogbreed_sdk.local.jobs.checkpoints import checkpoint_folder, kept_on_s3
-from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.debugger_recording import recording
 from dogbreed_sdk.local.jobs.environment import gpus_by_host, script_environment
-from dogbreed_sdk.local.jobs.failure_reason import full_disk, is_full_disk, script_failure, unexpected
 from dogbreed_sdk.local.jobs.forked_scripts import fork_for
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of
 from dogbreed_sdk.local.jobs.launchers import launch_command

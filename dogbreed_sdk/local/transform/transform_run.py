@@ -15,10 +15,10 @@ from dogbreed_sdk._util.cores import CORES_VARIABLE
 from dogbreed_sdk._util.log_file import LogFile, last_lines
 from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
+from dogbreed_sdk.local.failure_reason import unexpected
 from dogbreed_sdk.local.folders import EndpointFolder, JobFolder
 from dogbreed_sdk.local.hosting import servers
 from dogbreed_sdk.local.hosting.model import Deployment, container_environment, model_form, model_uri, restore
-from dogbreed_sdk.local.jobs.failure_reason import unexpected
 from dogbreed_sdk.local.states import RUNNING_STATUSES, Server, State
 from dogbreed_sdk.local.store import TRANSFORM_JOB, Store, StoreError
 from dogbreed_sdk.local.supervision import write_outcome

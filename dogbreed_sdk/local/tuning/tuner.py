@@ -13,8 +13,9 @@ from dogbreed_sdk._util.cores import available_cores
 from dogbreed_sdk._util.processes import identify_self
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.local import failure_reason
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs import failure_reason, runner
+from dogbreed_sdk.local.jobs import runner
 from dogbreed_sdk.local.jobs import state as job_state
 from dogbreed_sdk.local.jobs.metric_search import Captured, MetricSearch
 from dogbreed_sdk.local.jobs.metrics import is_number

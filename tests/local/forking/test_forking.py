@@ -14,10 +14,10 @@ import pytest
 
 from dogbreed_sdk._util.caller_environment import inherited
 from dogbreed_sdk._util.cores import thread_environment
+from dogbreed_sdk.local.container_view import ContainerView
 from dogbreed_sdk.local.forking import FORK_SERVER_VARIABLE
 from dogbreed_sdk.local.forking.client import Fork, ForkedProcess
 from dogbreed_sdk.local.forking.lease import ForkServers, handed_down, is_possible
-from dogbreed_sdk.local.jobs.container_view import ContainerView
 from dogbreed_sdk.local.jobs.environment import JOB_MARK
 from dogbreed_sdk.local.jobs.script_process import Script, ScriptProcess
 from dogbreed_sdk.local.python.scripts_python import Layer, scripts_python

@@ -19,9 +19,9 @@ import torch
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs import network
-from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.jobs.environment import JOB_MARK, gpus_by_host
 from dogbreed_sdk.local.jobs.hosts import Host, hosts_of, job_mark
 from dogbreed_sdk.local.jobs.launchers import is_distributed, launch_command, unsupported_launcher

@@ -22,12 +22,12 @@ from botocore.exceptions import ClientError
 from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE
 from dogbreed_sdk.local.python.requirements import are_satisfied, parsed
 from dogbreed_sdk.local.python.scripts_python import PYTHON_VARIABLE, scripts_python
 from dogbreed_sdk.local.store import TRAINING_JOB
-from tests.local.jobs.test_container_view import in_namespace
+from tests.local.test_container_view import in_namespace
 from tests.waiting import wait_for
 
 PACKAGE = "tiny_package_for_tests"

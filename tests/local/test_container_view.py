@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk.local.jobs import launcher
-from dogbreed_sdk.local.jobs.container_view import NAMESPACE_VARIABLE, OPT_ML, ContainerView
+from dogbreed_sdk.local import launcher
+from dogbreed_sdk.local.container_view import NAMESPACE_VARIABLE, OPT_ML, ContainerView
 
 
 def namespaces_are_allowed() -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dogbreed_sdk._util.log_file import LogFile
+from dogbreed_sdk.local.failure_reason import brief, script_failure, unexpected
 from dogbreed_sdk.local.folders import JobFolder
-from dogbreed_sdk.local.jobs.failure_reason import brief, script_failure, unexpected
 from dogbreed_sdk.local.jobs.state import MAXIMUM_FAILURE_CHARACTERS
 
 FRAMES = ["Traceback (most recent call last):", '  File "/opt/ml/code/train.py", line 3, in <module>', "    main()"]
