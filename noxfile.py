@@ -117,7 +117,8 @@ def lowest(session: nox.Session, part: str) -> None:
 
 def _client_modules() -> list[str]:
     """The test modules that need no extra: one that does as a whole says so, and is not even imported."""
-    folders = [ROOT / "tests" / name for name in ("_util", "aws", "cli", "client", "datasets", "endpoints", "jobs")]
+    names = ("_util", "aws", "cli", "client", "datasets", "docs", "endpoints", "jobs")
+    folders = [ROOT / "tests" / name for name in names]
     modules = [*ROOT.glob("tests/test_*.py"), *(path for folder in folders for path in folder.rglob("test_*.py"))]
     mark = re.compile(r"^pytestmark = .*\bpytest\.mark\.extras\b", re.MULTILINE)
     return [str(path.relative_to(ROOT)) for path in sorted(modules) if not mark.search(path.read_text("utf-8"))]

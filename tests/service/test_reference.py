@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from dogbreed_sdk.testing import picture
-from tests.documents import DOCS
+from tests.docs.documents import DOCS
 from tests.service.running import RunningService
 
 PAGE = (DOCS / "reference" / "http.md").read_text(encoding="utf-8").partition("### Problems")[0]

@@ -19,7 +19,7 @@ from tests.conftest import Workshop
 from tests.leftovers import left
 from training_scripts import rules
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 # They start local SageMaker, which the client alone does not have.
 pytestmark = pytest.mark.extras

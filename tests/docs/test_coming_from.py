@@ -24,7 +24,7 @@ from dogbreed_sdk import (
     debugging,
 )
 from dogbreed_sdk.cli.parser import parse
-from tests.documents import DOCS
+from tests.docs.documents import DOCS
 from training_scripts.recording.trial.trial import Trial
 from training_scripts.training.hyperparameters import table
 

@@ -22,7 +22,7 @@ from reference_links import documented
 
 pytestmark = pytest.mark.extras
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.leftovers import left
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((PROJECT / "examples" / "notebooks").glob("*.ipynb"))
 
 pytestmark = [pytest.mark.extras, pytest.mark.any_version]

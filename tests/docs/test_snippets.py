@@ -13,9 +13,9 @@ import pytest
 
 from dogbreed_sdk.cli.commands import COMMANDS
 from dogbreed_sdk.cli.parser import parse
-from tests import documents
 from tests.conftest import Workshop
-from tests.documents import DOCUMENTS, ROOT, Block
+from tests.docs import documents
+from tests.docs.documents import DOCUMENTS, ROOT, Block
 
 PYTHON = [block for path in DOCUMENTS for block in documents.blocks(path) if block.language == "python"]
 RUN = [block for block in PYTHON if block.page.startswith("docs/") and not block.mark]

@@ -15,7 +15,7 @@ from dogbreed_sdk import debugging, errors, model_server, service, testing
 
 pytestmark = pytest.mark.extras
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference" / "api"
 # "Arguments and errors are those of `deploy`."
 ELSEWHERE = re.compile(r"\b[Aa]rguments\b[^.]*\b(are those of|are the same)")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dogbreed_sdk import errors
-from tests.documents import DOCS
+from tests.docs.documents import DOCS
 
 PAGE = (DOCS / "guides" / "troubleshooting.md").read_text(encoding="utf-8")
 ENTRIES = dict(re.findall(r"\n### (\w+)\n(.*?)(?=\n##)", f"{PAGE}\n##", re.DOTALL))

@@ -23,8 +23,8 @@ from dogbreed_sdk import (
     TuningJob,
     deploy,
 )
-from tests import documents
-from tests.documents import DOCS, DOCUMENTS, PAGES, ROOT
+from tests.docs import documents
+from tests.docs.documents import DOCS, DOCUMENTS, PAGES, ROOT
 from training_scripts.data import limits
 
 # Tables are made from training's own code, which a client alone cannot import.

@@ -12,7 +12,7 @@ import take_pictures
 from _pictures import state
 from _pictures.recipes import RECIPES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PICTURES = sorted(state.FOLDER.glob("*.png"))
 SHOWN = [
