@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dogbreed_sdk._util.cores import available_cores
+from dogbreed_sdk._util.formatting import joined
 from dogbreed_sdk._util.process_identity import Process
 from dogbreed_sdk._util.processes import is_alive
 from training_scripts._util.atomic import write_json_atomically
 from training_scripts._util.locking import file_lock
 
 _LEDGER = "threads.json"
+_WAITING = "Waiting for free cores on this machine"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,18 @@ class ThreadLedger:
             if claims != before:
                 self._write(claims)
         return claims[place].granted
+
+    def why_waiting(self) -> str:
+        """What a job that was granted nothing waits for: the jobs that hold the cores, and how to stop one of them."""
+        # A transform job's name comes after its kind.
+        holders = [claim.job.rpartition("/")[2] for claim in self._read() if claim.granted]
+        if not holders:
+            return _WAITING  # a job that came before has yet to ask
+        hold, them, one = ("holds", "it", "it") if len(holders) == 1 else ("hold", "them", "one")
+        return (
+            f"{_WAITING}: {joined(holders, most=2)} {hold} them. Wait for {them} to end, or stop {one}: "
+            f"{shlex.join(['dogbreed', 'stop', holders[0], '--root', str(self._root)])}"
+        )
 
     def release(self, job: str) -> None:
         """Release a job's threads, or take it out of the queue."""

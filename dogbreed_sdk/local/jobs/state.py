@@ -11,7 +11,6 @@ from dogbreed_sdk.local.supervision import MAXIMUM_FAILURE_CHARACTERS
 # AWS's words (API reference, SecondaryStatusTransition).
 MESSAGES = {
     "Starting": "Starting the training job",
-    "Pending": "Waiting for free cores on this machine",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Interrupted": "Training job stopped because its managed spot training instance was interrupted",
@@ -47,6 +46,13 @@ def enter(state: State, secondary: str, message: str | None = None) -> None:
         transitions[-1]["end"] = moment
     transitions.append({"status": secondary, "start": moment, "end": None, "message": message or MESSAGES[secondary]})
     state["secondary"] = secondary
+
+
+def wait_for_cores(state: State, message: str) -> None:
+    """Record that a job waits for free cores, and why; the message changes with the jobs that hold them."""
+    enter(state, "Pending", message)
+    if state.get("secondary") == "Pending":
+        state["transitions"][-1]["message"] = message
 
 
 def finish(state: State, status: str, *, secondary: str | None = None, failure: str | None = None) -> None:

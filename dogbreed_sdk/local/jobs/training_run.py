@@ -246,7 +246,7 @@ class TrainingRun:
     def _wait_for_threads(self) -> int:
         state = self._store.get(TRAINING_JOB, self._record.name).state
         wanted = int(state.get("wanted_threads") or self._ledger.cores)
-        waiting = False
+        shown = ""
         while True:
             self._check_stop()
             granted = self._ledger.claim(
@@ -258,9 +258,10 @@ class TrainingRun:
                 break
             if time.monotonic() >= self._wait_deadline:
                 raise _StoppedError(_LIMITS["wait"])
-            if not waiting:
-                self._enter("Pending")
-                waiting = True
+            reason = self._ledger.why_waiting()
+            if reason != shown:
+                self._update(partial(job_state.wait_for_cores, message=reason))
+                shown = reason
             time.sleep(_QUEUE_SECONDS)
         self._update(lambda state: state.update({"threads": granted}))
         return granted

@@ -162,7 +162,7 @@ class TransformRun:
 
     async def _granted_threads(self) -> int:
         """Wait for cores of this machine, which training jobs and other transform jobs may occupy."""
-        waiting = False
+        shown = ""
         while True:
             granted = self._ledger.claim(
                 self._ledger_name,
@@ -171,9 +171,10 @@ class TransformRun:
             )
             if granted:
                 return granted
-            if not waiting:
-                self._report("Waiting for free cores on this machine")
-                waiting = True
+            reason = self._ledger.why_waiting()
+            if reason != shown:
+                self._report(reason)
+                shown = reason
             await asyncio.sleep(_QUEUE_SECONDS)
 
     async def _start_model(self, threads: int) -> Server:

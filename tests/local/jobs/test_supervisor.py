@@ -26,7 +26,7 @@ from dogbreed_sdk._util.cores import CORES_VARIABLE, available_cores, thread_env
 from dogbreed_sdk._util.descendants import end_marked
 from dogbreed_sdk._util.location import PACKAGE_PARENT
 from dogbreed_sdk._util.log_file import LogFollower
-from dogbreed_sdk._util.processes import identify, is_alive, start_module, wait_for_end
+from dogbreed_sdk._util.processes import identify, identify_self, is_alive, start_module, wait_for_end
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import Store, supervision
 from dogbreed_sdk.local.folders import JobFolder
@@ -826,6 +826,11 @@ class TestFullDisk:
         store.close()
 
 
+def last_message(record: Record) -> str:
+    transitions = record.state.get("transitions")
+    return str(transitions[-1]["message"]) if transitions else ""
+
+
 class TestThreads:
     def test_jobs_never_hold_more_threads_than_cores(
         self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -903,6 +908,43 @@ class TestThreads:
         assert ledger.claim("early", process=me, wanted=1) == 1
         ledger.queue("early", process=me)  # changes nothing
         assert ledger.claim("late", process=me, wanted=2) == 1
+
+    @pytest.mark.parametrize(
+        ("holders", "reason"),
+        [
+            ([], ""),
+            (["a"], ": a holds them. Wait for it to end, or stop it: dogbreed stop a --root '{root}'"),
+            (["transform-job/a"], ": a holds them. Wait for it to end, or stop it: dogbreed stop a --root '{root}'"),
+            (["a", "b"], ": a and b hold them. Wait for them to end, or stop one: dogbreed stop a --root '{root}'"),
+            (["a", "b", "c"], ": a, b and c hold them. {rest}"),
+            (["a", "b", "c", "d"], ": a, b and 2 more hold them. {rest}"),
+        ],
+    )
+    def test_it_names_the_jobs_that_hold_the_cores(self, tmp_path: Path, holders: list[str], reason: str) -> None:
+        root = tmp_path / "my jobs"
+        root.mkdir()
+        ledger = ThreadLedger(root, cores=4)
+        for name in holders:
+            ledger.claim(name, process=identify_self(), wanted=1)
+        ledger.queue("ahead", process=identify_self())
+        rest = f"Wait for them to end, or stop one: dogbreed stop a --root '{root}'"
+        assert ledger.why_waiting() == f"Waiting for free cores on this machine{reason.format(root=root, rest=rest)}"
+
+    def test_a_waiting_job_says_which_job_holds_the_cores_now(
+        self, jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(CORES_VARIABLE, "1")
+        ledger = ThreadLedger(jobs.store.root)
+        ledger.claim("first", process=identify_self(), wanted=1)
+        ledger.queue("second", process=identify_self())
+        jobs.start("third", script("print(1)"))
+        jobs.until("third", lambda record: "machine: first holds them." in last_message(record))
+        ledger.release("first")
+        ledger.claim("second", process=identify_self(), wanted=1)
+        jobs.until("third", lambda record: "machine: second holds them." in last_message(record))
+        ledger.release("second")
+        states = [entry["status"] for entry in jobs.ended("third").state["transitions"]]
+        assert states == ["Starting", "Pending", "Downloading", "Training", "Uploading", "Completed"]
 
     def test_jobs_run_in_the_order_in_which_they_were_created(self, jobs: Jobs, script: Script) -> None:
         jobs.start("early", script("print(1)"))

@@ -200,7 +200,7 @@ class TestLife:
         ledger = ThreadLedger(jobs.store.root)
         ledger.claim("job", process=identify_self(), wanted=ledger.cores)  # a training job of that name
         jobs.create()
-        wait_for(lambda: any("Waiting for free cores" in line for line in jobs.log("data-log")))
+        wait_for(lambda: any("free cores on this machine: job holds them." in line for line in jobs.log("data-log")))
         assert "TransformStartTime" not in jobs.describe()
         ledger.release("job")
         assert jobs.ended()["TransformJobStatus"] == "Completed"
