@@ -33,7 +33,7 @@ from dogbreed_sdk import BreedDataset, BreedTrainer, Session
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.datasets import near_copies
 from dogbreed_sdk.datasets.examination import examine_files
-from dogbreed_sdk.reviewing import copies, neighbours, outliers, stored
+from dogbreed_sdk.reviewing import copies, neighbors, outliers, stored
 from dogbreed_sdk.reviewing.examine import FLAGGED, JudgedLabels, examine, judge_labels
 from dogbreed_sdk.reviewing.mixture import own_probability, probabilities
 from dogbreed_sdk.reviewing.stored import StoredPictures
@@ -101,7 +101,7 @@ def show_labels(
     pictures: StoredPictures, store: FeatureStore, thumbnails: Sequence[bytes], options: argparse.Namespace
 ) -> None:
     """Prints how exchanged labels rank, seed by seed, and what training gains without them."""
-    near = neighbours.nearest(pictures.features)
+    near = neighbors.nearest(pictures.features)
     groups = copies.group(near, [str(number) for number in range(len(pictures))], thumbnails)
     right = judge_labels(pictures.features, pictures.targets, groups, classes=len(pictures.classes))
     for kind, exchange in (("at random", exchanged_at_random), ("with a class that looks alike", exchanged_alike)):
@@ -141,7 +141,7 @@ def exchanged_alike(
     return found
 
 
-def scores(judged: JudgedLabels, targets: np.ndarray, near: neighbours.Neighbours) -> Scores:
+def scores(judged: JudgedLabels, targets: np.ndarray, near: neighbors.Neighbors) -> Scores:
     """The product's score and others, by name; higher is more suspicious."""
     rows = np.arange(len(targets))
     own = own_probability(judged.logits, targets, judged.model.temperature)
@@ -251,12 +251,12 @@ def show_edits(pictures: StoredPictures, thumbnails: Sequence[bytes]) -> None:
     extract = _extractor()
     chosen = np.random.default_rng(0).choice(len(pictures), EDITED, replace=False)
     originals = [decoding.decode(pictures.paths[index]) for index in chosen]
-    usual = float(np.median(1 - neighbours.nearest(pictures.features, count=1).similarities))
+    usual = float(np.median(1 - neighbors.nearest(pictures.features, count=1).similarities))
     print(f"\n{EDITED} edited photographs: grouped with the original; median distance (in usual nearest distances)")
     for name, edit in EDITS.items():
         edited = [edit(image) for image in originals]
         features = extract(edited)
-        near = neighbours.nearest(np.concatenate([pictures.features, features]))
+        near = neighbors.nearest(np.concatenate([pictures.features, features]))
         both = [*thumbnails, *(near_copies.thumbnail(image) for image in edited)]
         groups = copies.group(near, [str(number) for number in range(len(both))], both)
         group_of = {index: number for number, group in enumerate(groups) for index in group.pictures}

@@ -129,7 +129,7 @@ def numbered(pictures: int) -> Iterator[bytes]:
 
 
 def right_answer(number: int) -> tuple[int, float]:
-    """Index and probability that belong to a picture's number; no two of 50,000 neighbours share both."""
+    """Index and probability that belong to a picture's number; no two of 50,000 neighbors share both."""
     return number * 7 % len(CLASSES), 0.5 + (number % 49_999) / 100_000
 
 

@@ -126,7 +126,7 @@ class Listing(Sequence[Sample]):
 def generate(folder: Path, rows: int) -> None:
     """Writes a store of random clouds, one per class, with a tenth as many rows in valid as in train."""
     dice = np.random.default_rng(0)
-    centres = dice.standard_normal((CLASSES, WIDTH), np.float32)
+    centers = dice.standard_normal((CLASSES, WIDTH), np.float32)
     noise = dice.standard_normal((4096, WIDTH), np.float32) * 4
     shards: dict[str, dict[str, Record]] = {}
     kept = {"train": Listing(rows), "valid": Listing(rows // 10)}
@@ -136,7 +136,7 @@ def generate(folder: Path, rows: int) -> None:
         size = shard_size(len(listing), WIDTH * 2, least=manifest.CHUNK)
         for number, start in enumerate(range(0, len(listing), size)):
             labels = np.arange(start, min(start + size, len(listing))) * CLASSES // len(listing)
-            features = centres[labels] + noise[dice.integers(len(noise), size=len(labels))]
+            features = centers[labels] + noise[dice.integers(len(noise), size=len(labels))]
             path = folder / shard_file(split, number)
             digest = parts.write_features(path, features[:, None].astype(DTYPE))
             shards[split][path.name] = Record(len(labels), path.stat().st_size, digest)

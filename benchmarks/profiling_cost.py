@@ -1,6 +1,6 @@
 """What profiling costs: the same training of a head on stored features with and without the profiler, in turns.
 
-Prints the medians of the ratios (CPU and wall time) of neighbouring runs, then what is counted directly and so tells
+Prints the medians of the ratios (CPU and wall time) of neighboring runs, then what is counted directly and so tells
 more on a noisy machine: the time of the hooks of a step, the CPU time of the profiler's own thread as a share of
 training, and what looking at operators with torch.profiler costs.
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=6400, help="train pictures (default: 6400)")
     parser.add_argument("--classes", type=int, default=120)
     parser.add_argument(
-        "--threads", type=int, default=1, help="torch's threads (default: 1; more measure neighbours too)"
+        "--threads", type=int, default=1, help="torch's threads (default: 1; more measure neighbors too)"
     )
     options = parser.parse_args(arguments)
     runtime.prepare(options.threads)

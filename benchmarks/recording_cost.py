@@ -92,12 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def drawn() -> dict[str, SplitFeatures]:
     """Features as large as those of the photographs: one Gaussian cloud a class."""
     generator = np.random.default_rng(0)
-    centres = generator.normal(size=(CLASSES, WIDTH)).astype(np.float32)
+    centers = generator.normal(size=(CLASSES, WIDTH)).astype(np.float32)
     splits = {}
     for split, rows, views in (("train", ROWS, 2), ("valid", ROWS // 10, 1)):
         labels = np.arange(rows, dtype=np.int64) % CLASSES
         noise = generator.normal(scale=6, size=(rows, views, WIDTH)).astype(np.float32)
-        splits[split] = SplitFeatures(centres[labels][:, None] + noise, labels, tuple(map(str, range(rows))))
+        splits[split] = SplitFeatures(centers[labels][:, None] + noise, labels, tuple(map(str, range(rows))))
     return splits
 
 

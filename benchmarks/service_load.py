@@ -2,7 +2,7 @@
 
 Prints requests a second, latencies, resident memory at the start, in the middle and at the end, and the ratio to the
 baseline: the model server behind the service, asked by the same clients without the service, half before and half
-after. The ratio is of the service's rate before the worker is killed. Where neighbours make a machine uneven, processor
+after. The ratio is of the service's rate before the worker is killed. Where neighbors make a machine uneven, processor
 time a request says more.
 Ends with status 1 where an answer was wrong, a failure was not a proper 503 (problem details and Retry-After), memory
 grew, or the worker that is killed after a third of the time was not replaced.

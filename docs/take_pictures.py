@@ -55,15 +55,15 @@ def take(names: list[str]) -> None:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Writes a picture, as sharp as fits into the limit, and then with as many colours as fit.
+    """Writes a picture, as sharp as fits into the limit, and then with as many colors as fit.
 
     Raises:
         ValueError: It does not fit at half its size either.
     """
     for scale in (1, 0.75, 0.5):
         smaller = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-        for colours in (256, 128, 64):
-            smaller.quantize(colours, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+        for colors in (256, 128, 64):
+            smaller.quantize(colors, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
             if path.stat().st_size <= LARGEST:
                 return
     raise ValueError(f"{path} has {path.stat().st_size} bytes, more than {LARGEST}: show less of the page")

@@ -412,7 +412,7 @@ def _restored(kind: type[Session], settings: tuple[tuple[str, Any], ...], makes_
 
 
 def local_store(session: Session) -> Store | None:
-    """The records of a session's local SageMaker, for listings; close it afterwards.
+    """The records of a session's local SageMaker, for listings; close it afterward.
 
     Returns:
         None on AWS, and for a session whose server somebody else runs: its folder may be on another machine.

@@ -22,12 +22,12 @@ from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, DebugReport, Session, TrainingJob, weights_problem
 
-# As in many notebooks: a hidden layer, Adam with a constant and large learning rate, no regularisation.
+# As in many notebooks: a hidden layer, Adam with a constant and large learning rate, no regularization.
 NOTEBOOK = {
     "hidden": 256, "optimizer": "adam", "lr": 0.01, "scheduler": "none", "weight_decay": 0, "batch_size": 32,
     "epochs": 24,
 }  # fmt: skip
-# Against spikes: smaller steps towards the end, whole batches. Against overfitting: a linear head, regularisation.
+# Against spikes: smaller steps toward the end, whole batches. Against overfitting: a linear head, regularization.
 REMEDIES = {"scheduler": "cosine", "drop_last": True, "weight_decay": 0.1, "label_smoothing": 0.1, "epochs": 12}
 # The endpoint may fetch URLs, and from this machine too, which is refused otherwise.
 FETCHING = {"DOGBREED_FETCH_URLS": "1", "DOGBREED_FETCH_NETWORKS": "127.0.0.1/32"}
@@ -101,7 +101,7 @@ def explain(job: TrainingJob, plot: Path) -> None:
         if rule.name == "Overfit":
             print(f"Rule Overfit: {rule.message}", *([f"  -> {rule.advice}"] if rule.advice else []), sep="\n")
     for insight in report.insights():
-        if insight.topic in ("validation-spikes", "overfitting", "generalisation-gap"):
+        if insight.topic in ("validation-spikes", "overfitting", "generalization-gap"):
             print(insight.title, *(f"  {line}" for line in insight.evidence), f"  -> {insight.next_step}", sep="\n")
 
 

@@ -43,10 +43,10 @@ def main(folder: str = "run") -> None:
 
 
 def clouds(rows: int) -> TensorDataset:
-    """Points [rows, 8] around one of three centres, with the centre's number."""
-    centres = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    """Points [rows, 8] around one of three centers, with the center's number."""
+    centers = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
     labels = torch.randint(3, (rows,))
-    return TensorDataset(centres[labels] + torch.randn(rows, 8), labels)
+    return TensorDataset(centers[labels] + torch.randn(rows, 8), labels)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Page:
             url: Of the page.
             width: Of the window, in CSS pixels.
             height: Of the window.
-            dark: Whether the reader prefers dark colours.
+            dark: Whether the reader prefers dark colors.
             calm: Whether the reader prefers reduced motion.
             phone: Whether it is a device that is touched, with a screen as dense as a phone's.
             density: Of the screen, in pixels per CSS pixel.

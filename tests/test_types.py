@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.extras
 
 ROOT = Path(__file__).parents[1]
-# File -> what is written there, and how it is misspelt.
+# File -> what is written there, and how it is misspelled.
 MISSPELLINGS = {
     "dogbreed_sdk/jobs/search_settings.py": ("max_parallel_jobs=min(", "max_paralel_jobs=min("),
     "dogbreed_sdk/datasets/dataset.py": ("image_folder.read_dataset(", "image_folder.read_datasett("),
@@ -20,7 +20,7 @@ MISSPELLINGS = {
 }
 
 
-def test_a_misspelt_keyword_function_and_operation_fail_type_checks(tmp_path: Path) -> None:
+def test_a_misspelled_keyword_function_and_operation_fail_type_checks(tmp_path: Path) -> None:
     for package in ("dogbreed_sdk", "training_scripts", "examples"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "pyproject.toml", tmp_path)

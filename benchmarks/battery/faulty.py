@@ -52,7 +52,7 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rising loss: uphill", ("wrong-sign",)),
     ("rising loss: shuffled", ("shuffled-labels",)),
     ("rising loss: rate", ("learning-rate-too-high",)),
-    ("a class starved: relabelled", ("class-imbalance", "confused-classes")),
+    ("a class starved: relabeled", ("class-imbalance", "confused-classes")),
     ("a class starved", ("class-imbalance",)),
     ("one layer x 100", ("bad-initialization",)),
     ("equal weights", ("bad-initialization",)),
@@ -387,7 +387,7 @@ _vary(
         "3 of 200": _starved([200, 200, 200, 3], REDUCED),
         "2 of 60, ten classes": _starved([60] * 9 + [2], FULL),
         "binary, 4 of 200": _starved([200, 4], REDUCED, distance=0.4),
-        "relabelled": _never,
+        "relabeled": _never,
     },
     None,
 )

@@ -22,7 +22,7 @@ def blobs(
     offset: float = 0.0,
     centers: Tensor | None = None,
 ) -> Split:
-    """One Gaussian cloud a class; `distance` is that of the centres from zero in standard deviations, by axis."""
+    """One Gaussian cloud a class; `distance` is that of the centers from zero in standard deviations, by axis."""
     centers = torch.randn(classes, width, generator=generator) * distance if centers is None else centers
     each = [counts] * classes if isinstance(counts, int) else counts
     labels = torch.repeat_interleave(torch.arange(classes), torch.tensor(each))

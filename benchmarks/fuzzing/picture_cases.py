@@ -37,7 +37,7 @@ def seeds() -> dict[str, bytes]:
     image = Image.merge("RGB", [Image.effect_noise((72, 56), 40 + 20 * channel) for channel in range(3)])
     image = Image.blend(image, Image.linear_gradient("L").resize((72, 56)).convert("RGB"), 0.6)
     ImageDraw.Draw(image).ellipse((10, 10, 50, 44), fill=(180, 120, 60))
-    grey, clear = image.convert("L"), image.convert("RGBA")
+    gray, clear = image.convert("L"), image.convert("RGBA")
     clear.putalpha(Image.radial_gradient("L").resize(image.size))
     deep = Image.frombytes("I;16", (40, 30), dice.randbytes(2400))
     exif = Image.Exif()
@@ -51,7 +51,7 @@ def seeds() -> dict[str, bytes]:
         "jpeg exif": encoded(image, "JPEG", exif=exif, icc_profile=dice.randbytes(500), comment=b"a dog"),
         "jpeg progressive": encoded(image, "JPEG", progressive=True, quality=60),
         "jpeg restarts": encoded(image, "JPEG", restart_marker_blocks=4, optimize=True),
-        "jpeg grey": encoded(grey, "JPEG"),
+        "jpeg gray": encoded(gray, "JPEG"),
         "jpeg cmyk": encoded(image.convert("CMYK"), "JPEG", quality=95, subsampling=0),
         "mpo": film("MPO"),
         "png": encoded(image, "PNG"),

@@ -31,7 +31,7 @@ over photographs; where all n of them agree it has no width, and up to 3 / n of 
 | Task | which of {classes} dog breeds a photograph shows, or that it shows none of them |
 | Backbone | `{backbone}`, pretrained on ImageNet (package `{package}`), frozen |
 | Head | linear, trained for 10 epochs on stored features of the plain and the mirrored picture |
-| Input | RGB, shorter side to {resize}, centre {crop} x {crop} |
+| Input | RGB, shorter side to {resize}, center {crop} x {crop} |
 | Temperature | {temperature:.3f}, fitted on the valid split |
 | Rejection | {method}: 1 - cosine of the angle between features and the nearest class mean; above {threshold:.4f} |
 
@@ -86,7 +86,7 @@ Best of each group by AUROC (all that are equal to the third decimal):
 
 {best}
 
-`{shipped}` is shipped: of the scores that need no more than one vector a class (0.6 MB here; nearest neighbours,
+`{shipped}` is shipped: of the scores that need no more than one vector a class (0.6 MB here; nearest neighbors,
 which reject a little more, need every train picture's features, 31 MB), none is better by more than its interval, and
 it is fitted on the valid split alone, which every training job sees at no extra cost.
 

@@ -1,7 +1,7 @@
 """The scores that were compared for rejection: each a function of logits and features, higher for what is less alike.
 
 Sources: max softmax, Hendrycks and Gimpel 2017; energy, Liu et al. 2020; Mahalanobis, Lee et al. 2018; relative
-Mahalanobis, Ren et al. 2021; nearest neighbours, Sun et al. 2022; ViM, Wang et al. 2022.
+Mahalanobis, Ren et al. 2021; nearest neighbors, Sun et al. 2022; ViM, Wang et al. 2022.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 SHIPPED = "cosine to class means"
 BASELINE = "max softmax"
 SHRINKAGE = 0.1
-NEIGHBOURS = 10
+NEIGHBORS = 10
 PRINCIPAL = 256
 
 
@@ -57,7 +57,7 @@ def candidates(known: Known, shipped: Rejection) -> dict[str, Score]:
         "Euclidean to class means": lambda _, seen: torch.cdist(seen.double(), means).amin(1),
         "Mahalanobis": lambda _, seen: near(seen),
         "relative Mahalanobis": lambda _, seen: relative(seen),
-        "10th nearest neighbour": lambda _, seen: 1 - (_unit(seen) @ rows.T).topk(NEIGHBOURS, dim=1).values[:, -1],
+        "10th nearest neighbor": lambda _, seen: 1 - (_unit(seen) @ rows.T).topk(NEIGHBORS, dim=1).values[:, -1],
         "ViM": _vim(known),
         **_of_logits(fit_temperature(known.valid_logits, known.valid_targets)),
     }
@@ -82,9 +82,9 @@ def _mahalanobis(
     features: Tensor, labels: Tensor, means: Tensor
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Squared distance to the nearest class by the covariance within classes; and less that of all classes as one."""
-    centre = features.mean(0)
+    center = features.mean(0)
     within = _inverse_covariance(features - means[labels])
-    overall = _inverse_covariance(features - centre)
+    overall = _inverse_covariance(features - center)
 
     def near(seen: Tensor) -> Tensor:
         rows = seen.double()
@@ -92,15 +92,15 @@ def _mahalanobis(
         return (own - 2 * rows @ within @ means.T).amin(1)
 
     def relative(seen: Tensor) -> Tensor:
-        rows = seen.double() - centre
+        rows = seen.double() - center
         return near(seen) - ((rows @ overall) * rows).sum(1)
 
     return near, relative
 
 
-def _inverse_covariance(centred: Tensor) -> Tensor:
-    """Shrunk towards a multiple of the identity: there are few more pictures than dimensions."""
-    covariance = centred.T @ centred / len(centred)
+def _inverse_covariance(centered: Tensor) -> Tensor:
+    """Shrunk toward a multiple of the identity: there are few more pictures than dimensions."""
+    covariance = centered.T @ centered / len(centered)
     identity = torch.eye(len(covariance), dtype=covariance.dtype)
     return torch.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.diagonal().mean() * identity)
 
@@ -109,10 +109,10 @@ def _vim(known: Known) -> Score:
     """Length of the features outside their principal directions, scaled to logits, less the energy."""
     weight, bias = known.head.weight.detach().double(), known.head.bias.detach().double()
     origin = -torch.linalg.pinv(weight) @ bias
-    centred = known.features.double() - origin
-    outside = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, :-PRINCIPAL]
+    centered = known.features.double() - origin
+    outside = torch.linalg.eigh(centered.T @ centered).eigenvectors[:, :-PRINCIPAL]
     logits = known.features.double() @ weight.T + bias
-    scale = logits.amax(1).mean() / (centred @ outside).norm(dim=1).mean()
+    scale = logits.amax(1).mean() / (centered @ outside).norm(dim=1).mean()
 
     def score(logits: Tensor, seen: Tensor) -> Tensor:
         return scale * ((seen.double() - origin) @ outside).norm(dim=1) - logits.double().logsumexp(1)

@@ -80,7 +80,7 @@ def mistakes(studio: Studio) -> Image.Image:
 
 def model_card(studio: Studio) -> Image.Image:
     """The card of a model: its numbers, use and limits, and data."""
-    page = studio.file("dogbreed", "card", _good(studio), "--name", "Drawn dogs", "--data-licence", "CC0 1.0")
+    page = studio.file("dogbreed", "card", _good(studio), "--name", "Drawn dogs", "--data-license", "CC0 1.0")
     return studio.part(studio.open(page.as_uri()), "header", "#data")
 
 

@@ -2,7 +2,7 @@
 
 `docs/pictures/pictures.json` records a digest for each picture, of what can be seen of its sources: style sheets,
 scripts and templates without comments, and the texts in the Python modules that draw it. Renamed functions, moved
-lines, new types, comments and docstrings leave the digest as it is; another word, tag or colour changes it.
+lines, new types, comments and docstrings leave the digest as it is; another word, tag or color changes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A command run in a terminal, and what stands on its screen afterwards, as a page to take a picture of."""
+"""A command run in a terminal, and what stands on its screen afterward, as a page to take a picture of."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> str:
-    """Runs a command in a terminal of 100 columns; what its screen shows at the end, with colours.
+    """Runs a command in a terminal of 100 columns; what its screen shows at the end, with colors.
 
     Raises:
         RuntimeError: The command failed.
@@ -85,7 +85,7 @@ def screen(written: str) -> str:
 def _theme() -> TerminalTheme:
     """Light text on dark ground."""
     background, text = [(27, 31, 36), (225, 228, 232)]
-    normal, bright = ([tuple(bytes.fromhex(colour)) for colour in each.split()] for each in (_NORMAL, _BRIGHT))
+    normal, bright = ([tuple(bytes.fromhex(color)) for color in each.split()] for each in (_NORMAL, _BRIGHT))
     return TerminalTheme(background, text, normal, bright)
 
 

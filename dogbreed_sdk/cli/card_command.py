@@ -38,10 +38,10 @@ def add(command: argparse.ArgumentParser) -> None:
     command.set_defaults(labels=None)  # for `models.classifier`: a bundle knows its classes
     for option, what in (
         ("--name", "the card's title"),
-        ("--licence", "licence of the model"),
+        ("--license", "license of the model"),
         ("--data-source", "where the training data are from"),
-        ("--data-licence", "licence of the training data"),
-        ("--weights-licence", "licence of the pretrained weights, where it is not known"),
+        ("--data-license", "license of the training data"),
+        ("--weights-license", "license of the pretrained weights, where it is not known"),
         ("--intended-use", "what the model is for"),
     ):
         command.add_argument(option, metavar="TEXT", default="", help=what)
@@ -51,10 +51,10 @@ def run(options: argparse.Namespace) -> Outcome:
     """Writes or prints the card of a model."""
     stated = CardOptions(
         name=options.name,
-        licence=options.licence,
+        license=options.license,
         data_source=options.data_source,
-        data_licence=options.data_licence,
-        weights_licence=options.weights_licence,
+        data_license=options.data_license,
+        weights_license=options.weights_license,
         intended_use=options.intended_use,
     )
     if options.data is not None:

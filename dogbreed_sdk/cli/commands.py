@@ -429,7 +429,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         "card",
         "write the model card of a bundle: data, metrics by class, terms and limits",
         _card,
-        example="dogbreed card JOB --html card.html --data-licence 'CC BY 4.0'",
+        example="dogbreed card JOB --html card.html --data-license 'CC BY 4.0'",
     ),
     Command(
         "explain",

@@ -96,12 +96,12 @@ def _agreeing(thumbnails: Sequence[bytes]) -> Iterator[tuple[int, int]]:
 
 def _difference_hash(pixels: bytes) -> int:
     """One bit for each of 16 x 16 neighbors: whether the right one is brighter."""
-    # Luma of ITU-R BT.601, as Pillow converts to grey, in integers.
-    grey = [299 * red + 587 * green + 114 * blue for red, green, blue in zip(*[iter(pixels)] * 3, strict=True)]
+    # Luma of ITU-R BT.601, as Pillow converts to gray, in integers.
+    gray = [299 * red + 587 * green + 114 * blue for red, green, blue in zip(*[iter(pixels)] * 3, strict=True)]
     bits = 0
     for start in range(0, _WIDTH * _HEIGHT, _WIDTH):
         for left in range(start, start + _WIDTH - 1):
-            bits = bits << 1 | (grey[left] < grey[left + 1])
+            bits = bits << 1 | (gray[left] < gray[left + 1])
     return bits
 
 

@@ -21,8 +21,8 @@ def hashes(thumbnails: Sequence[bytes], *, width: int, height: int) -> _Bits:
     for start in range(0, len(thumbnails), _BLOCK):
         block = thumbnails[start : start + _BLOCK]
         pixels = np.frombuffer(b"".join(block), np.uint8).reshape(len(block), height, width, 3)
-        grey = pixels.astype(np.int32) @ weights
-        bits = np.packbits(grey[:, :, :-1] < grey[:, :, 1:], axis=-1)
+        gray = pixels.astype(np.int32) @ weights
+        bits = np.packbits(gray[:, :, :-1] < gray[:, :, 1:], axis=-1)
         found[start : start + len(block)] = bits[:, :, 0].astype(np.uint16) << 8 | bits[:, :, 1]
     return found
 

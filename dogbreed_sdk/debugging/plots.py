@@ -174,7 +174,7 @@ def steps(report: ReportContent) -> Axes:
     return axes
 
 
-def utilisation(report: ReportContent) -> Axes:
+def utilization(report: ReportContent) -> Axes:
     """Plots the machine's use over time in percent, one curve per node and metric."""
     profile = report.profile
     curves = [

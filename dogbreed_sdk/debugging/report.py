@@ -279,16 +279,16 @@ class DebugReport(ReportContent):
 
         return steps(self)
 
-    def plot_utilisation(self) -> Axes:
+    def plot_utilization(self) -> Axes:
         """Plots CPU, GPU, memory and I/O wait over time in percent with matplotlib (extra: plots).
 
         Raises:
             RecordingError: The machine was not sampled.
             ConfigurationError: matplotlib is not installed.
         """
-        from dogbreed_sdk.debugging.plots import utilisation  # noqa: PLC0415
+        from dogbreed_sdk.debugging.plots import utilization  # noqa: PLC0415
 
-        return utilisation(self)
+        return utilization(self)
 
     def __repr__(self) -> str:
         return f"DebugReport({self.source!r})"

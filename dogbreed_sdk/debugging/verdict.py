@@ -36,7 +36,7 @@ MAX_HINTS = 2
 _SAME_AS_RULES = {
     "weak-classes": ("class-imbalance", "confused-classes"),
     "labels": ("confused-classes",),
-    "generalisation-gap": ("overfitting",),
+    "generalization-gap": ("overfitting",),
 }
 _STOPPED = "The loop was stopped by"
 

@@ -51,7 +51,7 @@ def delete_endpoint(session: Session, name: str, *, timeout: float = defaults.EN
             if not waits:
                 waits = True
                 logger.warning(
-                    "Endpoint %s is still being created or updated, and SageMaker deletes it only afterwards. Waiting.",
+                    "Endpoint %s is still being created or updated, and SageMaker deletes it only afterward. Waiting.",
                     name,
                 )
             time.sleep(poll_seconds(local=session.is_local))

@@ -197,7 +197,7 @@ class Deployment:
 
         What is not passed stays as it is: data capture, serverless or asynchronous inference, keys, network, tags, and
         the number of instances that autoscaling has chosen. If the new model fails, the old one keeps answering. The
-        old model and configuration are deleted afterwards if this project created them.
+        old model and configuration are deleted afterward if this project created them.
 
         Args:
             model: A training job, a tuning job for its best model so far, or the URI of a ``model.tar.gz``.

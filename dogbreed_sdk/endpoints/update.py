@@ -359,7 +359,7 @@ def _apply(
     rollout: updates.Rollout | None = None,
     timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS,
 ) -> None:
-    """Creates models and configuration, switches to them, and deletes what is not used afterwards."""
+    """Creates models and configuration, switches to them, and deletes what is not used afterward."""
     session = current.session
     name, new = current.name, config["EndpointConfigName"]
     request = updates.update(name, config_name=new, renewed=renewed, rollout=rollout)

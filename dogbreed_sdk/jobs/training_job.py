@@ -333,7 +333,7 @@ class TrainingJob(Job):
             ConfigurationError: The model is not a bundle.
 
         Examples:
-            >>> job.model_card(data_licence="CC0 1.0").to_html("card.html")
+            >>> job.model_card(data_license="CC0 1.0").to_html("card.html")
             PosixPath('card.html')
         """
         from dogbreed_sdk.jobs.model_card_facts import data_source, job_facts  # noqa: PLC0415 - few make cards

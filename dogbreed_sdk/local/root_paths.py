@@ -29,7 +29,7 @@ class RootPaths:
         uris = [re.escape(path_to_uri(path)) for path in spellings]
         paths = [re.escape(_json(path)) for path in spellings]
         # Each pattern begins with literal text, which Python finds twenty times as fast as anything else. That is why
-        # each spelling has a separate pattern, and why the characters before a path are checked afterwards.
+        # each spelling has a separate pattern, and why the characters before a path are checked afterward.
         self._patterns = [(re.compile(f"{uri}{_AFTER}"), _ROOT_URI) for uri in uris]
         self._patterns += [(re.compile(f"{path}(?<!{_INSIDE_A_PATH}{path}){_AFTER}"), _ROOT) for path in paths]
         self._shown = (path_to_uri(root), _json(root))

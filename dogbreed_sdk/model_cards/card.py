@@ -29,10 +29,10 @@ class CardOptions(TypedDict, total=False):
     """The keyword arguments of everything that makes a model card; `ModelCard.load` explains them."""
 
     name: str
-    licence: str
+    license: str
     data_source: str
-    data_licence: str
-    weights_licence: str
+    data_license: str
+    weights_license: str
     intended_use: str
     evaluation: Evaluation | None
     evaluated_on: str
@@ -47,13 +47,13 @@ class ModelCard:
         content: What the card says; `load` collects it.
 
     Examples:
-        >>> card = ModelCard.load("model.tar.gz", name="Drawn dogs", data_licence="CC0 1.0")
+        >>> card = ModelCard.load("model.tar.gz", name="Drawn dogs", data_license="CC0 1.0")
         >>> print(card.to_markdown("README.md").partition("## Overview")[0])
         ---
         ...
         # Drawn dogs
         ...
-        >>> card.to_html("card.html"), card.to_dict()["data_licence"]
+        >>> card.to_html("card.html"), card.to_dict()["data_license"]
         (PosixPath('card.html'), 'CC0 1.0')
     """
 
@@ -76,8 +76,8 @@ class ModelCard:
             model: A bundle: its folder, its model.tar.gz, or a file:// or s3:// URI of the archive.
             session: Whose credentials read a bundle on S3; default: AWS's own search for them.
             job: Further facts about the training, by name, such as its duration.
-            options: name: the card's title. licence: of the model. data_source and data_licence: of the data that it
-                was trained on. weights_licence: of the weights that training began with, instead of what is known
+            options: name: the card's title. license: of the model. data_source and data_license: of the data that it
+                was trained on. weights_license: of the weights that training began with, instead of what is known
                 of them. intended_use: what the model is for. evaluation: a result of `evaluate` of this model, which
                 replaces the results in the bundle; evaluated_on: what its pictures are.
 
@@ -122,9 +122,9 @@ class ModelCard:
         """The card as JSON-ready values, with stable keys.
 
         Returns:
-            title, summary, licence, data_source, data_licence, intended_use: null where unknown; model_id, backbone,
+            title, summary, license, data_source, data_license, intended_use: null where unknown; model_id, backbone,
             classes, fingerprint, temperature, metrics, hyperparameters, rejection: those of the bundle; job: facts
-            about the training; weights: source, licence, base_model, sha256; versions; pictures: split to the number
+            about the training; weights: source, license, base_model, sha256; versions; pictures: split to the number
             of pictures of each class; evaluation: null, or on, n, accuracy, macro_f1, calibration_error, per_class
             (class_folder, label, precision, recall, f1, pictures), most_confused (actual, predicted, pictures).
         """
@@ -168,10 +168,10 @@ def _facts(description: BundleDescription, job: Mapping[str, str], options: Card
     evaluation = options.get("evaluation")
     return CardFacts(
         name=options.get("name", ""),
-        licence=options.get("licence", ""),
+        license=options.get("license", ""),
         data_source=options.get("data_source", ""),
-        data_licence=options.get("data_licence", ""),
-        weights_licence=options.get("weights_licence", ""),
+        data_license=options.get("data_license", ""),
+        weights_license=options.get("weights_license", ""),
         intended_use=options.get("intended_use", ""),
         job=dict(job),
         evaluation=None if evaluation is None else evaluation_record(evaluation, description.classes),

@@ -17,17 +17,17 @@ def card_values(content: Card) -> dict[str, object]:
     made, facts, record = content.description, content.facts, content.description.record or ModelRecord()
     weights = {
         "source": content.weights.source,
-        "licence": facts.weights_licence or content.weights.licence or None,
+        "license": facts.weights_license or content.weights.license or None,
         "base_model": content.weights.base_model or None,
         "sha256": record.weights_sha256 or None,
     }
     return {
         "title": content.title,
         "summary": content.summary,
-        "licence": facts.licence or None,
+        "license": facts.license or None,
         "intended_use": facts.intended_use or None,
         "data_source": facts.data_source or None,
-        "data_licence": facts.data_licence or None,
+        "data_license": facts.data_license or None,
         "model_id": made.model_id,
         "backbone": made.backbone,
         "classes": list(made.classes),

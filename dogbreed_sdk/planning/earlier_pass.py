@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Descriptions that are read at most; each is a call to SageMaker.
 _MOST_JOBS = 20
-# The instance, its neighbours and the pictures were real; the next job's may differ a little.
+# The instance, its neighbors and the pictures were real; the next job's may differ a little.
 _UNCERTAINTY_ON_AWS = 1.2
 _UNCERTAINTY_HERE = 1.5
 

@@ -46,7 +46,7 @@ class OptimizerWatch:
             optimizer: A `torch.optim.Optimizer`.
             layers: The model's layers; None records no tensors.
             before: Called before the optimizer changes the weights.
-            after: Called afterwards, with the tensors if they were requested with `arm`.
+            after: Called afterward, with the tensors if they were requested with `arm`.
             failed: Called with an error in a hook, which is not raised.
         """
         self.backward_begins = self.begins = 0.0

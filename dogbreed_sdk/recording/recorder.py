@@ -46,7 +46,7 @@ class Recorder:
     folder, and records its own part of each step; the report shows all of them together.
 
     Recording never changes the training, and never waits for a GPU in a step. Wrong arguments of the constructor
-    raise; afterwards, a failure to record is logged as one warning, and the loop continues.
+    raise; afterward, a failure to record is logged as one warning, and the loop continues.
 
     Attributes:
         folder: The recording's folder, for `DebugReport.load` and `dogbreed report`.

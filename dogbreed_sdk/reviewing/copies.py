@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed_sdk.datasets import near_copies
-from dogbreed_sdk.reviewing.neighbours import Neighbours
+from dogbreed_sdk.reviewing.neighbors import Neighbors
 
 # Features are compared in units of the distance at which pictures of the data set usually have their nearest
 # neighbor, so that the limits hold for any backbone. Of 8,400 photographs of dogs, all pairs within these limits were
@@ -35,11 +35,11 @@ class CopyGroup:
     similarity: float
 
 
-def group(neighbours: Neighbours, digests: Sequence[str], thumbnails: Sequence[bytes]) -> list[CopyGroup]:
+def group(neighbors: Neighbors, digests: Sequence[str], thumbnails: Sequence[bytes]) -> list[CopyGroup]:
     """Groups pictures that are identical, look the same by the perceptual hash, or have nearly the same features.
 
     Args:
-        neighbours: The nearest neighbors by features.
+        neighbors: The nearest neighbors by features.
         digests: SHA-256 of each file.
         thumbnails: What `near_copies.thumbnail` returned for each picture.
     """
@@ -57,7 +57,7 @@ def group(neighbours: Neighbours, digests: Sequence[str], thumbnails: Sequence[b
     for first, *others in near_copies.group(leaders):
         for other in others:
             link(first, other, float(correlations(pixels, np.array([[first, other]]))[0]))
-    for first, second, similarity in _by_features(neighbours, pixels):
+    for first, second, similarity in _by_features(neighbors, pixels):
         link(first, second, similarity)
     return _connected(links)
 
@@ -93,16 +93,16 @@ def _equal(digests: Sequence[str]) -> Iterable[list[int]]:
     return (indices for indices in same.values() if len(indices) > 1)
 
 
-def _by_features(neighbours: Neighbours, pixels: NDArray[np.uint8]) -> Iterable[tuple[int, int, float]]:
+def _by_features(neighbors: Neighbors, pixels: NDArray[np.uint8]) -> Iterable[tuple[int, int, float]]:
     """Pairs of pictures that are near by their features and agree in their thumbnails, with their similarity."""
-    distances = 1 - neighbours.similarities
+    distances = 1 - neighbors.similarities
     usual = float(np.median(distances[:, 0]))
     rows, columns = np.nonzero(distances <= _FAR * usual)
-    pairs = np.stack([rows, neighbours.indices[rows, columns]], axis=1)
+    pairs = np.stack([rows, neighbors.indices[rows, columns]], axis=1)
     agreement = correlations(pixels, pairs)
     near = distances[rows, columns] <= _NEAR * usual
     for place in np.flatnonzero(agreement >= np.where(near, _NEAR_CORRELATION, _FAR_CORRELATION)):
-        yield int(pairs[place, 0]), int(pairs[place, 1]), float(neighbours.similarities[rows[place], columns[place]])
+        yield int(pairs[place, 0]), int(pairs[place, 1]), float(neighbors.similarities[rows[place], columns[place]])
 
 
 def _connected(links: Mapping[tuple[int, int], float]) -> list[CopyGroup]:

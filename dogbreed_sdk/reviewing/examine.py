@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk.reviewing import confusion, copies, heads, neighbours, outliers
+from dogbreed_sdk.reviewing import confusion, copies, heads, neighbors, outliers
 from dogbreed_sdk.reviewing.findings import (
     IndistinctClasses,
     LabelCount,
@@ -58,7 +58,7 @@ def examine(pictures: StoredPictures, digests: Sequence[str], thumbnails: Sequen
         digests: SHA-256 of each file.
         thumbnails: What `near_copies.thumbnail` returned for each.
     """
-    near = neighbours.nearest(pictures.features)
+    near = neighbors.nearest(pictures.features)
     groups = copies.group(near, digests, thumbnails)
     judged = judge_labels(pictures.features, pictures.targets, groups, classes=len(pictures.classes))
     return Examined(

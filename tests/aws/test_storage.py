@@ -49,7 +49,7 @@ def test_files_go_up_once_and_are_then_there(place: tuple[Storage, str], tmp_pat
     assert storage.upload_files(files, uri) == 0
 
 
-def test_a_folder_is_deleted_and_its_neighbour_is_not(place: tuple[Storage, str], tmp_path: Path) -> None:
+def test_a_folder_is_deleted_and_its_neighbor_is_not(place: tuple[Storage, str], tmp_path: Path) -> None:
     storage, uri = place
     files = some_files(tmp_path / "data")
     for name in ("job", "job-2"):

@@ -21,13 +21,13 @@ def bundle(tmp_path: Path) -> str:
 def test_it_prints_the_card_for_people_and_its_values_for_programs(
     bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["card", bundle, "--data-licence", "CC0", "--name", "Park"]) == 0
+    assert main(["card", bundle, "--data-license", "CC0", "--name", "Park"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("---\nlibrary_name: dogbreed-sdk\n")
-    assert "\n# Park\n" in printed and "\n| Licence | CC0 |\n" in printed
-    assert main(["card", bundle, "--licence", "MIT", "--json"]) == 0
+    assert "\n# Park\n" in printed and "\n| License | CC0 |\n" in printed
+    assert main(["card", bundle, "--license", "MIT", "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert (values["licence"], values["data_licence"]) == ("MIT", None)
+    assert (values["license"], values["data_license"]) == ("MIT", None)
 
 
 def test_it_writes_the_card_as_markdown_and_as_a_page(

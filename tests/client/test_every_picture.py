@@ -68,7 +68,7 @@ def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
 
 
 def picture(name: str = "010.Green_stripes", seed: int = 5, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A drawing with enough grain that a model sees more than flat colours in it."""
+    """A drawing with enough grain that a model sees more than flat colors in it."""
     drawn = draw_shape(name, random.Random(seed)).resize(size, Image.Resampling.BICUBIC)
     noise = np.random.default_rng(seed).integers(-12, 13, (size[1], size[0], 3))
     return Image.fromarray(np.clip(np.asarray(drawn) + noise, 0, 255).astype("uint8"))
@@ -88,9 +88,9 @@ def film(file_format: str) -> bytes:
 
 
 def deep(file_format: str, **options: Any) -> bytes:
-    """16 bits a pixel, grey."""
-    grey = np.asarray(picture().convert("L")).astype("uint16") * 257
-    return encoded(Image.fromarray(grey), file_format, **options)
+    """16 bits a pixel, gray."""
+    gray = np.asarray(picture().convert("L")).astype("uint16") * 257
+    return encoded(Image.fromarray(gray), file_format, **options)
 
 
 def kinds() -> dict[str, Kind]:
@@ -102,16 +102,16 @@ def kinds() -> dict[str, Kind]:
         "JPEG": Kind(jpeg, "image/jpeg", preprocessed=True),
         "JPEG progressive": Kind(encoded(image, "JPEG", progressive=True), "image/jpeg"),
         "JPEG CMYK": Kind(encoded(image.convert("CMYK"), "JPEG"), "image/jpeg", preprocessed=True),
-        "JPEG grey": Kind(encoded(image.convert("L"), "JPEG"), "image/jpeg"),
+        "JPEG gray": Kind(encoded(image.convert("L"), "JPEG"), "image/jpeg"),
         "JPEG of 2.7 megapixels": Kind(encoded(large, "JPEG", quality=90), "image/jpeg"),
         "JPEG, 1 kB behind its end": Kind(jpeg + bytes(1000), "image/jpeg"),
         "MPO": Kind(film("MPO"), "image/jpeg"),
         "PNG": Kind(png, "image/png"),
         "PNG called JPEG": Kind(png, "image/jpeg"),
         "PNG palette": Kind(encoded(image.quantize(32), "PNG"), "image/png"),
-        "PNG palette, a colour clear": Kind(encoded(image.quantize(32), "PNG", transparency=3), "image/png"),
+        "PNG palette, a color clear": Kind(encoded(image.quantize(32), "PNG", transparency=3), "image/png"),
         "PNG alpha": Kind(encoded(clear, "PNG"), "image/png", preprocessed=True),
-        "PNG grey and alpha": Kind(encoded(clear.convert("LA"), "PNG"), "image/png"),
+        "PNG gray and alpha": Kind(encoded(clear.convert("LA"), "PNG"), "image/png"),
         "PNG 16-bit": Kind(deep("PNG"), "image/png", preprocessed=True),
         "PNG interlaced": Kind(interlaced(image), "image/png"),
         "PNG animated": Kind(film("PNG"), "image/png"),
@@ -231,7 +231,7 @@ class Ways:
         pixels = preprocessing.to_tensor(image, self._description.preprocessing)
         return json.dumps([pixels.tolist()]).encode()
 
-    def labelled_by_url(self, url: str) -> dict[str, Answer]:
+    def labeled_by_url(self, url: str) -> dict[str, Answer]:
         """The answers to a picture that lies on a web server."""
         return {
             "bundle": best(self._bundle.classify(url, top_k=1).to_dict()),
@@ -293,7 +293,7 @@ def test_a_url_gives_the_same_answer(ways: Ways, web_server: str, monkeypatch: p
     monkeypatch.setenv("DOGBREED_FETCH_NETWORKS", "127.0.0.1/32")
     kind = KINDS["JPEG"]
     folder, probability = dict(ways.answers(kind, lambda: kind.file))["bundle"]
-    for way, answer in ways.labelled_by_url(web_server).items():
+    for way, answer in ways.labeled_by_url(web_server).items():
         assert answer == (folder, pytest.approx(probability, abs=EXACT)), way
 
 

@@ -124,7 +124,7 @@ class TestLocalModel:
         assert found.label == found.prediction.label == "Red disc"
         assert hottest(found) == pytest.approx((center[0] / size[0], center[1] / size[1]), abs=0.2)
 
-    def test_the_camera_s_orientation_is_honoured(self, classifier: BreedClassifier) -> None:
+    def test_the_camera_s_orientation_is_honored(self, classifier: BreedClassifier) -> None:
         upright = with_a_disc((400, 300), (280, 90), 60)
         exif = Image.Exif()
         exif[0x0112] = 6

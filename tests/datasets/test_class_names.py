@@ -39,7 +39,7 @@ def test_what_a_name_was_before_it_was_unpacked(name: str, original: str) -> Non
     assert meant(name) == original
 
 
-def test_names_that_a_wrong_locale_has_spoilt() -> None:
+def test_names_that_a_wrong_locale_has_spoiled() -> None:
     odd = findings("Boxer", "caf#U00e9")["odd-name"]
     assert odd.message == "The class folder 'caf#U00e9' was probably named 'café' before it was unpacked."
     assert odd.remedy == "Unpack it again with LC_ALL=C.UTF-8, or rename it in every split."

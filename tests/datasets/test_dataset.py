@@ -374,7 +374,7 @@ class TestUpload:
             path.relative_to(good).as_posix(): path for path in good.rglob("*") if path.suffix in {".jpg", ".png"}
         }
 
-    def test_the_address_and_the_names_there_do_not_depend_on_how_splits_are_spelt(self, good: Path) -> None:
+    def test_the_address_and_the_names_there_do_not_depend_on_how_splits_are_spelled(self, good: Path) -> None:
         before = BreedDataset.from_folder(good)
         fingerprint, names = before.fingerprint, set(before._files())
         for split, name in (("train", "Training"), ("valid", "val"), ("test", "TEST")):

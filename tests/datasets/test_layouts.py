@@ -1,4 +1,4 @@
-"""Layouts that people download: recognised, named with the command that converts them, and converted."""
+"""Layouts that people download: recognized, named with the command that converts them, and converted."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def photographs(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Br
 
 
 @pytest.mark.extras
-def test_a_search_a_model_and_an_endpoint_recognise_breeds_they_have_seen_little_of(
+def test_a_search_a_model_and_an_endpoint_recognize_breeds_they_have_seen_little_of(
     photographs: BreedDataset, session: Session
 ) -> None:
     assert photographs.check().ok

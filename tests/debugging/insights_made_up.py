@@ -147,7 +147,7 @@ def made_up_profile(
     """A profile of a job that trained for some seconds, sampled twice a second.
 
     Args:
-        cpu: Utilisation of all cores, percent, or of each sample.
+        cpu: Utilization of all cores, percent, or of each sample.
         gpu: Likewise; None without a GPU.
         gpu_memory: Likewise.
         seconds: How long it trained.

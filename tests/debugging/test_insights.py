@@ -55,10 +55,10 @@ def test_a_shorter_run_and_slower_learning_are_not_advised_together() -> None:
     trial = made_up_run(valid, falling, train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,))
     found = {one.topic: one for one in insights(trial, None, [])}
     assert found["overfitting"].hyperparameters == {"epochs": 9}
-    assert found["generalisation-gap"].hyperparameters == {}
+    assert found["generalization-gap"].hyperparameters == {}
     assert (
-        "dropout" not in found["generalisation-gap"].next_step
-        and "overfitting" in found["generalisation-gap"].next_step
+        "dropout" not in found["generalization-gap"].next_step
+        and "overfitting" in found["generalization-gap"].next_step
     )
     assert not any("epochs may have to grow" in one.next_step for one in found.values())
 
@@ -69,7 +69,7 @@ def test_what_slows_learning_yields_to_a_shorter_run_and_the_reverse(slower: dic
     first, second = resolve([insight("overfitting", epochs=6), insight("training-fluctuations", **slower)], had)
     assert first.hyperparameters == {"epochs": 6}
     assert second.hyperparameters == {} and "shortens the run" in second.next_step
-    first, second = resolve([insight("generalisation-gap", **slower), insight("too-many-epochs", epochs=6)], had)
+    first, second = resolve([insight("generalization-gap", **slower), insight("too-many-epochs", epochs=6)], had)
     assert first.hyperparameters == slower
     assert second.hyperparameters == {} and "the epochs are needed" in second.next_step
     faster = resolve([insight("overfitting", epochs=6), insight("underfitting", lr=0.1)], had)

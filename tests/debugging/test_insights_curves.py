@@ -85,12 +85,12 @@ def test_a_rise_within_its_error_is_no_overtraining() -> None:
 
 
 def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -> None:
-    gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalisation-gap"]
+    gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalization-gap"]
     assert gap.hyperparameters == {"views": "plain,flip,crops:4"}
     assert "(99.2 % right); of the 1000 validation pictures, 75 % are right." in gap.title
-    hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalisation-gap"]
+    hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalization-gap"]
     assert hidden.hyperparameters == {"dropout": 0.5}
-    assert "generalisation-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))
+    assert "generalization-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))
 
 
 def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
@@ -102,7 +102,7 @@ def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
 @pytest.mark.parametrize("scheduler", ["none", "cosine"])
 def test_pictures_known_by_heart_are_told_instead_of_a_loss_that_still_falls(scheduler: str) -> None:
     found = said(made_up_run(FALLING, train_accuracy=0.99, valid_accuracy=0.6, scheduler=scheduler))
-    assert next(iter(found)) == "generalisation-gap" and "not-converged" not in found
+    assert next(iter(found)) == "generalization-gap" and "not-converged" not in found
 
 
 QUICKSTART = [1.3259, 0.692, 0.5348, 0.6186, 0.4247, 0.398, 0.4014, 0.3964, 0.394, 0.3938]
@@ -112,8 +112,8 @@ LEARNED = [1.6746, 0.6247, 0.3328, 0.175, 0.1209, 0.0698, 0.0694, 0.0546, 0.05, 
 def test_a_cosine_that_came_to_rest_with_known_pictures_is_not_said_to_fall_still() -> None:
     """Twice the epochs were tried: they brought a tenth of what an extrapolation promised."""
     found = said(made_up_run(QUICKSTART, LEARNED, size=48, train_accuracy=0.995, valid_accuracy=40 / 48))
-    assert next(iter(found)) == "generalisation-gap" and "not-converged" not in found
-    assert found["generalisation-gap"].confidence == "medium", "48 pictures are few"
+    assert next(iter(found)) == "generalization-gap" and "not-converged" not in found
+    assert found["generalization-gap"].confidence == "medium", "48 pictures are few"
 
 
 def test_a_loss_that_still_falls_is_as_serious_as_what_is_left_to_learn() -> None:
@@ -386,7 +386,7 @@ def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
     found = said(made_up_run(train_size=20, classes=10, train_accuracy=1.0, valid_accuracy=0.5))
     assert found["few-pictures"].title.startswith("2 training pictures per class")
     assert "reached 100 % in epoch 1. Validation accuracy is 50 %" in found["few-pictures"].evidence[1]
-    assert not {"generalisation-gap", "weak-classes"} & set(found)
+    assert not {"generalization-gap", "weak-classes"} & set(found)
 
 
 def test_steps_that_scatter_more_than_their_pictures_explain_are_too_large() -> None:

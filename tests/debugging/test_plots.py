@@ -77,13 +77,13 @@ def test_a_tensor_by_its_reductions(report: DebugReport) -> None:
         report.plot_tensor("gradient/Sequential_O.weight")
 
 
-def test_utilisation(report: DebugReport) -> None:
-    axes = report.plot_utilisation()
+def test_utilization(report: DebugReport) -> None:
+    axes = report.plot_utilization()
     assert labels(axes) == ["CPU", "CPU memory", "GPU", "GPU memory", "I/O"]
     axes.figure.canvas.draw()
 
 
-@pytest.mark.parametrize("plot", ["plot_losses", "plot_utilisation"])
+@pytest.mark.parametrize("plot", ["plot_losses", "plot_utilization"])
 def test_what_was_not_recorded(plot: str) -> None:
     with pytest.raises(RecordingError, match="nothing has no"):
         getattr(DebugReport("nothing", trial=MemoryTrial(), profile=Profile()), plot)()

@@ -80,7 +80,7 @@ class TestWhatItHolds:
         assert len(json.dumps(content, allow_nan=False)) < 20_000
         assert (content["nodes"], content["problems"]) == (["algo-1"], ["gap"])
         assert content["timeline"]["job_seconds"] == 300
-        assert content["timeline"]["initialisation_seconds"] == 40
+        assert content["timeline"]["initialization_seconds"] == 40
         by_name = {entry["what"]: entry for entry in content["phases"]}
         assert by_name["DataLoaderIter"]["count"] == 300
         assert by_name["DataLoaderIter"]["total"] == pytest.approx(made.phases["DataLoaderIter"].seconds.sum())
@@ -144,7 +144,7 @@ class TestWhatItHolds:
         assert next(result.steps for result in report.rules if result.name == "Overfit") == (3,)
 
     @pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
-    def test_spoilt_answers_of_the_job_are_no_obstacle(self, tmp_path: Path, content: str) -> None:
+    def test_spoiled_answers_of_the_job_are_no_obstacle(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "rules.json"
         path.write_text(content)
         report = DebugReport("job", recording=Recording("job", Parts(rules=path)))
@@ -392,7 +392,7 @@ class TestCurves:
         holed = np.array([1.0, np.nan, 1.0, np.inf, 1.0])
         assert np.isfinite(smoothed(holed)).tolist() == [True, False, True, False, True]
 
-    def test_a_huge_value_spoils_no_more_of_the_smoothed_curve_than_its_neighbours(self) -> None:
+    def test_a_huge_value_spoils_no_more_of_the_smoothed_curve_than_its_neighbors(self) -> None:
         values = np.ones(200)
         values[20] = 1e30
         assert smoothed(values)[np.r_[:10, 40:200]] == pytest.approx(1.0)

@@ -15,7 +15,7 @@ from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.trial.file_trial import FileTrial
 
 
-def mislabelled() -> tuple[torch.Tensor, torch.Tensor]:
+def mislabeled() -> tuple[torch.Tensor, torch.Tensor]:
     """A valid split of 96 of which three labels are wrong: they cause most of its loss."""
     inputs, labels = blobs(99, rows=96)
     wrong = labels.clone()
@@ -25,7 +25,7 @@ def mislabelled() -> tuple[torch.Tensor, torch.Tensor]:
 
 def report(folder: Path, **intervals: int) -> DebugReport:
     torch.manual_seed(0)
-    train(nn.Linear(8, 3), Recorder(folder, **intervals), epochs=12, judged=mislabelled())  # type: ignore[arg-type]
+    train(nn.Linear(8, 3), Recorder(folder, **intervals), epochs=12, judged=mislabeled())  # type: ignore[arg-type]
     return DebugReport("a run", trial=FileTrial(folder))
 
 

@@ -96,7 +96,7 @@ class TestDigest:
         ("name", "text"),
         [("title.py", 'def title():\n    return "<h1>Debug report</h1>"\n'), ("style.css", "h1 { color: navy }\n")],
     )
-    def test_a_word_or_a_colour_counts(self, folder: Path, name: str, text: str) -> None:
+    def test_a_word_or_a_color_counts(self, folder: Path, name: str, text: str) -> None:
         before = state.digest(["page"], folder)
         (folder / "page" / name).write_text(text)
         assert state.digest(["page"], folder) != before
@@ -126,7 +126,7 @@ class TestTerminal:
             ("a 1\r\nb 1\r\x1b[2K\x1b[1A\x1b[2Ka 2\r\nb 2\r\n", "a 2\nb 2"),
             ("\x1b[33mslow\x1b[0m\r\n", "\x1b[33mslow\x1b[0m"),
         ],
-        ids=["lines", "a bar", "two bars", "colours"],
+        ids=["lines", "a bar", "two bars", "colors"],
     )
     def test_screen(self, written: str, shown: str) -> None:
         from _pictures import terminal  # noqa: PLC0415 - needs a system with terminals

@@ -98,7 +98,7 @@ def test_answers_are_not_held_back_by_the_network(root: Path) -> None:
         begin = time.perf_counter()
         for _ in range(20):
             sagemaker.list_models()
-        # With Nagle's algorithm each answer would wait 40 ms for an acknowledgement.
+        # With Nagle's algorithm each answer would wait 40 ms for an acknowledgment.
         assert (time.perf_counter() - begin) / 20 < 0.03
 
 

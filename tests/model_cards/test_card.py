@@ -29,10 +29,10 @@ def bundle(tmp_path: Path) -> Path:
 def test_a_card_of_a_folder_and_of_its_archive_is_the_same(bundle: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         tar.add(bundle, ".")
-    card = ModelCard.load(bundle, data_licence="CC0")
-    assert card.to_markdown() == ModelCard.load(tmp_path / "model.tar.gz", data_licence="CC0").to_markdown()
+    card = ModelCard.load(bundle, data_license="CC0")
+    assert card.to_markdown() == ModelCard.load(tmp_path / "model.tar.gz", data_license="CC0").to_markdown()
     assert card.to_markdown(tmp_path) == (tmp_path / "MODEL_CARD.md").read_text() == str(card)
-    assert "| Licence | CC0 |" in str(card).splitlines()
+    assert "| License | CC0 |" in str(card).splitlines()
     assert card._repr_markdown_().startswith("# Model card\n")
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_a_bundle_is_refused(tmp_path: Path) -> None:
 
 def test_the_values_have_every_class_and_null_for_what_is_unknown(bundle: Path) -> None:
     values = ModelCard.load(bundle).to_dict()
-    assert (values["licence"], values["data_licence"], values["data_source"]) == (None, None, None)
+    assert (values["license"], values["data_license"], values["data_source"]) == (None, None, None)
     assert values["pictures"] == {"train": [8, 8, 7], "valid": [4, 4, 4], "test": [4, 2, 0]}
     measured = values["evaluation"]
     assert isinstance(measured, dict)
@@ -108,7 +108,7 @@ def test_of_many_classes_a_page_shows_some(tmp_path: Path) -> None:
 
 
 def test_a_job_adds_its_duration_and_its_data(workshop: Workshop) -> None:
-    card = workshop.job.model_card(data_licence="drawn here")
+    card = workshop.job.model_card(data_license="drawn here")
     values = card.to_dict()
     assert values["title"] == workshop.job.name
     assert values["data_source"] == workshop.dataset.root.name  # found through the job that computed the features

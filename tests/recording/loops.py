@@ -21,9 +21,9 @@ VALID_ROWS = 65
 
 def clouds(rows: int, seed: int) -> TensorDataset:
     """One Gaussian cloud per class: [rows, width] and labels [rows]."""
-    centres = 2 * torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(9))
+    centers = 2 * torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(9))
     labels = torch.arange(rows) % CLASSES
-    return TensorDataset(centres[labels] + torch.randn(rows, WIDTH, generator=generator(seed)), labels)
+    return TensorDataset(centers[labels] + torch.randn(rows, WIDTH, generator=generator(seed)), labels)
 
 
 def line(rows: int, seed: int) -> TensorDataset:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogbreed_sdk.reviewing import confusion, copies, heads, neighbours, outliers
+from dogbreed_sdk.reviewing import confusion, copies, heads, neighbors, outliers
 from dogbreed_sdk.reviewing.examine import Examined, examine, judge_labels
 from dogbreed_sdk.reviewing.mixture import LabelModel
 from dogbreed_sdk.reviewing.stored import StoredPictures
@@ -185,15 +185,15 @@ def test_a_class_with_one_picture_is_not_judged() -> None:
 
 
 def test_neighbors_are_those_of_all_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_DIRECTIONS", 24)
+    monkeypatch.setattr(neighbors, "_DIRECTIONS", 24)
     generator = np.random.default_rng(0)
     features = unit(generator.normal(size=(300, 16)) @ generator.normal(size=(16, 60)))
     likeness = features @ features.T
     np.fill_diagonal(likeness, -np.inf)
-    found = neighbours.nearest(features)
+    found = neighbors.nearest(features)
     assert np.array_equal(found.indices[:, 0], likeness.argmax(1))
-    assert np.allclose(found.similarities, np.sort(likeness, 1)[:, ::-1][:, : neighbours.COUNT], atol=1e-5)
-    few = neighbours.nearest(features[:4])
+    assert np.allclose(found.similarities, np.sort(likeness, 1)[:, ::-1][:, : neighbors.COUNT], atol=1e-5)
+    few = neighbors.nearest(features[:4])
     assert few.indices.shape == (4, 3)
     assert not np.isin(np.arange(4)[:, None], few.indices[:, :, None].max()).all()
 
@@ -221,9 +221,9 @@ def test_confident_learning_counts_as_in_its_paper() -> None:
 def test_work_is_done_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few rows give what one block gives."""
     pictures, _ = make()
-    whole = neighbours.nearest(pictures.features)
-    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 12 * len(pictures) * 7)
-    parts = neighbours.nearest(pictures.features)
+    whole = neighbors.nearest(pictures.features)
+    monkeypatch.setattr(neighbors, "_BLOCK_BYTES", 12 * len(pictures) * 7)
+    parts = neighbors.nearest(pictures.features)
     assert np.array_equal(whole.indices, parts.indices)
     judged = judge_labels(pictures.features, pictures.targets, (), classes=CLASSES)
     assert judged.known.all()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogbreed_sdk.reviewing import heads, neighbours, outliers
+from dogbreed_sdk.reviewing import heads, neighbors, outliers
 from training_scripts.features import parts, unit_rows
 from training_scripts.features.rows import Shard, ShardedRows
 from training_scripts.features.unit_rows import UnitRows
@@ -19,10 +19,10 @@ CLASSES, WIDTH = 5, 24
 def rows(tmp_path: Path) -> UnitRows:
     """Two splits of clouds, one per class, in shards; of train the second view is the plain one."""
     dice = np.random.default_rng(0)
-    centres = dice.normal(size=(CLASSES, WIDTH))
+    centers = dice.normal(size=(CLASSES, WIDTH))
     splits = []
     for split, count, views in (("train", 300, 2), ("valid", 100, 1)):
-        found = centres[np.arange(count) % CLASSES][:, None] + dice.normal(size=(count, views, WIDTH))
+        found = centers[np.arange(count) % CLASSES][:, None] + dice.normal(size=(count, views, WIDTH))
         shards = []
         for start in range(0, count, 70):
             path = tmp_path / f"{split}-{start}.npy"
@@ -47,10 +47,10 @@ def test_rows_are_those_of_the_array(rows: UnitRows, array: np.ndarray) -> None:
     assert np.array_equal(rows[290:310], array[290:310])
 
 
-def test_neighbours_are_found_in_tiles(rows: UnitRows, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_LEAST_ROWS", 32)
-    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 12 * 32 * 64)  # 32 rows against 64
-    found = neighbours.nearest(rows, count=7)
+def test_neighbors_are_found_in_tiles(rows: UnitRows, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors, "_LEAST_ROWS", 32)
+    monkeypatch.setattr(neighbors, "_BLOCK_BYTES", 12 * 32 * 64)  # 32 rows against 64
+    found = neighbors.nearest(rows, count=7)
     likeness = array @ array.T
     np.fill_diagonal(likeness, -np.inf)
     order = np.argsort(-likeness, axis=1)[:, :7]

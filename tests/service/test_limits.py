@@ -286,7 +286,7 @@ def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> None:
     service = serve()
     with ExitStack() as stack:
         crowd = [stack.enter_context(connect_from("127.0.0.2", service)) for _ in range(600)]
-        neighbour = stack.enter_context(connect_from("127.0.0.3", service))
+        neighbor = stack.enter_context(connect_from("127.0.0.3", service))
         began = time.monotonic()
         assert [service.get("/healthz").status_code for _ in range(5)] == [200] * 5
         assert time.monotonic() - began < 5, "much sooner than the crowd is told to send something"
@@ -294,7 +294,7 @@ def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> None:
         left = [connection for connection in crowd[-CONNECTIONS_PER_ADDRESS:] if not is_closed(connection)]
         assert len(left) == CONNECTIONS_PER_ADDRESS, "the oldest of the crowd have gone"
         assert is_closed(crowd[0])
-        assert not is_closed(neighbour)
+        assert not is_closed(neighbor)
 
 
 def test_one_address_may_hold_so_many_connections_and_a_proxy_more(serve: Serve, gate: Gate) -> None:

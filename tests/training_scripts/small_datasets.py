@@ -22,15 +22,15 @@ UNTRAINED = ("--model", "efficientnet_lite0", "--weights", "none")
 
 
 def draw_pictures(root: Path) -> Path:
-    """An image folder of three classes of noisy blobs in the class's colour."""
+    """An image folder of three classes of noisy blobs in the class's color."""
     chance = random.Random(0)
     for split, count in SIZES.items():
-        for name, colour in CLASSES.items():
+        for name, color in CLASSES.items():
             folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):
                 picture = Image.new("RGB", (72, 64), tuple(chance.randrange(256) for _ in range(3)))
-                shade = tuple(max(0, min(255, part + chance.randint(-50, 50))) for part in colour)
+                shade = tuple(max(0, min(255, part + chance.randint(-50, 50))) for part in color)
                 ImageDraw.Draw(picture).ellipse([chance.randint(0, 20), 8, 60, 56], fill=shade)
                 picture.save(folder / f"{number}.png")
     return root
@@ -41,11 +41,11 @@ def clouds(
 ) -> dict[str, SplitFeatures]:
     """Features of every split: one Gaussian cloud a class, with `views` noisy looks at each train row."""
     generator = np.random.default_rng(0)
-    centres = generator.normal(size=(classes, width))
+    centers = generator.normal(size=(classes, width))
     splits = {}
     for split, looks in (("train", views), ("valid", 1), ("test", 1)):
         labels = np.arange(rows, dtype=np.int64) % classes
-        rows_of = centres[labels] + spread * generator.normal(size=(rows, width))
+        rows_of = centers[labels] + spread * generator.normal(size=(rows, width))
         looked = rows_of[:, None] + 0.1 * generator.normal(size=(rows, looks, width))
         splits[split] = SplitFeatures(looked.astype(np.float32), labels, tuple(map(str, range(rows))))
     return splits

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training_scripts.models.engines.engine import EngineChoice
 
 NOT_RECORDED = "not recorded"
-UNKNOWN_LICENCE = "unknown: it was not stated"
+UNKNOWN_LICENSE = "unknown: it was not stated"
 # Classes and pairs that the section on metrics lists; the table of all classes has the others.
 _WORST, _PAIRS = 10, 10
 
@@ -60,10 +60,10 @@ class CardFacts:
 
     Attributes:
         name: The model's name, as the card's title.
-        licence: Licence of the model.
+        license: License of the model.
         data_source: Where the data are from.
-        data_licence: Licence of the data.
-        weights_licence: Licence of the weights that training began with; overrides what is known of them.
+        data_license: License of the data.
+        weights_license: License of the weights that training began with; overrides what is known of them.
         intended_use: What the model is for.
         job: Facts about the training job, by name.
         evaluation: Results on other pictures, which replace those in the bundle.
@@ -71,10 +71,10 @@ class CardFacts:
     """
 
     name: str = ""
-    licence: str = ""
+    license: str = ""
     data_source: str = ""
-    data_licence: str = ""
-    weights_licence: str = ""
+    data_license: str = ""
+    weights_license: str = ""
     intended_use: str = ""
     job: Mapping[str, str] = field(default_factory=dict)
     evaluation: EvaluationRecord | None = None
@@ -215,7 +215,7 @@ def _overview(description: BundleDescription, evaluation: EvaluationRecord | Non
             ("Classes", f"{len(description.classes):,}"),
             ("Head", _head(description)),
             ("Input", f"RGB, {_resizing(description.preprocessing)}{_TTA[description.tta]}"),
-            ("Licence of the model", facts.licence or UNKNOWN_LICENCE),
+            ("License of the model", facts.license or UNKNOWN_LICENSE),
             ("Model id", f"{description.model_id} (SHA-256 of model.pth)"),
         ],
         "Overview",
@@ -225,7 +225,7 @@ def _overview(description: BundleDescription, evaluation: EvaluationRecord | Non
 def _resizing(made: Preprocessing) -> str:
     if made.resize_mode == "squash":
         return f"squashed to {made.crop} x {made.crop} without keeping the aspect ratio"
-    return f"shorter side to {made.resize}, centre {made.crop} x {made.crop}"
+    return f"shorter side to {made.resize}, center {made.crop} x {made.crop}"
 
 
 def _use(description: BundleDescription, facts: CardFacts) -> tuple[str | Points, ...]:
@@ -241,7 +241,7 @@ def _data(description: BundleDescription, record: ModelRecord, facts: CardFacts)
     about = _facts_table(
         [
             ("Source", facts.data_source or NOT_RECORDED),
-            ("Licence", facts.data_licence or UNKNOWN_LICENCE),
+            ("License", facts.data_license or UNKNOWN_LICENSE),
             ("Fingerprint", f"SHA-256 {description.fingerprint}"),
         ],
         "Data",
@@ -268,7 +268,7 @@ def _backbone(description: BundleDescription, record: ModelRecord, weights: Weig
             ("Backbone", description.backbone),
             ("Its training", trained if "unfreeze" in description.hyperparameters else NOT_RECORDED),
             ("Weights", weights.source),
-            ("Licence of the weights", facts.weights_licence or weights.licence or UNKNOWN_LICENCE),
+            ("License of the weights", facts.weights_license or weights.license or UNKNOWN_LICENSE),
             ("Digest of the weights", f"SHA-256 {record.weights_sha256}" if record.weights_sha256 else NOT_RECORDED),
         ],
         "Backbone and its weights",

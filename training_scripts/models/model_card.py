@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # The name of a class folder must not break a table, or become a link or a tag.
 _UNSAFE = str.maketrans({"\\": "\\\\", "|": "\\|", "[": "\\[", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 # The identifiers of https://huggingface.co/docs/hub/repositories-licenses that people are likely to use; any other
-# licence is "other" there, with its name beside it.
-_HUB_LICENCES = (
+# license is "other" there, with its name beside it.
+_HUB_LICENSES = (
     "apache-2.0",
     "mit",
     "bsd-2-clause",
@@ -58,12 +58,12 @@ def written(content: Card) -> str:
 def _metadata(content: Card) -> list[str]:
     """The YAML lines of https://huggingface.co/docs/hub/model-cards; texts as JSON strings, which are YAML too."""
     lines = ["---", "library_name: dogbreed-sdk", "pipeline_tag: image-classification"]
-    if content.facts.licence:
-        known = content.facts.licence.strip().lower()
+    if content.facts.license:
+        known = content.facts.license.strip().lower()
         lines += (
             [f"license: {known}"]
-            if known in _HUB_LICENCES
-            else ["license: other", f"license_name: {_text(content.facts.licence)}"]
+            if known in _HUB_LICENSES
+            else ["license: other", f"license_name: {_text(content.facts.license)}"]
         )
     if content.weights.base_model:
         lines.append(f"base_model: {_text(content.weights.base_model)}")

@@ -135,17 +135,17 @@ class WeightsOrigin:
 
     Attributes:
         source: Who published them and under which name, or the file that they are from.
-        licence: Their licence and terms, as published; empty if unknown.
+        license: Their license and terms, as published; empty if unknown.
         base_model: Their id on the Hugging Face hub; empty if they have none.
     """
 
     source: str
-    licence: str = ""
+    license: str = ""
     base_model: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON types."""
-        return {"source": self.source, "licence": self.licence, "base_model": self.base_model}
+        return {"source": self.source, "license": self.license, "base_model": self.base_model}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WeightsOrigin:
@@ -154,7 +154,7 @@ class WeightsOrigin:
         Raises:
             ValueError: It is something else.
         """
-        return cls(_text(values["source"]), _text(values["licence"]), _text(values["base_model"]))
+        return cls(_text(values["source"]), _text(values["license"]), _text(values["base_model"]))
 
 
 @dataclass(frozen=True)

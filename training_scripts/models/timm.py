@@ -119,8 +119,8 @@ def published(name: str) -> tuple[str, Path | None]:
     return f"{constants.ENDPOINT}/{repository}", found
 
 
-def licence(name: str) -> tuple[str, str]:
-    """The licence of a model's weights, and their id on the Hugging Face hub, as timm's own configuration names them.
+def license_and_id(name: str) -> tuple[str, str]:
+    """The license of a model's weights, and their id on the Hugging Face hub, as timm's own configuration names them.
 
     Args:
         name: From `canonical_name`.

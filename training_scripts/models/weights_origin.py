@@ -1,6 +1,6 @@
 """Where a backbone's weights come from, and under which terms: what model cards say of them.
 
-Source of the terms: the packages' own metadata and READMEs, read in November 2026. The licence of weights is not
+Source of the terms: the packages' own metadata and READMEs, read in November 2026. The license of weights is not
 always that of the code, and the data that they were trained on may have further terms.
 """
 
@@ -24,7 +24,7 @@ _TORCHVISION = (
     f"derived from the data that they were trained on. {_IMAGENET}"
 )
 _SWAG = "CC-BY-NC-4.0: no commercial use (SWAG, https://github.com/facebookresearch/SWAG/blob/main/LICENSE)"
-# The models of torchvision whose default weights have a licence that their own metadata names.
+# The models of torchvision whose default weights have a license that their own metadata names.
 SWAG_MODELS = frozenset({"regnet_y_128gf", "vit_h_14"})
 _LITE = f"Apache-2.0 (package {{package}}). {_IMAGENET}"
 
@@ -55,8 +55,8 @@ def weights_origin(name: str, origin: Origin, weights: str) -> WeightsOrigin:
 def _of_timm(name: str) -> WeightsOrigin:
     """What timm's own configuration says; only the name if timm is not installed here."""
     try:
-        licence, base_model = timm.licence(name)
+        terms, base_model = timm.license_and_id(name)
     except BackboneError:
-        licence, base_model = "", ""
+        terms, base_model = "", ""
     where = f", https://huggingface.co/{base_model}" if base_model else ""
-    return WeightsOrigin(f"timm's weights {name.removeprefix(timm.PREFIX)}{where}", licence, base_model)
+    return WeightsOrigin(f"timm's weights {name.removeprefix(timm.PREFIX)}{where}", terms, base_model)

@@ -56,7 +56,7 @@ class Breed:
 
 _WHITE_FRONT = frozenset[Mark]({"blaze", "muzzle", "chest", "socks", "tip"})
 _HOUND = _WHITE_FRONT | frozenset[Mark]({"saddle"})
-_TRICOLOUR = _WHITE_FRONT | frozenset[Mark]({"tan"})
+_TRICOLOR = _WHITE_FRONT | frozenset[Mark]({"tan"})
 _MASK = frozenset[Mark]({"mask"})
 _SHEPHERD = _MASK | frozenset[Mark]({"saddle"})
 _BULLDOG = _MASK | frozenset[Mark]({"chest"})
@@ -70,7 +70,7 @@ BREEDS: tuple[Breed, ...] = (
     Breed("010.Labrador_retriever", (222, 184, 126), "drop", "whip", pale=_CREAM, girth=1.08, head=1.05),
     Breed("009.Golden_retriever", (212, 156, 88), "drop", "plume", frozenset({"chest"}), pale=_CREAM, hair=0.7),
     Breed("006.Border_collie", BLACK, "folded", "plume", _WHITE_FRONT, hair=0.65, snout=0.7, head=0.94),
-    Breed("005.Bernese_mountain_dog", BLACK, "drop", "plume", _TRICOLOUR, hair=0.65, head=1.1, girth=1.18),
+    Breed("005.Bernese_mountain_dog", BLACK, "drop", "plume", _TRICOLOR, hair=0.65, head=1.1, girth=1.18),
     Breed("008.German_shepherd", (186, 134, 80), "pricked", "plume", _SHEPHERD, hair=0.4, snout=0.85, dark_ears=True),
     Breed("004.Belgian_malinois", (198, 142, 84), "pricked", "whip", _MASK, dark_ears=True, snout=0.85, head=0.92,
           girth=0.9, legs=1.08),

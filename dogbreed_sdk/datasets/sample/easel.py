@@ -16,7 +16,7 @@ Color = tuple[int, int, int]
 Outline = tuple[complex, ...]  # points x + y j, x to the right and y down
 
 _STEPS = 7  # line pieces between two control points: smooth at the sizes drawn here
-_SHADOW_COLOUR = (18, 12, 10)
+_SHADOW_COLOR = (18, 12, 10)
 # Darkness over the bounding box of a shape that is lit from above on the left, in 0 to 255; small, as it is smooth.
 _SHADING = (
     Image.radial_gradient("L")
@@ -108,7 +108,7 @@ class Easel:
         """Darkens the ground around a point softly, as below something that stands there."""
         mask = Image.new("L", self.image.size)
         ImageDraw.Draw(mask).polygon(self._polygon(oval(x, y, width, 0.3)), fill=102)
-        self.image.paste(_SHADOW_COLOUR, mask=mask.filter(ImageFilter.BoxBlur(self.image.height / 60)))
+        self.image.paste(_SHADOW_COLOR, mask=mask.filter(ImageFilter.BoxBlur(self.image.height / 60)))
 
     def _placed(self, point: complex) -> complex:
         return self.origin + self.axis * complex(point.real * self.stretch[0], point.imag * self.stretch[1])
@@ -128,12 +128,12 @@ class Easel:
         ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in polygon], fill=255)
         self.image.paste(color, box, mask)
         shading = ImageChops.multiply(_SHADING.resize(mask.size, Image.Resampling.BILINEAR), mask)
-        self.image.paste(_SHADOW_COLOUR, box, shading)
+        self.image.paste(_SHADOW_COLOR, box, shading)
         if fur:
             self._comb(mask, complex(*box[:2]), max(2.0, coat.hair * fur * abs(self.axis)), curly=coat.curly)
 
     def _comb(self, mask: Image.Image, corner: complex, length: float, *, curly: bool) -> None:
-        """Covers a shape with hairs in the colors that are there, outwards and down; long ones reach over its edge."""
+        """Covers a shape with hairs in the colors that are there, outward and down; long ones reach over its edge."""
         pen, chance, (width, height) = ImageDraw.Draw(self.image), self.rng.random, mask.size
         inside = mask.tobytes()
         colors: Any = self.image.load()

@@ -90,7 +90,7 @@ def place(size: tuple[int, int], rng: random.Random) -> Image.Image:
     small = Image.new("RGB", (size[0] // _SOFTNESS, size[1] // _SOFTNESS))
     skies, ground, horizon, there = rng.choice(_PLACES)
     above, below = _jitter(rng, rng.choice(skies)), _jitter(rng, ground)
-    for y in range(small.height):  # lighter towards the horizon
+    for y in range(small.height):  # lighter toward the horizon
         far = y / small.height - horizon
         color = mix((255, 255, 255), above if far < 0 else below, min(1.0, 0.75 + abs(far) / 2))
         ImageDraw.Draw(small).line((0, y, small.width, y), color)

@@ -64,9 +64,9 @@ def _phases(line: Timeline) -> list[tuple[str, float]]:
     return [
         (name, length)
         for name, key in (
-            ("Initialization", "initialisation_seconds"),
+            ("Initialization", "initialization_seconds"),
             ("Training", "training_seconds"),
-            ("Finalization", "finalisation_seconds"),
+            ("Finalization", "finalization_seconds"),
         )
         if (length := lengths[key]) is not None
     ]

@@ -96,7 +96,7 @@ _LOGGER = logging.getLogger(__name__)
 _FINDERS: dict[str, Callable[[Run], list[Insight]]] = {
     "convergence": convergence.find,
     "overfitting": overfitting.find,
-    "generalisation_gap": gap.find,
+    "generalization_gap": gap.find,
     "underfitting": underfitting.find,
     "spikes": spikes.find,
     "pictures": pictures.find,

@@ -31,7 +31,7 @@ def _gap(run: Run) -> Insight | None:
     low, high = wilson(validated * size, size)
     new, step, why = _against_gap(run)
     return Insight(
-        topic="generalisation-gap",
+        topic="generalization-gap",
         title=f"The training pictures are memorized ({percent(trained)} right); "
         f"of the {size} validation pictures, {percent(validated)} are right.",
         explanation=" ".join([MEMORIZED, why]).rstrip(),

@@ -8,7 +8,7 @@ from training_scripts.rules.evidence.run import Run
 
 
 def validation_turned(run: Run) -> bool:
-    """Whether the validation loss turned upwards by enough to matter, while the training loss did not."""
+    """Whether the validation loss turned upward by enough to matter, while the training loss did not."""
     parameters = registry.rule("Overfit").default
     course = overfitting.Course.of(run.trial, parameters["patience"])
     return course is not None and overfitting.turned(course, parameters)

@@ -1,4 +1,4 @@
-"""Overfitting: a validation loss that turned upwards."""
+"""Overfitting: a validation loss that turned upward."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severit
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
 from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import statistics
-from training_scripts.rules.evidence.overfitting import trends_upwards
+from training_scripts.rules.evidence.overfitting import trends_upward
 from training_scripts.rules.evidence.run import KEEPS_BEST, LOST, Run
 
 # A rise below 2 % of the loss is not worth reporting, however certain it is.
@@ -33,7 +33,7 @@ WITHIN_ERROR_WORDS = (
 
 
 def find(run: Run) -> list[Insight]:
-    """Reports a validation loss that turned upwards."""
+    """Reports a validation loss that turned upward."""
     found = _turned(run)
     return [found] if found else []
 
@@ -49,7 +49,7 @@ def _turned(run: Run) -> Insight | None:
     chance = min(1.0, statistics.two_sided(excess.score) * max(1, len(run.validated) - 1))
     material = excess.mean >= WORTH_A_WORD * lowest > 0
     turned = validation_turned(run) or _lost(run, best, last)
-    if not material or not (turned or (chance <= SURE and trends_upwards(run, best))):
+    if not material or not (turned or (chance <= SURE and trends_upward(run, best))):
         return None
     share = excess.mean / lowest
     wasted = last - best
@@ -90,7 +90,7 @@ def _lost(run: Run, best: int, last: int) -> bool:
     pictures calls it certain. Its course is evidence too: chance alone does not raise it epoch after epoch.
     """
     rise = float(run.valid.loss[last] - run.valid.loss[best])
-    return rise >= LOST * run.scale > 0 and trends_upwards(run, best) and _training_fell(run, best, last)
+    return rise >= LOST * run.scale > 0 and trends_upward(run, best) and _training_fell(run, best, last)
 
 
 def _severity(run: Run, rise: float, *, turned: bool) -> Severity:

@@ -17,7 +17,7 @@ TOPICS = (
     *(cause for cause in _CAUSES if cause not in ("overfitting", "class-imbalance")),
     "not-converged",
     "overfitting",
-    "generalisation-gap",
+    "generalization-gap",
     "too-many-epochs",
     "underfitting",
     "class-imbalance",

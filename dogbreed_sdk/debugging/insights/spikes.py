@@ -116,7 +116,7 @@ def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
         if new
         else "Keep the best epoch."
         if run.does_well
-        else "Lower the learning rate towards the end."
+        else "Lower the learning rate toward the end."
     )
     return Cause(bool(late) and scheduler != "cosine", words + ".", 4, new, step)
 

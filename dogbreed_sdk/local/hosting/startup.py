@@ -27,7 +27,7 @@ _Started = tuple[Deployment, Server]
 
 
 def bring_up(store: Store, name: str) -> None:
-    """Bring up a new or changed endpoint; afterwards its status is InService or Failed."""
+    """Bring up a new or changed endpoint; afterward its status is InService or Failed."""
     folder = EndpointFolder.of(store.root, name)
     # An update that arrives while another one is brought up waits. The old server ends when none is waiting.
     with file_lock(folder.supervisor_lock):

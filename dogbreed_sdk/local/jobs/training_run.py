@@ -113,7 +113,7 @@ class TrainingRun:
         self._terminated = True
 
     def execute(self) -> None:
-        """Run the whole job; afterwards its record has the outcome, whatever happens."""
+        """Run the whole job; afterward its record has the outcome, whatever happens."""
         try:
             self._begin()
             status, secondary, failure = self._run()

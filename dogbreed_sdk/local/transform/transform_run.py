@@ -71,7 +71,7 @@ class TransformRun:
         self._progress = Progress(total=0)
 
     def execute(self) -> None:
-        """Run the whole job; afterwards its record has the outcome, whatever happens."""
+        """Run the whole job; afterward its record has the outcome, whatever happens."""
         try:
             self._begin()
         except _EndedError:

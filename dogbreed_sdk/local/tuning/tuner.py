@@ -60,7 +60,7 @@ class Tuner:
         self._convergence_noted = bool(self._record.state.get("converged"))
 
     def execute(self) -> None:
-        """Run the search to its end; the record has the outcome afterwards, unless the process is killed.
+        """Run the search to its end; the record has the outcome afterward, unless the process is killed.
 
         A search that has ended already is left as it is.
         """

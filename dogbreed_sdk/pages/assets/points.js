@@ -11,7 +11,7 @@ function placeOn(axis, value) {
   return (value - axis.low) / (axis.high - axis.low);
 }
 
-// The labelled values of an axis, with their places.
+// The labeled values of an axis, with their places.
 function axisTicks(axis, wanted) {
   if (axis.values) return axis.values.map((value) => ({ place: placeOn(axis, value), text: String(value) }));
   const found = axis.log ? logTicks(axis.low, axis.high, wanted) : ticks(axis.low, axis.high, wanted);

@@ -65,7 +65,7 @@ def test_a_file_cut_anywhere_is_not(kept: int) -> None:
     [
         ("a PNG", b"\x89PNG\r\n\x1a\n" + WHOLE),
         ("no tables", WHOLE.replace(b"\xff\xc4", b"\xff\xe9")),
-        ("no quantisers", WHOLE.replace(b"\xff\xdb", b"\xff\xe9")),
+        ("no quantizers", WHOLE.replace(b"\xff\xdb", b"\xff\xe9")),
         ("no frame", WHOLE.replace(b"\xff\xc0", b"\xff\xe9")),
         ("two frames", with_segment(0xC0, WHOLE[WHOLE.index(b"\xff\xc0") + 4 :][:15])),
         ("arithmetic coding", WHOLE.replace(b"\xff\xc0", b"\xff\xc9")),

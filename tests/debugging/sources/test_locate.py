@@ -299,7 +299,7 @@ class TestS3:
         assert "1.tfevents was left out: it was deleted before it was downloaded" in problem
         assert list(s3_cache.cache_root().rglob("2.tfevents"))
 
-    def test_a_spoilt_ledger_costs_a_second_fetch(self, bucket: Any, account: Session, trial_folder: Path) -> None:
+    def test_a_spoiled_ledger_costs_a_second_fetch(self, bucket: Any, account: Session, trial_folder: Path) -> None:
         upload(bucket, trial_folder.parent, "job")
         locate("s3://bucket/job", account)
         [ledger] = s3_cache.cache_root().rglob(".fetched.json")

@@ -1,4 +1,4 @@
-"""What InvokeEndpoint passes on, what it makes of a model server's misbehaviour, and what a hop costs."""
+"""What InvokeEndpoint passes on, what it makes of a model server's misbehavior, and what a hop costs."""
 
 from __future__ import annotations
 

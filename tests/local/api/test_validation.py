@@ -48,11 +48,11 @@ def test_every_problem_is_named_in_one_message() -> None:
 @pytest.mark.parametrize(
     ("operation", "parameters", "complaint"),
     [
-        ("ListModels", {"SortBy": "Colour"}, "'Colour' at 'sortBy' .* enum value set: \\[Name, CreationTime\\]"),
+        ("ListModels", {"SortBy": "Color"}, "'Color' at 'sortBy' .* enum value set: \\[Name, CreationTime\\]"),
         ("ListModels", {"MaxResults": 101}, "'101' at 'maxResults' .* less than or equal to 100"),
         ("ListModels", {"MaxResults": True}, "'true' at 'maxResults' .* type integer"),
         ("ListModels", {"CreationTimeAfter": "yesterday"}, "'yesterday' at 'creationTimeAfter' .* type timestamp"),
-        ("ListModels", {"Colour": 1}, "'1' at 'Colour' .* not known here; allowed are: \\[SortBy,"),
+        ("ListModels", {"Color": 1}, "'1' at 'Color' .* not known here; allowed are: \\[SortBy,"),
         ("DescribeModel", {"ModelName": "x" * 64}, "length less than or equal to 63"),
         ("DescribeModel", {"ModelName": "dogs\n"}, "regular expression"),
         ("AddTags", {"ResourceArn": "arn:aws:sagemaker:us-east-1:000000000000:model/m", "Tags": [{"Key": "k"}]},

@@ -276,7 +276,7 @@ class TestSource:
         wire = {"pretrained": "false", "layers": "[1, 2]", "nothing": "null", "k": '"3"'}
         log = jobs.completed("authors", {**wire, **source("train.py", {"train.py": script})})
         values = {"k": "3", "layers": [1, 2], "nothing": None, "pretrained": False}
-        # bool("False") is true: that is AWS's behaviour, too.
+        # bool("False") is true: that is AWS's behavior, too.
         assert log == [
             f"{ {'pretrained': True, 'layers': '[1, 2]', 'nothing': '', 'k': 3, 'model_dir': None} } {values}"
         ]

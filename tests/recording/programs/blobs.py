@@ -7,10 +7,10 @@ CLASSES, WIDTH = 4, 16
 
 
 def blobs(rows: int, seed: int) -> TensorDataset:
-    centres = 0.9 * torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(4))
+    centers = 0.9 * torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(4))
     labels = torch.arange(rows) * CLASSES // rows
     noise = torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(seed))
-    return TensorDataset(centres[labels] + noise, labels)
+    return TensorDataset(centers[labels] + noise, labels)
 
 
 def loaders(*, shuffle: bool = True, batch_size: int = 32) -> tuple[DataLoader, DataLoader]:

@@ -21,9 +21,9 @@ STATES = ("answered", "rejected", "failed", "postponed", "sending")
 _CONTRASTS = """
 (() => {
   const context = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d");
-  const rgba = (colour) => {
+  const rgba = (color) => {
     context.clearRect(0, 0, 1, 1);
-    context.fillStyle = colour;
+    context.fillStyle = color;
     context.fillRect(0, 0, 1, 1);
     const [red, green, blue, alpha] = context.getImageData(0, 0, 1, 1).data;
     return [red, green, blue, alpha / 255];
@@ -34,8 +34,8 @@ _CONTRASTS = """
     const own = rgba(getComputedStyle(element).backgroundColor);
     return own[3] === 1 ? own : over(own, behind(element.parentElement));
   };
-  const light = (colour) => {
-    const [r, g, b] = colour.slice(0, 3).map((part) => part / 255)
+  const light = (color) => {
+    const [r, g, b] = color.slice(0, 3).map((part) => part / 255)
       .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };

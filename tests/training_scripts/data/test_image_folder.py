@@ -113,7 +113,7 @@ class TestClasses:
         with pytest.raises(DataError, match=r"The valid split has no picture"):
             read_dataset(find_splits(root))
 
-    def test_a_whole_data_set_in_place_of_its_train_split_is_recognised(self, root: Path) -> None:
+    def test_a_whole_data_set_in_place_of_its_train_split_is_recognized(self, root: Path) -> None:
         with pytest.raises(DataError, match=r"channel named training"):
             read_dataset({"train": root})
 

@@ -120,9 +120,9 @@ def test_pictures_of_other_classes_beside_the_features_are_refused(
 ) -> None:
     environ = {"SM_CHANNEL_FEATURES": str(feature_folder), "SM_CHANNEL_TRAIN": str(picture_folder / "train")}
     assert read_inputs(Hyperparameters(), environ).classes == tuple(CLASSES)
-    for name in ("001.Red_dog", "002.Green_dog", "004.Grey_dog"):
+    for name in ("001.Red_dog", "002.Green_dog", "004.Gray_dog"):
         (tmp_path / "train" / name).mkdir(parents=True)
-    with pytest.raises(DataError, match=r"only the features have 003\.Blue_dog; only the pictures have 004\.Grey_dog"):
+    with pytest.raises(DataError, match=r"only the features have 003\.Blue_dog; only the pictures have 004\.Gray_dog"):
         read_inputs(Hyperparameters(), environ | {"SM_CHANNEL_TRAIN": str(tmp_path / "train")})
 
 

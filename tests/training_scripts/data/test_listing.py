@@ -167,12 +167,12 @@ class TestSplits:
         assert all(list(classes) == ["a", "b"] for classes in listing.splits.values())
 
     def test_what_lies_beside_the_splits_is_left_out(self, root: Path) -> None:
-        write(root, "unlabelled/0.png", "README.md", ".DS_Store", "train/stray.png", "train/labels", content=PNG)
+        write(root, "unlabeled/0.png", "README.md", ".DS_Store", "train/stray.png", "train/labels", content=PNG)
         write(root, "train/list.csv", content=b"a,b")
         assert left_out(root) == [
             (".DS_Store", "hidden"),
             ("README.md", "outside-splits"),
-            ("unlabelled", "outside-splits"),
+            ("unlabeled", "outside-splits"),
             ("train/labels", "outside-class"),
             ("train/list.csv", "not-a-picture"),
             ("train/stray.png", "outside-class"),

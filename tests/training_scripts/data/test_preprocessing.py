@@ -68,7 +68,7 @@ class TestDecode:
         options = {"transparency": 0} if mode == "P" else {}
         assert decoding.decode(encode(clear, **options)).getpixel((1, 1)) == (255, 255, 255)
 
-    def test_a_transparent_colour_of_an_opaque_picture(self) -> None:
+    def test_a_transparent_color_of_an_opaque_picture(self) -> None:
         black = Image.new("RGB", (4, 4))
         assert decoding.decode(encode(black, transparency=(0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
 
@@ -77,12 +77,12 @@ class TestDecode:
         assert decoding.decode(encode(deep)).getpixel((0, 0)) == (128, 128, 128)
         assert decoding.decode(encode(deep, "TIFF")).getpixel((0, 0)) == (128, 128, 128)
 
-    def test_printers_colours(self) -> None:
+    def test_printers_colors(self) -> None:
         red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
         assert decoding.decode(encode(red, "JPEG")).getpixel((4, 4)) == pytest.approx((255, 0, 0), abs=12)
 
     def test_of_an_animation_the_first_frame(self) -> None:
-        frames = [Image.new("RGB", (8, 8), colour) for colour in ("blue", "red")]
+        frames = [Image.new("RGB", (8, 8), color) for color in ("blue", "red")]
         moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert decoding.decode(moving).getpixel((0, 0)) == (0, 0, 255)
 

@@ -100,7 +100,7 @@ def test_each_buffer_has_rows_from_everywhere(stored: Stored) -> None:
     rows = order(stored())
     for start in range(0, ROWS, 200):
         assert len(np.unique(rows[start : start + 200] // 100)) >= 7  # of the ten parts of a hundred rows
-    # Neighbours in the order are no more neighbours in the files than in a true permutation of 20 blocks of 10.
+    # Neighbors in the order are no more neighbors in the files than in a true permutation of 20 blocks of 10.
     assert (np.abs(np.diff(rows)) == 1).mean() < 0.05
 
 

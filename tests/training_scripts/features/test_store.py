@@ -29,7 +29,7 @@ from training_scripts.features.subset import store_subset
 from training_scripts.models import backbones, folding, test_time
 from training_scripts.models.engines.engine import Precision
 
-# The quickest network to build and run; what it has learnt does not matter here.
+# The quickest network to build and run; what it has learned does not matter here.
 BACKBONE = "squeezenet1_1"
 WIDTH = 512
 
@@ -41,7 +41,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny batches on shared cores are quicker with one thread, and never wait for a neighbour."""
+    """Tiny batches on shared cores are quicker with one thread, and never wait for a neighbor."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

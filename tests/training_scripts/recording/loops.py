@@ -18,9 +18,9 @@ STEPS, ROWS, CLASSES = 8, 16, 3
 def blobs(seed: int = 0, rows: int = ROWS * STEPS, width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
     """One Gaussian cloud a class: [rows, width] and labels [rows]."""
     generator = torch.Generator().manual_seed(seed)
-    centres = 2 * torch.randn(CLASSES, width, generator=torch.Generator().manual_seed(9))
+    centers = 2 * torch.randn(CLASSES, width, generator=torch.Generator().manual_seed(9))
     labels = torch.arange(rows) % CLASSES
-    return centres[labels] + torch.randn(rows, width, generator=generator), labels
+    return centers[labels] + torch.randn(rows, width, generator=generator), labels
 
 
 def train(

@@ -32,7 +32,7 @@ FAULTS = [
     "saturated: tanh x 100, reductions",
     "overfitting: ten classes",
     "rising loss: shuffled labels from step 60",
-    "a class starved: relabelled",
+    "a class starved: relabeled",
     "one layer x 100",
     "equal weights, one hidden layer",
     "a convolution not in the optimizer",

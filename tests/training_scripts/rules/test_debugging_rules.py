@@ -62,7 +62,7 @@ def classes(counts: list[int]) -> MemoryTrial:
     )
 
 
-def labelled(predictions_of_last: int, *, each: int = 200) -> MemoryTrial:
+def labeled(predictions_of_last: int, *, each: int = 200) -> MemoryTrial:
     """Three classes of `each` pictures: two always right, the last always called the given class."""
     labels = np.repeat([0, 1, 2], each)
     called = np.where(labels == 2, predictions_of_last, labels)
@@ -224,8 +224,8 @@ TABLE: list[tuple[str, str, str, Make]] = [
     ("UnchangedTensor", "default", QUIET, lambda: moving(by=1e-6)),
     ("UnchangedTensor", "both", UNABLE, lambda: weights(WEIGHT, losses=[1.0, 1.0])),
     ("ClassImbalance", "both", FOUND, lambda: answers(classes([400, 20]), [0] * 600 + [1] * 20, [0] * 620)),
-    ("ClassImbalance", "both", FOUND, lambda: labelled(0)),
-    ("ClassImbalance", "both", QUIET, lambda: labelled(2)),
+    ("ClassImbalance", "both", FOUND, lambda: labeled(0)),
+    ("ClassImbalance", "both", QUIET, lambda: labeled(2)),
     # ten pictures a class: one that fares badly is chance
     (
         "ClassImbalance",
@@ -235,10 +235,10 @@ TABLE: list[tuple[str, str, str, Make]] = [
     ),
     ("ClassImbalance", "aws", UNABLE, lambda: answers(trial(level()), [0, 1, 2], [0, 1, 2])),
     ("ClassImbalance", "both", UNABLE, lambda: trial(level())),
-    ("Confusion", "both", FOUND, lambda: labelled(0)),
-    ("Confusion", "default", QUIET, lambda: labelled(2)),
+    ("Confusion", "both", FOUND, lambda: labeled(0)),
+    ("Confusion", "default", QUIET, lambda: labeled(2)),
     # to the letter, AWS's diagonal shares add up to one: only a single class can have 0.9
-    ("Confusion", "aws", FOUND, lambda: labelled(2)),
+    ("Confusion", "aws", FOUND, lambda: labeled(2)),
     ("Confusion", "aws", QUIET, lambda: answers(trial(level()), [0] * 20, [0] * 20)),
     ("Confusion", "default", UNABLE, lambda: answers(trial(falling(), [1.0] * 6), np.arange(120), np.arange(120))),
     ("Confusion", "both", UNABLE, lambda: trial(level())),

@@ -184,7 +184,7 @@ def test_the_cause_comes_before_its_consequences_and_nothing_contradicts_it() ->
     assert next(iter(results)) == "DeadRelu"
     assert list(results).index("AllZero") < list(results).index("LossNotDecreasing")
     assert "see DeadRelu" in results["AllZero"].advice
-    assert "Initialise" not in results["AllZero"].advice
+    assert "Initialize" not in results["AllZero"].advice
 
 
 def test_where_gradients_end_in_mid_run_the_learning_rate_is_named_first() -> None:

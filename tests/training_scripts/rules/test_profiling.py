@@ -46,7 +46,7 @@ NAMES = (
     "OverallSystemUsage",
     "OverallFrameworkMetrics",
 )
-# Half a second apart, 20 minutes: more than AWS's patience of 1000 samples. Initialisation takes the first minute.
+# Half a second apart, 20 minutes: more than AWS's patience of 1000 samples. Initialization takes the first minute.
 COUNT, EARLY = 2400, 120
 BEGIN = 1_700_000_000.0
 TIMES = BEGIN + 0.5 * np.arange(COUNT)
@@ -91,7 +91,7 @@ def stepped(seconds: Values, waits: Values | None = None, *, mode: str = TRAIN_S
     return Profile(phases=phases, timeline=line, facts=facts, nodes=("algo-1",), phase_statistics=found)
 
 
-def initialised(minutes: float, job_minutes: float) -> Profile:
+def initialized(minutes: float, job_minutes: float) -> Profile:
     first = BEGIN + 60 * minutes
     end = BEGIN + 60 * job_minutes
     return Profile(system=machine(CPU=flat(50.0)), timeline=Timeline(BEGIN, first, end, end))
@@ -111,7 +111,7 @@ def noisy(center: float) -> Values:
     return np.clip(GENERATOR.normal(center, 6.0, COUNT), 0, 100)
 
 
-def long_initialisation() -> Profile:
+def long_initialization() -> Profile:
     """Most of the samples are from before training, with busy cores and an idle GPU."""
     late = COUNT - 600
     cpu, gpu = np.full(COUNT, 99.0), np.zeros(COUNT)
@@ -158,7 +158,7 @@ CASES: dict[str, tuple[str, Callable[[], Profile], str, str]] = {
     ),
     "cores that are busy before training": (
         "CPUBottleneck",
-        long_initialisation,
+        long_initialization,
         QUIET,
         FOUND,
     ),
@@ -231,9 +231,9 @@ CASES: dict[str, tuple[str, Callable[[], Profile], str, str]] = {
     "hiccups of a few milliseconds": ("StepOutlier", lambda: stepped(HICCUPS / 100), QUIET, FOUND),
     "too few steps": ("StepOutlier", lambda: stepped(STEADY[:50]), UNABLE, UNABLE),
     "no steps": ("StepOutlier", lambda: profile(machine(**BUSY)), UNABLE, UNABLE),
-    "a first step that never comes": ("MaxInitializationTime", lambda: initialised(40, 60), FOUND, FOUND),
-    "half an hour of a long job": ("MaxInitializationTime", lambda: initialised(30, 600), QUIET, FOUND),
-    "a quick start": ("MaxInitializationTime", lambda: initialised(2, 3), QUIET, QUIET),
+    "a first step that never comes": ("MaxInitializationTime", lambda: initialized(40, 60), FOUND, FOUND),
+    "half an hour of a long job": ("MaxInitializationTime", lambda: initialized(30, 600), QUIET, FOUND),
+    "a quick start": ("MaxInitializationTime", lambda: initialized(2, 3), QUIET, QUIET),
     "a job of unknown begin": ("MaxInitializationTime", Profile, UNABLE, UNABLE),
     "waiting for data": (
         "Dataloader",
@@ -408,7 +408,7 @@ def test_phases_without_a_pass_are_no_step_times() -> None:
     assert (result.status, result.message[:27]) == ("NotEvaluated", "No step times were recorded")
 
 
-def test_advice_on_memory_does_not_contradict_that_on_utilisation() -> None:
+def test_advice_on_memory_does_not_contradict_that_on_utilization() -> None:
     assert RULES["LowGPUUtilization"].advice.startswith("While GPU memory has room and does not grow")
     assert "lower it only if" in RULES["GPUMemoryIncrease"].advice
 

@@ -57,7 +57,7 @@ def test_a_trend_is_distributed_as_students_t_where_there_is_none() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 30])
-def test_an_average_over_neighbours_is_no_better_before_a_huge_value_than_after_it(count: int) -> None:
+def test_an_average_over_neighbors_is_no_better_before_a_huge_value_than_after_it(count: int) -> None:
     values = np.random.default_rng(0).standard_normal(count)
     expected = [values[place - reach : place + reach + 1].mean()
                 for place in range(count) for reach in [min(place, count - 1 - place, 4)]]  # fmt: skip

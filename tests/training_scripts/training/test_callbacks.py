@@ -95,7 +95,7 @@ def test_an_epoch_as_callbacks_see_it(tmp_path: Path) -> None:
     assert diary.facts["hyperparameters"]["batch-size"] == "48"
 
 
-def test_only_the_run_is_watched_not_what_is_judged_afterwards(tmp_path: Path) -> None:
+def test_only_the_run_is_watched_not_what_is_judged_afterward(tmp_path: Path) -> None:
     diary = Diary()
     run = trainer(tmp_path, epochs=1, callbacks=Callbacks([diary]))
     run.run()

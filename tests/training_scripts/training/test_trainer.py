@@ -72,7 +72,7 @@ class StopAfter(list[str]):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("scheduler", ["cosine", "step", "none"])
-def test_every_optimiser_and_scheduler_learns(tmp_path: Path, optimizer: str, scheduler: str) -> None:
+def test_every_optimizer_and_scheduler_learns(tmp_path: Path, optimizer: str, scheduler: str) -> None:
     run = trainer(tmp_path, optimizer=optimizer, scheduler=scheduler)
     outcome = run.run()
     assert outcome.history[-1]["train:loss"] < outcome.history[0]["train:loss"]
@@ -248,7 +248,7 @@ class TinyBackbone(nn.Module):
 
 
 class PictureClouds:
-    """Batches of tiny random pictures whose mean colour is their class."""
+    """Batches of tiny random pictures whose mean color is their class."""
 
     def size(self, split: str) -> int:
         return 32 if split in {"train", "valid"} else 0
@@ -318,7 +318,7 @@ def test_judging_uses_full_precision_where_training_does_not(tmp_path: Path) -> 
     assert torch.equal(run.evaluate("valid").answers.losses, before)
 
 
-def test_the_light_optimisers_step_exactly_as_torchs_own() -> None:
+def test_the_light_optimizers_step_exactly_as_torchs_own() -> None:
     for kind, settings in ((torch.optim.AdamW, {}), (torch.optim.Adam, {}), (torch.optim.SGD, {"momentum": 0.9})):
         weights = []
         for made in (kind, light(kind)):

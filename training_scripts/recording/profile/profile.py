@@ -125,7 +125,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A job's phases: `begin` to `training` initialisation, to `trained` training, to `end` finalisation.
+    """A job's phases: `begin` to `training` initialization, to `trained` training, to `end` finalization.
 
     All seconds since 1970; None if unknown.
     """

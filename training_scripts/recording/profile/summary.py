@@ -66,9 +66,9 @@ def phase_statistics(phases: Mapping[str, Spans], nodes: tuple[str, ...]) -> tup
 def seconds_of(timeline: Timeline) -> dict[str, float | None]:
     """Durations of the job and its phases, in seconds; None if a time is unknown, or the end precedes the begin."""
     marks = {
-        "initialisation_seconds": (timeline.begin, timeline.training),
+        "initialization_seconds": (timeline.begin, timeline.training),
         "training_seconds": (timeline.training, timeline.trained),
-        "finalisation_seconds": (timeline.trained, timeline.end),
+        "finalization_seconds": (timeline.trained, timeline.end),
         "job_seconds": (timeline.begin, timeline.end),
     }
     return {name: _between(begin, end) for name, (begin, end) in marks.items()}

@@ -244,7 +244,7 @@ def sealed(text: str, *, depth: int = 1) -> bytes:
 
 
 def is_damaged(content: bytes) -> bool:
-    """Whether a sealed JSON object was changed afterwards; False for one without a checksum."""
+    """Whether a sealed JSON object was changed afterward; False for one without a checksum."""
     body, seal, crc = content.rpartition(_SEAL)
     return bool(seal) and crc.rstrip(b"}") != b"%d" % zlib.crc32(body)
 

@@ -122,7 +122,7 @@ CATALOG: Mapping[str, Entry] = {
         "Let the schedule end with the training.",
     ),
     "weight-decay-too-strong": Entry(
-        "Weights shrink towards zero during the run, and the loss stays near, or returns to, that of guessing.",
+        "Weights shrink toward zero during the run, and the loss stays near, or returns to, that of guessing.",
         "Lower weight-decay.",
     ),
     "clipping-too-small": Entry(

@@ -85,7 +85,7 @@ def _gradients_remain(signs: Signs, since: int) -> bool:
 
 
 def find_too_high(signs: Signs) -> Cause | None:
-    """Steps that overshot: a loss that leapt up, or updates that replace weights in a run that does not learn."""
+    """Steps that overshot: a loss that leaped up, or updates that replace weights in a run that does not learn."""
     run, seen = signs.run, signs.seen
     if run is None or seen is None:
         return None

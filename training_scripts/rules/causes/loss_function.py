@@ -39,7 +39,7 @@ NEAR_BATCH, FIRST = 0.05, 3
 APART = 1.5
 """Samples in a step per class from which on ln(samples) is not mistaken for the ln(classes) of guessing."""
 NEAR_FLOOR = 0.35
-"""A double softmax brings a loss from ln(k) down towards its floor: by then, this share of the way is left at most."""
+"""A double softmax brings a loss from ln(k) down toward its floor: by then, this share of the way is left at most."""
 
 
 def find(signs: Signs) -> Cause | None:

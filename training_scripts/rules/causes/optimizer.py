@@ -288,7 +288,7 @@ def find_weight_decay(signs: Signs) -> Cause | None:
         id="weight-decay-too-strong",
         title=f"Weight decay is too strong: the weights shrank to {100 * left:.0f} % of their norm, and nothing is "
         "learned.",
-        explanation="Each step pulls the weights towards zero by more than the gradient moves them; with weights near "
+        explanation="Each step pulls the weights toward zero by more than the gradient moves them; with weights near "
         "zero, the outputs hardly depend on the inputs.",
         evidence=(
             (

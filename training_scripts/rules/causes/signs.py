@@ -35,7 +35,7 @@ NOT_LEARNED = 0.8
 """The loss as a share of its start or of the chance-level loss above which a run has hardly learned."""
 
 HALF_WAY = 0.5
-"""A run that has come this far from guessing towards right answers has learned most of what is easy to learn."""
+"""A run that has come this far from guessing toward right answers has learned most of what is easy to learn."""
 
 
 class Signs:

@@ -108,7 +108,7 @@ def _ends(values: Floats) -> tuple[Level, Level]:
     first = values[: min(max(len(values) // 10, 1), 5)]
     last = values[-max(len(values) // 5, min(3, len(values) - 1)) :]
     if first.max() > 3 * abs(first[0]):
-        first = first[:1]  # the loss leapt up within the first steps, so only the first one counts
+        first = first[:1]  # the loss leaped up within the first steps, so only the first one counts
     noise = curves.usual_jitter(values)
     beginning = Level(float(first.mean()), noise / math.sqrt(len(first)))
     end = curves.level(last)

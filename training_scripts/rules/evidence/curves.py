@@ -112,7 +112,7 @@ def lag_one(values: Floats) -> float:
 
 
 def centered_mean(values: Floats, width: int) -> Floats:
-    """Centered moving average. The window shrinks towards both ends and stays centered, so a slope is preserved."""
+    """Centered moving average. The window shrinks toward both ends and stays centered, so a slope is preserved."""
     reach = max(0, min(width, len(values) - 1) // 2)
     inner = window_sums(values, 2 * reach + 1)[2 * reach :] / (2 * reach + 1)
     heads = [values[: 2 * place + 1].mean() for place in range(reach)]

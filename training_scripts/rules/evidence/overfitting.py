@@ -1,4 +1,4 @@
-"""Detects overfitting: a validation loss that turned upwards, or training pictures that were memorized.
+"""Detects overfitting: a validation loss that turned upward, or training pictures that were memorized.
 
 The rules Overfit and Overtraining report it if it does harm. Their parameters are the thresholds; `losses/overfit.py`
 gives the reason for each. Insights also mention a small rise. They call the same functions, so they never contradict
@@ -108,7 +108,7 @@ def epochs_with_both(trial: Trial) -> int:
 
 
 def turned(course: Course, parameters: Parameters) -> bool:
-    """Whether the validation loss turned upwards while the training loss did not.
+    """Whether the validation loss turned upward while the training loss did not.
 
     The rise must be significant, last long enough, and be large enough to matter.
 
@@ -162,8 +162,8 @@ def accuracies_diverge(run: Run) -> bool:
     return trained >= MEMORIZED_ACCURACY and trained - validated >= ACCURACY_GAP and trained > high
 
 
-def trends_upwards(run: Run, best: int) -> bool:
-    """Whether the validation loss trends upwards after the best epoch, and does not just fluctuate above it.
+def trends_upward(run: Run, best: int) -> bool:
+    """Whether the validation loss trends upward after the best epoch, and does not just fluctuate above it.
 
     A curve that fluctuates around one level has a lowest point too, and all later epochs lie above that point. But they
     come in no particular order, so the slope of the later epochs is tested. The lowest point is left out, because it

@@ -256,7 +256,7 @@ def _onset(values: Floats, smoothed: Floats, level: float, low: float) -> int:
 
 
 def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
-    """Reports a loss that ends at chance level or above, and that no longer falls or had leapt up before.
+    """Reports a loss that ends at chance level or above, and that no longer falls or had leaped up before.
 
     A fall from the height that a too large step caused does not count. The final loss is compared with the initial loss
     or the chance-level loss.
@@ -266,22 +266,22 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
         return None
     start = max(guess, seen.initial.mean)
     leaps = np.flatnonzero(seen.values > parameters["leap"] * start)
-    leapt = len(leaps) >= LEAPS
+    leaped = len(leaps) >= LEAPS
     at_least = seen.final.mean - SIGMAS * seen.final.error
     # The loss is clearly above chance level. Only a loss that still falls, or too short a run, excuses that.
     above = at_least > (1 + parameters["flat_percent"] / 100) * guess
     above = above and len(seen.values) >= 3 * parameters["min_points"]
     if seen.chance is None:
-        hit = leapt and above and not seen.falling
+        hit = leaped and above and not seen.falling
     else:
         # The fall that follows a leap does not excuse the leap.
         # Some networks begin above chance level, and a short run may end on its way down.
         stuck = above and not seen.falling and not fell(seen.initial, seen.final)
-        hit = at_least > BELOW_CHANCE * guess and (leapt or seen.settled or stuck)
+        hit = at_least > BELOW_CHANCE * guess and (leaped or seen.settled or stuck)
     if not hit:
         return None
-    begin = int(leaps[0]) if leapt else 0
-    high = f" rose to {number_text(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leapt else ""
+    begin = int(leaps[0]) if leaped else 0
+    high = f" rose to {number_text(seen.values.max(), 3)} (from step {int(seen.steps[begin])} on) and" if leaped else ""
     costs = (
         f"guessing gives {number_text(guess, 3)}" if seen.chance is not None else f"it began at {number_text(guess, 3)}"
     )
@@ -377,7 +377,7 @@ RULES = (
             "patience": 5,
             # It must also have completed this share of its planned epochs.
             "share_of_run": 0.25,
-            # A loss this many times the larger of the chance-level loss and the initial loss has leapt up. Only steps
+            # A loss this many times the larger of the chance-level loss and the initial loss has leaped up. Only steps
             # that are too large lead there.
             "leap": 2.0,
             # The least rise of the loss, as a share of its fall: a run that loses less still has most of its gain.
@@ -419,7 +419,7 @@ RULES = (
                 "flat_percent": "a loss that certainly fell by less than this percentage is flat",
                 "patience": "epochs that a running job must have completed before it is called stuck",
                 "share_of_run": "share of its planned epochs that a running job must have completed",
-                "leap": "a loss this many times the larger of initial and chance-level loss has leapt up",
+                "leap": "a loss this many times the larger of initial and chance-level loss has leaped up",
                 "rise_of_fall": "least rise, as a share of the fall before it",
                 "rise_of_chance": "least rise of a cross-entropy, as a share of the chance-level loss",
                 "rise_of_start": "least rise of another loss, as a share of the initial loss",

@@ -514,7 +514,7 @@ def test_a_tensor_that_cannot_be_looked_at_ends_recording_with_one_warning(tmp_p
 
 
 def train_modules(module: nn.Sequential, callback: Callback) -> list[float]:
-    """As `train`, for a network whose list of parameters no optimiser could take."""
+    """As `train`, for a network whose list of parameters no optimizer could take."""
     module.parameters = lambda *_: nn.Sequential(*module).parameters()  # type: ignore[method-assign,assignment]
     return train(module, callback)
 

@@ -121,7 +121,7 @@ def test_what_others_write_is_read_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoilt",
+    "spoiled",
     [
         b"\x08\x01" + field(2, field(2, b"\x08\x7f")) + field(4, b"\0" * 8),  # shape and content differ
         b"\x08\x01" + field(2, field(2, b"\x08" + b"\xff" * 9 + b"\x01")) + field(4, b"\0" * 8),  # a size of 2^64 - 1
@@ -131,9 +131,9 @@ def test_what_others_write_is_read_too() -> None:
         b"\x08\x01" + field(2, field(2, b"\x08\x01") * 65) + field(4, b"\0" * 4),  # 65 dimensions
     ],
 )
-def test_a_spoilt_tensor_is_an_error_of_ours(spoilt: bytes) -> None:
+def test_a_spoiled_tensor_is_an_error_of_ours(spoiled: bytes) -> None:
     with pytest.raises(EventError):
-        events.tensor(spoilt, 0, len(spoilt))
+        events.tensor(spoiled, 0, len(spoiled))
 
 
 @given(st.binary(max_size=200))

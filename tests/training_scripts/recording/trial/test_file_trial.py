@@ -136,7 +136,7 @@ def test_a_missing_index_costs_a_sentence_only(healthy: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no json", b"[1]", b"[" * 100_000, None])
-def test_missing_or_spoilt_collections_cost_a_sentence_only(healthy: Path, content: bytes | None) -> None:
+def test_missing_or_spoiled_collections_cost_a_sentence_only(healthy: Path, content: bytes | None) -> None:
     (path,) = (healthy / "collections").glob("*/*.json")
     if content is None:
         path.unlink()

@@ -24,7 +24,7 @@ _LEAST_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The nearest neighbors of n pictures, the nearest first.
 
     Attributes:
@@ -36,7 +36,7 @@ class Neighbours:
     similarities: Floats
 
 
-def nearest(features: UnitFeatures, *, count: int = COUNT) -> Neighbours:
+def nearest(features: UnitFeatures, *, count: int = COUNT) -> Neighbors:
     """Finds the nearest neighbors of every picture among the others.
 
     Args:
@@ -57,7 +57,7 @@ def nearest(features: UnitFeatures, *, count: int = COUNT) -> Neighbours:
         order = np.argsort(-exact, axis=1, kind="stable")[:, :count]
         indices[rows] = np.take_along_axis(found, order, 1)
         similarities[rows] = np.take_along_axis(exact, order, 1)
-    return Neighbours(indices, similarities)
+    return Neighbors(indices, similarities)
 
 
 def _candidates(short: Floats, rows: Integers, count: int) -> Integers:
