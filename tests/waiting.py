@@ -8,13 +8,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# A machine that stands still for a while gives nobody a chance: such a while counts as this much.
+_LONGEST_STEP = 1.0
+
 
 def wait_for(condition: Callable[[], T | None], seconds: float = 60.0, *, state: Callable[[], Any] = lambda: None) -> T:
     """The first true answer of `condition`; the failure says the `state` in which it did not come true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    left = seconds
+    while left > 0:
+        began = time.monotonic()
         answer = condition()
         if answer:
             return answer
         time.sleep(0.02)
+        left -= min(time.monotonic() - began, _LONGEST_STEP)
     raise AssertionError(f"{condition} was not met in {seconds:g} s; state: {state()}")
