@@ -5,8 +5,12 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import random
 import shutil
+import sys
 import tarfile
+import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,8 @@ from dogbreed_sdk import (
     evaluate,
 )
 from dogbreed_sdk._util.progress import no_progress
-from tests.conftest import Workshop
+from dogbreed_sdk.endpoints.captured import CapturedRequest
+from tests.conftest import Workshop, draw_shape
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.extras
@@ -175,16 +180,34 @@ def test_given_labels_rename_the_answer(workshop: Workshop, deployment: Deployme
 
 
 def test_what_the_endpoint_was_asked_can_be_read(workshop: Workshop, deployment: Deployment) -> None:
-    picture = workshop.dataset.pictures("test")[1].path
-    began = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    drawn = io.BytesIO()
+    draw_shape("001.Red_disc", random.Random(99)).save(drawn, "PNG")  # no other test asks for it
+    picture = drawn.getvalue()
     classifier = deployment.classifier()
     expected = classifier.classify(picture)
-    with_picture = wait_for(
-        lambda: [each for each in deployment.captured(since=began) if each.picture == picture.read_bytes()]
-    )
-    assert with_picture[0].prediction(classifier.labels()).scores == expected.scores
-    assert with_picture[0].variant == "AllTraffic"
-    assert with_picture[0].time >= began
+
+    def found() -> list[CapturedRequest]:
+        return [each for each in deployment.captured() if each.picture == picture]
+
+    def seen() -> tuple[list[CapturedRequest], list[str], list[str]]:
+        """What was captured, the files, and what the server's threads do."""
+        folder = deployment._describe()["DataCaptureConfig"]["DestinationS3Uri"]
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        stacks = [
+            f"{names.get(number)}: {''.join(traceback.format_stack(frame)[-3:])}"
+            for number, frame in sys._current_frames().items()
+        ]
+        return list(deployment.captured()), [file.name for file in workshop.session.storage.files(folder)], stacks
+
+    (request,) = wait_for(found, state=seen)
+    assert request.prediction(classifier.labels()).scores == expected.scores
+    assert request.variant == "AllTraffic"
+    second = datetime.timedelta(seconds=1)
+    since = [
+        list(deployment.captured(since=request.time + late * second, until=request.time + 9 * second))
+        for late in (0, 1)
+    ]
+    assert [request in requests for requests in since] == [True, False]
 
 
 def test_a_broken_picture_is_refused_before_any_call(deployment: Deployment) -> None:

@@ -113,6 +113,8 @@ def read_captured(
     """
     folder = join(uri, endpoint_name)
     first, last = _utc(since), _utc(until)
+    if first is not None:
+        first = first.replace(microsecond=0)  # records tell their time to the second
     names = sorted(
         (found["hour"], file.name, found["variant"])
         for file in storage.files(folder)

@@ -56,6 +56,15 @@ def test_records_come_whole_and_in_order(storage: Storage, tmp_path: Path) -> No
     assert first.uri.startswith(tmp_path.as_uri())
 
 
+def test_a_request_of_the_second_in_which_the_time_began_is_found(storage: Storage, tmp_path: Path) -> None:
+    captured(tmp_path, 0)
+    found = [
+        list(read_captured(storage, tmp_path.as_uri(), "dogs", since=NOON + datetime.timedelta(seconds=late)))
+        for late in (0.9, 1.0)
+    ]
+    assert list(map(minutes, found)) == [[0], []]
+
+
 def test_a_span_of_time_reads_only_its_files(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for minute in (0, 5, 70, 500):
         captured(tmp_path, minute)

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.hosting.objects import joined, write_object
 
 if TYPE_CHECKING:
@@ -171,27 +170,37 @@ class DataCapture:
         self._full.clear()
         if not waiting:
             return
-        for folder, batch in (await asyncio.to_thread(_write, waiting)).items():
-            newer = self._waiting.get(folder)
-            self._waiting[folder] = batch
-            self._size += sum(map(len, batch.lines))
-            if newer is not None:
-                batch.lines += newer.lines
+        try:
+            failures = await asyncio.to_thread(_write, waiting)
+        except RuntimeError as error:  # the machine gives no more threads
+            failures = dict.fromkeys(waiting, error)
+        for folder, failure in failures.items():
+            self._keep(folder, waiting[folder], failure)
+
+    def _keep(self, folder: str, batch: _Batch, failure: Exception) -> None:
+        """Keeps what could not be written for the next attempt, if there is one."""
+        batch.attempts += 1
+        if batch.attempts >= _ATTEMPTS:
+            _log.error("%d captured requests are lost: %s", len(batch.lines), failure)
+            return
+        if batch.attempts == 1:
+            _log.warning("captured requests can't be written yet: %s", failure)
+        newer = self._waiting.get(folder)
+        self._waiting[folder] = batch
+        self._size += sum(map(len, batch.lines))
+        if newer is not None:
+            batch.lines += newer.lines
 
 
-def _write(waiting: Mapping[str, _Batch]) -> dict[str, _Batch]:
-    """Writes a file for each folder; returns what is to be tried again."""
-    again = {}
+def _write(waiting: Mapping[str, _Batch]) -> dict[str, Exception]:
+    """Writes a file for each folder; returns why some could not be written."""
+    failures: dict[str, Exception] = {}
     for folder, batch in waiting.items():
         name = f"{batch.time:%M-%S}-{batch.time.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
+        content = b"".join(batch.lines)
         try:
-            write_object(joined(folder, name), b"".join(batch.lines), content_type="application/jsonlines")
-        except ConfigurationError as error:  # the requests were answered; their clients can't be told
-            batch.attempts += 1
-            if batch.attempts < _ATTEMPTS:
-                again[folder] = batch
-            else:
-                _log.error("%d captured requests are lost: %s", len(batch.lines), error)
-            if batch.attempts == 1:
-                _log.warning("captured requests can't be written yet: %s", error)
-    return again
+            # A power failure loses the last seconds, as the end of a killed server does.
+            write_object(joined(folder, name), content, content_type="application/jsonlines", durable=False)
+        except Exception as error:  # noqa: BLE001 - the requests were answered; their clients can't be told
+            failures[folder] = error
+    return failures

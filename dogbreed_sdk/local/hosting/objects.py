@@ -20,7 +20,14 @@ def joined(base: str, *parts: str | None) -> str:
     return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts if part)])
 
 
-def write_object(uri: str, content: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
+def write_object(
+    uri: str,
+    content: bytes,
+    *,
+    content_type: str,
+    metadata: Mapping[str, str] | None = None,
+    durable: bool = True,
+) -> None:
     """Write an s3:// object, or a file in a folder that is created if it is missing.
 
     Args:
@@ -28,6 +35,7 @@ def write_object(uri: str, content: bytes, *, content_type: str, metadata: Mappi
         content: The content, which appears at once.
         content_type: The object's content type; a file has none.
         metadata: The object's metadata; a file has none.
+        durable: Wait until a file's content is on the disk, which takes long while others write much to it.
 
     Raises:
         ConfigurationError: It can't be written.
@@ -41,6 +49,6 @@ def write_object(uri: str, content: bytes, *, content_type: str, metadata: Mappi
     try:
         path = uri_to_path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_atomically(path, content, durable=durable)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{uri} can't be written: {error}") from error

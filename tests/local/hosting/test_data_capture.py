@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -223,3 +224,40 @@ def test_what_cannot_be_written_is_tried_again_and_given_up_at_last(
     assert not blocked.exists()
     assert caplog.text.count("can't be written yet") == 2
     assert caplog.text.count("1 captured requests are lost") == 1
+
+
+async def captured_once(folder: Path, flushes: int) -> None:
+    payload = Payload(b"x", "application/octet-stream")
+    config: Any = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": folder.as_uri(),
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    collected = DataCapture()
+    collected.add(Exchange("e", "v", payload, payload), config)
+    for _ in range(flushes):
+        await collected.flush()
+
+
+def test_a_slow_disk_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside others that write much, a disk may take a minute to have what it was given."""
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("waits for the disk"))
+    asyncio.run(captured_once(tmp_path, flushes=1))
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize("where", ["_write", "write_object"])
+def test_a_machine_without_threads_to_spare_costs_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    function, refused = getattr(data_capture, where), []
+
+    def refuses_once(*arguments: Any, **options: Any) -> Any:
+        if not refused:
+            refused.append(where)
+            raise RuntimeError("can't start new thread")
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(data_capture, where, refuses_once)
+    asyncio.run(captured_once(tmp_path, flushes=2))
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 1
