@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT, name
-
+ROOT = Path(__file__).parents[1]
 FOLDERS = ("dogbreed_sdk", "training_scripts", "docker", "tests", "examples", "docs", "benchmarks", ".github")
-TEXTS = {".py", ".md", ".js", ".css", ".html", ".svg", ".json", ".ipynb", ".toml", ".yml", ".cff", ".txt", ".sh", ""}
-FILES = tuple(
-    path
-    for path in [*ROOT.iterdir(), *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")))]
-    if path.is_file() and path.suffix in TEXTS and path != Path(__file__)
-)
+TEXTS = {".py", ".md", ".js", ".css", ".html", ".svg", ".json", ".ipynb", ".toml", ".yml", ".cff", ".txt"}
+FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in [*ROOT.iterdir(), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    if path.suffix in TEXTS and path != Path(__file__)
+}
 
 # Not here: "cancelled", which is Python's own word for it.
 BRITISH = re.compile(
@@ -60,8 +59,8 @@ def test_there_is_something_to_read() -> None:
 
 
 def test_spelling_is_american() -> None:
-    found = {name(path): british(f"{name(path)}\n{path.read_text(encoding='utf-8')}") for path in FILES}
-    assert {path: words for path, words in found.items() if words} == QUOTED
+    found = {name: british(f"{name}\n{path.read_text(encoding='utf-8')}") for name, path in FILES.items()}
+    assert {name: words for name, words in found.items() if words} == QUOTED
 
 
 @pytest.mark.parametrize(
