@@ -27,7 +27,7 @@ from dogbreed_sdk.local.store import (
 __all__ = ["DATABASE", "check_nothing_is_left", "left", "noted_roots"]
 
 # A job that was told to stop, and a server that completes its requests, end within this time.
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 _JOBS = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,3 +24,8 @@ def wait_for(condition: Callable[[], T | None], seconds: float = 60.0, *, state:
         time.sleep(0.02)
         left -= min(time.monotonic() - began, _LONGEST_STEP)
     raise AssertionError(f"{condition} was not met in {seconds:g} s; state: {state()}")
+
+
+def script_until(path: Path) -> str:
+    """The beginning of a script that waits for a file, so that the test decides when the rest of it runs."""
+    return f"import pathlib, time\nwhile not pathlib.Path({str(path)!r}).exists(): time.sleep(0.02)\n"

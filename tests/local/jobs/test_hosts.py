@@ -204,7 +204,7 @@ class TestEnds:
         ids=["raised", "killed"],
     )
     def test_the_host_that_lost_its_connection_is_not_blamed(
-        self, start: Callable[..., None], ended: Ended, tmp_path: Path, failure: str
+        self, start: Callable[..., None], ended: Ended, root: Path, tmp_path: Path, failure: str
     ) -> None:
         # As with torchrun: the second host's launcher prints a traceback of its own, and ends after the first one's.
         text = (
@@ -213,12 +213,17 @@ class TestEnds:
             "marker = pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'failed')\n"
             "def fail(why): print(f'Traceback (most recent call last):\\n  File \"x\", line 1, in y\\nError: {why}')\n"
             "if os.environ['SM_CURRENT_HOST'] == 'algo-2':\n"
-            f"    print({failure!r}); time.sleep(0.5); marker.touch(); time.sleep(0.5)\n"
+            f"    asked = []\n"
+            "    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))\n"
+            f"    print({failure!r})\n"
+            "    while not asked: time.sleep(0.01)\n"
             "    fail('ChildFailedError'); sys.exit(1)\n"
             "while not marker.exists(): time.sleep(0.01)\n"
             "fail('connection closed'); sys.exit(1)"
         )
         start("victim", text, 2, CheckpointConfig={"S3Uri": (tmp_path / "shared").as_uri()})
+        wait_for(lambda: log_of(root, "victim", "algo-2"))
+        (tmp_path / "shared/failed").touch()
         assert ended("victim")["FailureReason"].endswith("\nHost algo-2")
 
     def test_stopping_lets_all_hosts_save(
@@ -248,7 +253,12 @@ class TestEnds:
         assert ended("early")["TrainingJobStatus"] == "Completed"
 
     def test_a_stubborn_host_is_killed_after_the_grace(
-        self, start: Callable[..., None], ended: Ended, root: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        start: Callable[..., None],
+        ended: Ended,
+        root: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        pass_time: Callable[[float], None],
     ) -> None:
         monkeypatch.setenv(GRACE_VARIABLE, "0.3")
         text = (
@@ -257,7 +267,9 @@ class TestEnds:
             "print('ready', flush=True)\n"
             "while True: time.sleep(60)"
         )
-        start("stubborn", text, 2, StoppingCondition={"MaxRuntimeInSeconds": 1})
+        start("stubborn", text, 2, StoppingCondition={"MaxRuntimeInSeconds": 3600})
+        wait_for_lines(root, "stubborn", 2)
+        pass_time(3600)
         described = ended("stubborn")
         assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
         assert processes_of(root, "stubborn") == []
