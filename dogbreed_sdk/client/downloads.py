@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,13 +17,13 @@ def download(
     url: str,
     *,
     allowed_hosts: Sequence[str] | None = None,
-    allowed_networks: Sequence[str] | None = None,
     deadline: float = DEADLINE_SECONDS,
     max_bytes: int = MAX_DOWNLOAD_BYTES,
 ) -> bytes:
     """Downloads the content of an http(s) URL, whatever its content type.
 
     Only public addresses are connected to: not private, loopback or link-local ones, nor a cloud's metadata service.
+    ``DOGBREED_FETCH_NETWORKS`` allows private networks, too, such as "10.0.0.0/8".
     The address of each connection is checked, including redirects. Proxies in the environment are not used, because
     the address behind a proxy cannot be checked: if the network requires one, download the picture yourself and pass
     its bytes.
@@ -34,14 +33,12 @@ def download(
         allowed_hosts: The only hosts that may be contacted, including redirects: "images.example.com", or
             "*.example.com" for all subdomains. Default: those in the environment variable ``DOGBREED_FETCH_HOSTS``,
             else all hosts.
-        allowed_networks: Private networks to allow in addition to public addresses, such as "10.0.0.0/8". Default:
-            those in the environment variable ``DOGBREED_FETCH_NETWORKS``, else none.
         deadline: Seconds for the entire download, from resolving the host name to the last byte.
         max_bytes: Maximum size of the content, also after decompression.
 
     Raises:
         ImageDownloadError: The URL is refused, or the download failed, was too large or took too long.
-        ConfigurationError: A network is not in CIDR notation, or a limit is not positive.
+        ConfigurationError: A network in the environment is not in CIDR notation, or a limit is not positive.
     """
     from training_scripts.data import safe_fetch  # noqa: PLC0415 - most pictures are not downloaded
 
@@ -51,16 +48,13 @@ def download(
         raise ConfigurationError(f"allowed_hosts must be a list of hosts, not the string {allowed_hosts!r}")
     try:
         default = safe_fetch.FetchPolicy.from_environment()
-        networks = (
-            default.networks
-            if allowed_networks is None
-            else tuple(ipaddress.ip_network(network) for network in allowed_networks)
-        )
-    except (ValueError, safe_fetch.FetchError) as error:
+    except safe_fetch.FetchError as error:
         raise ConfigurationError(f"invalid network in DOGBREED_FETCH_NETWORKS: {error}") from error
     hosts = default.hosts if allowed_hosts is None else tuple(allowed_hosts)
     try:
-        content: bytes = safe_fetch.fetch(url, safe_fetch.FetchPolicy(True, networks, max_bytes, deadline, hosts))
+        content: bytes = safe_fetch.fetch(
+            url, safe_fetch.FetchPolicy(True, default.networks, max_bytes, deadline, hosts)
+        )
     except safe_fetch.FetchError as error:
         raise ImageDownloadError(f"cannot download {redacted(url)}: {error}") from None
     return content
