@@ -59,10 +59,17 @@ def download(options: argparse.Namespace, session: Session) -> BreedDataset:
         return BreedDataset.download(f"{url}/dogImages.zip", folder)
 
 
+class Silent(SimpleHTTPRequestHandler):
+    """Answers with files, and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Replaces the line for each request."""
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serves a folder on this machine, as a public web server would."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -115,6 +115,13 @@ def scores(session: Session, endpoint: str, content_type: str, body: bytes) -> l
     return [float(score) for score in row]
 
 
+class Silent(SimpleHTTPRequestHandler):
+    """Answers with files, and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Replaces the line for each request."""
+
+
 @contextmanager
 def published(picture: bytes, options: argparse.Namespace, session: Session) -> Iterator[str]:
     """A URL at which the endpoint finds the picture: of a web server here, or on AWS a signed one of S3."""
@@ -126,7 +133,7 @@ def published(picture: bytes, options: argparse.Namespace, session: Session) -> 
         return
     (options.output / "web").mkdir(exist_ok=True)
     (options.output / "web" / "picture.jpg").write_bytes(picture)
-    handler = partial(SimpleHTTPRequestHandler, directory=options.output / "web")
+    handler = partial(Silent, directory=options.output / "web")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/picture.jpg"

@@ -37,6 +37,7 @@ def run(name: str, *arguments: object, root: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     assert left(root) == before
+    assert "GET /" not in done.stderr
     return done.stdout
 
 
