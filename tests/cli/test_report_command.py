@@ -9,9 +9,11 @@ import re
 import select
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,19 +105,23 @@ def test_a_folders_name_cannot_command_the_terminal(tmp_path: Path, capsys: pyte
     assert "\x1b" not in captured.err
 
 
-def test_watching_shows_what_is_new_and_ends_with_the_run(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def while_it_waits(monkeypatch: pytest.MonkeyPatch, *events: Callable[[], object]) -> None:
+    """Lets each event happen in one of the command's waits."""
+    coming = iter(events)
+    monkeypatch.setattr(report_command, "time", SimpleNamespace(sleep=lambda _seconds: next(coming)()))
+
+
+def test_watching_shows_what_is_new_and_ends_with_the_run(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     Recorded.trial = made_up.trial(epochs=6, begin=time.time())
     Recorded.trial.ended = False
 
     def end() -> None:
         Recorded.trial = made_up.trial(epochs=8)
 
-    timer = threading.Timer(0.4, end)
-    timer.start()
-    try:
-        assert main(["report", folder, "--watch"]) == 0
-    finally:
-        timer.join()
+    while_it_waits(monkeypatch, end)
+    assert main(["report", folder, "--watch"]) == 0
     captured = capsys.readouterr()
     page, line = captured.err.splitlines()
     assert re.fullmatch(r"live page: http://127\.0\.0\.1:\d+/", page)
@@ -131,17 +137,10 @@ def test_watching_waits_for_a_folder_that_a_loop_has_yet_to_make(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOGBREED_ROOT", str(tmp_path / "sagemaker"))
 
-    def record() -> None:
-        Path(tmp_path / name).mkdir(parents=True)
-        time.sleep(0.2)
-        (tmp_path / name / "debug-output" / "collections").mkdir(parents=True)
-
-    timer = threading.Timer(0.3, record)
-    timer.start()
-    try:
-        assert main(["report", name, "--watch"]) == 0
-    finally:
-        timer.join()
+    folder = tmp_path / name
+    recorded = folder / "debug-output" / "collections"
+    while_it_waits(monkeypatch, partial(folder.mkdir, parents=True), partial(recorded.mkdir, parents=True))
+    assert main(["report", name, "--watch"]) == 0
     captured = capsys.readouterr()
     assert captured.err == f"{name} does not exist yet; waiting until a loop records into it (Ctrl-C ends)\n"
     assert "VanishingGradient" in captured.out
@@ -171,7 +170,7 @@ def test_watching_on_a_terminal_draws_in_place(folder: str, tmp_path: Path) -> N
             seen += part
             if b"still running" in seen:
                 (tmp_path / "job" / "debug-output" / "training_job_end.ts").write_text("end")
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -182,7 +181,7 @@ def test_watching_on_a_terminal_draws_in_place(folder: str, tmp_path: Path) -> N
 
 def _read(terminal: int) -> bytes:
     """What a program wrote to a terminal; nothing once it has ended."""
-    ready, _, _ = select.select([terminal], [], [], 30)
+    ready, _, _ = select.select([terminal], [], [], 120)
     try:
         return os.read(terminal, 65536) if ready else b""
     except OSError:  # the other side is closed

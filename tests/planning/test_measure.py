@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from dogbreed_sdk import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.planning.measure import measured
+from training_scripts.training.runtime import cores_of_process
 
 pytestmark = pytest.mark.extras
 
@@ -17,10 +20,12 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> BreedDataset:
 
 
 def test_a_pass_is_measured_once(dogs: BreedDataset) -> None:
+    began = time.monotonic()
     speed = measured(dogs, model="efficientnet_lite0", views="plain,flip")
+    took = time.monotonic() - began
     # One core needs milliseconds for either; a busy machine more.
-    assert 1e-4 < speed.decode_seconds < 1
-    assert 1e-4 < speed.forward_seconds < 5
+    assert 1e-4 < speed.decode_seconds < took
+    assert 1e-4 < speed.forward_seconds < took * cores_of_process()
     # A GPU's work is from the table, because this machine's cores say nothing about it.
     assert speed.gpu_giga_flop == pytest.approx(0.407 * 2 / 0.1)
     assert speed.source.startswith("a pass over 8 of these pictures, measured on")

@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from training_scripts.data.safe_fetch import FetchError, FetchPolicy, fetch, is_allowed
 
-LOOPBACK = FetchPolicy(enabled=True, networks=(ipaddress.ip_network("127.0.0.0/8"),), max_bytes=100_000, timeout=1.0)
+LOOPBACK = FetchPolicy(enabled=True, networks=(ipaddress.ip_network("127.0.0.0/8"),), max_bytes=100_000, timeout=60.0)
+HASTY = dataclasses.replace(LOOPBACK, timeout=0.5)
 
 
 GZIP = gzip.compress(b"picture" * 1000)
@@ -67,12 +68,10 @@ class PictureHost(http.server.BaseHTTPRequestHandler):
         elif self.path in BODIES:
             self.wfile.write(BODIES[self.path])
         elif self.path == "/dripping":
-            for _ in range(60):
-                try:
+            with contextlib.suppress(OSError):  # until the other side hangs up
+                while True:
                     self.wfile.write(b"x")
-                except OSError:
-                    return
-                time.sleep(0.1)
+                    time.sleep(0.1)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -252,10 +251,8 @@ def test_content_that_is_too_large_is_not_read_to_its_end(host: http.server.Thre
 
 
 def test_a_server_that_drips_bytes_meets_the_deadline(host: http.server.ThreadingHTTPServer) -> None:
-    begin = time.monotonic()
-    with pytest.raises(FetchError, match="did not answer within 1 s"):
-        fetch(url(host, "/dripping"), LOOPBACK)
-    assert time.monotonic() - begin < 3
+    with pytest.raises(FetchError, match=r"did not answer within 0\.5 s"):
+        fetch(url(host, "/dripping"), HASTY)
 
 
 def test_what_the_url_lacks_is_said_without_the_endpoints_secrets(host: http.server.ThreadingHTTPServer) -> None:
@@ -333,11 +330,11 @@ def test_proxies_of_the_environment_are_not_asked(
 
 
 def test_a_name_server_that_does_not_answer_meets_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1.5) or [])
-    begin = time.monotonic()
-    with pytest.raises(FetchError, match=r"did not answer within 0\.3 s"):
-        fetch("http://slow.example/", dataclasses.replace(LOOPBACK, timeout=0.3))
-    assert time.monotonic() - begin < 1.4
+    given_up = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: given_up.wait() and [])
+    with pytest.raises(FetchError, match=r"did not answer within 0\.5 s"):
+        fetch("http://slow.example/", HASTY)
+    given_up.set()
 
 
 def test_no_message_or_its_cause_quotes_the_query(host: http.server.ThreadingHTTPServer) -> None:
@@ -404,12 +401,10 @@ def test_a_handshake_that_drips_meets_the_deadline() -> None:
             connected, _ = listening.accept()
             with connected, contextlib.suppress(OSError):
                 connected.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KB, which never comes to its end
-                for _ in range(100):
+                while True:  # until the other side hangs up
                     connected.sendall(b"\x02")
                     time.sleep(0.05)
 
         threading.Thread(target=drip, daemon=True).start()
-        begin = time.monotonic()
         with pytest.raises(FetchError, match=r"did not answer within 0\.5 s"):
-            fetch(f"https://127.0.0.1:{listening.getsockname()[1]}/", dataclasses.replace(LOOPBACK, timeout=0.5))
-        assert time.monotonic() - begin < 3
+            fetch(f"https://127.0.0.1:{listening.getsockname()[1]}/", HASTY)
