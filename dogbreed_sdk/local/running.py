@@ -128,7 +128,7 @@ def serving(root: Path, *, host: str, port: int | None, command: str) -> Iterato
         with LocalSageMaker(root, host=host, port=chosen) as server, _calling(server.endpoint_url, root):
             running = RunningServer(server.endpoint_url, root, identify_self(root=root), command)
             document = {"url": running.url, "process": running.process, "command": command}
-            write_json_atomically(root / _FILE, document)
+            write_json_atomically(root / _FILE, document, durable=False)
             yield running
 
 

@@ -66,7 +66,7 @@ def start_job(program: str, store: Store, kind: str, name: str, *, fork_server: 
     folder = JobFolder.of(store.root, name, kind)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(folder.path / "request.json", store.get(kind, name).request)
+        write_json_atomically(folder.path / "request.json", store.get(kind, name).request, durable=False)
         return start(program, store, kind, name, log=folder.supervisor_log, fork_server=fork_server)
     except OSError as error:
         raise StartError(f"the job could not be started in {folder.path}: {error}") from error

@@ -113,4 +113,4 @@ class ThreadLedger:
             return []
 
     def _write(self, claims: list[_Claim]) -> None:
-        write_json_atomically(self._path, [asdict(claim) for claim in claims])
+        write_json_atomically(self._path, [asdict(claim) for claim in claims], durable=False)

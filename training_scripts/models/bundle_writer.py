@@ -174,9 +174,10 @@ def _write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> str:
 
 def _write_code(folder: Path, requirements_text: str) -> None:
     package = Path(__file__).parents[1]
-    write_atomically(folder / "inference.py", (package / "inference.py").read_bytes())
+    # Copies, which need not be on the disk before the next file is written: the weights are what took hours.
+    write_atomically(folder / "inference.py", (package / "inference.py").read_bytes(), durable=False)
     for module in SERVING_MODULES:
         target = folder / package.name / f"{module}.py"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, (package / f"{module}.py").read_bytes())
-    write_atomically(folder / "requirements.txt", requirements_text.encode())
+        write_atomically(target, (package / f"{module}.py").read_bytes(), durable=False)
+    write_atomically(folder / "requirements.txt", requirements_text.encode(), durable=False)

@@ -100,7 +100,7 @@ def _evaluated(
             "rules": rules,
             "answer": str(answer),
         }
-        write_json_atomically(task, content)
+        write_json_atomically(task, content, durable=False)
         why = _run_evaluator(task, ended)
         if not why:
             found: dict[str, RuleOutcome] = json.loads(answer.read_text(encoding="utf-8"))

@@ -123,7 +123,7 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Callable
     if checkpoints := request.get("CheckpointConfig"):
         files[_CHECKPOINT_FILE] = {**checkpoints, "LocalPath": str(checkpoint_path(host, request))}
     for name, content in files.items():
-        write_json_atomically(host.container / "input/config" / name, content)
+        write_json_atomically(host.container / "input/config" / name, content, durable=False)
     for rule in request.get("DebugRuleConfigurations", ()):
         if _ACTIONS in rule.get("RuleParameters", {}):
             report(
@@ -142,7 +142,7 @@ def update_profiler(host: Host, request: CreateTrainingJobRequestTypeDef) -> Non
     if output is not None and not output.local.exists():
         _make(output)
     content = _profiler_file(request.get("ProfilerConfig") or {}, str(output.local) if output else None)
-    write_json_atomically(host.container / "input/config" / _PROFILER_FILE, content)
+    write_json_atomically(host.container / "input/config" / _PROFILER_FILE, content, durable=False)
 
 
 def place(output_path: str | None, request: CreateTrainingJobRequestTypeDef, job: str) -> str:

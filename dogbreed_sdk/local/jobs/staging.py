@@ -79,9 +79,13 @@ def stage(host: Host, request: CreateTrainingJobRequestTypeDef, report: Report) 
 
 def _write_configuration(folder: Path, host: Host, request: CreateTrainingJobRequestTypeDef) -> None:
     channels = {channel.name: channel.configuration for channel in channels_of(request)}
-    write_json_atomically(folder / "hyperparameters.json", request.get("HyperParameters", {}))
-    write_json_atomically(folder / "inputdataconfig.json", channels)
-    write_json_atomically(folder / "resourceconfig.json", resource_configuration(host, request))
+    files = {
+        "hyperparameters.json": request.get("HyperParameters", {}),
+        "inputdataconfig.json": channels,
+        "resourceconfig.json": resource_configuration(host, request),
+    }
+    for name, content in files.items():
+        write_json_atomically(folder / name, content, durable=False)
 
 
 def resource_configuration(host: Host, request: CreateTrainingJobRequestTypeDef) -> ResourceConfiguration:

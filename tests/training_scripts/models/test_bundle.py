@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -86,6 +87,16 @@ def test_the_same_weights_give_the_same_files(written_bundle: Path, tmp_path: Pa
     assert len(files) == 5 + len(bundle_writer.SERVING_MODULES)
     for file in files:
         assert (again / file).read_bytes() == (written_bundle / file).read_bytes(), file
+
+
+def test_the_disk_is_waited_for_once_for_each_file_that_is_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: waits.append(os.readlink(f"/proc/self/fd/{number}")))
+    write_bundle(tmp_path)
+    assert len(waits) == 3  # weights, description, model card
+    assert not any("/code/" in path for path in waits)
 
 
 def test_a_loaded_model_computes_what_was_trained(written_bundle: Path) -> None:
