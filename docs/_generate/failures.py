@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import training_scripts
 from _generate.frame import anchor, markdown, sections, table
+from _generate.texts import BLANK, PASSED_ON, called, constructions, searchable
 from dogbreed_sdk import errors
 from dogbreed_sdk.cli import program
 from dogbreed_sdk.jobs.failures import diagnose
@@ -18,9 +18,8 @@ from dogbreed_sdk.jobs.known_failures import KNOWN_FAILURES, KnownFailure
 from dogbreed_sdk.service.problems import KINDS, problem_from_error
 
 _PACKAGE, _SCRIPTS = Path(errors.__file__).parent, Path(training_scripts.__file__).parent
-_BLANK = "…"
-# A text with fewer letters, such as "…: …", says nothing that could be searched for.
-_LEAST_LETTERS = 12
+# By these names, code calls the class, or the function that makes an error, that it was given.
+_GIVEN_CLASS, _GIVEN_MAKER = "otherwise", "_error"
 
 
 @table("job-failures")
@@ -96,65 +95,70 @@ def _problem(kind: type[errors.DogBreedError]) -> str:
 @functools.cache
 def messages_of() -> dict[str, set[str]]:
     """Class -> its messages; what is filled in at run time is an ellipsis."""
-    names = _names()
-    found = {name: set[str]() for name in names}
-    for name, text in _raised(_PACKAGE, names):
-        found[name].add(text)
+    found = {name: set[str]() for name in _names()}
+    found["JobFailedError"].add(str(errors.JobFailedError(BLANK, reason=BLANK)))
+    for _, name, texts in _raised(_PACKAGE, _sdk_errors()):
+        found[name] |= _shown(texts)
     return found
 
 
 @functools.cache
 def messages_of_scripts() -> set[str]:
     """The messages with which a training script ends, in the same form."""
-    return {text for _, text in _raised(_SCRIPTS, _script_errors())}
+    return set().union(*(_shown(texts) for _, _, texts in _raised_by_scripts()))
 
 
-def _script_errors() -> list[str]:
-    """The names of the training scripts' own errors, read from the source: importing all of it takes seconds."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS.rglob("*.py"))
-    bases = dict(re.findall(r"^class (\w+)\((\w+)\):", text, re.MULTILINE))
-    found = ["ScriptError"]
-    for known in found:
-        found += [name for name, base in bases.items() if base == known]
+def without_text() -> list[str]:
+    """The places in the code that make an error of which no message is listed."""
+    made = [*_raised(_PACKAGE, _sdk_errors()), *_raised_by_scripts()]
+    return [place for place, name, texts in made if name != "JobFailedError" and not _is_accounted_for(texts)]
+
+
+def _is_accounted_for(texts: set[str]) -> bool:
+    """Whether one can be searched for, or consists of words that are listed elsewhere."""
+    return any(searchable(text) or PASSED_ON in text for text in texts)
+
+
+@functools.cache
+def _sdk_errors() -> dict[str, str]:
+    """What makes an error of the SDK -> the public class under which its messages are listed."""
+    found = {name: name for name in _names()} | {_GIVEN_CLASS: "DogBreedError"}
+    return found | _derived(_PACKAGE, found)
+
+
+@functools.cache
+def _script_errors() -> dict[str, str]:
+    """What makes an error of the training scripts; all of their messages are in one list."""
+    found = dict.fromkeys(("ScriptError", _GIVEN_MAKER, "Fault"), "ScriptError")
+    return found | _derived(_SCRIPTS, found)
+
+
+def _derived(package: Path, bases: Mapping[str, str]) -> dict[str, str]:
+    """The classes of a package that are derived from others, read from the source: importing it takes seconds."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    found = dict(bases)
+    for name, base in re.findall(r"^class (\w+)\((\w+)\):", text, re.MULTILINE) * 2:  # a base may come later
+        if base in found:
+            found.setdefault(name, found[base])
     return found
 
 
-def _raised(package: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Class and message wherever the code of a package makes an error of one of these classes."""
-    for path in sorted(package.rglob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if not any(f"{name}(" in source for name in names):
-            continue
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Call) and node.args and (name := _called(node.func)) in names:
-                for text in _searchable(node.args[0]):
-                    yield name, text
+def _raised(package: Path, names: Mapping[str, str]) -> Iterator[tuple[str, str, set[str]]]:
+    """Wherever a package makes an error: the place, the class that it is listed under, and its texts."""
+    listed = frozenset(_sdk_errors()) | frozenset(_script_errors())
+    for call, reader in constructions(package, names, listed):
+        found = reader.texts(call if called(call.func) == "Fault" else call.args[0])
+        place = f"{reader.module.path.relative_to(package.parent)}:{call.lineno}"
+        yield place, names[called(call.func)], found
 
 
-def _called(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
+def _raised_by_scripts() -> Iterator[tuple[str, str, set[str]]]:
+    yield from _raised(_SCRIPTS, _script_errors())
+    yield from _raised(_PACKAGE, {"ScriptError": "ScriptError"})  # in the child processes of local SageMaker
 
 
-def _searchable(argument: ast.expr) -> Iterator[str]:
-    """The texts of an argument that somebody could search for."""
-    branches = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
-    for text in filter(None, map(_text, branches)):
-        if sum(letter.isalpha() for letter in text) >= _LEAST_LETTERS:
-            yield text
-
-
-def _text(node: ast.expr) -> str | None:
-    """The text that an expression gives, as far as it is known before the program runs; None if nothing of it is."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) or _BLANK for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = _text(node.left), _text(node.right)
-        return None if left is None and right is None else f"{left or _BLANK}{right or _BLANK}"
-    return None
+def _shown(texts: set[str]) -> set[str]:
+    return {text.replace(PASSED_ON, BLANK) for text in texts if searchable(text)}
 
 
 def _plain(text: str) -> str:

@@ -62,9 +62,9 @@ def require(modules: Mapping[str, Sequence[str]], *, purpose: str, otherwise: st
     lacking = missing(modules)
     if lacking:
         packages = ", ".join(sorted({name for names in lacking.values() for name in names}))
-        problem = f"Packages are missing that are needed to {purpose}: {packages}."
-        install = f"Install them with: {install_command(*lacking)}"
-        raise ConfigurationError("\n".join(filter(None, (f"{problem} {install}", otherwise))))
+        install = install_command(*lacking)
+        message = f"Packages are missing that are needed to {purpose}: {packages}. Install them with: {install}"
+        raise ConfigurationError(f"{message}\n{otherwise}" if otherwise else message)
 
 
 def missing(modules: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -81,4 +81,5 @@ def refuse_stray(options: argparse.Namespace, names: tuple[str, ...], needed: st
     """Refuses options that would be ignored without another one."""
     stray = next((name for name in names if getattr(options, name) is not None), None)
     if stray is not None:
-        raise ConfigurationError(f"--{stray.replace('_', '-')} needs {needed}.")
+        option = f"--{stray.replace('_', '-')}"
+        raise ConfigurationError(f"{option} needs {needed}: add {needed}, or omit {option}.")

@@ -108,8 +108,10 @@ class BreedDataset:
             if not below or inner:
                 _refuse_other_layout(root)
         if not below:
-            if compressed := shard_files.compressed(root):
-                raise DatasetError(" ".join(compressed))
+            from training_scripts.data import faults  # noqa: PLC0415 - only needed for an error
+
+            if fault := faults.compressed(root):
+                raise DatasetError(str(fault))
             raise DatasetError(f"{root} contains no folders; expected train/<class>/<picture>, or <class>/<picture>")
         if inner:
             raise DatasetError(f"{root} is not a data set, but {inner[0]} looks like one; pass that folder")

@@ -114,7 +114,7 @@ def test_autoscaling(deployed: Any) -> None:
     assert given["autoscaling"] == Autoscaling(1, 4, invocations_per_instance=600)
     given = deployed("--asynchronous", "--min-instances", "0", "--max-instances", "2", "--backlog-per-instance", "5")
     assert given["autoscaling"] == Autoscaling(0, 2, backlog_per_instance=5)
-    with pytest.raises(ConfigurationError, match="--concurrent-requests needs --max-instances"):
+    with pytest.raises(ConfigurationError, match="--concurrent-requests needs --max-instances: add --max-instances"):
         deployed("--concurrent-requests", "5")
     with pytest.raises(ConfigurationError, match="give one of invocations_per_instance"):
         deployed("--max-instances", "4")

@@ -64,8 +64,8 @@ def find(listing: Listing) -> list[Fault]:
 
 def no_splits(root: Path) -> Fault:
     """The fault of a folder of classes without splits."""
-    if compressed := _compressed(root):
-        return compressed
+    if fault := compressed(root):
+        return fault
     command = shlex.join(["dogbreed", "data", "split", str(root), "DEST"])
     divide = "BreedDataset.split(), or on the command line with"
     shards = [shard.name for shard in shard_files.find(root).get(None, ())]
@@ -78,10 +78,14 @@ def no_splits(root: Path) -> Fault:
     return Fault("no-splits", message, (root,), f"Divide it with {divide} `{command}`.")
 
 
-def _compressed(folder: Path) -> Fault | None:
+def compressed(folder: Path) -> Fault | None:
     """The fault that a folder's tars are compressed; None if it has none that are."""
     found = shard_files.compressed(folder)
-    return found and Fault("compressed-shards", found[0], (folder,), found[1])
+    if found is None:
+        return None
+    tars, command = found
+    message = f"{folder} contains compressed tars ({tars}), whose pictures cannot be read one by one."
+    return Fault("compressed-shards", message, (folder,), f"Decompress them: {command}")
 
 
 def no_train(root: Path) -> Fault:
@@ -238,7 +242,7 @@ def _without_classes(listing: Listing) -> Iterator[Fault]:
         if not listing.splits[split] and not _failed(listing, folder):
             message = f"{_the(split).capitalize()} has no class folders: {folder}."
             none = Fault("empty-split", message, (folder,), "Expected <class>/<picture> below it.")
-            yield _compressed(folder) or none
+            yield compressed(folder) or none
 
 
 def _names(listing: Listing) -> Iterator[Fault]:

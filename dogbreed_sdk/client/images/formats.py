@@ -21,15 +21,19 @@ _Pixels = TypeVar("_Pixels")
 # Pillow knows thirty more, but photographs do not come in them, and each is another parser to trust (EPS even starts
 # other programs).
 _FORMATS = (*READ_FORMATS, *VARIANTS, "HEIF", "JPEG2000", "ICO", "QOI", "TGA", "PSD")
-# What to do with a file that is not a picture, by its kind according to `signatures.other_kind`.
-_ADVICE = {
-    "PostScript": ", which is not run; save it as JPEG or PNG",
-    "a PDF": "; export the picture in it as JPEG or PNG",
-    "a ZIP archive (or an office document)": "; unpack it and pass a picture in it",
-    "compressed with gzip": "; unpack it first",
-    "a film": "; save a frame of it as JPEG or PNG",
-    "an SVG drawing": "; export it as PNG",
-    "a web page or XML": ", not a picture: the link may lead to a page about the picture, or require a login",
+# What a file is that is not a picture, by its kind according to `signatures.other_kind`, and what to do with it.
+_NO_PICTURE = {
+    "PostScript": "is PostScript, which is not run; save it as JPEG or PNG",
+    "a PDF": "is a PDF; export the picture in it as JPEG or PNG",
+    "a ZIP archive (or an office document)": (
+        "is a ZIP archive (or an office document); unpack it and pass a picture in it"
+    ),
+    "compressed with gzip": "is compressed with gzip; unpack it first",
+    "a film": "is a film; save a frame of it as JPEG or PNG",
+    "an SVG drawing": "is an SVG drawing; export it as PNG",
+    "a web page or XML": (
+        "is a web page or XML, not a picture: the link may lead to a page about the picture, or require a login"
+    ),
 }
 
 
@@ -121,7 +125,7 @@ def _why_unreadable(data: bytes) -> str:
         return "is AVIF, which needs Pillow 11.3 or newer: upgrade Pillow, or save the picture as JPEG"
     other = signatures.other_kind(data[:1024])
     if other:
-        return f"is {other}{_ADVICE[other]}"
+        return _NO_PICTURE[other]
     if signatures.format_of(data) == "JPEG XL":
         return "is JPEG XL; save it as JPEG or PNG"
     if data.startswith((b"\xff\xd8", b"\x89PNG")):

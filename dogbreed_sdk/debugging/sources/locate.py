@@ -77,7 +77,7 @@ def _of_uri(uri: str, session: Session | None) -> Recording:
         try:
             folder = container.uri_to_path(uri)
         except ValueError as error:
-            raise RecordingError(f"{error}.") from error
+            raise RecordingError(f"{uri!r} is not a file:// URI of this machine.") from error
         if not folder.exists():
             raise RecordingError(f"The folder of {uri} does not exist.")
         return _of_folder(folder, uri)

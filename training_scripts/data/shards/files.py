@@ -85,7 +85,7 @@ def in_shard(path: Path) -> bool:
 
 
 def compressed(folder: Path) -> tuple[str, str] | None:
-    """What is wrong with a folder's compressed tars and what to do, as sentences; None if it has none."""
+    """A folder's compressed tars, in words, and the command that decompresses them; None if it has none."""
     try:
         names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError:  # listing names it
@@ -95,8 +95,7 @@ def compressed(folder: Path) -> tuple[str, str] | None:
         if tars:
             shown = tars[0] if len(tars) == 1 else f"{tars[0]} and {len(tars) - 1:,} more"
             files = shlex.quote(f"{folder}/{tars[0]}") if len(tars) == 1 else f"{shlex.quote(str(folder))}/*{suffix}"
-            message = f"{folder} contains compressed tars ({shown}), whose pictures cannot be read one by one."
-            return message, f"Decompress them: {command} {files}"
+            return shown, f"{command} {files}"
     return None
 
 
