@@ -93,7 +93,7 @@ def test_the_disk_is_waited_for_once_for_each_file_that_is_no_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda number: waits.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(os, "fsync", lambda number: waits.append(str(Path(f"/proc/self/fd/{number}").readlink())))
     write_bundle(tmp_path)
     assert len(waits) == 3  # weights, description, model card
     assert not any("/code/" in path for path in waits)
