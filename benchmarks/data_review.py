@@ -1,7 +1,7 @@
 """How well `dogbreed data review` finds wrong labels, copies and strangers among photographs of dogs, and its cost.
 
-Exchanges 5 % of the labels of data/dogs by several seeds, reviews the features, and prints precision and recall of the
-first 1, 3, 5, 7 and 10 % of the list: for labels exchanged at random, and for those exchanged with classes that look
+Exchanges 5% of the labels of data/dogs by several seeds, reviews the features, and prints precision and recall of the
+first 1, 3, 5, 7 and 10% of the list: for labels exchanged at random, and for those exchanged with classes that look
 alike. Other scores are printed for comparison. Trains the default head on the noisy labels, on what is left without
 the flagged ones, and on the right ones, and prints the accuracy on the test split, whose labels are right. Edits some
 photographs, and counts which edits are grouped with their originals. Adds pictures without a dog.
@@ -236,12 +236,12 @@ def accuracy(splits: Mapping[str, SplitFeatures], classes: int) -> float:
 
 EDITS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
     "mirrored": ImageOps.mirror,
-    "cut to 90 %": lambda image: _cut(image, 0.9),
-    "cut to 80 %": lambda image: _cut(image, 0.8),
-    "cut to 65 %": lambda image: _cut(image, 0.65),
+    "cut to 90%": lambda image: _cut(image, 0.9),
+    "cut to 80%": lambda image: _cut(image, 0.8),
+    "cut to 65%": lambda image: _cut(image, 0.65),
     "JPEG at quality 30": lambda image: _compressed(image, 30),
     "64 pixels": lambda image: image.resize((64, 64)),
-    "30 % brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "30% brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
     "gray": lambda image: ImageOps.grayscale(image).convert("RGB"),
 }
 

@@ -5,7 +5,7 @@
 It trains a classifier on some classes of DATA (default: the photographs in $DOGBREED_TEST_DATA), and one on the sample
 data set, and explains test pictures of both. In each, the hottest fifth of what the model sees is covered with the
 picture's mean color; then a part of the same shape and size at random places, which may run over an edge to the other
-side. It prints how much probability of the explained class each costs, mean over the pictures with a 95 % interval.
+side. It prints how much probability of the explained class each costs, mean over the pictures with a 95% interval.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def deletions(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval (normal approximation)."""
+    """The mean, and half the width of its 95% interval (normal approximation)."""
     spread = statistics.stdev(values) if len(values) > 1 else math.nan
     return statistics.fmean(values), 1.96 * spread / math.sqrt(len(values))
 

@@ -3,7 +3,7 @@
 Trains the default head on the dogs' features (as a training job does), takes the rule that the job would ship, and
 puts every candidate score to pictures of none of the classes: photographs, cats and other animals, textures, drawn
 scenes (rejection/pictures.py says where from), dogs of breeds that were left out of training, and dogs of breeds that
-another data set has. Intervals are 95 %, bootstrapped over photographs; crops count with their photograph.
+another data set has. Intervals are 95%, bootstrapped over photographs; crops count with their photograph.
 
     python benchmarks/not_a_dog.py [--data FOLDER] [--features FOLDER] [--work FOLDER] [--write-card]
 
@@ -128,7 +128,7 @@ def show(results: Results) -> None:
     every = results.groups | {"all": results.all_groups()}
     table("AUROC, higher is better", run, every, lambda name, seen: f"{run.auroc(name, seen)}")
     table(
-        "share that passes where 95 % of the dogs do, lower is better",
+        "share that passes where 95% of the dogs do, lower is better",
         run,
         every,
         lambda name, seen: (

@@ -85,7 +85,7 @@ def show_pairs(pairs: Sequence[tuple[Cost, Cost]], *, steps: int) -> None:
         spread = f"middle half {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}"
         show(f"  {name:4} profiled / unprofiled  {statistics.median(ratios):.4f}   ({spread})")
     share = statistics.median(profiled.thread / profiled.cpu for profiled, _ in pairs)
-    show(f"  the profiler's own thread {100 * share:.2f} % of the CPU time")
+    show(f"  the profiler's own thread {100 * share:.2f}% of the CPU time")
 
 
 def show_hooks() -> None:

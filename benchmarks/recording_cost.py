@@ -152,7 +152,7 @@ def job(channels: dict[str, Path], folder: Path, arguments: Sequence[str]) -> Co
 def compare(ways: dict[str, Callable[[], Cost]], repeats: int) -> dict[str, list[Cost]]:
     """Each way so often, in turns, after one round that does not count.
 
-    The order is turned round every time: two equal ways were found to differ by 2 % for their place in it alone.
+    The order is turned round every time: two equal ways were found to differ by 2% for their place in it alone.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     for turn in range(repeats + 1):

@@ -201,7 +201,7 @@ def show(score: Score, *, verbose: bool) -> None:
     for name, (count, of) in score.rates().items():
         sign = "at most" if name in ("finding", "hint") else "at least"
         share = 100 * count / max(of, 1)
-        lines.append(f"{titles[name]:28} {count:4} of {of:4}  {share:5.1f} %  (goal: {sign} {100 * GOALS[name]:.0f} %)")
+        lines.append(f"{titles[name]:28} {count:4} of {of:4}  {share:5.1f}%  (goal: {sign} {100 * GOALS[name]:.0f}%)")
     timely = score.faulty - len(score.missed) - len(score.elsewhere)
     lines.append(f"{'... at about the right step':28} {timely:4} of {score.faulty:4}")
     first = score.faulty - len(score.blamed) - len(score.second)

@@ -7,7 +7,7 @@ from typing import Final
 from training_scripts.data import limits
 
 # Its weights are in a package: nothing is downloaded, so the first run works offline. Of the backbones with such
-# weights it is the most accurate (benchmarks/accuracy.py, 120 breeds: 83.6 %, efficientnet_lite0 78.3 %).
+# weights it is the most accurate (benchmarks/accuracy.py, 120 breeds: 83.6%, efficientnet_lite0 78.3%).
 BACKBONE: Final = "efficientnet_lite2"
 # The fastest of them, in half of the time: a quick start is to take seconds.
 QUICK_BACKBONE: Final = "efficientnet_lite0"

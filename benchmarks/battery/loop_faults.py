@@ -394,7 +394,7 @@ def _zeros(loop: Loop, _: torch.Generator) -> Loop:
     return loop
 
 
-@_fault("dropout of 95 %", "dropout-too-strong", TABLE, SMALL, WIDE, BLIND)
+@_fault("dropout of 95%", "dropout-too-strong", TABLE, SMALL, WIDE, BLIND)
 def _dropout(loop: Loop, _: torch.Generator) -> Loop:
     classes = int(loop.train[1].max()) + 1
     loop.network = perceptron([16, 32, 32, classes], dropout=0.95)

@@ -21,7 +21,7 @@ _TEXT = """\
 <!-- Written by `python benchmarks/not_a_dog.py --write-card`: change that, not this. -->
 
 The model that this project's defaults train on 120 dog breeds: the worked example, not a product. A bundle of your
-data has its own card, `MODEL_CARD.md` beside its `model.json`. Every interval here is a 95 % bootstrap interval
+data has its own card, `MODEL_CARD.md` beside its `model.json`. Every interval here is a 95% bootstrap interval
 over photographs; where all n of them agree it has no width, and up to 3 / n of others may still differ.
 
 ## What it is
@@ -76,7 +76,7 @@ and as two crops. The backbone has learned from ImageNet what many of these are.
 | --- | --- | --- | --- |
 {groups}
 
-Scores compared, on all of them together; "passes" is the share that passes where 95 % of the dogs do:
+Scores compared, on all of them together; "passes" is the share that passes where 95% of the dogs do:
 
 | Score | AUROC | Passes | Rejected | AUROC, breeds left out | AUROC, breeds of another data set |
 | --- | --- | --- | --- | --- | --- |

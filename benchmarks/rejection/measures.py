@@ -13,7 +13,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval."""
+    """A number and its 95% interval."""
 
     value: float
     low: float
@@ -51,7 +51,7 @@ def share_estimate(holds: Tensor, origins: Sequence[str], *, seed: int = 0) -> E
 
 
 def passed_at(inside: Tensor, outside: Tensor, *, kept: float) -> float:
-    """Share of `outside` that passes where the threshold keeps this share of `inside` ("FPR at 95 %")."""
+    """Share of `outside` that passes where the threshold keeps this share of `inside` ("FPR at 95%")."""
     return float((outside <= inside.double().quantile(kept)).double().mean())
 
 

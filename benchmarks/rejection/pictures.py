@@ -331,7 +331,7 @@ def _before(animal: Image.Image, backgrounds: Sequence[Image.Image], name: str) 
 
 
 def _crops(picture: Picture) -> Iterator[Picture]:
-    """Pieces of 50 to 80 % of a picture's sides, where its name's hash has them."""
+    """Pieces of 50 to 80% of a picture's sides, where its name's hash has them."""
     rng = _chance(picture.origin)
     for number in range(CROPS):
         share = rng.uniform(0.5, 0.8)

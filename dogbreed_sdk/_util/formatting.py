@@ -77,21 +77,21 @@ def percent(share: float | None) -> str:
     """Formats a share of one in percent.
 
     >>> percent(0.1234), percent(1.0), percent(None)
-    ('12.3 %', '100 %', '—')
+    ('12.3%', '100%', '—')
     """
     if share is None or not math.isfinite(_float(share)):
         return "—"
     value = 100 * _float(share)
-    return f"{number(value, digits=3)} %"
+    return f"{number(value, digits=3)}%"
 
 
 def rough_percent(share: float) -> str:
     """Formats a probability in percent, without digits that mean nothing.
 
     >>> rough_percent(0.8751), rough_percent(0.0369), rough_percent(0.0002)
-    ('88 %', '3.7 %', '<0.1 %')
+    ('88%', '3.7%', '<0.1%')
     """
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
+    return "<0.1%" if 0 < share < 0.0005 else f"{100 * share:.{0 if share >= 0.1 else 1}f}%"
 
 
 def seconds(value: float | None) -> str:

@@ -186,7 +186,7 @@ def add_search_end(group: argparse._ArgumentGroup) -> None:
         "--trials-without-improvement",
         type=at_least_one,
         metavar="N",
-        help="end when this many trials, 3 or more, improve the objective by 1 %% or less",
+        help="end when this many trials, 3 or more, improve the objective by 1%% or less",
     )
     group.add_argument("--until-convergence", action="store_true", help="end when the search has converged")
     group.add_argument(

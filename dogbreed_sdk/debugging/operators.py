@@ -21,7 +21,7 @@ class OperatorCost:
         advice: What to do about it; empty if nothing is known.
 
     >>> print(costliest([Operator("aten::cat", 8, 0.25), Operator("aten::conv2d", 4, 0.75)], 1)[0])
-    aten::conv2d (convolution): 75 % of the time
+    aten::conv2d (convolution): 75% of the time
     """
 
     name: str
@@ -33,7 +33,7 @@ class OperatorCost:
 
     def __str__(self) -> str:
         kind = f" ({self.kind})" if self.kind else ""
-        return f"{self.name}{kind}: {100 * self.share:.0f} % of the time"
+        return f"{self.name}{kind}: {100 * self.share:.0f}% of the time"
 
 
 @dataclass(frozen=True)

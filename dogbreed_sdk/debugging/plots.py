@@ -68,7 +68,7 @@ def losses(report: ReportContent) -> Axes:
 
 
 def fluctuations(report: ReportContent) -> Axes:
-    """Plots the training loss by step within the band where random batches alone would put 95 % of the steps."""
+    """Plots the training loss by step within the band where random batches alone would put 95% of the steps."""
     from training_scripts.rules.evidence.batch_noise import batch_noise  # noqa: PLC0415 - needs NumPy
     from training_scripts.rules.evidence.run import Run  # noqa: PLC0415
 
@@ -89,7 +89,7 @@ def fluctuations(report: ReportContent) -> Axes:
         color=_COLORS[0],
         alpha=0.15,
         linewidth=0,
-        label=f"95 % of steps, if only random batches of {noise.batch} mattered",
+        label=f"95% of steps, if only random batches of {noise.batch} mattered",
     )
     axes.plot(noise.steps, noise.level, color=_COLORS[0], label="training loss, smoothed")
     axes.plot(noise.steps, noise.losses, color=_COLORS[0], alpha=0.35, linewidth=0.8, label="training loss, each step")

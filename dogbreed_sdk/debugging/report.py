@@ -228,7 +228,7 @@ class DebugReport(ReportContent):
     def plot_fluctuations(self) -> Axes:
         """Plots how much of the training loss's fluctuation comes from drawing random batches (extra: plots).
 
-        A band around the smoothed loss shows where random batches alone would put 95 % of the steps. Its width is known
+        A band around the smoothed loss shows where random batches alone would put 95% of the steps. Its width is known
         from how far apart the losses of single pictures are.
 
         Raises:

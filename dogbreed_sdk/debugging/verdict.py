@@ -273,5 +273,5 @@ def _of_machine(report: ReportContent) -> list[tuple[str, str, str]]:
         found.append(("Duration", seconds(whole), remark))
     for entry in profile.usage:
         if entry.what in ("CPU", "GPU"):
-            found.append((f"{entry.what}, median", f"{number(entry.p50, digits=3)} %", f"p95 {number(entry.p95)} %"))
+            found.append((f"{entry.what}, median", f"{number(entry.p50, digits=3)}%", f"p95 {number(entry.p95)}%"))
     return found[:4]

@@ -37,8 +37,8 @@ class Latency:
     Attributes:
         average: Their mean.
         p50: Half of the requests were faster.
-        p90: 90 % were faster.
-        p99: 99 % were faster.
+        p90: 90% were faster.
+        p99: 99% were faster.
     """
 
     average: float

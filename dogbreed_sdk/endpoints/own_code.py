@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = "SAGEMAKER_PROGRAM"
 """The variable that names the file with model_fn in the folder ``code`` of a model artifact."""
 _CODE_FOLDER = "code"
-# Stored: weights compress by 7 %, which takes ten times as long.
+# Stored: weights compress by 7%, which takes ten times as long.
 _COMPRESSION_LEVEL = 0
 
 

@@ -23,7 +23,7 @@ _WAIT_FACTOR = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Spot:
-    """Spot capacity: up to 90 % cheaper, and a job may have to wait for it or be interrupted.
+    """Spot capacity: up to 90% cheaper, and a job may have to wait for it or be interrupted.
 
     An interrupted job starts again on other instances and resumes from its last checkpoint, which it saves after each
     epoch.

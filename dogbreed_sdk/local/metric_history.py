@@ -16,7 +16,7 @@ _LONGEST_SECONDS = 60.0
 _SHARE = 600.0
 _MINUTE_SECONDS = 60
 MAXIMUM_BYTES = 64 * 1024 * 1024
-# Values of a distribution are counted in buckets, each 2 % wider than the one below: a percentile is 1 % off at most.
+# Values of a distribution are counted in buckets, each 2% wider than the one below: a percentile is 1% off at most.
 _BUCKET_RATIO = math.log(1.02)
 _ZERO_BUCKET = -1_000_000
 

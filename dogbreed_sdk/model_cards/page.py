@@ -47,7 +47,7 @@ def _head(content: Card) -> Markup:
     if evaluation:
         low, high = wilson(sum(evaluation.correct), evaluation.n)
         tiles[:0] = [
-            ("accuracy", percent(evaluation.accuracy), f"{percent(low)} to {percent(high)} (95 %)"),
+            ("accuracy", percent(evaluation.accuracy), f"{percent(low)} to {percent(high)} (95%)"),
             ("macro F1", f"{evaluation.macro_f1:.3f}", evaluated_on(evaluation, content.facts)),
         ]
         if evaluation.calibration_error is not None:

@@ -184,7 +184,7 @@ def _mix_section(report: MonitorReport) -> Markup:
         "Answers",
         table(head, rows, numeric=(1, 2, 3), class_="shares"),
         element("p", f"{more} classes with smaller changes are not shown.", class_="quiet") if more else None,
-        lead="How often each class was the answer; the largest changes first. A full bar is 100 % of the answers.",
+        lead="How often each class was the answer; the largest changes first. A full bar is 100% of the answers.",
     )
 
 

@@ -75,7 +75,7 @@ def line(
         points: Approximate number of points to keep.
         kind: line, faint (a thin line behind the others), dots, or both (line and dots).
         off: Whether it is hidden at first.
-        error: Standard errors [n], drawn as 95 % intervals; left out if the curve is thinned out.
+        error: Standard errors [n], drawn as 95% intervals; left out if the curve is thinned out.
     """
     positions, values = thinned(x, y, points)
     made: Line = {

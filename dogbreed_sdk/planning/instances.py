@@ -12,8 +12,8 @@ from dogbreed_sdk.aws.requests.instances import has_gpu
 # vCPUs of a size; the same in all families of `price_table.csv` (EC2 user guide, "Instance types").
 _TYPE = re.compile(r"ml\.([a-z0-9-]+)\.(?:(medium|large)|(\d*)xlarge)")
 
-# Speed of one core relative to m5's. AWS's announcements: M6i and C6i "up to 15 %" better than M5 and C5, M7i and C7i
-# "up to 15 %" better than M6i and C6i; C5's clock is a tenth above M5's. Families with a GPU have cores like m5's.
+# Speed of one core relative to m5's. AWS's announcements: M6i and C6i "up to 15%" better than M5 and C5, M7i and C7i
+# "up to 15%" better than M6i and C6i; C5's clock is a tenth above M5's. Families with a GPU have cores like m5's.
 _CORE_SPEED: Final[Mapping[str, float]] = {
     "t2": 0.8,
     "m4": 0.8,

@@ -12,7 +12,7 @@ Integers = NDArray[np.int64]
 
 # Two classes whose pictures are told apart less often than this, where chance is right half the time, ...
 MAX_ACCURACY = 0.6
-# ... and with enough pictures to say so: the upper end of the 95 % interval.
+# ... and with enough pictures to say so: the upper end of the 95% interval.
 MAX_UPPER_END = 0.75
 
 

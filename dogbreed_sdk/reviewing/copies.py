@@ -15,7 +15,7 @@ from dogbreed_sdk.reviewing.neighbors import Neighbors
 # Features are compared in units of the distance at which pictures of the data set usually have their nearest
 # neighbor, so that the limits hold for any backbone. Of 8,400 photographs of dogs, all pairs within these limits were
 # taken in one session or are edits of one picture; mirrored pictures are at 0.12 (median), re-encoded ones at 0.21, and
-# pictures cut to 80 % of their sides at 0.31.
+# pictures cut to 80% of their sides at 0.31.
 _NEAR, _NEAR_CORRELATION = 0.25, 0.5
 _FAR, _FAR_CORRELATION = 0.5, 0.75
 # Thumbnails of near_copies.thumbnail: rows, columns, colors.

@@ -5,7 +5,7 @@ probability e it is any of the other classes. The temperature of the predictions
 those under which the labels are most likely, and the probability of a wrong label follows from Bayes' rule. A second,
 small share of mistakes is between classes that look alike: for those, a picture must clearly be of another class.
 
-With 0, 1, 5 and 20 % of the labels of 8,400 photographs exchanged, e was estimated as 0.1, 1.1, 5 and 19 %
+With 0, 1, 5 and 20% of the labels of 8,400 photographs exchanged, e was estimated as 0.1, 1.1, 5 and 19%
 (benchmarks/data_review.py).
 """
 
@@ -25,7 +25,7 @@ _ROUNDS = 40
 _BLOCK = 4096
 _TINY = 1e-30
 # Share of labels that are mistaken for a class that looks alike. It cannot be estimated: a head learns such mistakes.
-# Of 0, 0.1, 0.3, 1 and 3 %, this one loses 0.004 of the average precision for labels that are exchanged at random, and
+# Of 0, 0.1, 0.3, 1 and 3%, this one loses 0.004 of the average precision for labels that are exchanged at random, and
 # gains 0.14 for those that are exchanged with a class that looks alike (benchmarks/data_review.py).
 ALIKE_SHARE = 0.003
 

@@ -116,7 +116,7 @@ def made_up_run(
 
 
 def _exponential(size: int) -> np.ndarray:
-    """Shares of a loss as they are usual: the worst 1 % hold 6 % of it."""
+    """Shares of a loss as they are usual: the worst 1% hold 6% of it."""
     shape = -np.log(1 - (np.arange(size) + 0.5) / size)
     shuffled: np.ndarray = np.random.default_rng(1).permutation(shape / shape.mean())
     return shuffled

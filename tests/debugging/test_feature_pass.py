@@ -48,8 +48,8 @@ def test_a_training_jobs_report_shows_what_its_features_cost(tmp_path: Path) -> 
     for sentence in (
         "2,000 pictures (4,000 views) through efficientnet_lite0 in 1 min 40 s, 20 pictures/s (job",
         "(job dogs-features-1, cpu, 4 cores).",
-        "network 1 min (60 %), waiting for decoded pictures 40 s (40 %); decoding took 1 min 15 s in 2 threads",
-        "Most expensive operators: aten::mkldnn_convolution 75 %, aten::clamp 25 %.",
+        "network 1 min (60%), waiting for decoded pictures 40 s (40%); decoding took 1 min 15 s in 2 threads",
+        "Most expensive operators: aten::mkldnn_convolution 75%, aten::clamp 25%.",
         "Decoding is the bottleneck: raise workers",
     ):
         assert sentence in said

@@ -33,7 +33,7 @@ def test_of_a_healthy_run_only_the_result_is_told() -> None:
     found = said(made_up_run())
     assert list(found) == ["result"]
     assert found["result"].title == (
-        "Converged by epoch 7, the epoch with the lowest validation loss is 9 of 10: validation accuracy 90 % ± 1.9."
+        "Converged by epoch 7, the epoch with the lowest validation loss is 9 of 10: validation accuracy 90% ± 1.9."
     )
     assert "the lowest validation loss: epoch 9" in found["result"].explanation
 
@@ -45,7 +45,7 @@ def test_without_a_recording_nothing_is_told() -> None:
 
 def test_a_validation_loss_that_turned_is_dated_and_weighed() -> None:
     turned = said(made_up_run(TURNED, [0.9 / 2**epoch for epoch in range(12)]))["overfitting"]
-    assert turned.title == "Overtraining: the validation loss turned after epoch 5 and then rose by 44.8 %."
+    assert turned.title == "Overtraining: the validation loss turned after epoch 5 and then rose by 44.8%."
     assert turned.confidence == "high" and turned.steps == (99,)
     assert "0.130 ± 0.008 more" in turned.evidence[0]
     assert "not significant" in turned.evidence[2]
@@ -87,7 +87,7 @@ def test_a_rise_within_its_error_is_no_overtraining() -> None:
 def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -> None:
     gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalization-gap"]
     assert gap.hyperparameters == {"views": "plain,flip,crops:4"}
-    assert "(99.2 % right); of the 1000 validation pictures, 75 % are right." in gap.title
+    assert "(99.2% right); of the 1000 validation pictures, 75% are right." in gap.title
     hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalization-gap"]
     assert hidden.hyperparameters == {"dropout": 0.5}
     assert "generalization-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))
@@ -96,7 +96,7 @@ def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -
 def test_a_loss_that_still_falls_asks_for_more_epochs() -> None:
     falling = said(made_up_run(FALLING, train_accuracy=0.7, valid_accuracy=0.7, scheduler="none"))["not-converged"]
     assert falling.hyperparameters == {"epochs": 20} and falling.severity == "hint"
-    assert falling.confidence == "high" and "0.28 (33.3 % of its lowest value)" in falling.evidence[0]
+    assert falling.confidence == "high" and "0.28 (33.3% of its lowest value)" in falling.evidence[0]
 
 
 @pytest.mark.parametrize("scheduler", ["none", "cosine"])
@@ -165,7 +165,7 @@ def test_dropout_that_hides_too_much_is_named_before_more_epochs() -> None:
 def test_one_epoch_shows_no_convergence() -> None:
     found = said(made_up_run([0.9]))
     assert found["not-converged"].hyperparameters == {"epochs": 10}
-    assert found["result"].title.startswith("After one epoch: validation accuracy 90 %")
+    assert found["result"].title.startswith("After one epoch: validation accuracy 90%")
 
 
 def test_epochs_that_brought_nothing_are_counted_with_their_time() -> None:
@@ -269,7 +269,7 @@ def test_spikes_of_a_run_that_does_well_are_explained_and_nothing_is_to_be_chang
 
 def test_spikes_are_counted_and_every_usual_cause_is_tested() -> None:
     found = spiky(scheduler="none", batch=8, train_size=1201)["validation-spikes"]
-    assert found.title.startswith("The validation loss is spiky: 2 spikes of up to 34.8 %")
+    assert found.title.startswith("The validation loss is spiky: 2 spikes of up to 34.8%")
     assert found.hyperparameters == {"scheduler": "cosine"}
     words = {line.split(":")[1].strip(): line.startswith("holds") for line in found.evidence}
     assert words["learning rate too large late in training"] and words["small batches"]
@@ -321,7 +321,7 @@ def test_pictures_with_a_huge_loss_are_named() -> None:
     shares = np.full(1000, 0.6)
     shares[[7, 70, 700]] = 400 / 3
     found = said(made_up_run(losses=shares))["huge-losses"]
-    assert "10 pictures of 1000 cause 40.5 %" in found.title
+    assert "10 pictures of 1000 cause 40.5%" in found.title
     assert all(f"{number:04}.jpg" in found.evidence[2] for number in (7, 70, 700))
     assert "huge-losses" not in said(made_up_run(size=60)), "three of sixty hold much of any loss"
 
@@ -344,8 +344,8 @@ def test_labels_that_are_contradicted_with_certainty_look_wrong() -> None:
     losses = contradicted(right=0.3)
     mean = (150 * 6 + 50 * 2 + 800 * 0.3) / 1000
     found = said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], losses=losses, valid_accuracy=0.8))["labels"]
-    assert found.title.startswith("15 % of the validation labels contradict") and found.severity == "hint"
-    assert "probability of 74.1 %, and 80 % of all predictions are right" in found.evidence[1]
+    assert found.title.startswith("15% of the validation labels contradict") and found.severity == "hint"
+    assert "probability of 74.1%, and 80% of all predictions are right" in found.evidence[1]
 
 
 def test_labels_of_a_class_that_training_lacks_are_not_called_wrong() -> None:
@@ -369,7 +369,7 @@ def test_a_network_that_boasts_accuses_no_labels() -> None:
     assert "labels" not in said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], **run))
     boasting = said(made_up_run([mean + 0.02, mean + 0.01, *[mean] * 4], first_update=1.2, lr=0.02, **run))
     assert boasting["learning-rate-too-large"].hyperparameters == {"lr": 0.0067}
-    assert "probability of 99 %, but only 80 % of all are" in boasting["learning-rate-too-large"].evidence[0]
+    assert "probability of 99%, but only 80% of all are" in boasting["learning-rate-too-large"].evidence[0]
 
 
 def test_a_small_validation_split_says_what_it_can_tell() -> None:
@@ -385,7 +385,7 @@ def test_a_small_validation_split_says_what_it_can_tell() -> None:
 def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:
     found = said(made_up_run(train_size=20, classes=10, train_accuracy=1.0, valid_accuracy=0.5))
     assert found["few-pictures"].title.startswith("2 training pictures per class")
-    assert "reached 100 % in epoch 1. Validation accuracy is 50 %" in found["few-pictures"].evidence[1]
+    assert "reached 100% in epoch 1. Validation accuracy is 50%" in found["few-pictures"].evidence[1]
     assert not {"generalization-gap", "weak-classes"} & set(found)
 
 
@@ -411,7 +411,7 @@ def test_small_classes_that_do_worse_are_an_imbalance() -> None:
     predictions = labels.copy()
     predictions[(labels >= 8) & (np.arange(1000) % 20 < 10)] = 0
     found = said(made_up_run(class_counts=counts, answers=(labels, predictions)))
-    assert "50 % right against 100 %" in found["class-imbalance"].title
+    assert "50% right against 100%" in found["class-imbalance"].title
     assert "class-imbalance" not in said(made_up_run(class_counts=counts)), "it does no harm"
 
 

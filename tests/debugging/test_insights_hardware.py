@@ -41,7 +41,7 @@ def test_of_an_empty_profile_nothing_is_told() -> None:
 
 def test_an_underused_gpu_gets_the_batch_that_its_memory_holds() -> None:
     found = said(made_up_profile(gpu=20.0, gpu_memory=18.0, cpu=30.0))["gpu-use"]
-    assert found.severity == "problem" and "below 20 %" in found.title
+    assert found.severity == "problem" and "below 20%" in found.title
     assert found.hyperparameters == {"batch-size": 256}
     assert "batch-size=256 (now 64)" in found.next_step
 
@@ -98,21 +98,21 @@ def test_idle_cores_with_fewer_decoding_threads_get_more_of_them() -> None:
 
 def test_gpu_memory_that_is_full_or_swings_is_told() -> None:
     full = said(made_up_profile(gpu=90.0, gpu_memory=97.0))["gpu-memory"]
-    assert full.hyperparameters == {"batch-size": 32} and "97 %" in full.title
+    assert full.hyperparameters == {"batch-size": 32} and "97%" in full.title
     swings = said(made_up_profile(gpu=90.0, gpu_memory=[20, 75]))["gpu-memory"]
-    assert swings.severity == "info" and "between 20 % and 75 %" in swings.title
+    assert swings.severity == "info" and "between 20% and 75%" in swings.title
 
 
 def test_waiting_for_data_is_told_as_a_share_of_each_step() -> None:
     found = said(made_up_profile(wait=0.06, workers=2))["data-loading"]
-    assert found.title == "60 % of each training step is spent waiting for data."
+    assert found.title == "60% of each training step is spent waiting for data."
     assert found.hyperparameters == {"workers": 0} and found.severity == "problem"
     assert "data-loading" not in said(made_up_profile(wait=0.01))
 
 
 def test_time_between_steps_is_told_without_that_of_evaluations() -> None:
     found = said(made_up_profile(gap=0.1))["between-steps"]
-    assert found.title == "50 % of training is lost between steps." and "100 ms" in found.evidence[0]
+    assert found.title == "50% of training is lost between steps." and "100 ms" in found.evidence[0]
     lost = made_up_profile(gap=0.1)
     begins = lost.phases["Step:ModeKeys.TRAIN"].begins[:-1] + 0.12
     judged = Spans(np.arange(len(begins)), begins, np.full(len(begins), 0.05))
@@ -135,7 +135,7 @@ def test_operators_are_told_only_where_they_copy_much() -> None:
     operators = (Operator("aten::addmm", 10, 3.0), Operator("aten::copy_", 10, 1.0))
     profile = replace(made_up_profile(), operators=operators)
     found = said(profile)["operators"]
-    assert found.title == "25 % of the CPU time of a step is copying, not computing." and found.next_step
+    assert found.title == "25% of the CPU time of a step is copying, not computing." and found.next_step
     assert "operators" not in said(replace(profile, timeline=Timeline(0, 1, 2, 3)))
     assert "operators" not in said(replace(profile, operators=(*operators, Operator("aten::mm", 10, 3.0))))
 
@@ -156,9 +156,9 @@ def test_slow_steps_are_counted_as_the_rule_counts_them() -> None:
 
 def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:
     found = said(read_profile(fixtures_folder / "aws-profiler-report"))
-    assert "378 CPU bottlenecks in 901 samples with an idle GPU (42 %)" in found["cpu-bottlenecks"].title
+    assert "378 CPU bottlenecks in 901 samples with an idle GPU (42%)" in found["cpu-bottlenecks"].title
     assert "6 workers share 4" in found["cpu-bottlenecks"].next_step
-    assert found["start-up"].title == "25.1 % of the job passed before the first step."
+    assert found["start-up"].title == "25.1% of the job passed before the first step."
     assert not {"operators", "gpu-memory"} & set(found), "a rule found that memory grows"
     advice = " ".join(one.next_step for one in found.values())
     assert not any(option in advice for option in ("--features", "features=", "train.save_interval"))

@@ -24,7 +24,7 @@ def test_the_three_of_a_densenet_have_their_shares_and_advice() -> None:
         ("normalization", 0.25),
         ("concatenation", 0.1),
     ]
-    assert str(found[0]) == "aten::mkldnn_convolution (convolution): 60 % of the time"
+    assert str(found[0]) == "aten::mkldnn_convolution (convolution): 60% of the time"
     assert "stored features" in found[0].advice
     assert "ResNet" in found[2].advice
 

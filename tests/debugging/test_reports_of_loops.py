@@ -69,7 +69,7 @@ def regression(first: float, last: float, *, epochs: int = 8) -> MemoryTrial:
 
 
 def test_a_regression_whose_loss_falls_by_more_than_half_is_well() -> None:
-    """It was said to have 0 % right answers, and too large a learning rate."""
+    """It was said to have 0% right answers, and too large a learning rate."""
     report = report_of(regression(1.06, 0.40))
     assert verdict(report).level == "well"
     assert hints(report) == []

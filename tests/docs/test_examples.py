@@ -71,7 +71,7 @@ def test_densenet161_head(tmp_path: Path) -> None:
         "Overtraining",
         "PoorWeightInitialization",
     ]
-    shares = [int(share) for share in re.findall(r"^  aten::\S+ \(.*\): (\d+) % of the time$", output, re.MULTILINE)]
+    shares = [int(share) for share in re.findall(r"^  aten::\S+ \(.*\): (\d+)% of the time$", output, re.MULTILINE)]
     assert shares == sorted(shares, reverse=True)
     assert len(shares) == 3
     assert "aten::mkldnn_convolution (convolution)" in output

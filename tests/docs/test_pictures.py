@@ -122,7 +122,7 @@ class TestTerminal:
         ("written", "shown"),
         [
             ("one\r\ntwo\r\n", "one\ntwo"),
-            ("\x1b[?25l10 %\r\x1b[2K20 %\r\n\x1b[?25hdone\r\n", "20 %\ndone"),
+            ("\x1b[?25l10%\r\x1b[2K20%\r\n\x1b[?25hdone\r\n", "20%\ndone"),
             ("a 1\r\nb 1\r\x1b[2K\x1b[1A\x1b[2Ka 2\r\nb 2\r\n", "a 2\nb 2"),
             ("\x1b[33mslow\x1b[0m\r\n", "\x1b[33mslow\x1b[0m"),
         ],

@@ -35,7 +35,7 @@ class TestKnownValues:
         assert found.effect == pytest.approx(0.2)
         # scipy.stats.ks_2samp(method="exact") gives 0.03616 for these samples.
         assert found.p_value == pytest.approx(0.03616, rel=0.2)
-        # Tables give 1.36 * sqrt((n + m) / (n m)) for alpha = 5 %.
+        # Tables give 1.36 * sqrt((n + m) / (n m)) for alpha = 5%.
         assert found.by_chance == pytest.approx(1.36 * np.sqrt(200 / 10_000), rel=0.03)
 
     def test_the_mix(self) -> None:
@@ -84,7 +84,7 @@ def test_without_a_shift_alarms_are_as_rare_as_promised(size: int) -> None:
     generator = np.random.default_rng(size)
     same = ([0.3, 0.25, 0.2, 0.15, 0.06, 0.04], 0.05, 6.0)
     runs = [p_values(generator, same, size) for _ in range(400)]
-    # A binomial variable of 400 draws with 5 % is above 35 once in 3,000 times.
+    # A binomial variable of 400 draws with 5% is above 35 once in 3,000 times.
     assert sum(min(holm(run)) < ALPHA for run in runs) <= 35
     alarms = [sum(run[test] < ALPHA for run in runs) for test in range(3)]
     assert max(alarms) <= 35

@@ -118,13 +118,13 @@ def test_a_job_shows_results_and_hyperparameters(outputs: list[list[dict[str, An
 def test_a_prediction_shows_the_picture_and_bars(outputs: list[list[dict[str, Any]]]) -> None:
     fragment = shown(outputs[3])
     assert 'src="data:image/jpeg;base64,' in fragment
-    assert len(re.findall(r"\d %<", fragment)) == 3
+    assert len(re.findall(r"\d%<", fragment)) == 3
 
 
 def test_an_evaluation_shows_its_mistakes(outputs: list[list[dict[str, Any]]]) -> None:
     fragment = shown(outputs[4])
     words = text(fragment)
-    [(right, pictures, wrong)] = re.findall(r"([\d.]+) % of (\d+) pictures right .*; (\d+) mistakes?", words)
+    [(right, pictures, wrong)] = re.findall(r"([\d.]+)% of (\d+) pictures right .*; (\d+) mistakes?", words)
     assert round(float(right) / 100 * int(pictures)) == int(pictures) - int(wrong)
     assert fragment.count("<img") == min(6, int(wrong))
     assert "Green stripes said Red disc" in words

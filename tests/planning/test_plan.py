@@ -71,7 +71,7 @@ def test_the_sum_of_the_default_search_on_133_breeds_by_hand(plan: Plan) -> None
     without = 7 * alone * 0.23 / 3600 + 83.95 + 1.302385 * 0.023 + disks
     assert plan.usd_without_shared_features == pytest.approx(without, abs=1e-5)
     assert plan.usd_without_shared_features == pytest.approx(86.9033, abs=1e-4)
-    # All jobs at a tenth of the price: 0.0712 USD less 90 %.
+    # All jobs at a tenth of the price: 0.0712 USD less 90%.
     assert plan.usd_with_spot_at_best == pytest.approx(86.8547 - 0.9 * 0.0712, abs=1e-4)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 Z95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
+"""Two-sided 95% quantile of the normal distribution."""
 
 
 def wilson(right: float, total: int) -> tuple[float, float]:
-    """95 % interval of a share. It is valid for small samples and shares near 0 or 1.
+    """95% interval of a share. It is valid for small samples and shares near 0 or 1.
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
 

@@ -19,7 +19,7 @@ from training_scripts.data.shards import files as shard_files
 MAX_SKIPPED_SHARE = 0.05
 MAX_SKIPPED_ALWAYS_ALLOWED = 2
 SKIPPED_RULE = (
-    f"Up to {100 * MAX_SKIPPED_SHARE:.0f} % of a split, or {MAX_SKIPPED_ALWAYS_ALLOWED} pictures if that is more, may "
+    f"Up to {100 * MAX_SKIPPED_SHARE:.0f}% of a split, or {MAX_SKIPPED_ALWAYS_ALLOWED} pictures if that is more, may "
     "be unreadable, but never all of them"
 )
 

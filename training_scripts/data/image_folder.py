@@ -266,7 +266,7 @@ def check_skipped(split: str, total: int, skipped: list[str]) -> None:
         skipped: One line for each picture that could not be read: its name and the reason.
 
     Raises:
-        DataError: More than 5 % of the split, and more than two pictures, could not be read; or none could.
+        DataError: More than 5% of the split, and more than two pictures, could not be read; or none could.
     """
     fault = data_faults.too_many_skipped(split, total, skipped)
     if fault:

@@ -76,16 +76,16 @@ class Window:
         """What limits the speed, for the progress line; empty before anything was measured.
 
         >>> Window(100, seconds=2.0, waiting=0.5, decoding=3.9).bottleneck(2)
-        'decoding limits: 2 threads busy 98 %'
+        'decoding limits: 2 threads busy 98%'
         >>> Window(100, seconds=2.0, waiting=0.5, decoding=3.9, reading=3.0).bottleneck(2)
-        'reading limits: 2 threads busy 98 %'
+        'reading limits: 2 threads busy 98%'
         >>> Window(100, seconds=2.0, waiting=0.1, decoding=1.0).bottleneck(2)
-        'the network limits: 2 decoding threads busy 25 %'
+        'the network limits: 2 decoding threads busy 25%'
         """
         if self.seconds <= 0:
             return ""
         busy = min(1.0, self.decoding / (workers * self.seconds))
-        threads = f"{workers} {{}}thread{'s' if workers > 1 else ''} busy {busy:.0%}".replace("%", " %")
+        threads = f"{workers} {{}}thread{'s' if workers > 1 else ''} busy {busy:.0%}"
         if self.is_decoding_bound:
             return f"{'reading' if self.reading > self.decoding / 2 else 'decoding'} limits: {threads.format('')}"
         return f"the network limits: {threads.format('decoding ')}"

@@ -6,7 +6,7 @@ every epoch each row comes once, and the order is another one.
 
 Compared with a permutation, the rows of a block stay near each other. Stores are sorted by class, so a class may have
 more rows in one buffer than in the next: with blocks of b rows, the standard deviation of its share is sqrt(b) times
-that of a random sample. With 105,000 rows of 1,280 numbers in a buffer and 25 of them in a block, a class of 1 % has
+that of a random sample. With 105,000 rows of 1,280 numbers in a buffer and 25 of them in a block, a class of 1% has
 1,050 +- 161 rows in a buffer, instead of +- 32. The batches are random samples of a buffer, in which this is less than
 what differs from one batch to the next anyway, for batches of fewer than 4,000 rows.
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 COSINE = "cosine"
 CLASS_MEANS = "class_means"
 
-# Chosen from 95, 97, 98, 99 and 99.5 %. The total error (dogs rejected plus other pictures accepted) is lowest at 97
-# and 98 % (2.9 and 3.0 %; at least 4.2 % at the others), and 98 % rejects fewer dogs (benchmarks/not_a_dog.py).
+# Chosen from 95, 97, 98, 99 and 99.5%. The total error (dogs rejected plus other pictures accepted) is lowest at 97
+# and 98% (2.9 and 3.0%; at least 4.2% at the others), and 98% rejects fewer dogs (benchmarks/not_a_dog.py).
 KEPT = 0.98
 # The mean of one picture is that picture, which does not show how far other pictures of its class are.
 MIN_PICTURES_PER_CLASS = 2

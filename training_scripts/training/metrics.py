@@ -134,8 +134,8 @@ def format_feature_pass(done: int, total: int, pace: float, seconds_left: float,
 
     >>> format_feature_pass(640, 6000, 97.31, 55.2)
     'features 640/6000 pictures, 97.3/s, 55 s left'
-    >>> format_feature_pass(640, 6000, 97.31, 55.2, "decoding limits: 2 threads busy 98 %")
-    'features 640/6000 pictures, 97.3/s, 55 s left; decoding limits: 2 threads busy 98 %'
+    >>> format_feature_pass(640, 6000, 97.31, 55.2, "decoding limits: 2 threads busy 98%")
+    'features 640/6000 pictures, 97.3/s, 55 s left; decoding limits: 2 threads busy 98%'
     """
     limit = f"; {bottleneck}" if bottleneck else ""
     return f"features {done}/{total} pictures, {pace:.1f}/s, {seconds_left:.0f} s left{limit}"

@@ -128,7 +128,7 @@ class CompletionCriteria:
     Attributes:
         target: A value of the objective metric that is good enough.
         trials_without_improvement: Number of trials, 3 or more, after which a search ends if none of them improved the
-            best objective by more than 1 %.
+            best objective by more than 1%.
         convergence: Whether the search ends when SageMaker finds that it has converged.
 
     Raises:

@@ -186,9 +186,9 @@ def _made_client(boto3_session: boto3.Session, key: tuple[float, float, int]) ->
                     retries={"mode": "standard", "total_max_attempts": 1},
                     max_pool_connections=connections,
                     tcp_keepalive=True,
-                    # The four parameters are checked already; botocore's check takes 3 % of a call.
+                    # The four parameters are checked already; botocore's check takes 3% of a call.
                     parameter_validation=False,
-                    # botocore rebuilds its user agent for every call, which takes 5 % of it.
+                    # botocore rebuilds its user agent for every call, which takes 5% of it.
                     user_agent=f"dogbreed-sdk/{__version__} botocore/{botocore.__version__}",
                 ),
             )

@@ -36,7 +36,7 @@ _SUPERSAMPLING = 1.6
 _POSES = ((sitting, 4, 0.5, 0.76, 0.23), (sitting, 3, 0.5, 0.56, 0.145), (standing, 3, 0.46, 0.58, 0.15))
 _EYES: tuple[Color, ...] = ((112, 72, 42), (84, 54, 34), (146, 100, 52), (60, 42, 32))
 # Probability that a dog lacks one of its breed's markings, and that something stands in front of it. With these a
-# linear head on EfficientNet-Lite0 features classifies about 88 % of 8 breeds correctly (three seeds: 84 to 92 %).
+# linear head on EfficientNet-Lite0 features classifies about 88% of 8 breeds correctly (three seeds: 84 to 92%).
 _MARK_LOST = 0.02
 _COVERED = 0.15
 

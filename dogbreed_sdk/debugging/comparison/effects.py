@@ -49,7 +49,7 @@ class Effect:
         before: The setting with the worse result.
         after: The setting with the better result.
         difference: How much better the result is: above 0, whatever the measure.
-        half: Half of the 95 % interval of the difference; NaN if unknown.
+        half: Half of the 95% interval of the difference; NaN if unknown.
         source: Where the interval comes from: pairs (of repeats with the same seed), repeats, few repeats, samples (one
             by one), sizes, or nothing. From too few repeats it is the least that it can be.
         among: The number of comparisons with the same best setting, for which the interval is widened.

@@ -284,7 +284,7 @@ def _changes_section(content: ComparisonContent) -> Markup:
         for effect in content.effects[:MAX_EFFECTS]
     ]
     head = ["Change", "From, to", f"Better {content.measure}", "", "Meaning"]
-    lead = "From the worse to the better run, with 95 % intervals. " + words.noise(content)
+    lead = "From the worse to the better run, with 95% intervals. " + words.noise(content)
     return section("changes", title, table(head, rows, label="Effects of changes", class_="plain"), lead=lead)
 
 

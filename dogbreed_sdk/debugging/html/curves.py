@@ -40,7 +40,7 @@ def curves_section(
     leads = []
     for curve in curves.values():
         charts[curve.name] = _chart(trial, curve, results, points)
-        note = "vertical bars: 95 % intervals" if np.isfinite(curve.errors).any() else ""
+        note = "vertical bars: 95% intervals" if np.isfinite(curve.errors).any() else ""
         found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
     rates = _learning_rates(trial, points)

@@ -46,7 +46,7 @@ def _drawings(values: Mapping[str, Any], name: str, depth: int) -> Iterator[Chil
         if isinstance(value, Mapping):
             yield from _drawings(value, _joined(name, key), depth + 1)
         elif _is_numbers(value) and (key == "workloads" or name.endswith("workloads")):
-            # AWS: the number of a GPU's samples at each utilization, in equal steps up to 100 %.
+            # AWS: the number of a GPU's samples at each utilization, in equal steps up to 100%.
             edges = [100 * index / len(value) for index in range(len(value) + 1)]
             yield _captioned(
                 f"{key}: utilization", histogram(value, edges, label=f"Utilization of {key}", unit=_percent)
@@ -86,7 +86,7 @@ def _is_long_list(value: Mapping[str, Any]) -> bool:
 
 
 def _percent(value: float) -> str:
-    return f"{number(value)} %"
+    return f"{number(value)}%"
 
 
 def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:

@@ -100,7 +100,7 @@ def _usage_table(entries: Sequence[Statistics]) -> Markup:
 
 def _usage_row(entry: Statistics, *, several: bool) -> list[Child]:
     said = amount if entry.what in _RATES else number
-    unit = "/s" if entry.what in _RATES else " %"
+    unit = "/s" if entry.what in _RATES else "%"
     values = (entry.maximum, entry.p99, entry.p95, entry.p50, entry.minimum)
     node = [clipped(entry.node, 60)] if several else []
     return [clipped(entry.what, 60), *node, *(f"{said(value)}{unit}" for value in values)]
@@ -108,7 +108,7 @@ def _usage_row(entry: Statistics, *, several: bool) -> list[Child]:
 
 def _usage_lead(profile: Profile) -> str:
     medians = {entry.what: entry.p50 for entry in profile.usage}
-    said = [f"{name} {number(medians[name], digits=3)} %" for name in ("CPU", "GPU", "GPU memory") if name in medians]
+    said = [f"{name} {number(medians[name], digits=3)}%" for name in ("CPU", "GPU", "GPU memory") if name in medians]
     facts = [
         f"{profile.facts[name] or 'no'} {word}{'s' if profile.facts[name] not in (0, 1) else ''}"
         for name, word in (("cores", "core"), ("gpus", "GPU"))

@@ -17,7 +17,7 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update, steps_are_small
 from training_scripts.rules.evidence.run import AS_GOOD, KEEPS_BEST, Curve, Run
 
-# More epochs are not worthwhile if the loss fell by less than 3 %, or by less than 0.02, over the last third of them.
+# More epochs are not worthwhile if the loss fell by less than 3%, or by less than 0.02, over the last third of them.
 WORTH_MORE, FELT = 0.03, 0.02
 # If this share of the training pictures is learned, or the training loss is below this share of the validation loss,
 # more epochs do not help once the schedule has ended.
@@ -116,7 +116,7 @@ def result(run: Run) -> list[Insight]:
         low, high = wilson(accuracy * size, size)
         title = f"{which}: validation accuracy {percent(accuracy)} ± {100 * half:.1f}."
         evidence.append(
-            f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)} ({size} "
+            f"Validation accuracy {percent(accuracy)}, 95% interval {percent(low)} to {percent(high)} ({size} "
             "pictures)."
         )
     evidence += _at_the_end(run, best)
@@ -172,7 +172,7 @@ def epochs_of_same_way(run: Run, epoch: int) -> int:
 
 
 def with_interval(run: Run, epoch: int) -> str:
-    """The validation loss of an epoch (from 0), with its 95 % interval if single pictures were recorded."""
+    """The validation loss of an epoch (from 0), with its 95% interval if single pictures were recorded."""
     loss, pictures = float(run.valid.loss[epoch]), run.picture_losses(epoch)
     if pictures is None or len(pictures) < 2:
         return number(loss)

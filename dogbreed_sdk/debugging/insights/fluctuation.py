@@ -37,7 +37,7 @@ class StepNoise:
         observed: Standard deviation around the smoothed loss.
         sampling: Estimated scatter from random batches alone.
         excess: Observed over expected scatter of the accuracy, whose sampling error is known exactly; NaN if unknown.
-        excess_low: Lower end of the 95 % interval of `excess`.
+        excess_low: Lower end of the 95% interval of `excess`.
         alternation: Correlation of neighboring deviations. It is below 0 if each step overshoots the one before.
         overshoots: Whether it is so far below 0 that neither chance nor sampling without replacement explains it.
         early: Scatter relative to the loss in the first third.
@@ -107,7 +107,7 @@ def _too_much(run: Run, noise: StepNoise) -> Insight:
     if math.isfinite(noise.excess):
         evidence.append(
             f"The accuracy scatters {noise.excess:.1f} times as much as sampling {run.batch_size} pictures per step "
-            f"explains (at least {noise.excess_low:.1f} times, 95 %)."
+            f"explains (at least {noise.excess_low:.1f} times, 95%)."
         )
     evidence.append(
         f"Neighboring deviations correlate by {noise.alternation:+.2f}: "
@@ -181,7 +181,7 @@ def _with_the_schedule(run: Run, noise: StepNoise) -> str:
 
 
 def _excess(run: Run, settled: slice) -> tuple[float, float]:
-    """Observed over binomial scatter of the accuracy, and the lower end of its 95 % interval."""
+    """Observed over binomial scatter of the accuracy, and the lower end of its 95% interval."""
     values: Values = run.accuracies.values[: _whole_steps(run)]
     batch = run.batch_size
     if not batch or len(values) < ENOUGH_STEPS or len(values) != len(run.losses.values[: _whole_steps(run)]):

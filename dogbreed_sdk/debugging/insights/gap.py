@@ -37,7 +37,7 @@ def _gap(run: Run) -> Insight | None:
         explanation=" ".join([MEMORIZED, why]).rstrip(),
         evidence=(
             (
-                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95 % "
+                f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95% "
                 f"interval {percent(low)} to {percent(high)}): a gap of {points(trained - validated)}."
             ),
             (

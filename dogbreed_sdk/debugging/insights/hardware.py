@@ -14,7 +14,7 @@ from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, ours
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
-# AWS's LowGPUUtilization and BatchSize fire below 70 %.
+# AWS's LowGPUUtilization and BatchSize fire below 70%.
 USED = 70.0
 HARDLY = 30.0
 # If half of the cores idle, the next smaller instance, which has half of them, is enough.
@@ -55,12 +55,12 @@ def _gpu(profile: Profile, use: Use) -> Insight | None:
     new, step = _fill_the_gpu(profile, use)
     return Insight(
         topic="gpu-use",
-        title=f"The GPU is hardly used: 95 % of the time it is below {gpu.p95:.0f} %.",
+        title=f"The GPU is hardly used: 95% of the time it is below {gpu.p95:.0f}%.",
         explanation="Each step gives the GPU too little work, so it idles between steps, at the same price.",
         evidence=(
-            f"GPU utilization {use.when}: median {gpu.p50:.0f} %, p95 {gpu.p95:.0f} %, highest {gpu.maximum:.0f} %.",
-            *([f"GPU memory: p95 {use.gpu_memory.p95:.0f} %."] if use.gpu_memory else []),
-            *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %: not the limit."] if use.cpu else []),
+            f"GPU utilization {use.when}: median {gpu.p50:.0f}%, p95 {gpu.p95:.0f}%, highest {gpu.maximum:.0f}%.",
+            *([f"GPU memory: p95 {use.gpu_memory.p95:.0f}%."] if use.gpu_memory else []),
+            *([f"CPU: median {use.cpu.p50:.0f}%, p95 {use.cpu.p95:.0f}%: not the limit."] if use.cpu else []),
         ),
         next_step=step,
         severity="problem" if gpu.p95 < HARDLY else "hint",
@@ -85,7 +85,7 @@ def _fill_the_gpu(profile: Profile, use: Use) -> tuple[dict[str, object], str]:
         new: dict[str, object] = {"batch-size": batch * times}
         return new, (
             f"Set batch-size={batch * times} (now {batch}): {times} times the batch fits, as at most "
-            f"{use.gpu_memory.maximum if use.gpu_memory else 0:.0f} % of the GPU memory was used. Fewer, larger "
+            f"{use.gpu_memory.maximum if use.gpu_memory else 0:.0f}% of the GPU memory was used. Fewer, larger "
             "batches may need a larger lr."
         )
     if times > 1:
@@ -114,10 +114,9 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
         step = f"Use a machine with {plural(needed, 'core')} instead of {cores}{smaller}."
     return Insight(
         topic="cpu-use",
-        title=f"Most of the {cores} cores idle: 95 % of the time fewer than {max(1, math.ceil(busy))} of them are "
-        "busy.",
+        title=f"Most of the {cores} cores idle: 95% of the time fewer than {max(1, math.ceil(busy))} of them are busy.",
         explanation="Cores that the job cannot use cost money and do not make it faster.",
-        evidence=(f"CPU {use.when}, mean over {cores} cores: median {cpu.p50:.0f} %, p95 {cpu.p95:.0f} %.",),
+        evidence=(f"CPU {use.when}, mean over {cores} cores: median {cpu.p50:.0f}%, p95 {cpu.p95:.0f}%.",),
         confidence="medium",
         next_step=step,
         severity="hint",
@@ -153,11 +152,11 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
         explanation="The cores decode and prepare the pictures; meanwhile the GPU has nothing to do.",
         evidence=(
             (
-                f"In {waits.both} of {waits.idle} samples with the GPU below {IDLE:.0f} %, a core was above "
-                f"90 % ({percent(waits.both / max(waits.idle, 1))}; {use.when})."
+                f"In {waits.both} of {waits.idle} samples with the GPU below {IDLE:.0f}%, a core was above "
+                f"90% ({percent(waits.both / max(waits.idle, 1))}; {use.when})."
             ),
-            *([f"GPU: median {use.gpu.p50:.0f} %, p95 {use.gpu.p95:.0f} %."] if use.gpu else []),
-            *([f"CPU: median {use.cpu.p50:.0f} %, p95 {use.cpu.p95:.0f} %."] if use.cpu else []),
+            *([f"GPU: median {use.gpu.p50:.0f}%, p95 {use.gpu.p95:.0f}%."] if use.gpu else []),
+            *([f"CPU: median {use.cpu.p50:.0f}%, p95 {use.cpu.p95:.0f}%."] if use.cpu else []),
             *([f"{plural(workers, 'worker')} on {plural(cores, 'core')}."] if workers and cores else []),
         ),
         next_step=step,
@@ -204,7 +203,7 @@ def _io_waits(profile: Profile, use: Use) -> Insight | None:
     elif use.gpu is None and use.io_wait is not None and use.io_wait.p50 > 100 * OFTEN:
         what, evidence = (
             "CPU",
-            f"I/O wait, mean over the cores, {use.when}: median {use.io_wait.p50:.0f} %, p95 {use.io_wait.p95:.0f} %.",
+            f"I/O wait, mean over the cores, {use.when}: median {use.io_wait.p50:.0f}%, p95 {use.io_wait.p95:.0f}%.",
         )
     else:
         return None
@@ -229,9 +228,9 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
         new: dict[str, object] = {"batch-size": max(1, batch // 2)} if batch and batch > 1 else {}
         return Insight(
             topic="gpu-memory",
-            title=f"GPU memory was nearly full: {memory.maximum:.0f} % at its highest.",
+            title=f"GPU memory was nearly full: {memory.maximum:.0f}% at its highest.",
             explanation="A slightly larger picture or batch would end the job with an out-of-memory error.",
-            evidence=(f"GPU memory {use.when}: p95 {memory.p95:.0f} %, highest {memory.maximum:.0f} %.",),
+            evidence=(f"GPU memory {use.when}: p95 {memory.p95:.0f}%, highest {memory.maximum:.0f}%.",),
             next_step=f"Set batch-size={batch // 2} (now {batch}) before you change anything that needs memory."
             if new and batch
             else "Use smaller batches.",
@@ -243,16 +242,16 @@ def _swings(profile: Profile, use: Use) -> Insight | None:
     whole_job = use.when != "while training"
     return Insight(
         topic="gpu-memory",
-        title=f"GPU memory goes up and down between {memory.p5:.0f} % and {memory.p95:.0f} %.",
+        title=f"GPU memory goes up and down between {memory.p5:.0f}% and {memory.p95:.0f}%.",
         explanation=(
             "Training and evaluation need different amounts, or memory is released between epochs. This "
             "does no harm, but the highest value determines whether a larger batch fits."
         ),
         evidence=(
             (
-                f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f} %, median "
-                f"{memory.p50:.0f} %, p95 {memory.p95:.0f} %, highest {memory.maximum:.0f} %: "
-                f"{max(0.0, 100 - memory.maximum):.0f} % was never used."
+                f"GPU memory {use.when}: {'lowest' if whole_job else 'p5'} {memory.p5:.0f}%, median "
+                f"{memory.p50:.0f}%, p95 {memory.p95:.0f}%, highest {memory.maximum:.0f}%: "
+                f"{max(0.0, 100 - memory.maximum):.0f}% was never used."
             ),
         ),
         confidence="medium" if whole_job else "high",

@@ -17,7 +17,7 @@ from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, blow_up,
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
-# A loss within 3 % of the chance-level loss is useless.
+# A loss within 3% of the chance-level loss is useless.
 NEARLY_CHANCE = 0.97
 # Certainty above accuracy, and first update relative to a good one. With ten times the best learning rate, certainty is
 # 20 points above accuracy; with three times the best rate, 13 points.
@@ -153,7 +153,7 @@ def _at_chance(run: Run, results: Sequence[RuleResult]) -> Insight | None:
     ]
     if size and math.isfinite(accuracy):
         evidence.append(
-            f"Validation accuracy {percent(accuracy)}, 95 % interval {percent(low)} to {percent(high)}; "
+            f"Validation accuracy {percent(accuracy)}, 95% interval {percent(low)} to {percent(high)}; "
             f"guessing gives {percent(max(majority, 1 / run.classes))}."
         )
     why, step, new = _why_chance(run, trained, results)

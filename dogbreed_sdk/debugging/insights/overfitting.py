@@ -13,7 +13,7 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upward
 from training_scripts.rules.evidence.run import KEEPS_BEST, LOST, Run
 
-# A rise below 2 % of the loss is not worth reporting, however certain it is.
+# A rise below 2% of the loss is not worth reporting, however certain it is.
 WORTH_A_WORD = 0.02
 # A rise by this share of the chance-level loss costs accuracy. It is half of the limit in the rule Overfit.
 FELT = 0.05

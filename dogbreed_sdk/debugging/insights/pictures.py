@@ -13,7 +13,7 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.run import Run
 
-# The worst 1 % of the pictures, at least three, cause a tenth of the loss in healthy runs. A fifth is unusual.
+# The worst 1% of the pictures, at least three, cause a tenth of the loss in healthy runs. A fifth is unusual.
 FEW_PICTURES, LARGE_SHARE = 0.01, 0.2
 # In half of 80 healthy runs of other people's loops in the battery, a few pictures cause a large share of the loss: all
 # others have a loss of nearly zero. So these few must also matter, or contradict the network completely. In those runs,
@@ -48,7 +48,7 @@ class Contradiction:
         probability: The limit: such labels have a lower probability.
         seen: Which pictures have such a label, bool [n].
         expected: The largest share of such labels that a calibrated network would have.
-        low: Lower end of the 95 % interval of the observed share.
+        low: Lower end of the 95% interval of the observed share.
     """
 
     probability: float
@@ -111,7 +111,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         ),
         evidence=(
             (
-                f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95 %) have "
+                f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95%) have "
                 f"a probability below {number(found.probability)}; the network's confidence explains at most "
                 f"{percent(found.expected)}."
             ),
@@ -166,7 +166,7 @@ def few_of(pictures: int) -> int:
 def unusual_share(count: int, pictures: int) -> float:
     """The share of the loss from which on this many of the worst pictures are unusual.
 
-    In healthy runs, the worst 1 % cause a tenth of the loss and the worst 5 % a third: the share grows as the number of
+    In healthy runs, the worst 1% cause a tenth of the loss and the worst 5% a third: the share grows as the number of
     pictures to the power of 0.75.
     """
     return min(0.9, float(LARGE_SHARE * (count / (FEW_PICTURES * pictures)) ** 0.75))

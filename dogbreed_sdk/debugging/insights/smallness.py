@@ -49,7 +49,7 @@ def _small_validation(run: Run) -> Insight | None:
         "or over several seeds; do not rely on a single comparison.",
         evidence=(
             (
-                f"Validation accuracy {percent(accuracy)} of {size} pictures: 95 % interval {percent(low)} to "
+                f"Validation accuracy {percent(accuracy)} of {size} pictures: 95% interval {percent(low)} to "
                 f"{percent(high)}."
             ),
             f"About {ENOUGH} validation pictures would narrow it to ± 3 points, whatever the accuracy.",

@@ -20,7 +20,7 @@ from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.epochs import loss_series
 from training_scripts.rules.evidence.run import Run
 
-# A jump of 5 % of the loss is visible in a plot. One of less than 3 % of the chance-level loss changes hardly any
+# A jump of 5% of the loss is visible in a plot. One of less than 3% of the chance-level loss changes hardly any
 # prediction: in healthy runs, losses near zero jump to several times their value.
 VISIBLE, MATERIAL = 0.05, 0.03
 SMALL_BATCH = 16

@@ -10,7 +10,7 @@ from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.run import Run
 
-# Classes that overlap, and labels of which a tenth is wrong, leave accuracies of 70 to 90 % in healthy runs. Only below
+# Classes that overlap, and labels of which a tenth is wrong, leave accuracies of 70 to 90% in healthy runs. Only below
 # this, and with a setting that explains it, is it worth a hint.
 LOW = 0.7
 # With this training accuracy or more, capacity does not limit the run.
@@ -44,7 +44,7 @@ def find(run: Run) -> list[Insight]:
             + f" {why}".rstrip(),
             evidence=(
                 (
-                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95 % "
+                    f"Accuracy at epoch {best + 1}: training {percent(trained)}, validation {percent(validated)} (95% "
                     f"interval {percent(low)} to {percent(high)})."
                 ),
                 (

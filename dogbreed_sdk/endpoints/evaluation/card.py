@@ -30,7 +30,7 @@ def evaluation_card(content: EvaluationContent, notes: Sequence[str]) -> str:
         element("div", figures, style="display:flex;flex-wrap:wrap;gap:.8em;margin:.4em 0") if figures else None,
         [element("div", clipped(note, 300)) for note in notes[:3]],
         element("div", element("code", "evaluation.to_html('mistakes.html')")),
-        note=f"95 % interval {percent(low)} to {percent(high)}; {plural(len(content.mistakes), 'mistake')}"
+        note=f"95% interval {percent(low)} to {percent(high)}; {plural(len(content.mistakes), 'mistake')}"
         + (", the worst are shown" if len(content.mistakes) > _MISTAKES else "")
         + ("; classes with the lowest accuracy first" if weakest else ""),
     )

@@ -172,8 +172,8 @@ def _mattered_section(report: TuningContent) -> Markup:
     rows = [
         [
             name,
-            element("td", bar(share, label=f"{name}: {100 * share:.0f} %")),
-            f"{100 * share:.0f} %",
+            element("td", bar(share, label=f"{name}: {100 * share:.0f}%")),
+            f"{100 * share:.0f}%",
             "" if found.is_certain(name) else "may be chance",
         ]
         for name, share in found.shares.items()

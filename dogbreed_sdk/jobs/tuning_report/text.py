@@ -135,7 +135,7 @@ def _mattered(report: TuningContent, width: int) -> Iterator[str]:
     longest = max(map(len, found.shares))
     for name, share in found.shares.items():
         doubt = "" if found.is_certain(name) else "  (may be chance)"
-        yield cut(f"  {name:<{longest}}  {100 * share:3.0f} %{doubt}", width)
+        yield cut(f"  {name:<{longest}}  {100 * share:3.0f}%{doubt}", width)
 
 
 def _together(report: TuningContent, width: int) -> Iterator[str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import OutputDataConfigTypeDef
 
 
-# Weights hardly compress: for 19 MB of EfficientNet-Lite0, level 1 saves 7 % and takes 0.40 s of CPU time, 16 times as
+# Weights hardly compress: for 19 MB of EfficientNet-Lite0, level 1 saves 7% and takes 0.40 s of CPU time, 16 times as
 # long as level 0, and every trial of a search packs its model.
 _COMPRESSION_LEVEL = 0
 

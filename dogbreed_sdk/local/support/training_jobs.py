@@ -72,7 +72,7 @@ VPC = no_meaning("jobs and models have this machine's network")
 NETWORK_ISOLATION = no_meaning("jobs and models have this machine's network")
 TRAFFIC_ENCRYPTION = no_meaning("nothing leaves this machine")
 SPOT = works(
-    "`dogbreed local interrupt JOB` interrupts the instances; BillableTimeInSeconds is 30 % of the running time"
+    "`dogbreed local interrupt JOB` interrupts the instances; BillableTimeInSeconds is 30% of the running time"
 )
 RETRIES = no_meaning("there are no internal server errors of AWS's to retry")
 ROLE = routine("no permission is checked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# API reference, HyperParameterTuningJobCompletionDetails: an improvement of 1 % or less is none.
+# API reference, HyperParameterTuningJobCompletionDetails: an improvement of 1% or less is none.
 _RELATIVE_IMPROVEMENT = 0.01
 # AWS's criteria for convergence are not published. Ours: no improvement in 10 trials, and in a third of all trials.
 FEWEST_TRIALS = 10
@@ -12,7 +12,7 @@ _SHARE = 3
 
 
 def jobs_without_improvement(values: Sequence[float], *, maximize: bool) -> int:
-    """The number of trials since the last one whose objective was more than 1 % better than the best before it.
+    """The number of trials since the last one whose objective was more than 1% better than the best before it.
 
     Args:
         values: The objective values of the finished trials, in the order in which they ended.

@@ -54,8 +54,8 @@ function bytesText(value) {
 
 const UNITS = {
   number: plainNumber,
-  share: (value) => `${Number((100 * value).toPrecision(3))} %`,
-  percent: (value) => `${Number(value.toPrecision(3))} %`,
+  share: (value) => `${Number((100 * value).toPrecision(3))}%`,
+  percent: (value) => `${Number(value.toPrecision(3))}%`,
   seconds: timeText,
   bytes: bytesText,
 };
@@ -601,6 +601,6 @@ class HeatMap {
     const column = Math.floor(((event.clientX - box.left) / box.width) * row.values.length);
     const value = row.values[Math.min(column, row.values.length - 1)];
     const when = timeText((column / row.values.length) * this.spec.seconds);
-    this.readout.textContent = `${row.name}, ${when}: ${value === null ? "no value" : `${value} %`}`;
+    this.readout.textContent = `${row.name}, ${when}: ${value === null ? "no value" : `${value}%`}`;
   }
 }

@@ -128,7 +128,7 @@ def test_the_limits_count_all_attempts(
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert "Interrupted" in [seen["Status"] for seen in job["SecondaryStatusTransitions"]]
     assert job["TrainingTimeInSeconds"] >= 5400
-    # At 30 % of the price, as there is no market for this machine's time.
+    # At 30% of the price, as there is no market for this machine's time.
     assert 0.3 * 5400 <= job["BillableTimeInSeconds"] <= round(0.3 * job["TrainingTimeInSeconds"])
 
 

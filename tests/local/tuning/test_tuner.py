@@ -456,7 +456,7 @@ class TestCompletion:
             ([], True, 0),
             ([0.5], True, 0),
             ([0.5, 0.6, 0.601, 0.602], True, 2),
-            ([0.5, 0.504, 0.5051], True, 0),  # together more than 1 %
+            ([0.5, 0.504, 0.5051], True, 0),  # together more than 1%
             ([0.5, 0.6, 0.4], False, 0),
             ([0.0, 0.001], True, 0),
             ([-1.0, -1.5, -0.995], True, 2),

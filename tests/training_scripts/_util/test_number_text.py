@@ -33,7 +33,7 @@ def test_a_number_is_written_for_people(value: float, digits: int, text: str) ->
 
 
 def test_values_just_below_a_unit_have_no_exponent() -> None:
-    assert percent(9.999) == "1,000 %"
+    assert percent(9.999) == "1,000%"
     assert seconds(0.9999) == "1,000 ms"
     assert amount(999.9) == "1,000 B"
 

@@ -43,7 +43,7 @@ def test_vanishing_gradient_compares_mean_absolute_values_with_the_threshold() -
 def test_loss_not_decreasing_compares_with_the_newest_step_at_least_num_steps_before() -> None:
     # Recorded every 3 steps: step 12 is compared with 0, 24 with 12, 36 with 24.
     losses = [1.0, 9, 9, 9, 0.5, 9, 9, 9, 0.4996, 9, 9, 9, 0.3]
-    assert steps("LossNotDecreasing", every(3, losses)) == [(24,)]  # 0.08 % is less than 0.1 %
+    assert steps("LossNotDecreasing", every(3, losses)) == [(24,)]  # 0.08% is less than 0.1%
     assert steps("LossNotDecreasing", every(3, losses), diff_percent=0.05) == []
     assert steps("LossNotDecreasing", every(3, losses), num_steps=9) == [
         (9, 18, 27)
@@ -93,10 +93,10 @@ def test_poor_weight_initialization_has_three_signs() -> None:
 def test_dead_relu_counts_units_that_fire_in_less_than_one_percent() -> None:
     outputs = np.zeros((200, 4))
     outputs[:, 0] = 1.0
-    outputs[:2, 1] = 1.0  # 1 %: not below
-    outputs[:1, 2] = 1.0  # 0.5 %
+    outputs[:2, 1] = 1.0  # 1%: not below
+    outputs[:1, 2] = 1.0  # 0.5%
     made = full(trial([1.0]), "relu_output_0", {3: outputs})
-    assert steps("DeadRelu", made) == []  # 50 % is not above 50 %
+    assert steps("DeadRelu", made) == []  # 50% is not above 50%
     assert steps("DeadRelu", made, threshold_layer=49) == [(3,)]
     assert steps("DeadRelu", made, threshold_inactivity=1.5) == [(3,)]
 
@@ -104,7 +104,7 @@ def test_dead_relu_counts_units_that_fire_in_less_than_one_percent() -> None:
 def test_saturated_activation_counts_inputs_beyond_the_limits() -> None:
     inputs = np.array([[10.0, 9.0, -9.6, 0.0]])
     made = full(trial([1.0]), "tanh_input_0", {3: inputs})
-    assert steps("SaturatedActivation", made) == []  # 2 of 4 are not above 50 %
+    assert steps("SaturatedActivation", made) == []  # 2 of 4 are not above 50%
     assert steps("SaturatedActivation", made, threshold_tanh_max=8.0) == [(3,)]
     assert steps("SaturatedActivation", full(trial([1.0]), "sigmoid_input_0", {3: inputs * 2})) == []
     assert steps("SaturatedActivation", full(trial([1.0]), "sigmoid_input_0", {3: inputs * 3})) == [(3,)]
@@ -145,7 +145,7 @@ def test_class_imbalance_compares_counts_and_mispredictions() -> None:
         "ClassImbalance", answers(trial([1.0] * 9, [1.0], steps_per_epoch=3), [0, *labels], [0, *labels], evaluations=1)
     )
     assert more[0].numbers == {"largest": 501, "smallest": 50, "ratio": 10.02}
-    called = [0] * 500 + [0] * 36 + [1] * 14  # 72 % of class 1
+    called = [0] * 500 + [0] * 36 + [1] * 14  # 72% of class 1
     [found] = findings(
         "ClassImbalance", answers(trial([1.0] * 9, [1.0], steps_per_epoch=3), labels, called, evaluations=1)
     )

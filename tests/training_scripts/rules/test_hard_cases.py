@@ -244,7 +244,7 @@ def classified(right: int, small: int, of: int, *, counts: list[int]) -> MemoryT
     ("right", "small", "of", "status"),
     [
         (100, 20, 20, rules.NO_ISSUES_FOUND),
-        (99, 49, 50, rules.NO_ISSUES_FOUND),  # 99 % right in every class
+        (99, 49, 50, rules.NO_ISSUES_FOUND),  # 99% right in every class
         (97, 4, 5, rules.NO_ISSUES_FOUND),  # one picture shows nothing
         (97, 8, 20, rules.ISSUES_FOUND),
         (97, 0, 3, rules.ISSUES_FOUND),

@@ -123,7 +123,7 @@ class OperatorProfiler:
         if trained < self.after:
             return (
                 f"Operators were not profiled: profiling starts after {self.after:.0f} s of training so that it takes "
-                f"less than 1 % of the time, and this run trained for {trained:.1f} s; {HOW}."
+                f"less than 1% of the time, and this run trained for {trained:.1f} s; {HOW}."
             )
         return "Operators were not profiled: the run ended too early."
 

@@ -56,7 +56,7 @@ class Profiler(Callback):
             folder: The profile's folder; the profile of an earlier process of the same job is continued.
             interval_ms: Time between two samples of the machine, milliseconds.
             operators: auto, on or off: whether to profile a few steps with torch.profiler; auto does so only in runs
-                that are long enough for it to take less than 1 % of the training time.
+                that are long enough for it to take less than 1% of the training time.
             operator_steps: Number of steps whose operators are profiled.
             facts: Facts of the job: job_begin (seconds since 1970), workers, pin_memory, ...
             report: Called with one line of log if the profiler fails.

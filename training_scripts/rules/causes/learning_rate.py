@@ -56,8 +56,8 @@ def find_schedule(signs: Signs) -> Cause | None:
         return None
     return Cause(
         id="schedule-decays-too-early",
-        title=f"The schedule ends too early: after {100 * share:.0f} % of the run (step {since}), the {source} is "
-        "below 1 % of its highest value, and the loss stops falling.",
+        title=f"The schedule ends too early: after {100 * share:.0f}% of the run (step {since}), the {source} is "
+        "below 1% of its highest value, and the loss stops falling.",
         explanation="The loss was still falling and gradients still arrived when the steps became too small to follow "
         "them; the rest of the run was wasted.",
         evidence=(

@@ -33,7 +33,7 @@ WELL = 0.8
 FALLEN = 0.3
 """It has come at least this share of the way."""
 NEAR_SHARE = 0.35
-"""The first probabilities of a class are 1 / classes, but for this share of it; ln(2) is 39 % above 1/2."""
+"""The first probabilities of a class are 1 / classes, but for this share of it; ln(2) is 39% above 1/2."""
 NEAR_BATCH, FIRST = 0.05, 3
 """The first losses of a softmax over the batch are ln(samples) within this share: small outputs hardly differ."""
 APART = 1.5
@@ -139,7 +139,7 @@ def _below_chance(signs: Signs) -> tuple[str, ...]:
     seen = len(values) * (run.batch_size or 1)
     trained = float(values.mean()) if len(values) else math.nan
     if seen and wilson(trained * seen, seen)[1] < WORSE * guess:
-        return (f"Of the training samples, {100 * trained:.1f} % are right; guessing gives {100 * guess:.1f} %.",)
+        return (f"Of the training samples, {100 * trained:.1f}% are right; guessing gives {100 * guess:.1f}%.",)
     validated, size = signs.accuracy[1], run.valid_size or 0
     if (
         not seen
@@ -148,7 +148,7 @@ def _below_chance(signs: Signs) -> tuple[str, ...]:
         and math.isfinite(validated)
         and wilson(validated * size, size)[1] < WORSE * guess
     ):
-        return (f"Of the validation samples, {100 * validated:.1f} % are right; guessing gives {100 * guess:.1f} %.",)
+        return (f"Of the validation samples, {100 * validated:.1f}% are right; guessing gives {100 * guess:.1f}%.",)
     return ()
 
 
@@ -298,7 +298,7 @@ def _double(signs: Signs, floor: float, outputs: str, confidence: str) -> Cause:
     seen = signs.seen
     assert seen is not None
     right = max((value for value in signs.accuracy if math.isfinite(value)), default=math.nan)
-    answers = f", with {100 * right:.0f} % right" if math.isfinite(right) else ""
+    answers = f", with {100 * right:.0f}% right" if math.isfinite(right) else ""
     return Cause(
         id="double-softmax",
         title=(

@@ -19,7 +19,7 @@ SHARE_OF_LARGEST = 1e-3
 NO_UPDATE = 1e-12
 """Updates up to this share of a weight are rounding; the smallest step that float32 keeps is 6e-8 of a value."""
 KEPT = 0.01
-"""An old gradient of 1 % of the new one is not rounding."""
+"""An old gradient of 1% of the new one is not rounding."""
 CONSTANT = 1e-3
 """Norms that differ by less than a thousandth were set, not computed."""
 SHRUNK = 0.5
@@ -253,7 +253,7 @@ def find_clipping(signs: Signs) -> Cause | None:
             evidence=(
                 (
                     f"The total norm of the {what} is {number_text(float(values.mean()), 3)} at all {len(values)} "
-                    f"recorded steps, to within {number_text(100 * float(values.std() / values.mean()), 1)} %."
+                    f"recorded steps, to within {number_text(100 * float(values.std() / values.mean()), 1)}%."
                 ),
                 *signs.usual_update_sentence,
             ),
@@ -286,7 +286,7 @@ def find_weight_decay(signs: Signs) -> Cause | None:
     )
     return Cause(
         id="weight-decay-too-strong",
-        title=f"Weight decay is too strong: the weights shrank to {100 * left:.0f} % of their norm, and nothing is "
+        title=f"Weight decay is too strong: the weights shrank to {100 * left:.0f}% of their norm, and nothing is "
         "learned.",
         explanation="Each step pulls the weights toward zero by more than the gradient moves them; with weights near "
         "zero, the outputs hardly depend on the inputs.",

@@ -133,7 +133,7 @@ def _sorted(signs: Signs, evidence: tuple[str, ...], steps: tuple[int, ...]) -> 
     told = ""
     if run is not None and run.epochs:
         right = signs.valid_accuracy(run.epochs - 1)
-        told = f" Validation accuracy is {100 * right:.0f} %." if math.isfinite(right) else ""
+        told = f" Validation accuracy is {100 * right:.0f}%." if math.isfinite(right) else ""
     return Cause(
         id="sorted-data",
         title="The training data are not shuffled: each batch has only a few classes, in the same order in every "
@@ -168,7 +168,7 @@ def small_last_batch(signs: Signs) -> Cause | None:
         return None
     ends = tuple(signs.run.last_step(epoch) for epoch in range(signs.run.epochs))
     known = share is not None
-    size = f"{100 * share:.0f} % of the samples of the others" if share is not None else "probably far fewer samples"
+    size = f"{100 * share:.0f}% of the samples of the others" if share is not None else "probably far fewer samples"
     drop = "Set drop-last=true" if signs.run.words.is_ours else "Drop the last batch (DataLoader(..., drop_last=True))"
     return Cause(
         id="small-last-batch",

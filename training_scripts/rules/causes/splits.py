@@ -27,7 +27,7 @@ BAD = 0.9
 FAR_WORSE = 2.0
 """The validation loss is this many times the training loss from the first epochs on."""
 SHIFTED, SPREAD = 0.25, 1.3
-"""Inputs differ if their means do by a quarter of their spread, or their spreads by 30 %. Random batches and
+"""Inputs differ if their means do by a quarter of their spread, or their spreads by 30%. Random batches and
 augmentation stay far below."""
 NEW_SAMPLES = 0.95
 """In the first epoch every sample is new: a loss below this share of chance there is not memorized."""
@@ -101,7 +101,7 @@ def find_other_classes(signs: Signs) -> Cause | None:
         explanation=f"The network tells the classes apart, but the two splits number them differently.{by}",
         evidence=(
             (
-                f"Of the validation samples, {100 * right:.0f} % are right, far fewer than guesses; most of "
+                f"Of the validation samples, {100 * right:.0f}% are right, far fewer than guesses; most of "
                 f"{', '.join(pairs)}."
             ),
             (
@@ -286,9 +286,9 @@ def _too_few(signs: Signs) -> Cause:
         mean = float(right.mean())
         low, high = wilson(mean * size, size)
         evidence.append(
-            f"On average over the epochs, {100 * mean:.0f} % of the {size} validation samples are right (95 % interval "
-            f"{100 * low:.0f} to {100 * high:.0f} %); always guessing the most frequent class gives "
-            f"{100 * signs.majority:.0f} %."
+            f"On average over the epochs, {100 * mean:.0f}% of the {size} validation samples are right (95% interval "
+            f"{100 * low:.0f} to {100 * high:.0f}%); always guessing the most frequent class gives "
+            f"{100 * signs.majority:.0f}%."
         )
     return Cause(
         id="overfitting",

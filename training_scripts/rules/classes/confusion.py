@@ -221,7 +221,7 @@ RULES = (
             "labels": "labels",
             "predictions": "predictions",
             # The measure of `_mixed_up`, of which the upper confidence limit counts: if pictures of both classes are
-            # right equally often, 0.4 means that 70 % of them are.
+            # right equally often, 0.4 means that 70% of them are.
             "told_apart": 0.4,
             # The least accuracy on the other classes. With less, the model as a whole is the problem, not the pair.
             "others_right": 0.7,

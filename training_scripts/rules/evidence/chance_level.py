@@ -24,7 +24,7 @@ BINARY = re.compile(r"bce|binary", re.IGNORECASE)
 BELOW_CHANCE = 0.99
 """Below this share of the chance-level loss, a loss counts as better than guessing.
 
-With two classes, 60 % right instead of 50 %, the least that counts as learning, gives a share of 0.97. With half of the
+With two classes, 60% right instead of 50%, the least that counts as learning, gives a share of 0.97. With half of the
 labels wrong, a model that has learned reaches 0.99."""
 
 CLEARLY_BELOW_CHANCE = 0.8
@@ -52,7 +52,7 @@ class Learning:
         final: The loss at the end.
         learned: Whether the loss ended clearly below chance level and its initial value, or was low from the start.
         falling: Whether it fell significantly over the second half of the recording.
-        settled: Whether it certainly fell by less than 5 % over that half.
+        settled: Whether it certainly fell by less than 5% over that half.
     """
 
     steps: NDArray[np.int64]

@@ -32,7 +32,7 @@ from training_scripts.training import hyperparameters
 
 Values = NDArray[np.float64]
 
-# An epoch within 1 % of the best loss is as good as the best.
+# An epoch within 1% of the best loss is as good as the best.
 AS_GOOD = 0.01
 LEAST_BATCHES = 5
 """With fewer batches, the scatter of their losses is unknown."""

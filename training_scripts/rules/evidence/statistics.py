@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training_scripts._util.wilson import Z95, wilson
 
 Z99 = 2.326348
-"""One-sided 99 % quantile of the normal distribution."""
+"""One-sided 99% quantile of the normal distribution."""
 
 
 def half_width(share: float, total: int) -> float:
@@ -23,7 +23,7 @@ def half_width(share: float, total: int) -> float:
 def t_quantile(freedom: int, normal: float = Z95) -> float:
     """The quantile of Student's t at the probability at which that of the normal distribution is `normal`.
 
-    It is exact for one and two degrees of freedom. Otherwise the Cornish-Fisher expansion is accurate to 2 %.
+    It is exact for one and two degrees of freedom. Otherwise the Cornish-Fisher expansion is accurate to 2%.
 
     >>> [round(t_quantile(freedom), 2) for freedom in (1, 2, 10, 1000)]
     [12.71, 4.3, 2.23, 1.96]
@@ -119,7 +119,7 @@ def shares(successes: NDArray[np.int64], trials: NDArray[np.int64]) -> tuple[flo
 
 
 LEAST_DIFFERENCE = 0.05
-"""Classes differ in difficulty. With a mean error of 20 %, this is a standard deviation of 9 points between them."""
+"""Classes differ in difficulty. With a mean error of 20%, this is a standard deviation of 9 points between them."""
 
 
 def at_least_of_differing(successes: int, trials: int, usual: float, differ: float) -> float:

@@ -94,9 +94,9 @@ def _unfallen(
     if not steps:
         return []
     message = (
-        f"{name} ({mode}) did not fall by {number_text(parameters['diff_percent'])} % within"
+        f"{name} ({mode}) did not fall by {number_text(parameters['diff_percent'])}% within"
         f" {parameters['num_steps']} steps"
-        f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f} %."
+        f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f}%."
     )
     return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
 

@@ -238,14 +238,14 @@ RULES = (
         judge_aws=_overfit_aws,
         aws={"tensor_regex": None, "start_step": 0, "patience": 1, "ratio_threshold": 0.1},
         default={
-            # Except for AWS's 10 %, the values were chosen on the battery in benchmarks/rule_battery.py: no finding on
+            # Except for AWS's 10%, the values were chosen on the battery in benchmarks/rule_battery.py: no finding on
             # a healthy run, one on each overfitted run. The measured numbers below are from its fixed runs, seed 0.
             #
             # Epochs. The rise must last this long, because one or two epochs may be worse by chance. The losses at the
             # end of the run are means over as many epochs.
             "patience": 3,
-            # The least rise of the validation loss, as a share of its lowest value. AWS takes 10 % of the
-            # training loss. That loss approaches 0, where any difference exceeds 10 % of it.
+            # The least rise of the validation loss, as a share of its lowest value. AWS takes 10% of the
+            # training loss. That loss approaches 0, where any difference exceeds 10% of it.
             "ratio_threshold": 0.1,
             # The least rise as a share of the chance-level loss. A converged loss may rise by many times its value and
             # do no harm. Healthy runs rise by at most 0.03 of the chance-level loss, overfitted ones by at least 0.7.

@@ -55,7 +55,7 @@ def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding]
         require(len(times), parameters["patience"], "during training")
         share = 100 * float((mean > parameters["io_threshold"]).mean())
         if share > parameters["threshold"]:
-            text = f"In {share:.0f} % of the samples during training, the cores of {node} waited for the disk."
+            text = f"In {share:.0f}% of the samples during training, the cores of {node} waited for the disk."
             findings.append(Finding(text, numbers={"percent": share, "mean_wait": float(mean.mean())}))
     return findings
 
@@ -69,13 +69,13 @@ def io_bottleneck_aws(profile: Profile, parameters: Parameters) -> Sequence[Find
 def _cpu(profile: Profile, parameters: Parameters, window: tuple[float, float] | None) -> Answer:
     cores = devices(profile, CPU)
     limit = parameters["cpu_threshold"]
-    what = f"a core was busier than {number_text(limit)} %"
+    what = f"a core was busier than {number_text(limit)}%"
     return _bottlenecks(profile, cores, limit, parameters, window=window, what=what)
 
 
 def _io(profile: Profile, parameters: Parameters, window: tuple[float, float] | None) -> Answer:
     limit = parameters["io_threshold"]
-    what = f"a core waited for the disk more than {number_text(limit)} % of the time"
+    what = f"a core waited for the disk more than {number_text(limit)}% of the time"
     return _bottlenecks(profile, _waits(profile), limit, parameters, window=window, what=what)
 
 
@@ -120,9 +120,9 @@ def _bottlenecks(
         }
         if share > parameters["threshold"]:
             text = (
-                f"In {share:.0f} % of {count} samples, a GPU of {node} was below"
-                f" {number_text(parameters['gpu_threshold'])} % "
-                f"while {what} (limit {number_text(parameters['threshold'])} % of the samples)."
+                f"In {share:.0f}% of {count} samples, a GPU of {node} was below"
+                f" {number_text(parameters['gpu_threshold'])}% "
+                f"while {what} (limit {number_text(parameters['threshold'])}% of the samples)."
             )
             numbers = {"percent": share, "bottlenecks": float(both.sum()), "datapoints": float(len(times))}
             findings.append(Finding(text, numbers=numbers))

@@ -36,15 +36,15 @@ def low_gpu_utilization(profile: Profile, parameters: Parameters) -> Sequence[Fi
         numbers = {"p95": p95, "idle_percent": idle, "p50": float(np.median(values))}
         if p95 < parameters["threshold_p95"]:
             text = (
-                f"{device} was hardly used: in 95 % of the samples during training its utilization was below "
-                f"{p95:.0f} % (limit {number_text(parameters['threshold_p95'])} %)."
+                f"{device} was hardly used: in 95% of the samples during training its utilization was below "
+                f"{p95:.0f}% (limit {number_text(parameters['threshold_p95'])}%)."
             )
             findings.append(Finding(text, numbers=numbers))
         elif idle > parameters["idle_percent"]:
             text = (
-                f"{device} kept stopping: it reached {p95:.0f} % (p95), but in {idle:.0f} % of the samples during "
-                f"training it was below {number_text(parameters['threshold_p5'])} % (limit"
-                f" {number_text(parameters['idle_percent'])} %)."
+                f"{device} kept stopping: it reached {p95:.0f}% (p95), but in {idle:.0f}% of the samples during "
+                f"training it was below {number_text(parameters['threshold_p5'])}% (limit"
+                f" {number_text(parameters['idle_percent'])}%)."
             )
             findings.append(Finding(text, numbers=numbers))
     return findings
@@ -63,9 +63,9 @@ def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequenc
             if low or (p95 > parameters["threshold_p95"] and p5 < parameters["threshold_p5"]):
                 how = "is low" if low else "fluctuates"
                 text = (
-                    f"Utilization of {device} {how}: p95 {p95:.0f} % (threshold"
+                    f"Utilization of {device} {how}: p95 {p95:.0f}% (threshold"
                     f" {number_text(parameters['threshold_p95'])}), "
-                    f"p5 {p5:.0f} % (threshold {number_text(parameters['threshold_p5'])}) after {count} samples."
+                    f"p5 {p5:.0f}% (threshold {number_text(parameters['threshold_p5'])}) after {count} samples."
                 )
                 findings.append(Finding(text, numbers={"p95": p95, "p5": p5, "samples": count}))
                 break
@@ -106,8 +106,8 @@ def _room(profile: Profile, busy: list[Device], parameters: Parameters, *, whole
             found = {name: float(np.quantile(row, 0.95)) for name, row in rows.items()}
             if all(found[name] < parameters[name.replace("_p95", "_threshold_p95")] for name in found):
                 text = (
-                    f"{device} has room for a larger batch: 95 % of the samples are below {found['gpu_p95']:.0f} % of "
-                    f"the GPU, {found['gpu_memory_p95']:.0f} % of its memory and {found['cpu_p95']:.0f} % of the CPU."
+                    f"{device} has room for a larger batch: 95% of the samples are below {found['gpu_p95']:.0f}% of "
+                    f"the GPU, {found['gpu_memory_p95']:.0f}% of its memory and {found['cpu_p95']:.0f}% of the CPU."
                 )
                 findings.append(Finding(text, numbers=found))
                 break
@@ -126,8 +126,8 @@ def gpu_memory_increase(profile: Profile, parameters: Parameters) -> Sequence[Fi
         steady = min(quarters[2] - quarters[1], quarters[3] - quarters[2]) >= grown / 4
         if grown > parameters["increase"] and steady:
             text = (
-                f"The memory of {device} kept growing: {quarters[1]:.0f} % in the second quarter of training, "
-                f"{quarters[2]:.0f} % in the third, {quarters[3]:.0f} % in the last."
+                f"The memory of {device} kept growing: {quarters[1]:.0f}% in the second quarter of training, "
+                f"{quarters[2]:.0f}% in the third, {quarters[3]:.0f}% in the last."
             )
             findings.append(Finding(text, numbers={"increase": grown, "last": float(values[-1])}))
     return findings
@@ -187,7 +187,7 @@ def _pairs(found: list[Device], patience: float) -> list[tuple[Device, Device]]:
 def _uneven(one: Device, other: Device, apart: float) -> Finding:
     means = float(one.values.mean()), float(other.values.mean())
     text = (
-        f"{one} and {other} do not share the work evenly: {means[0]:.0f} % and {means[1]:.0f} % busy on average; "
+        f"{one} and {other} do not share the work evenly: {means[0]:.0f}% and {means[1]:.0f}% busy on average; "
         f"their histograms are {apart:.2f} apart."
     )
     return Finding(text, numbers={"distance": apart, "mean_first": means[0], "mean_second": means[1]})
@@ -196,7 +196,7 @@ def _uneven(one: Device, other: Device, apart: float) -> Finding:
 def distance(one: NDArray[np.float64], other: NDArray[np.float64], *, width: int) -> float:
     """Jensen-Shannon distance of two histograms of percentages: 0 if they are equal, at most 0.83 (root of ln 2).
 
-    AWS's bins end at 98, so a GPU at 100 % is in none of them. The distance of an empty histogram to any other is 0.
+    AWS's bins end at 98, so a GPU at 100% is in none of them. The distance of an empty histogram to any other is 0.
     """
     bins = np.arange(0, 100 if width == 2 else 101, width)
     first, second = (np.histogram(values, bins=bins)[0].astype(np.float64) for values in (one, other))
@@ -340,10 +340,10 @@ RULES = (
         bounds={"patience": COUNT},
         explanation=Explanation(
             computes=(
-                "Jensen-Shannon distance of two GPUs' histograms of utilization (bins of 10 percent) above "
+                "Jensen-Shannon distance of two GPUs' histograms of utilization (bins of 10%) above "
                 "`threshold`, and means that differ by more than `difference` points."
             ),
-            computes_aws="Jensen-Shannon distance of the histograms (bins of 2 percent) above `threshold`.",
+            computes_aws="Jensen-Shannon distance of the histograms (bins of 2%) above `threshold`.",
             parameters={
                 "threshold": "distance: 0 for equal histograms, at most 0.83",
                 "patience": PATIENCE_MEANING,

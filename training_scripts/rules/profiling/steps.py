@@ -46,7 +46,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         if slow.sum() > parameters["n_outliers"] and enough:
             text = (
                 f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, while "
-                f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f} % of the time in steps."
+                f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f}% of the time in steps."
                 + _waited(profile, spans, slow)
             )
             findings.append(Finding(text, mode=mode_of(name), steps=_worst(spans, slow), numbers=numbers))
@@ -139,8 +139,8 @@ def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequenc
     if seconds <= 60 * parameters["threshold"] or percent <= parameters["percent"]:
         return Answer((), numbers)
     text = (
-        f"The first step came after {seconds / 60:.0f} minutes, {percent:.0f} % of the job so far (limits "
-        f"{number_text(parameters['threshold'])} minutes and {number_text(parameters['percent'])} %)."
+        f"The first step came after {seconds / 60:.0f} minutes, {percent:.0f}% of the job so far (limits "
+        f"{number_text(parameters['threshold'])} minutes and {number_text(parameters['percent'])}%)."
     )
     return Answer([Finding(text, numbers=numbers)], numbers)
 
@@ -191,7 +191,7 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
     numbers |= {name: float(value) for name, value in (("workers", workers), ("cores", cores)) if _count(value)}
     if percent <= parameters["wait_percent"] or waited <= parameters["wait_seconds"]:
         return Answer((), numbers)
-    text = f"Training steps waited {waited:.0f} s for data, {percent:.0f} % of their time."
+    text = f"Training steps waited {waited:.0f} s for data, {percent:.0f}% of their time."
     if _count(workers) and _count(cores) and fact(profile, "inputs") != "features":
         text += f" {workers} workers load the data on {cores} cores."
     return Answer([Finding(text, mode="TRAIN", numbers=numbers)], numbers)
@@ -209,9 +209,9 @@ def dataloader_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding
     findings = []
     if not parameters["min_threshold"] <= percent <= parameters["max_threshold"]:
         text = (
-            f"{workers} workers load data on {cores} cores, {percent:.0f} % (AWS recommends"
+            f"{workers} workers load data on {cores} cores, {percent:.0f}% (AWS recommends"
             f" {number_text(parameters['min_threshold'])} "
-            f"to {number_text(parameters['max_threshold'])} %)."
+            f"to {number_text(parameters['max_threshold'])}%)."
         )
         findings.append(Finding(text, numbers=numbers))
     if fact(profile, "pin_memory") is False and fact(profile, "gpus"):

@@ -21,7 +21,7 @@ def overall_system_usage(profile: Profile, parameters: Parameters) -> Answer:  #
     if not details:
         raise NotEvaluated("The machine was not sampled: train with profiler=on and psutil installed.")
     shown = [
-        f"{one.what} of {one.node} {one.p50:.0f} % (p95 {one.p95:.0f} %)"
+        f"{one.what} of {one.node} {one.p50:.0f}% (p95 {one.p95:.0f}%)"
         for one in profile.usage
         if one.what in (CPU, GPU)
     ]
@@ -55,7 +55,7 @@ def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answe
         details[f"{device}_total"] = {name: round(1e6 * seconds) for name, seconds in top}  # AWS's microseconds
     if fact := profile.facts.get("launch_times"):
         details["launch_times"] = fact
-    listed = ", ".join(f"{name} {value:.0f} %" for name, value in {**phase, **general}.items())
+    listed = ", ".join(f"{name} {value:.0f}%" for name, value in {**phase, **general}.items())
     return Answer((), details, f"Shares of the job's time, then of the steps' time: {listed}.")
 
 

@@ -83,7 +83,7 @@ def _layer_finding(name: str, series: Series, hit: NDArray[np.bool_], what: str)
     worst = float(series.values[hit].max())
     begin = int(series.steps[hit][0])
     return Finding(
-        f"In {name}, {100 * worst:.0f} % of the units are {what}, from step {begin} on.",
+        f"In {name}, {100 * worst:.0f}% of the units are {what}, from step {begin} on.",
         tensor=name,
         mode=TRAIN,
         steps=long_list(series.steps[hit]),
@@ -278,7 +278,7 @@ RULES = (
         default={
             "tensor_regex": ".*relu_output|.*ReLU_output",
             "threshold_inactivity": 1.0,
-            "threshold_layer": 80.0,  # 13 of 16 units, each off with probability 1/2, are off in 1 % of layers
+            "threshold_layer": 80.0,  # 13 of 16 units, each off with probability 1/2, are off in 1% of layers
             "patience": 3,  # recorded steps in a row, or all if there are fewer
         },
         description="ReLU layers in which almost no unit fires any more.",

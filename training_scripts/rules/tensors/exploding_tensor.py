@@ -178,7 +178,7 @@ def zeros(run: Evidence, name: str, mode: str) -> Series | None:
 
 def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> Finding:
     return Finding(
-        f"{100 * share:.0f} % of the values of {name} ({mode}) are zero from step {int(steps[0])} on.",
+        f"{100 * share:.0f}% of the values of {name} ({mode}) are zero from step {int(steps[0])} on.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),

@@ -90,7 +90,7 @@ def _narrow(widths: dict[int, tuple[float, str]], distribution_range: float) -> 
         return None
     width, name = min(hit.values())
     return Finding(
-        f"90 % of the values of {name} lie within a range of {number_text(width, 2)}, less than "
+        f"90% of the values of {name} lie within a range of {number_text(width, 2)}, less than "
         f"{number_text(distribution_range)}.",
         tensor=name,
         mode=TRAIN,

@@ -124,7 +124,7 @@ RULES = (
         explanation=Explanation(
             computes=(
                 "For every channel, over the recorded pictures: `abs(mean) - 3 * standard error > threshold_mean`, "
-                "`abs(mean) > spreads * standard deviation of single pictures`, and the same sign in 97 % of them. In "
+                "`abs(mean) > spreads * standard deviation of single pictures`, and the same sign in 97% of them. In "
                 "a run that learns, also `abs(mean) > harmful_mean`."
             ),
             computes_aws=(

@@ -60,7 +60,7 @@ def _calibration(content: EvaluationContent) -> Markup:
         reliability_diagram(content.calibration),
         element(
             "p",
-            "On the dashed line, 80 % of the answers that are 80 % sure are right. Whiskers are 95 % intervals.",
+            "On the dashed line, 80% of the answers that are 80% sure are right. Whiskers are 95% intervals.",
             class_="caption",
         ),
         class_="chart",

@@ -61,7 +61,7 @@ def _head(content: EvaluationContent, headline: str, numbers: Sequence[tuple[str
     low, high = (percent(end) for end in content.accuracy_interval)
     spread = (
         f"With this many pictures, the accuracy on other pictures of this kind is between {low} and {high} "
-        "(95 % confidence)."
+        "(95% confidence)."
     )
     return head(f"{headline}.", element("p", spread), tiles=numbers)
 

@@ -104,7 +104,7 @@ def coverage_plot(curves: Sequence[tuple[str, Sequence[CoveragePoint]]]) -> Mark
 
 
 def _scale(lowest: float) -> tuple[float, list[float]]:
-    """Where an axis up to 100 % begins, and its round steps."""
+    """Where an axis up to 100% begins, and its round steps."""
     step = next(step for step in (0.02, 0.05, 0.1, 0.25) if step == 0.25 or 1 - lowest <= 4 * step)
     count = max(1, min(round(1 / step), math.ceil((1 - lowest) / step - 1e-9)))
     return 1 - count * step, [1 - part * step for part in range(count + 1)]

@@ -27,7 +27,7 @@ function startEvaluation() {
   }
 
   function percent(share) {
-    return `${Number((100 * share).toPrecision(3))} %`;
+    return `${Number((100 * share).toPrecision(3))}%`;
   }
 
   function pictures(count) {
@@ -240,7 +240,7 @@ function startEvaluation() {
       const shown = picture
         ? make("img", { src: source(picture), alt: `a picture of ${classes[row]}` })
         : make("span", { className: "none" }, "no picture here");
-      const sure = probability === null ? "" : `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} % sure`;
+      const sure = probability === null ? "" : `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)}% sure`;
       const said = [sure, rejected ? "rejected" : ""].filter(Boolean).join(", ");
       const caption = make("figcaption", {}, said, make("small", {}, name));
       return make("figure", {}, ...(anyPicture ? [shown] : []), caption);
