@@ -53,6 +53,15 @@ def test_loss_not_decreasing_compares_with_the_newest_step_at_least_num_steps_be
     )
 
 
+@pytest.mark.parametrize(
+    ("losses", "worst"),
+    [([0.0, 0.0], "+0.0%"), ([0.0, 1.0], "∞%"), ([1.0, np.nan, 0.5], "NaN%"), ([np.nan, np.nan], "NaN%")],
+)
+def test_loss_not_decreasing_says_how_a_loss_of_zero_or_nan_changed(losses: list[float], worst: str) -> None:
+    [finding] = findings("LossNotDecreasing", every(10, losses))
+    assert finding.message.endswith(f"the worst change was {worst}.")
+
+
 def test_loss_not_decreasing_looks_at_eval_and_train() -> None:
     made = trial(np.geomspace(2, 1, 44), [1.0] * 11, steps_per_epoch=4)
     assert [(finding.mode, finding.steps) for finding in findings("LossNotDecreasing", made)] == [(EVAL, (10,))]
@@ -67,6 +76,12 @@ def test_overfit_takes_the_ratio_to_the_training_loss_before_each_validation_ste
     assert steps("Overfit", made, patience=2) == [(2,)]
     assert steps("Overfit", made, start_step=2) == [(2,)]
     assert steps("Overfit", made, ratio_threshold=0.2) == []
+
+
+def test_overfit_finds_nothing_in_two_losses_of_zero() -> None:
+    assert steps("Overfit", trial([0.5, 0.0, 0.0, 0.0], [0.0, 0.0], steps_per_epoch=2)) == []
+    [finding] = findings("Overfit", trial([0.5, 0.0], [0.1], steps_per_epoch=2))
+    assert finding.message.endswith("the largest ratio is ∞.")
 
 
 def test_overtraining_counts_steps_without_an_improvement_by_delta() -> None:

@@ -303,6 +303,29 @@ def test_similar_across_runs_compares_with_the_other_runs(parameters: str) -> No
     assert status(MemoryTrial()) == UNABLE
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "difference"),
+    [
+        (np.array([0, 7], np.uint8), np.array([1, 7], np.uint8), "by 1 at most."),
+        (np.array([True, False]), np.array([False, False]), "by 1 at most."),
+        (np.array([1.0, np.nan]), np.array([1.5, np.nan]), "by 0.5 at most."),
+        (np.array([1.0, np.nan]), np.array([1.0, 2.0]), "by ∞ at most."),
+        (np.array([np.inf, 1.0]), np.array([np.inf, 3.0]), "by 2 at most."),
+    ],
+)
+def test_similar_across_runs_measures_differences_of_any_kind(
+    ours: np.ndarray, theirs: np.ndarray, difference: str
+) -> None:
+    runs = [full(trial(level()), "kept", {0: value}) for value in (ours, theirs)]
+    [result] = rules.evaluate(
+        trial=runs[0],
+        others=[runs[1]],
+        only=["SimilarAcrossRuns"],
+        overrides={"SimilarAcrossRuns": {"tensor_regex": "kept"}},
+    )
+    assert result.status == FOUND and result.message.endswith(difference)
+
+
 @pytest.mark.parametrize("parameters", ["default", "aws"])
 def test_stalled_training_looks_at_the_clock(parameters: str) -> None:
     def status(made: MemoryTrial, *, now: float, ended: bool = False) -> str:

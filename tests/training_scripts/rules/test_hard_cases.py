@@ -11,6 +11,7 @@ from tests.training_scripts.rules.made_up import answers, falling, full, level, 
 from training_scripts import rules
 from training_scripts.recording.trial.trial import MemoryTrial
 from training_scripts.rules.evidence import curves
+from training_scripts.rules.evidence.run import Run
 
 FOUR = {"classes": ["a", "b", "c", "d"]}
 
@@ -268,3 +269,31 @@ def test_classes_without_pictures_do_not_make_others_infinitely_large() -> None:
     made = trial(falling(60), class_counts=[400, 0, 0, 390], classes=["a", "b", "c", "d"])
     found = judged("ClassImbalance", made)
     assert found.message == "2 classes have no training pictures, so the model cannot learn them: b (1), c (2)."
+
+
+def test_a_class_that_the_sample_lacks_does_not_make_the_others_uneven() -> None:
+    labels = np.repeat([0, 2], [90, 8]).astype(np.int32)  # 11 times as many, which chance explains at a limit of 10
+    made = full(trial(falling()), "labels", {0: labels}, collection="labels")
+    assert judged("ClassImbalance", made).status == rules.NO_ISSUES_FOUND
+
+
+def test_two_losses_are_enough_if_the_parameters_say_so() -> None:
+    for losses, status in (([1.0, 0.5], rules.NO_ISSUES_FOUND), ([1.0, 9.0], rules.ISSUES_FOUND)):
+        [result] = rules.evaluate(
+            trial=trial(losses), only=["LossNotDecreasing"], overrides={"LossNotDecreasing": {"min_points": 2}}
+        )
+        assert result.status == status, result.message
+
+
+def test_norms_are_not_compared_with_mean_absolute_values() -> None:
+    made = trial(level())
+    reduced(made, "gradient/Net_0.weight", {"abs_mean": [1e-3] * 5, "l2": [5.0] * 5})
+    reduced(made, "gradient/Net_2.weight", {"abs_mean": [1e-3] * 5})
+    assert judged("VanishingGradient", made).status == rules.NO_ISSUES_FOUND
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_run_does_well_before_its_last_epoch_is_validated(after: int) -> None:
+    """A page that follows a run must not change its advice in the middle of each epoch."""
+    run = Run.of(trial(falling(60 + after), np.geomspace(0.9, 0.05, 6), classes=[*"abcde"], steps_per_epoch=10))
+    assert run is not None and run.does_well

@@ -188,10 +188,12 @@ def _is_count(value: Any) -> bool:
 def _surely_uneven(counts: Integers, threshold: float) -> bool:
     """Whether a sample shows that the largest class has more than threshold times as many pictures as the smallest.
 
-    Given the sum of both counts, the smaller one is binomial with a probability of 1 / (1 + threshold) at the limit.
+    A class that is not in the sample may not exist, so the smallest is that of the others, as in `_uneven`. Given the
+    sum of both counts, the smaller one is binomial with a probability of 1 / (1 + threshold) at the limit.
     """
-    small, large = int(counts.min()), int(counts.max())
-    error = SURELY / len(counts) ** 2  # the pair was selected from all pairs
+    there = counts[counts > 0]
+    small, large = int(there.min()), int(there.max())
+    error = SURELY / len(there) ** 2  # the pair was selected from all pairs
     return statistics.at_least(large, small + large, threshold / (1 + threshold)) < error
 
 

@@ -56,6 +56,15 @@ def usual_jitter(values: Floats) -> float:
     return float(np.median(np.abs(np.diff(values)))) * 1.4826 / math.sqrt(2)
 
 
+def quotient(part: float, whole: float) -> float:
+    """The first number divided by the second; 0 for 0 / 0, and infinite for anything else divided by 0.
+
+    >>> quotient(1.0, -2.0), quotient(0.0, 0.0), quotient(-1.0, 0.0)
+    (-0.5, 0.0, -inf)
+    """
+    return part / whole if whole else part * math.inf if part else 0.0
+
+
 def trailing_mean(values: Floats, width: int) -> Floats:
     """Mean of each value and the `width` - 1 values before it; of fewer at the beginning."""
     counts = np.minimum(np.arange(1, len(values) + 1), max(1, width))

@@ -12,8 +12,8 @@ import numpy as np
 
 from training_scripts._util.wilson import Z95
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.rules.evidence import curves, selection
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence import selection
 from training_scripts.rules.evidence.run import Run
 
 FIRST_UPDATE = 0.1
@@ -120,10 +120,9 @@ def blow_up(run: Run) -> tuple[int, float] | None:
     width = max(2, math.ceil(EARLY_PICTURES / (run.batch_size or FEW_SAMPLES)))
     if len(finite) <= width:
         return None
-    sums = np.concatenate([[0.0], np.cumsum(finite)])
-    windows = (sums[width:] - sums[:-width]) / width
+    windows = curves.window_sums(finite, width)[width - 1 :] / width
     worst = int(np.argmax(windows))
-    noise = float(np.median(np.abs(np.diff(finite)))) / 0.954  # median distance of two normal values
+    noise = curves.usual_jitter(finite)
     began = float(finite[:width].mean()) if worst > width else float(finite[0])
     expected = max(run.chance or 0.0, began)
     # Chance level has no error, but the loss of the first step is that of a single batch.

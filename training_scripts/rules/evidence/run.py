@@ -279,10 +279,13 @@ class Run:
         """Whether the run learned most of what there is to learn, and kept it. If so, its hyperparameters are sound."""
         if self.best is None or not np.isfinite(self.losses.values[-1]):
             watched, best = self.train.loss, int(np.argmin(np.nan_to_num(self.train.loss, nan=math.inf)))
+            last = watched[-1]
         else:
             watched, best = self.valid.loss, self.best
+            # The last epoch may not be validated: it is still running, or not every epoch is.
+            last = next(watched[epoch] for epoch in reversed(range(self.epochs)) if len(self.eval_steps[epoch]))
         scale = self.scale
-        if not math.isfinite(watched[-1]) or watched[-1] > watched[best] + LOST * scale:
+        if not math.isfinite(last) or last > watched[best] + LOST * scale:
             return False
         accuracy = float(self.valid.accuracy[best])
         if self.classes and math.isfinite(accuracy) and 1 - accuracy <= FEW_LEFT * (1 - 1 / self.classes):

@@ -83,20 +83,22 @@ def _checks(series: Series, num_steps: int) -> list[tuple[int, int]]:
 def _unfallen(
     series: Series, checks: list[tuple[int, int]], name: str, mode: str, parameters: Parameters
 ) -> list[Finding]:
-    steps, worst = [], -math.inf
+    steps, changes = [], []
     for earlier, later in checks:
         before, after = float(series.values[earlier]), float(series.values[later])
-        change = (after - before) / abs(before) * 100 if before else math.copysign(math.inf, after - before)
+        change = 100 * curves.quotient(after - before, abs(before))
         # Both conditions are AWS's, although with its defaults the second implies the first. NaN is not a fall.
         if not change <= -parameters["diff_percent"] or change > parameters["increase_threshold_percent"]:
             steps.append(int(series.steps[later]))
-            worst = max(worst, change)
+            changes.append(change)
     if not steps:
         return []
+    worst = float(np.max(changes))  # NaN if one of them is
+    shown = f"{worst:+.1f}" if math.isfinite(worst) else number_text(worst)
     message = (
         f"{name} ({mode}) did not fall by {number_text(parameters['diff_percent'])}% within"
         f" {parameters['num_steps']} steps"
-        f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {worst:+.1f}%."
+        f" at {len(steps)} of {len(checks)} checks, first at step {steps[0]}; the worst change was {shown}%."
     )
     return [Finding(message, tensor=name, mode=mode, steps=tuple(steps), numbers={"change_percent": worst})]
 
@@ -198,7 +200,7 @@ def _frozen(run: Evidence, seen: Learning) -> Finding | None:
 def _risen(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | None:
     """Reports a loss that rose by a large share of its earlier fall, and has not come down again."""
     values = seen.values
-    width = max(len(values) // 10, min(5, len(values) // 3))
+    width = max(len(values) // 10, min(5, len(values) // 3), 1)
     smoothed = curves.trailing_mean(values, width)[width - 1 :]
     past = smoothed[:-width] if len(smoothed) > width else smoothed[:1]
     best = int(np.argmin(past))

@@ -11,8 +11,8 @@ from training_scripts._util.number_text import number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
 from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
+from training_scripts.rules.evidence import curves, overfitting, selection
 from training_scripts.rules.evidence import evidence as evidences
-from training_scripts.rules.evidence import overfitting, selection
 from training_scripts.rules.evidence.epochs import loss_names, loss_series, training_loss
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.overfitting import Course
@@ -40,7 +40,7 @@ def _overfit_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         if place < 0 or step < parameters["start_step"]:
             continue
         present = float(train.values[place])
-        ratio = (value - present) / present if present else math.copysign(math.inf, value)
+        ratio = curves.quotient(value - present, present)
         streak = streak + 1 if ratio > parameters["ratio_threshold"] else 0
         if streak and streak >= parameters["patience"]:
             steps.append(step)
@@ -50,7 +50,7 @@ def _overfit_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     message = (
         f"The validation loss exceeds the training loss by a ratio of more than "
         f"{number_text(parameters['ratio_threshold'])} at {len(steps)} EVAL steps, first at {steps[0]}; the largest "
-        f"ratio is {worst:.2f}."
+        f"ratio is {number_text(worst, 3)}."
     )
     return [Finding(message, mode=EVAL, steps=tuple(steps), numbers={"ratio": worst})]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from training_scripts._util.number_text import number_text
+from training_scripts.recording.trial.records import Array
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.declaration import Explanation, Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
@@ -25,11 +28,9 @@ def _similar(trial: Trial, parameters: Parameters) -> list[Finding]:
     if not others:
         there = ", ".join(other.name for other in run.others)
         raise NotEvaluated(f"No run is called {wanted!r} (other_trial); runs to compare with: {there}.")
+    names = selection.chosen(run, parameters, loss_names(run) if parameters["losses_only"] else selection.tensors(run))
     findings, compared = [], 0
     for other in map(evidences.of, others):
-        names = selection.chosen(
-            run, parameters, loss_names(run) if parameters["losses_only"] else selection.tensors(run)
-        )
         found = []
         for name in names:
             for mode in (TRAIN, EVAL):
@@ -59,8 +60,7 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
             one, two = run.value(name, step, mode), other.value(name, step, mode)
             if one.shape != two.shape or not np.allclose(one, two, **tolerance):
                 steps.append(step)
-                distance = np.abs(one - two).max() if one.shape == two.shape and one.size else np.inf
-                worst = max(worst, float(distance))
+                worst = max(worst, _distance(one, two) if one.shape == two.shape else math.inf)
     else:
         mine, counterpart = run.reduction(name, "mean", mode), other.reduction(name, "mean", mode)
         if mine is None or counterpart is None:
@@ -70,7 +70,7 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
             return None
         differ = ~np.isclose(mine.values[at], counterpart.values[where], **tolerance)
         steps = common[differ].tolist()
-        worst = float(np.abs(mine.values[at] - counterpart.values[where]).max())
+        worst = _distance(mine.values[at], counterpart.values[where])
     return Finding(
         f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
         f" {steps[0] if steps else '-'}, by {number_text(worst, 3)} at most.",
@@ -79,6 +79,14 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
         steps=long_list(steps),
         numbers={"largest_difference": worst, "steps": len(steps), "of": len(common)},
     )
+
+
+def _distance(one: Array, two: Array) -> float:
+    """The largest difference of two elements, which may be integers or truth values; infinite if only one is NaN."""
+    first, second = one.astype(np.float64), two.astype(np.float64)
+    apart = np.abs(first - second)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))  # equal infinities too, whose difference is NaN
+    return float(np.nan_to_num(np.where(same, 0.0, apart), nan=math.inf, posinf=math.inf).max(initial=0.0))
 
 
 RULES = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
-from training_scripts.recording.trial.trial import TRAIN, Series, Trial
+from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
 from training_scripts.rules.evidence import curves, learning_rate, selection
@@ -98,20 +100,21 @@ def _advice(run: Evidence, table: Gradients, findings: list[Finding]) -> str:
     )
 
 
+@dataclass(frozen=True)
 class Gradients:
-    """Gradients of the weights: abs_mean and l2 [tensors, steps], at the steps at which all were recorded."""
+    """Gradients of the weights, at the steps at which all were recorded.
 
-    def __init__(
-        self,
-        names: list[str],
-        steps: NDArray[np.int64],
-        sizes: NDArray[np.float64],
-        lengths: NDArray[np.float64],
-    ) -> None:
-        self.names = names
-        self.steps = steps
-        self.sizes = sizes
-        self.lengths = lengths
+    Attributes:
+        names: The tensors.
+        steps: TRAIN steps, int64 [steps].
+        sizes: Mean absolute values, float64 [tensors, steps].
+        lengths: Norms (l2), float64 [tensors, steps]; `sizes` if one of the tensors lacks them.
+    """
+
+    names: list[str]
+    steps: NDArray[np.int64]
+    sizes: NDArray[np.float64]
+    lengths: NDArray[np.float64]
 
     @classmethod
     def of(cls, run: Evidence) -> Gradients | None:
@@ -123,26 +126,22 @@ class Gradients:
 
     @classmethod
     def _read(cls, run: Evidence) -> Gradients | None:
-        rows: list[tuple[str, Series, Series]] = []
-        for name in selection.weight_gradients(run):
-            size = run.reduction(name, "abs_mean", TRAIN)
-            length = run.reduction(name, "l2", TRAIN)
-            if size is None:
-                continue
-            if length is None or len(length) != len(size):
-                length = size  # without l2, the mean absolute value is a good replacement
-            rows.append((name, size, length))
-        if not rows:
+        found = {name: run.reduction(name, "abs_mean", TRAIN) for name in selection.weight_gradients(run)}
+        known = {name: series for name, series in found.items() if series is not None}
+        if not known:
             return None
-        longest = max((row[1].steps for row in rows), key=len)
+        longest = max((series.steps for series in known.values()), key=len)
         # A layer that was added later, or that lacks a step, cannot be compared with the others.
-        rows = [row for row in rows if np.array_equal(row[1].steps, longest)]
-        sizes = np.array([row[1].values for row in rows])
-        lengths = np.array([row[2].values for row in rows])
+        names = [name for name, series in known.items() if np.array_equal(series.steps, longest)]
+        sizes = np.array([known[name].values for name in names])
+        norms = [run.reduction(name, "l2", TRAIN) for name in names]
+        # Norms and mean absolute values cannot be compared with each other, so one of them serves for all layers.
+        complete = [one.values for one in norms if one is not None and len(one) == len(longest)]
+        lengths = np.array(complete) if len(complete) == len(names) else sizes
         finite = np.isfinite(sizes).all(axis=0) & np.isfinite(lengths).all(axis=0)
         if not finite.any():
             return None
-        return cls([row[0] for row in rows], longest[finite], sizes[:, finite], lengths[:, finite])
+        return cls(names, longest[finite], sizes[:, finite], lengths[:, finite])
 
 
 def _one(table: Gradients, row: int, name: str, begin: int) -> Finding:
