@@ -5,9 +5,9 @@ from __future__ import annotations
 import filecmp
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from dogbreed_sdk import container
@@ -72,23 +72,38 @@ class Storage:
         """The content of a small file; None if it does not exist.
 
         Raises:
+            AccessError: As `reading`.
+        """
+        with self.reading(uri) as file:
+            return None if file is None else file.read()
+
+    @contextmanager
+    def reading(self, uri: str) -> Iterator[IO[bytes] | None]:
+        """Opens a file, to read from its beginning as far as needed; None if it does not exist.
+
+        Raises:
             AccessError: Reading is not allowed; without s3:ListBucket S3 answers so for files that do not exist, too.
         """
         if is_file_uri(uri):
-            with suppress(FileNotFoundError):
-                return container.uri_to_path(uri).read_bytes()
-            return None
+            try:
+                file = container.uri_to_path(uri).open("rb")
+            except FileNotFoundError:
+                file = None
+            with file or nullcontext():
+                yield file
+            return
         from botocore.exceptions import ClientError  # noqa: PLC0415
 
         with _translated(f"read {uri}"):
             try:
                 answer = self._s3.get_object(**self._place(uri))
             except ClientError as error:
-                if error.response["Error"]["Code"] == "NoSuchKey":
-                    return None
-                raise
+                if error.response["Error"]["Code"] != "NoSuchKey":
+                    raise
+                yield None
+                return
             with closing(answer["Body"]) as content:
-                return content.read()
+                yield cast("IO[bytes]", content)
 
     def delete_file(self, uri: str) -> None:
         """Deletes a file; one that does not exist is not an error."""

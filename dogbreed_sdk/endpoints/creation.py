@@ -25,6 +25,7 @@ from dogbreed_sdk.endpoints.deletion import (
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.expiry import Expiry, delete_schedule
 from dogbreed_sdk.endpoints.kinds import serverless_kind
+from dogbreed_sdk.endpoints.model_archive import check_code
 from dogbreed_sdk.endpoints.own_code import OwnCode, repacked_uri
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
 from dogbreed_sdk.endpoints.status import once_visible
@@ -139,7 +140,8 @@ def deploy(
         The deployment; as a context manager it deletes itself.
 
     Raises:
-        ConfigurationError: A value is out of range, or values exclude each other; nothing was created.
+        ConfigurationError: A value is out of range, values exclude each other, or the artifact has neither code nor a
+            TorchScript model; nothing was created.
         EndpointError: SageMaker refused, or the endpoint failed; whatever was created has been deleted again.
         QuotaError: The account's quota for this instance type is exhausted.
 
@@ -173,6 +175,8 @@ def deploy(
         scaling.check(autoscaling, name, serverless=settings.serverless, is_asynchronous=asynchronous is not None)
     served_uri = model_uri if code is None else repacked_uri(session, name)
     requests = endpoint_settings.requests(name, served_uri, settings, session)
+    if code is None:
+        check_code(requests.model, session)
     if endpoint_name is not None:
         _take_name(name, session)
     with EndsByException(), undone_after_an_error(f"endpoint {name}") as undo:

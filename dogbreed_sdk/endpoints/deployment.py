@@ -217,7 +217,8 @@ class Deployment:
             This deployment.
 
         Raises:
-            ConfigurationError: The entry point is missing or not valid Python; nothing was created.
+            ConfigurationError: The entry point is missing or not valid Python, or the artifact has neither code nor a
+                TorchScript model; nothing was created.
             EndpointNotFoundError: The endpoint does not exist.
             EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
             EndpointNotReadyError: The timeout expired; the update continues. Call `wait` or `update` again.
@@ -274,7 +275,8 @@ class Deployment:
             This deployment.
 
         Raises:
-            ConfigurationError: The entry point is missing or not valid Python; nothing was created.
+            ConfigurationError: The entry point is missing or not valid Python, or the artifact has neither code nor a
+                TorchScript model; nothing was created.
             EndpointNotFoundError: The endpoint does not exist.
             EndpointError: SageMaker refused, or the new model failed; the endpoint serves what it served before.
         """

@@ -41,6 +41,7 @@ from dogbreed_sdk.endpoints.deletion import (
     undone_after_an_error,
     warn_of_something_left,
 )
+from dogbreed_sdk.endpoints.model_archive import check_code
 from dogbreed_sdk.endpoints.own_code import PROGRAM, OwnCode, is_repacked, repacked_uri
 from dogbreed_sdk.endpoints.settings import capture_config, check_instance_type
 from dogbreed_sdk.endpoints.status import describe, log_tail, once_visible, wait_in_service
@@ -265,6 +266,9 @@ def _model(
     """The request that creates a model like a variant's, with other weights, and the new artifact's code or the given.
 
     The present program is left if it was packed into the present artifact: the new one may not have it.
+
+    Raises:
+        ConfigurationError: The new artifact cannot be served without the user's code.
     """
     old = variant["ModelName"]
     with needed(f"model {old}", current.name):
@@ -274,7 +278,7 @@ def _model(
         program = code.environment
     elif is_repacked(current.session, old, described.get("PrimaryContainer", {}).get("ModelDataUrl", "")):
         program = {PROGRAM: SERVING_ENVIRONMENT[PROGRAM]}
-    return updates.changed_model(
+    request = updates.changed_model(
         described,
         name,
         model_uri=model_uri if code is None else repacked_uri(current.session, name),
@@ -282,6 +286,9 @@ def _model(
         environment={**program, **(changes.environment or {})},
         tags=current.tags,
     )
+    if code is None:
+        check_code(request, current.session)
+    return request
 
 
 def _pack(session: Session, code: OwnCode | None, model_uri: str, name: str, undo: list[Deletion]) -> None:
