@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future
@@ -26,6 +25,8 @@ _PENDING_PER_WORKER = 2
 AHEAD_PER_WORKER = 64
 # Longest wait for workers whose requests cannot be aborted; such a worker ends with its request's timeout.
 SHUTDOWN_SECONDS = 2.0
+# Counted, not timed: a machine that stands still for a while must not use them up.
+SHUTDOWN_ROUNDS = 40
 
 
 def check(
@@ -130,12 +131,12 @@ class _Window(Generic[Item, Result]):
         """Ends the workers; with `abort`, also the requests in progress."""
         self._cancelled.set()
         self._workers.shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + SHUTDOWN_SECONDS
-        while abort is not None and self._workers.unfinished and time.monotonic() < deadline:
+        for _ in range(SHUTDOWN_ROUNDS):
             # More than once: a thread may have been about to start a request.
-            abort(self._workers.thread_ids())
-            self._workers.join(SHUTDOWN_SECONDS / 40)
-        self._workers.join(max(0.0, deadline - time.monotonic()))
+            if abort is not None and self._workers.unfinished:
+                abort(self._workers.thread_ids())
+            if self._workers.join(SHUTDOWN_SECONDS / SHUTDOWN_ROUNDS):
+                return
 
     def _has_room(self) -> bool:
         return (

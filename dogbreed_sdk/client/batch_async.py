@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Sized
 from concurrent.futures import Future
 from threading import Event
 from typing import Generic, TypeVar
 
-from dogbreed_sdk.client.batch import AHEAD_PER_WORKER, SHUTDOWN_SECONDS, OnError, Progress, outcome
+from dogbreed_sdk.client.batch import AHEAD_PER_WORKER, SHUTDOWN_ROUNDS, SHUTDOWN_SECONDS, OnError, Progress, outcome
 from dogbreed_sdk.client.daemon_pool import DaemonPool
 from dogbreed_sdk.errors import DogBreedError
 
@@ -29,11 +28,12 @@ async def awaited(future: Future[Result], cancelled: Event) -> Result:
 
 async def abort_requests(workers: DaemonPool, abort: Callable[[Collection[int]], None]) -> None:
     """Aborts the workers' requests, waiting a short time for those that cannot be aborted."""
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
-    while workers.unfinished and time.monotonic() < deadline:
+    for _ in range(SHUTDOWN_ROUNDS):
+        if not workers.unfinished:
+            return
         # More than once: a thread may have been about to start a request.
         abort(workers.thread_ids())
-        await asyncio.sleep(SHUTDOWN_SECONDS / 40)
+        await asyncio.sleep(SHUTDOWN_SECONDS / SHUTDOWN_ROUNDS)
 
 
 async def in_order(

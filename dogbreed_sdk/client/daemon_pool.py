@@ -111,11 +111,16 @@ class DaemonPool(Executor):
         if wait:
             self.join(None)
 
-    def join(self, seconds: float | None) -> None:
-        """Waits until all threads have ended, at most this many seconds in total; None waits without a limit."""
+    def join(self, seconds: float | None) -> bool:
+        """Waits until all threads have ended, at most this many seconds in total; None waits without a limit.
+
+        Returns:
+            Whether all have ended.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _cancel_waiting(self) -> None:
         with suppress(Empty):

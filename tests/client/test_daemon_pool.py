@@ -30,7 +30,7 @@ def test_what_has_not_begun_is_cancelled() -> None:
     gate.set()
     assert first.result() is True
     assert second.cancelled()
-    workers.join(5.0)
+    assert workers.join(60.0)
     assert workers.unfinished == 0
     with pytest.raises(RuntimeError, match="shut down"):
         workers.submit(gate.wait)
@@ -49,8 +49,8 @@ def test_a_machine_that_gives_no_more_threads_has_the_work_done_by_fewer(monkeyp
     together = threading.Barrier(2)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", scarce)
-        asked = [workers.submit(together.wait, 10.0) for _ in range(6)]
-    assert not wait(asked, 20.0).not_done
+        asked = [workers.submit(together.wait, 60.0) for _ in range(6)]
+    assert not wait(asked, 120.0).not_done
     assert sorted(future.result() for future in asked) == [0, 0, 0, 1, 1, 1]
     workers.shutdown()
     assert len(workers.thread_ids()) == 2
@@ -71,10 +71,10 @@ def test_a_machine_that_gives_no_thread_at_all_says_so(monkeypatch: pytest.Monke
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_process_starts_threads_of_its_own() -> None:
     workers = DaemonPool(1, name="forked")
-    assert workers.submit(int, "7").result(10.0) == 7
-    process = multiprocessing.get_context("fork").Process(target=lambda: workers.submit(int, "8").result(10.0))
+    assert workers.submit(int, "7").result(60.0) == 7
+    process = multiprocessing.get_context("fork").Process(target=lambda: workers.submit(int, "8").result(60.0))
     process.start()
-    process.join(20.0)
+    process.join(120.0)
     assert process.exitcode == 0
-    assert workers.submit(int, "9").result(10.0) == 9
+    assert workers.submit(int, "9").result(60.0) == 9
     workers.shutdown()
