@@ -19,15 +19,16 @@ class SlowEndpoint(FakeEndpoint):
     Args:
         seconds: What an answer takes.
         first: What the first picture's takes.
-        others: So many requests must have arrived before the first picture is answered.
+        others: So many requests must have been answered before the first picture is.
+        together: So many must have been under way at once before any is answered.
 
     Attributes:
         most: The most that was under way at once.
     """
 
-    def __init__(self, seconds: float = 0.001, *, first: float = 0.0, others: int = 0) -> None:
+    def __init__(self, seconds: float = 0.001, *, first: float = 0.0, others: int = 0, together: int = 1) -> None:
         super().__init__(BREEDS, answer=lambda body: BREEDS[PICTURES.index(body) % 3])
-        self.seconds, self.first, self.others = seconds, first, others
+        self.seconds, self.first, self.others, self.together = seconds, first, others, together
         self.under_way = self.most = 0
         self.counting = threading.Lock()
 
@@ -35,6 +36,7 @@ class SlowEndpoint(FakeEndpoint):
         with self.counting:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
+        wait_for(lambda: self.most >= self.together)
         if body == PICTURES[0]:
             wait_for(lambda: len(self.requests) >= self.others)
         time.sleep(self.first if body == PICTURES[0] else self.seconds)

@@ -277,7 +277,7 @@ class TestSize:
         report = DebugReport("job", trial=trial, profile=Profile(**{**vars(profile), "results": tuple(brought)}))
         begun = time.process_time()
         assert len(document(report)) < MAX_BYTES
-        assert time.process_time() - begun < 20
+        assert time.process_time() - begun < 60
 
     def test_thinning_keeps_ends_and_peaks(self) -> None:
         values = np.sin(np.arange(10_000) / 500)

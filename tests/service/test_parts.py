@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -21,6 +20,7 @@ from dogbreed_sdk.service.multipart import MultipartError, Part, parse
 from dogbreed_sdk.service.readiness import Readiness, probe
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, Gate
+from tests.waiting import least_cpu_seconds
 
 FORM = "multipart/form-data; boundary=b"
 NAMED = b'Content-Disposition: form-data; name="x"'
@@ -63,13 +63,15 @@ def test_boundaries_that_are_none_are_refused(value: str) -> None:
 
 @pytest.mark.parametrize("filler", [";", '";', ';a="', '\\";', " ;"])
 def test_headers_of_any_length_take_no_time(filler: str) -> None:
-    began = time.thread_time()
     header = 'multipart/form-data; boundary="' + filler * (60_000 // len(filler))
-    with pytest.raises(MultipartError):
-        parse(b"--b--", header, most_parts=3)
     part = b'--b\r\nContent-Disposition: form-data; name="x"; filename="' + filler.encode() * 900 + b'"\r\n\r\nxx\r\n'
-    assert len(parse(part * 36 + b"--b--", FORM, most_parts=36)) == 36
-    assert time.thread_time() - began < 0.2, "in quadratic time it is seconds"
+
+    def read_both() -> None:
+        with pytest.raises(MultipartError):
+            parse(b"--b--", header, most_parts=3)
+        assert len(parse(part * 36 + b"--b--", FORM, most_parts=36)) == 36
+
+    assert least_cpu_seconds(read_both) < 0.2, "in quadratic time it is seconds"
 
 
 @pytest.mark.parametrize(

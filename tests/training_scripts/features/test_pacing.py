@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from training_scripts.data.samples import Sample
 from training_scripts.features import feature_pass, pacing
 from training_scripts.features.feature_pass import FeaturePass, Progress
 from training_scripts.models.engines.engine import EngineChoice, Precision
+from training_scripts.training.callbacks import Callback, Callbacks
 
 GIGABYTE = 1 << 30
 SMALL = Preprocessing(16, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
@@ -92,17 +95,25 @@ class TestAhead:
 class Network:
     """Stands for an engine, which takes a given time for each view."""
 
-    def __init__(self, *, device: str = "cpu", precision: Precision = "fp32", most: int = 10**6) -> None:
+    def __init__(
+        self,
+        *,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        most: int = 10**6,
+        spend: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.choice = EngineChoice("torch", precision)
         self.device = device
         self.most = most
+        self.spend = spend
         self.sizes: list[int] = []
 
     def run(self, batch: torch.Tensor) -> torch.Tensor:
         if len(batch) > self.most:
             raise torch.OutOfMemoryError
         self.sizes.append(len(batch))
-        time.sleep(0.002 + 0.0001 * len(batch))
+        self.spend(0.002 + 0.0001 * len(batch))
         return batch.mean(dim=(2, 3))
 
 
@@ -136,10 +147,17 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 
 def run(
-    network: Network, samples: list[Sample], *, workers: int | None, report: list[str] | None = None
+    network: Network,
+    samples: list[Sample],
+    *,
+    workers: int | None,
+    report: list[str] | None = None,
+    callbacks: Callbacks | None = None,
 ) -> tuple[FeaturePass, np.ndarray]:
     lines = [] if report is None else report
-    with FeaturePass(network, SMALL, width=3, batch_size=4, workers=workers, check=lambda: None) as runner:
+    with FeaturePass(
+        network, SMALL, width=3, batch_size=4, workers=workers, check=lambda: None, callbacks=callbacks
+    ) as runner:
         progress = Progress(len(samples), len(samples), lines.append)
         return runner, runner.compute(samples, (PLAIN,), progress).features[:, 0]
 
@@ -156,21 +174,47 @@ def test_a_pass_takes_the_threads_it_needs_and_computes_the_same(
     assert (chosen.cost.pictures, chosen.cost.views) == (48, 48)
 
 
+class Clock:
+    """A clock that goes on only as the network and the decoding of a test say."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Begun(Callback):
+    """Lets the pictures of a batch be decoded once the pass waits for them."""
+
+    def __init__(self) -> None:
+        self.pictures = threading.Semaphore(0)
+
+    def pass_batch_begins(self) -> None:
+        self.pictures.release(4)
+
+
 def test_the_progress_line_names_the_bottleneck(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(feature_pass, "time", clock)
     monkeypatch.setattr(feature_pass, "_PROGRESS_SECONDS", 0.0)
     lines: list[str] = []
-    run(Network(), samples, workers=1, report=lines)
+    run(Network(spend=clock.spend), samples, workers=1, report=lines)
     assert lines[-1].startswith("features 48/48 pictures, ")
     assert "; the network limits: 1 decoding thread busy " in lines[-1]
 
-    views_of = preprocessing.sample_views
+    views_of, begun = preprocessing.sample_views, Begun()
 
     def slow(*arguments: object) -> np.ndarray:
-        time.sleep(0.01)
+        begun.pictures.acquire()
+        clock.spend(0.01)
         return views_of(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(preprocessing, "sample_views", slow)
-    run(Network(), samples, workers=1, report=lines)
+    run(Network(spend=clock.spend), samples, workers=1, report=lines, callbacks=Callbacks([begun]))
     assert "; decoding limits: 1 thread busy " in lines[-1]
 
 
