@@ -3,6 +3,7 @@
 - The example programs and notebooks are files of the site, so that a reader of a tutorial has them at hand.
 - A link to another file of the repository outside docs/ leads to where its source can be read (`extra.source` in
   mkdocs.yml), or becomes plain text if no such place is known.
+- A picture is a link to its file: on a phone, a tap opens it in full size.
 - `<!-- include: FILE -->`, a path from the repository's root, is replaced by the file without its first heading; what
   stands between it and `<!-- end -->` is for readers on GitHub.
 """
@@ -25,6 +26,7 @@ DOCS = ROOT / "docs"
 ICON = ROOT / "dogbreed_sdk" / "service" / "page" / "assets" / "icon.svg"
 EXAMPLES = (*sorted(ROOT.glob("examples/*.py")), *sorted(ROOT.glob("examples/notebooks/*.ipynb")))
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
+_PICTURE = re.compile(r"<img [^>]*src=\"([^\"]+)\"[^>]*>")
 _INCLUDE = re.compile(r"<!-- include: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -41,6 +43,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: ob
     """A page's Markdown, for the site."""
     folder = (DOCS / page.file.src_uri).parent
     return with_sources(with_includes(markdown, folder), folder, config["extra"]["source"])
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """A page's HTML, without the frame of the site."""
+    return _PICTURE.sub(r'<a href="\1" title="Open in full size">\g<0></a>', html)
 
 
 def with_includes(markdown: str, folder: Path) -> str:

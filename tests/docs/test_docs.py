@@ -136,6 +136,14 @@ def test_links_to_examples_lead_to_the_sites_copy(hooks: ModuleType) -> None:
     assert hooks.with_sources(text, DOCS / "guides", "") == "[program](../examples/record_your_loop.py)"
 
 
+def test_a_picture_opens_in_full_size(hooks: ModuleType) -> None:
+    html = '<p><img alt="A report" src="../pictures/report.png" /> and text</p>'
+    link = (
+        '<a href="../pictures/report.png" title="Open in full size"><img alt="A report" src="../pictures/report.png" />'
+    )
+    assert hooks.on_page_content(html) == f"<p>{link}</a> and text</p>"
+
+
 def test_a_page_takes_in_a_file_of_the_repository(hooks: ModuleType) -> None:
     page = "# Changes\n\n<!-- include: SECURITY.md -->\nSee there.\n<!-- end -->\n"
     text = hooks.with_includes(page, DOCS / "guides")
