@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,17 +78,24 @@ def outliers(spans: Spans) -> NDArray[np.bool_]:
 
 
 def gaps(profile: Profile, phase: str, spans: Spans) -> NDArray[np.float64]:
-    """Seconds between neighboring steps of a phase within an epoch, float64 [gaps]."""
+    """Seconds between neighboring steps of a phase on the same node within an epoch, float64 [gaps]."""
+    others = [other for name, other in step_spans(profile).items() if name != phase]
+    steps = count(profile.facts.get("steps_per_epoch")) if kind_of(phase) == "training" else None
+    found = [
+        _gaps(spans.of_node(node), [other.of_node(node) for other in others], steps or 0) for node in spans.used_nodes
+    ]
+    return np.concatenate([np.zeros(0), *found])
+
+
+def _gaps(spans: Spans, others: Sequence[Spans], steps_per_epoch: int) -> NDArray[np.float64]:
+    """The gaps of one node; 0 steps per epoch: unknown."""
     ends = spans.begins + spans.seconds
     between = np.maximum(spans.begins[1:] - ends[:-1], 0.0)
     within = np.diff(spans.steps) == 1
-    for name, other in step_spans(profile).items():
-        if name != phase:
-            others = np.searchsorted(other.begins, spans.begins[1:]) - np.searchsorted(other.begins, ends[:-1])
-            within &= others == 0
-    an_epoch = count(profile.facts.get("steps_per_epoch"))
-    if kind_of(phase) == "training" and an_epoch:
-        within &= spans.steps[1:] % an_epoch != 0
+    for other in others:
+        within &= np.searchsorted(other.begins, spans.begins[1:]) == np.searchsorted(other.begins, ends[:-1])
+    if steps_per_epoch:
+        within &= spans.steps[1:] % steps_per_epoch != 0
     chosen: NDArray[np.float64] = between[within]
     return chosen
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,17 @@ def made_up_profile(
 def _metric(times: np.ndarray, value: float | Sequence[float], kind: str, devices: int) -> Metric:
     values = np.broadcast_to(np.resize(np.asarray(value, dtype=np.float64), len(times)), len(times)).copy()
     return Metric(times, values, {f"{kind}{number}": values for number in range(devices)})
+
+
+def on_two_nodes(first: Profile, second: Profile, *, apart: float = 0.0) -> Profile:
+    """The profile of a job that ran on two nodes, of which the second began some seconds later."""
+    phases = {}
+    for name, one in first.phases.items():
+        other = second.phases[name]
+        begins = np.concatenate([one.begins, other.begins + apart])
+        order = np.argsort(begins, kind="stable")
+        columns = [np.concatenate([one.steps, other.steps]), begins, np.concatenate([one.seconds, other.seconds])]
+        nodes = np.repeat([0, 1], [len(one), len(other)])
+        phases[name] = Spans(*(column[order] for column in columns), nodes[order])
+    system = {"algo-1": first.system["algo-1"], "algo-2": second.system["algo-1"]}
+    return replace(first, system=system, phases=phases, nodes=("algo-1", "algo-2"))

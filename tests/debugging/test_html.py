@@ -21,12 +21,14 @@ from dogbreed_sdk import DebugReport
 from dogbreed_sdk.debugging.html.curves import _lead
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
+from dogbreed_sdk.debugging.html.machine import usage_section
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.pages.series import broken_stretches, chart, line, thinned
 from tests import axe
 from tests.browser import Page
 from tests.debugging import made_up
-from training_scripts.recording.profile.profile import Profile
+from training_scripts.recording.profile.profile import CPU, Profile
+from training_scripts.recording.profile.summary import statistics
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.findings import ISSUES_FOUND, Finding, RuleResult
 
@@ -328,6 +330,12 @@ class TestNotebook:
         trial.add_step(0, TRAIN, global_step=0)
         trial.add(made_up.LOSS, 0, TRAIN, math.nan, collection="losses")
         assert "<svg" not in DebugReport("job", trial=trial)._repr_html_()
+
+
+def test_the_median_use_of_several_nodes_is_a_range() -> None:
+    usage = [statistics(CPU, "algo-1", np.full(4, value)) for value in (40.0, 70.0)]
+    for entries, said in ((usage, "Median use: CPU 40 to 70%."), (usage[:1], "Median use: CPU 40%.")):
+        assert said in str(usage_section(Profile(usage=tuple(entries)), {}, points=10))
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,23 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk.debugging.insights import Insight, insights
-from tests.debugging.insights_made_up import made_up_profile
+from tests.debugging.insights_made_up import made_up_profile, on_two_nodes
 from training_scripts import rules
-from training_scripts.recording.profile.profile import EVAL_STEP, IO_WAIT, Metric, Operator, Profile, Spans, Timeline
+from training_scripts.recording.profile.profile import (
+    DATA,
+    EVAL_STEP,
+    GPU_MEMORY,
+    IO_WAIT,
+    TRAIN_STEP,
+    Metric,
+    Operator,
+    Profile,
+    Spans,
+    Timeline,
+)
 from training_scripts.recording.profile.reader import read_profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
+from training_scripts.rules.profiling.steps import waits_of
 from training_scripts.training import hyperparameters
 
 
@@ -49,6 +61,39 @@ def test_an_underused_gpu_gets_the_batch_that_its_memory_holds() -> None:
 def test_an_underused_gpu_whose_memory_is_full_is_too_large_in_another_way() -> None:
     found = said(made_up_profile(gpu=50.0, gpu_memory=80.0, cpu=30.0))["gpu-use"]
     assert found.hyperparameters == {} and "smaller GPU" in found.next_step
+
+
+def test_memory_is_called_full_only_where_it_is() -> None:
+    half = said(made_up_profile(gpu=[60.0, 5.0], gpu_memory=45.0))["gpu-use"]
+    assert (half.hyperparameters, half.next_step) == (
+        {},
+        "Use an instance with a smaller GPU: 45% of the memory was used, so twice the batch may not fit.",
+    )
+    made = made_up_profile(gpu=[60.0, 5.0])
+    metrics = {name: metric for name, metric in made.system["algo-1"].items() if name != GPU_MEMORY}
+    unknown = said(replace(made, system={"algo-1": metrics}))["gpu-use"]
+    assert (unknown.hyperparameters, unknown.next_step.partition(":")[0]) == (
+        {},
+        "Make the batch larger, as far as GPU memory allows",
+    )
+
+
+def test_a_gpu_waits_for_the_cores_of_its_own_node() -> None:
+    idle, busy = made_up_profile(cpu=5.0, gpu=5.0), made_up_profile(cpu=95.0, gpu=90.0)
+    assert "cpu-bottlenecks" not in said(on_two_nodes(idle, busy))
+    both = said(on_two_nodes(made_up_profile(cpu=95.0, gpu=5.0), busy))["cpu-bottlenecks"]
+    assert "(50%)" in both.title
+
+
+def test_a_step_waits_for_the_data_of_its_own_node() -> None:
+    made = made_up_profile(step=0.1, wait=0.001, gap=0.001)
+    slow = replace(made.phases[DATA], seconds=np.full(len(made.phases[DATA]), 0.09))
+    other = replace(made, phases={**made.phases, DATA: slow})
+    both = on_two_nodes(made, other, apart=-5e-6)  # the other node's wait begins with each step of the first
+    waits = waits_of(both, both.phases[TRAIN_STEP])
+    assert waits is not None
+    for node, expected in enumerate((0.001, 0.09)):
+        assert np.median(waits[both.phases[TRAIN_STEP].nodes == node]) == expected
 
 
 def test_heads_on_features_need_no_gpu() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import DebugReport, RecordingError
-from tests.debugging.insights_made_up import made_up_profile
+from tests.debugging.insights_made_up import made_up_profile, on_two_nodes
 from training_scripts.recording.profile.profile import EVAL_STEP, TRAIN_STEP, Profile, Spans
 
 
@@ -37,6 +37,13 @@ def test_time_between_steps_leaves_out_evaluations_and_ends_of_epochs() -> None:
     assert str(training) == (
         "100 training steps: 10 s inside (median 100 ms, slowest 100 ms), 1.9 s between them, no outliers"
     )
+
+
+def test_the_time_between_steps_is_that_of_each_node() -> None:
+    made = made_up_profile(step=0.1, gap=0.05)
+    [alone] = DebugReport("made up", profile=made).step_times()
+    [both] = DebugReport("made up", profile=on_two_nodes(made, made, apart=0.06)).step_times()
+    assert both.between == pytest.approx(2 * alone.between)
 
 
 def test_outliers_are_counted_with_what_they_took() -> None:

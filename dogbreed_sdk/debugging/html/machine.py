@@ -107,8 +107,8 @@ def _usage_row(entry: Statistics, *, several: bool) -> list[Child]:
 
 
 def _usage_lead(profile: Profile) -> str:
-    medians = {entry.what: entry.p50 for entry in profile.usage}
-    said = [f"{name} {number(medians[name], digits=3)}%" for name in ("CPU", "GPU", "GPU memory") if name in medians]
+    medians = {name: [entry.p50 for entry in profile.usage if entry.what == name] for name in (CPU, GPU, GPU_MEMORY)}
+    said = [f"{name} {_range(values)}%" for name, values in medians.items() if values]
     facts = [
         f"{profile.facts[name] or 'no'} {word}{'s' if profile.facts[name] not in (0, 1) else ''}"
         for name, word in (("cores", "core"), ("gpus", "GPU"))
@@ -116,6 +116,12 @@ def _usage_lead(profile: Profile) -> str:
     ]
     machine = f" The machine has {' and '.join(facts)}." if facts else ""
     return f"Median use: {', '.join(said)}.{machine}" if said else ""
+
+
+def _range(values: Sequence[float]) -> str:
+    """The value of a single node, or the lowest and the highest of several."""
+    ends = dict.fromkeys(number(value, digits=3) for value in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _node(node: str, metrics: Mapping[str, Metric], line_of_time: Timeline, charts: Charts, points: int) -> list[Child]:

@@ -77,20 +77,23 @@ def _fill_the_gpu(profile: Profile, use: Use) -> tuple[dict[str, object], str]:
                 "small for a GPU."
             ),
         )
+    if use.gpu_memory is None:
+        return {}, "Make the batch larger, as far as GPU memory allows: how much of it was used is unknown."
+    used = use.gpu_memory.maximum
     batch = fact(profile, "batch_size")
-    room = SAFE_MEMORY / max(use.gpu_memory.maximum, 1.0) if use.gpu_memory else 1.0
+    room = SAFE_MEMORY / max(used, 1.0)
     idle = 100 / max(use.gpu.p95, 1.0) if use.gpu else 1.0
     times = 2 ** int(math.log2(max(1.0, min(room, 2 * idle, MOST_TIMES))))
-    if batch and times > 1:
-        new: dict[str, object] = {"batch-size": batch * times}
-        return new, (
-            f"Set batch-size={batch * times} (now {batch}): {times} times the batch fits, as at most "
-            f"{use.gpu_memory.maximum if use.gpu_memory else 0:.0f}% of the GPU memory was used. Fewer, larger "
-            "batches may need a larger lr."
+    if times == 1:
+        return {}, (
+            f"Use an instance with a smaller GPU: {used:.0f}% of the memory was used, so twice the batch may not fit."
         )
-    if times > 1:
+    if not batch:
         return {}, f"Make the batch {times} times as large: it fits into memory."
-    return {}, "Use an instance with a smaller GPU: the memory is full, so a larger batch does not fit."
+    return {"batch-size": batch * times}, (
+        f"Set batch-size={batch * times} (now {batch}): {times} times the batch fits, as at most {used:.0f}% of the "
+        "GPU memory was used. Fewer, larger batches may need a larger lr."
+    )
 
 
 def _cpu(profile: Profile, use: Use) -> Insight | None:

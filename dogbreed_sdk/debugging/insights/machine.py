@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from training_scripts.recording.profile.profile import CPU, GPU, GPU_MEMORY, IO_WAIT, Profile
 from training_scripts.rules.evidence.recorded import count
 from training_scripts.rules.findings import NotEvaluated
-from training_scripts.rules.profiling.samples import at_times, cpu_total, devices, training_window
+from training_scripts.rules.profiling.samples import Device, at_times, cpu_total, devices, training_window
 
 IDLE, BUSY, WAITING = 10.0, 90.0, 50.0
 """AWS's limits in CPUBottleneck and IOBottleneck for an idle GPU, a busy core and a core that waits for the disk, %."""
@@ -109,20 +108,28 @@ def _sampled(profile: Profile) -> Use | None:
     )
 
 
-def _mean_over(cores: list[Any]) -> NDArray[np.float64]:
+def _mean_over(cores: list[Device]) -> NDArray[np.float64]:
     rows = np.stack([at_times(core, cores[0].times) for core in cores if len(core.times)])
     known = np.isfinite(rows).all(axis=0)
     return rows[:, known].mean(axis=0) if known.any() else np.zeros(1)
 
 
-def _waits(gpus: list[Any], causes: list[Any], limit: float) -> Waits | None:
-    if not gpus or not causes or not len(gpus[0].times):
-        return None
-    times = gpus[0].times
-    with np.errstate(invalid="ignore"):  # NaN if a device has no sample close enough: neither idle nor busy
-        idle = np.any([at_times(gpu, times) < IDLE for gpu in gpus], axis=0)
-        limited = np.any([at_times(cause, times) > limit for cause in causes if len(cause.times)], axis=0)
-    return Waits(int((idle & limited).sum()), int(idle.sum()), len(times))
+def _waits(gpus: list[Device], causes: list[Device], limit: float) -> Waits | None:
+    """Counts the samples of each node in which one of its GPUs idled, and those in which a cause was at its limit."""
+    both = idle = moments = 0
+    for node in dict.fromkeys(gpu.node for gpu in gpus if len(gpu.times)):
+        here = [gpu for gpu in gpus if gpu.node == node and len(gpu.times)]
+        there = [cause for cause in causes if cause.node == node and len(cause.times)]
+        if not there:
+            continue
+        times = here[0].times
+        with np.errstate(invalid="ignore"):  # NaN if a device has no sample close enough: neither idle nor busy
+            idles = np.any([at_times(gpu, times) < IDLE for gpu in here], axis=0)
+            limited = np.any([at_times(cause, times) > limit for cause in there], axis=0)
+        both += int((idles & limited).sum())
+        idle += int(idles.sum())
+        moments += len(times)
+    return Waits(both, idle, moments) if moments else None
 
 
 def _level(values: NDArray[np.float64]) -> Level:

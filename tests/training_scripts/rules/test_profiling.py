@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -342,6 +343,15 @@ def test_outliers_are_named_with_what_they_cost() -> None:
     assert finding.numbers["outliers"] == 40
     assert finding.numbers["lost_seconds"] == pytest.approx(40 * 1.9)
     assert finding.message.endswith("In 40 of them, most of the time was spent waiting for data.")
+
+
+@pytest.mark.parametrize("parameters", PARAMETER_SETS)
+def test_a_job_without_a_step_is_not_said_to_have_had_a_first_one(parameters: str) -> None:
+    begun = initialized(40, 60)
+    waiting = replace(begun, timeline=Timeline(begun.timeline.begin))
+    for found, said in ((begun, "The first step came after 40 minutes"), (waiting, "No step had begun after")):
+        _, answer = judge(named("MaxInitializationTime"), found, parameters, threshold=10)
+        assert isinstance(answer, Answer) and answer.findings[0].message.startswith(said)
 
 
 def test_steps_under_torch_profiler_are_no_outliers() -> None:

@@ -57,11 +57,12 @@ def read_reports(paths: Iterable[Path]) -> Profile:
             problems.add(f"{path} is not a rule's report.")
     details = {rule: _mapping(report.get("Details")) for rule, report in reports.items()}
     operators = _operators(details.get("OverallFrameworkMetrics", {}))
+    usage = _usage(details.get("OverallSystemUsage", {}))
     steps = _steps(details.get("StepOutlier", {}))
     loading = _loading(details.get("Dataloader", {}))
     return Profile(
         source="report",
-        usage=_usage(details.get("OverallSystemUsage", {})),
+        usage=usage,
         step_statistics=steps,
         phase_statistics=(*steps, *loading),
         operators=operators,
@@ -74,7 +75,7 @@ def read_reports(paths: Iterable[Path]) -> Profile:
         facts=_facts(details),
         results=tuple(_result(rule, reports[rule], details[rule]) for rule in RULES if rule in reports),
         problems=problems.all(),
-        nodes=tuple(sorted({one.node for one in _usage(details.get("OverallSystemUsage", {}))})),
+        nodes=tuple(sorted({one.node for one in usage})),
     )
 
 

@@ -71,9 +71,16 @@ class Spans:
 
     def of_node(self, number: int) -> Spans:
         """The spans that ran on one of the profile's nodes."""
-        if not len(self.nodes):
-            return self if number == 0 else self.where(np.zeros(len(self), dtype=bool))
-        return self.where(self.nodes == number)
+        return self.where(self.on_node(number))
+
+    def on_node(self, number: int) -> NDArray[np.bool_]:
+        """Which spans ran on one of the profile's nodes, bool [n]."""
+        return self.nodes == number if len(self.nodes) else np.full(len(self), number == 0)
+
+    @property
+    def used_nodes(self) -> list[int]:
+        """Indices of the nodes that any of the spans ran on, ascending."""
+        return np.unique(self.nodes).tolist() if len(self.nodes) else [0] * bool(len(self))
 
     def where(self, chosen: NDArray[np.bool_]) -> Spans:
         """Selects spans.

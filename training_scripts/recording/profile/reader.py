@@ -166,15 +166,23 @@ def _facts(
 
 
 def _operators(own: list[Mapping[str, object]], traces: Traces) -> tuple[tuple[Operator, ...], str]:
-    found = []
+    """The operators, those of several nodes added up, and what to know about them."""
+    found: dict[str, Operator] = {}
     for content in own:
         rows = [row for row in _list(content.get("operators"))[:MOST_OPERATORS] if isinstance(row, Mapping)]
         for row in rows:
             cpu, gpu, calls = (number(row.get(key)) for key in ("cpu_seconds", "gpu_seconds", "calls"))
             if cpu is not None:
-                found.append(Operator(short(row.get("name")), int(calls or 0), cpu, gpu or 0.0))
+                name = short(row.get("name"))
+                so_far = found.get(name, Operator(name, 0, 0.0))
+                found[name] = Operator(
+                    name,
+                    so_far.calls + int(calls or 0),
+                    so_far.cpu_seconds + cpu,
+                    so_far.gpu_seconds + (gpu or 0.0),
+                )
     if found:
-        return tuple(sorted(found, key=lambda one: -(one.cpu_seconds + one.gpu_seconds))), ""
+        return tuple(sorted(found.values(), key=lambda one: -(one.cpu_seconds + one.gpu_seconds))), ""
     if traces.operators:
         note = "Times include the operators that each one calls, so they add up to more than the total."
         return traces.most_expensive()[:MOST_OPERATORS], note

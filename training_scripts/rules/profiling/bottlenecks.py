@@ -51,11 +51,14 @@ def io_bottleneck(profile: Profile, parameters: Parameters) -> Sequence[Finding]
     for node in dict.fromkeys(device.node for device in waits):
         rows = [device for device in waits if device.node == node]
         times = rows[0].times
-        mean = np.nanmean(np.stack([at_times(row, times) for row in rows]), axis=0) if len(times) else np.zeros(0)
+        mean = np.nanmean(_values(rows, times), axis=0) if len(times) else np.zeros(0)
         require(len(times), parameters["patience"], "during training")
         share = 100 * float((mean > parameters["io_threshold"]).mean())
         if share > parameters["threshold"]:
-            text = f"In {share:.0f}% of the samples during training, the cores of {node} waited for the disk."
+            text = (
+                f"In {share:.0f}% of the samples during training, the cores of {node} waited for the disk more than "
+                f"{number_text(parameters['io_threshold'])}% of the time (mean over the cores)."
+            )
             findings.append(Finding(text, numbers={"percent": share, "mean_wait": float(mean.mean())}))
     return findings
 
@@ -106,8 +109,8 @@ def _bottlenecks(
         if window is not None:
             times = times[(times >= window[0]) & (times <= window[1])]
         require(len(times), parameters["patience"], "during training" if window else "")
-        low = _any(idle, times, below=parameters["gpu_threshold"])
-        both = low & _any(busy, times, above=limit)
+        low = (_values(idle, times) < parameters["gpu_threshold"]).any(axis=0)
+        both = low & (_values(busy, times) > limit).any(axis=0)
         count = _decisive(times, both, parameters, every_minute=window is None)
         share = 100 * float(both[:count].mean())
         moments = times[both]
@@ -140,16 +143,9 @@ def _decisive(
     return len(times)
 
 
-def _any(
-    found: list[Device], times: NDArray[np.float64], *, above: float | None = None, below: float | None = None
-) -> NDArray[np.bool_]:
-    table = np.stack([at_times(device, times) for device in found])
-    outside = np.zeros(len(times), dtype=np.bool_)
-    if above is not None:
-        outside |= (table > above).any(axis=0)
-    if below is not None:
-        outside |= (table < below).any(axis=0)
-    return outside
+def _values(found: list[Device], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values of devices at given times, float64 [devices, n]; NaN where a device has no sample close enough."""
+    return np.stack([at_times(device, times) for device in found])
 
 
 RULES = (

@@ -125,21 +125,32 @@ def waits_of(profile: Profile, spans: Spans) -> NDArray[np.float64] | None:
     data = profile.phases.get(DATA)
     if data is None or not len(data):
         return None
-    at = np.minimum(np.searchsorted(data.begins, spans.begins - 1e-6), len(data) - 1)
-    inside = (data.begins[at] >= spans.begins - 1e-6) & (data.begins[at] < spans.begins + spans.seconds)
+    waits = np.zeros(len(spans))
+    for node in spans.used_nodes:
+        here = spans.on_node(node)
+        waits[here] = _waits(data.of_node(node), spans.where(here))
+    return waits
+
+
+def _waits(data: Spans, steps: Spans) -> NDArray[np.float64]:
+    """Seconds of the wait that begins with or in each step of a node, float64 [n]; 0 for steps without one."""
+    if not len(data):
+        return np.zeros(len(steps))
+    at = np.minimum(np.searchsorted(data.begins, steps.begins - 1e-6), len(data) - 1)
+    inside = (data.begins[at] >= steps.begins - 1e-6) & (data.begins[at] < steps.begins + steps.seconds)
     return np.where(inside, data.seconds[at], 0.0)
 
 
 def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """Ours: the first step came late, and the time before it was a large share of the job."""
     begin, first, last = _times(profile)
-    seconds = first - begin
+    seconds = (last if first is None else first) - begin
     percent = 100 * seconds / max(last - begin, 1e-9)
     numbers = {"minutes": seconds / 60, "percent": percent}
     if seconds <= 60 * parameters["threshold"] or percent <= parameters["percent"]:
         return Answer((), numbers)
     text = (
-        f"The first step came after {seconds / 60:.0f} minutes, {percent:.0f}% of the job so far (limits "
+        f"{_came(first)} after {seconds / 60:.0f} minutes, {percent:.0f}% of the job so far (limits "
         f"{number_text(parameters['threshold'])} minutes and {number_text(parameters['percent'])}%)."
     )
     return Answer([Finding(text, numbers=numbers)], numbers)
@@ -147,16 +158,20 @@ def max_initialization_time(profile: Profile, parameters: Parameters) -> Sequenc
 
 def max_initialization_time_aws(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:
     """AWS: no step in the first `threshold` minutes of samples."""
-    begin, first, _ = _times(profile)
-    minutes = (first - begin) / 60
+    begin, first, last = _times(profile)
+    minutes = ((last if first is None else first) - begin) / 60
     if minutes <= parameters["threshold"]:
         return Answer((), {"minutes": minutes})
-    text = f"The first step came after {minutes:.0f} minutes (limit {number_text(parameters['threshold'])})."
+    text = f"{_came(first)} after {minutes:.0f} minutes (limit {number_text(parameters['threshold'])})."
     return Answer([Finding(text, numbers={"minutes": minutes})], {"minutes": minutes})
 
 
-def _times(profile: Profile) -> tuple[float, float, float]:
-    """When the job began, when its first step began (if there is none yet: the end), and when the profile ends."""
+def _came(first: float | None) -> str:
+    return "No step had begun" if first is None else "The first step came"
+
+
+def _times(profile: Profile) -> tuple[float, float | None, float]:
+    """When the job began, when its first step began (None if there is none yet), and when the profile ends."""
     line = profile.timeline
     samples = [metric.times for metrics in profile.system.values() for metric in metrics.values() if len(metric.times)]
     last = max(
@@ -167,7 +182,7 @@ def _times(profile: Profile) -> tuple[float, float, float]:
         raise NotEvaluated("The beginning of the job is unknown because nothing was sampled.")
     if line.training is None and line.end is not None:
         raise NotEvaluated("No step was recorded in the whole job, so the beginning of training is unknown.")
-    return line.begin, line.training if line.training is not None else last, last
+    return line.begin, line.training, last
 
 
 def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | Answer:

@@ -15,7 +15,7 @@ from dogbreed_sdk.debugging.insights.machine import use_of
 from training_scripts import rules
 from training_scripts.recording.profile import files
 from training_scripts.recording.profile import system as profile_system
-from training_scripts.recording.profile.profile import CPU, CPU_MEMORY, DISK, NETWORK, TRAIN_STEP
+from training_scripts.recording.profile.profile import CPU, CPU_MEMORY, DISK, NETWORK, TRAIN_STEP, Operator
 from training_scripts.recording.profile.reader import has_profile, read_profile
 from training_scripts.recording.profile.summary import statistics
 from training_scripts.recording.trial.trial import RecordingError
@@ -128,6 +128,14 @@ def test_a_trace_that_smdebug_is_still_writing_is_read(tmp_path: Path) -> None:
     read = read_profile(tmp_path)
     assert len(read.phases[TRAIN_STEP]) == 10
     assert "is still being written" in read.problems[0]
+
+
+def test_operators_of_several_nodes_are_added_up(tmp_path: Path) -> None:
+    _samples(tmp_path, AWS_SAMPLES)
+    for node, seconds in (("algo-1", 0.5), ("algo-2", 0.25)):
+        row = {"name": "aten::conv2d", "calls": 3, "cpu_seconds": seconds, "gpu_seconds": 2 * seconds}
+        (tmp_path / f"profile_{node}.json").write_text(json.dumps({"format": 1, "operators": [row]}))
+    assert read_profile(tmp_path).operators == (Operator("aten::conv2d", 6, 0.75, 1.5),)
 
 
 @pytest.mark.parametrize(
