@@ -25,7 +25,7 @@ DEFAULT_PORT = 8765
 _FILE, _LOCK, _USERS = "server.json", "server.lock", "server.users"
 # `is_locked` holds the lock for a moment, too.
 _LOCK_SECONDS = 0.5
-_STARTING_SECONDS = 15.0
+_STARTING_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import time
 from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 
 _POLL_SECONDS = 0.02
@@ -51,9 +52,11 @@ def file_lock_within(path: Path, seconds: float) -> Iterator[bool]:
         path: The file; created if it is missing.
         seconds: The timeout. It must not be 0, because `is_locked` itself holds the lock for a moment.
     """
-    deadline = time.monotonic() + seconds
     with path.open("a") as file:
-        while not (locked := try_lock(file.fileno())) and time.monotonic() < deadline:
+        # Attempts count, not the clock: a machine that stalls for a while must not use up the time with one attempt.
+        attempts = ceil(seconds / _POLL_SECONDS)
+        while not (locked := try_lock(file.fileno())) and attempts > 0:
+            attempts -= 1
             time.sleep(_POLL_SECONDS)
         yield locked
 

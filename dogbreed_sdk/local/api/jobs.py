@@ -29,7 +29,7 @@ from training_scripts._util.locking import is_locked
 # What messages call the jobs, by kind.
 _NOUNS = {TRAINING_JOB: "training job", TUNING_JOB: "hyperparameter tuning job", TRANSFORM_JOB: "transform job"}
 # A supervisor ends right after it writes its job's outcome, unless it evaluates rules.
-_SUPERVISOR_SECONDS = 5.0
+_SUPERVISOR_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 
 

@@ -115,10 +115,9 @@ class _Keeper(Companion):
         request = self._updated()
         if request.get("ProfilerConfig") == self._request.get("ProfilerConfig"):
             return
+        self._write_metrics()  # before the scripts read that the profiler is disabled: no sample is added later
         for host in self._hosts:
             update_profiler(host, request)
-        if self._metrics is not None:
-            self._metrics.write()
         self._request, self._metrics = request, None
         self._outputs = outputs(self._hosts[0], request)
         profile = self._outputs.get(PROFILER_OUTPUT)

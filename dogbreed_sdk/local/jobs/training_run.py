@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _DEFAULT_MAXIMUM_SECONDS = 86_400  # API reference, StoppingCondition
 _METRICS_SECONDS = 1.0
 # How long the search for metrics may continue after the script has ended; a stopped job must end soon.
-_SEARCH_SECONDS = 10.0
+_SEARCH_SECONDS = 60.0
 _SEARCH_SECONDS_STOPPED = 2.0
 _QUEUE_SECONDS = 0.2
 _CHECK_SECONDS = 0.5

@@ -31,7 +31,7 @@ from dogbreed_sdk.local.tuning.trial import Branch, Trial
 _TICK_SECONDS = 0.1
 # How long one call may wait until an ended trial's log has been searched, and all calls together.
 _SETTLE_SECONDS = 0.2
-_LOG_SECONDS = 5.0
+_LOG_SECONDS = 30.0
 # The store itself waits half a minute for its lock.
 _STORE_ATTEMPTS = 60
 _STORE_SECONDS = 0.5
