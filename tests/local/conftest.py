@@ -13,8 +13,8 @@ import pytest
 
 from dogbreed_sdk.local import LocalSageMaker, Store
 from dogbreed_sdk.local.api.validation import operation_model, problems
+from tests.passing_time import PassingTime
 from tests.waiting import wait_for
-from training_scripts._util.atomic import write_atomically
 
 ROLE = "arn:aws:iam::000000000000:role/local"
 IMAGE = "local/image"
@@ -154,30 +154,13 @@ def ended_search(sagemaker: Any) -> Callable[[str], dict[str, Any]]:
     return wait
 
 
-# Python imports it at every start: by the clocks that limits count with, the time has passed that the test has said.
-PASSED = """
-import os, time
-def moved(clock):
-    def now(*arguments):
-        try:
-            with open(os.environ["TIME_PASSED"]) as file:
-                return clock(*arguments) + float(file.read())
-        except (KeyError, OSError):
-            return clock(*arguments)
-    return now
-time.monotonic, time.clock_gettime = moved(time.monotonic), moved(time.clock_gettime)
-"""
-
-
 @pytest.fixture
-def pass_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets limits expire without a wait: all processes that the test has started are this many seconds further on."""
-    folder, passed = tmp_path / "clocks", tmp_path / "passed"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(PASSED)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    monkeypatch.setenv("TIME_PASSED", str(passed))
-    return lambda seconds: write_atomically(passed, str(seconds))
+def passing_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PassingTime:
+    """The clocks of the processes that the test starts, so that limits expire without a wait."""
+    clocks = PassingTime(tmp_path / "clocks")
+    for name, value in clocks.environment.items():
+        monkeypatch.setenv(name, value)
+    return clocks
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 
@@ -23,8 +25,7 @@ class Server:
     """`python -m dogbreed_sdk.model_server` on a folder, with command-line `options` and `environment` variables."""
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dogbreed_sdk.model_server", "--model-dir", str(folder), *options],
             env={**os.environ, "SAGEMAKER_BIND_TO_PORT": str(self.port), **environment},
@@ -55,13 +56,29 @@ class Server:
     def exchange_bytes(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
             return response, response.read()
         finally:
             connection.close()
+
+    def send(self, body: bytes) -> http.client.HTTPConnection:
+        """An invocation whose response the caller takes from the connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        return connection
+
+    def answered(self, connections: Iterable[http.client.HTTPConnection]) -> list[int]:
+        """The status codes of their responses."""
+        statuses = []
+        for connection in connections:
+            with contextlib.closing(connection):
+                response = connection.getresponse()
+                response.read()
+                statuses.append(response.status)
+        return statuses
 
     def invoke(self, body: bytes = b"[1]", **headers: str) -> tuple[int, str]:
         return self.request("POST", "/invocations", body, **{"content_type": "application/json", **headers})[:2]
@@ -70,4 +87,4 @@ class Server:
         """What it wrote to standard error, once it has ended."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=60)[1]

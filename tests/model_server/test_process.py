@@ -25,12 +25,12 @@ def predict_fn(data, model): return [model, data, os.environ.get("SAGEMAKER_MODE
 
 def test_it_answers_until_it_is_closed(tmp_path: Path) -> None:
     with start(write_model(tmp_path / "model", CODE), code="bundle", timeout_seconds=7) as server:
-        assert requests.get(f"{server.url}/ping", timeout=5).status_code == 200
-        assert requests.post(f"{server.url}/invocations", json=3, timeout=5).json() == ["model", 3, "7"]
+        assert requests.get(f"{server.url}/ping", timeout=60).status_code == 200
+        assert requests.post(f"{server.url}/invocations", json=3, timeout=60).json() == ["model", 3, "7"]
         assert server.is_alive()
     assert not server.is_alive()
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{server.url}/ping", timeout=5)
+        requests.get(f"{server.url}/ping", timeout=60)
     server.close()
 
 
@@ -40,7 +40,7 @@ def test_code_out_of_a_bundle_inherits_no_secrets(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json")
     code = "import os\ndef model_fn(d): return 0\ndef predict_fn(data, model): return dict(os.environ)"
     with start(write_model(tmp_path / "model", code), code="bundle") as server:
-        seen = requests.post(f"{server.url}/invocations", json=3, timeout=5).json()
+        seen = requests.post(f"{server.url}/invocations", json=3, timeout=60).json()
     assert seen["PATH"]
     assert seen["SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"] == "application/json"
     assert not {"DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} & set(seen)
@@ -92,7 +92,7 @@ def test_a_starter_that_does_not_listen_stops_nothing() -> None:
         )
         command = [sys.executable, "-c", code]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, pass_fds=[theirs.fileno()], check=False
+            command, capture_output=True, text=True, timeout=60, pass_fds=[theirs.fileno()], check=False
         )
         theirs.close()
     assert done.stdout == "done\n"
@@ -112,7 +112,7 @@ def test_no_process_outlives_a_starter_that_is_killed(tmp_path: Path, workers: i
         processes = [server, *server.children()]
         assert len(processes) == (1 if workers == 1 else 3)
         starter.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(processes, timeout=10)
+        _, alive = psutil.wait_procs(processes, timeout=60)
     assert alive == []
 
 

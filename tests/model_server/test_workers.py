@@ -6,9 +6,7 @@ import contextlib
 import http.client
 import os
 import signal
-import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -16,6 +14,7 @@ import pytest
 
 from tests.model_server.conftest import ServerStarter
 from tests.model_server.model_process import Server, write_model
+from tests.passing_time import PassingTime
 from tests.waiting import wait_for
 
 TELLING = """
@@ -24,7 +23,8 @@ def model_fn(model_dir): return os.getpid()
 def predict_fn(data, model):
     if data == "die":
         os._exit(7)
-    time.sleep(data if isinstance(data, float) else 0)
+    while data == "held" and not os.path.exists(os.environ["GO"]):
+        time.sleep(0.02)
     return model
 """
 
@@ -33,8 +33,8 @@ def workers_that_answer(server: Server, count: int = 12) -> Counter[str]:
     return Counter(server.invoke()[1] for _ in range(count))
 
 
-def both(serve: ServerStarter) -> Server:
-    server = serve(TELLING, "--workers", "2")
+def both(serve: ServerStarter, *options: str, **environment: str) -> Server:
+    server = serve(TELLING, "--workers", "2", *options, **environment)
     wait_for(lambda: len(workers_that_answer(server)) == 2)
     return server
 
@@ -61,14 +61,17 @@ def test_workers_are_reached_where_uvloop_is_installed(serve: ServerStarter, tmp
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_it_finishes_what_both_have_accepted(serve: ServerStarter, ending: signal.Signals) -> None:
-    server = both(serve)
-    with ThreadPoolExecutor(6) as pool:
-        calls = [pool.submit(server.invoke, b"0.3") for _ in range(6)]
-        time.sleep(0.4)  # all have come, and most of them wait
-        server.process.send_signal(ending)
-        assert [call.result()[0] for call in calls] == [200] * 6
-    assert server.process.wait(timeout=10) == 0
+def test_a_signal_that_ends_it_finishes_what_both_have_accepted(
+    serve: ServerStarter, ending: signal.Signals, tmp_path: Path
+) -> None:
+    server = both(serve, GO=str(tmp_path / "go"))
+    calls = [server.send(b'"held"') for _ in range(6)]
+    for _ in range(2):  # each worker has accepted what came before it
+        assert server.request("GET", "/ping")[0] == 200
+    server.process.send_signal(ending)
+    (tmp_path / "go").touch()
+    assert server.answered(calls) == [200] * 6
+    assert server.process.wait(timeout=60) == 0
 
 
 def test_workers_end_with_a_parent_that_is_killed(serve: ServerStarter) -> None:
@@ -76,21 +79,23 @@ def test_workers_end_with_a_parent_that_is_killed(serve: ServerStarter) -> None:
     children = psutil.Process(server.process.pid).children()
     assert len(children) == 2
     os.kill(server.process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 
 def test_a_model_that_does_not_load_ends_all_with_the_reason(tmp_path: Path) -> None:
     server = Server(write_model(tmp_path / "model", "def model_fn(d): raise OSError('broken')"), "--workers", "2")
-    assert "OSError: broken" in server.process.communicate(timeout=20)[1]
+    assert "OSError: broken" in server.process.communicate(timeout=60)[1]
     assert server.process.returncode == 1
 
 
-def test_workers_that_nobody_uses_end_together(serve: ServerStarter) -> None:
-    server = serve(TELLING, "--workers", "2", "--idle-seconds", "1.4")
-    for _ in range(4):
+def test_workers_that_nobody_uses_end_together(serve: ServerStarter, tmp_path: Path) -> None:
+    time = PassingTime(tmp_path / "clocks")
+    server = both(serve, "--idle-seconds", "3600", **time.environment)
+    for hour in range(3):
+        time.move(hour * 3000)
         assert server.invoke()[0] == 200
-        time.sleep(0.4)
     assert server.process.poll() is None
-    assert server.process.wait(timeout=10) == 0
-    assert "Ending after 1 s without requests" in server.end()
+    time.move(4 * 3600)
+    assert server.process.wait(timeout=60) == 0
+    assert "Ending after 3600 s without requests" in server.end()

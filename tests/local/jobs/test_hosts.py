@@ -31,6 +31,7 @@ from dogbreed_sdk.local.jobs.script_run import ScriptRun
 from dogbreed_sdk.local.script_files import merged_contents
 from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB
+from tests.passing_time import PassingTime
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
@@ -258,7 +259,7 @@ class TestEnds:
         ended: Ended,
         root: Path,
         monkeypatch: pytest.MonkeyPatch,
-        pass_time: Callable[[float], None],
+        passing_time: PassingTime,
     ) -> None:
         monkeypatch.setenv(GRACE_VARIABLE, "0.3")
         text = (
@@ -269,7 +270,7 @@ class TestEnds:
         )
         start("stubborn", text, 2, StoppingCondition={"MaxRuntimeInSeconds": 3600})
         wait_for_lines(root, "stubborn", 2)
-        pass_time(3600)
+        passing_time.move(3600)
         described = ended("stubborn")
         assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
         assert processes_of(root, "stubborn") == []

@@ -13,6 +13,7 @@ from dogbreed_sdk._util.log_file import LogFollower
 from dogbreed_sdk.cli import main
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.jobs.script_processes import GRACE_VARIABLE
+from tests.passing_time import PassingTime
 from tests.waiting import wait_for
 
 Make = Callable[..., dict[str, Any]]
@@ -108,22 +109,22 @@ def test_the_limits_count_all_attempts(
     script: Script,
     ended: Ended,
     root: Path,
-    pass_time: Callable[[float], None],
+    passing_time: PassingTime,
 ) -> None:
     text = "import time\nprint('ready', flush=True)\ntime.sleep(300)"
     waiting = SPOT | {"StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 3600}}
     running = SPOT | {"StoppingCondition": {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 86_400}}
     sagemaker.create_training_job(**training_request("waits", script(text), **waiting))
     wait_for(lambda: "ready" in lines(root, "waits"))
-    pass_time(3600)
+    passing_time.move(3600)
     job = ended("waits")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
     sagemaker.create_training_job(**training_request("runs", script(text), **running))
     wait_for(lambda: "ready" in lines(root, "runs"))
-    pass_time(3600 + 3600)
+    passing_time.move(3600 + 3600)
     interrupt(root, "runs", "ready")
     wait_for(lambda: lines(root, "runs").count("ready") == 2)
-    pass_time(3600 + 5400)
+    passing_time.move(3600 + 5400)
     job = ended("runs")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert "Interrupted" in [seen["Status"] for seen in job["SecondaryStatusTransitions"]]

@@ -39,6 +39,7 @@ from dogbreed_sdk.local.states import RUNNING_STATUSES
 from dogbreed_sdk.local.store import TRAINING_JOB, Record, StoreError
 from dogbreed_sdk.local.thread_ledger import ThreadLedger
 from dogbreed_sdk.local.unpacking import unpack
+from tests.passing_time import PassingTime
 from tests.waiting import script_until, wait_for
 
 Make = Callable[..., dict[str, Any]]
@@ -88,7 +89,6 @@ def jobs(store: Store, training_request: Make) -> Jobs:
 
 
 Script = Callable[[str], dict[str, str]]
-PassTime = Callable[[float], None]
 
 SAVING = """
 import os, signal, sys, time
@@ -359,10 +359,12 @@ class TestEnds:
         assert record.state["status"] == "Stopped"
         assert not is_alive(record.state["scripts"][0])
 
-    def test_the_maximum_runtime_holds(self, jobs: Jobs, script: Script, tmp_path: Path, pass_time: PassTime) -> None:
+    def test_the_maximum_runtime_holds(
+        self, jobs: Jobs, script: Script, tmp_path: Path, passing_time: PassingTime
+    ) -> None:
         jobs.start("slow", script(SAVING), StoppingCondition={"MaxRuntimeInSeconds": 3600})
         jobs.wait_for_line("slow", "ready")
-        pass_time(3600)
+        passing_time.move(3600)
         record = jobs.ended("slow")
         assert (record.state["status"], record.state["secondary"]) == ("Stopped", "MaxRuntimeExceeded")
         assert record.state["failure"] is None
@@ -376,7 +378,7 @@ class TestEnds:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the environment has to tell")
     def test_what_has_left_the_scripts_session_is_ended_too(
-        self, jobs: Jobs, script: Script, pass_time: PassTime
+        self, jobs: Jobs, script: Script, passing_time: PassingTime
     ) -> None:
         text = (
             "import os, subprocess, time\n"
@@ -397,7 +399,7 @@ class TestEnds:
             if name == "stopped":
                 runner.request_stop(jobs.store, name)
             elif name == "slow":
-                pass_time(3600)
+                passing_time.move(3600)
             jobs.ended(name)
             strays = [int(line) for line in jobs.log(name) if line.isdecimal()]
             assert len(strays) == 2
