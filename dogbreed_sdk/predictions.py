@@ -132,7 +132,7 @@ class Prediction:
         Args:
             scores: At least one, most probable first.
             model_id: SHA-256 of the weights, if known.
-            latency_ms: Duration of the call, if there was one.
+            latency_ms: Milliseconds that the call took, if there was one.
             request_id: Id of the call, if there was one.
             rejection: The result of the model's rejection rule, if it has one.
             variant: Name of the production variant that answered, if an endpoint did.

@@ -266,7 +266,8 @@ class BreedClassifier:
         """Classifies a picture.
 
         Args:
-            picture: A path, bytes, an open binary file, a PIL image, a uint8 array, a data: URL or an http(s) URL.
+            picture: A path, bytes, an open binary file, a PIL image, an array (uint8 [h, w] or [h, w, 1, 3 or 4], or
+                uint16 [h, w]), a data: URL or an http(s) URL.
             top_k: Number of classes to rank, at least 1.
 
         Returns:

@@ -52,7 +52,7 @@ def parse(
         body: The body of the response.
         labels: Names of the classes; required for a plain list, and checked against a response with labels.
         top_k: Number of classes to keep; None keeps all.
-        latency_ms: Duration of the call, if it is known.
+        latency_ms: Milliseconds that the call took, if they are known.
         request_id: AWS's id of the call.
         variant: Name of the production variant that answered.
         label_cache: Labels of models that answered before; those of a ranked response are added.

@@ -27,7 +27,7 @@ class Serverless:
     Requests of up to 4 MB; no GPU, VPC, network isolation or data capture.
 
     Attributes:
-        memory_mb: 1024, 2048, 3072, 4096, 5120 or 6144; CPU power grows with it.
+        memory_mb: 1024, 2048, 3072, 4096, 5120 or 6144 MB; CPU power grows with it.
         max_concurrency: Requests that are processed at the same time, 1 to 200; further ones are throttled. The default
             quota of all serverless endpoints of an account and region together is 10.
         provisioned_concurrency: The part of ``max_concurrency`` for which containers are kept warm, so that requests

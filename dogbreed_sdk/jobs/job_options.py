@@ -47,7 +47,7 @@ class Spot:
         """The limit in seconds.
 
         Args:
-            max_runtime_seconds: The longest time that the job may run.
+            max_runtime_seconds: The longest time that the job may run, in seconds.
 
         Raises:
             ConfigurationError: It is not a duration, or shorter than the longest time that the job may run.

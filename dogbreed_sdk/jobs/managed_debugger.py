@@ -83,7 +83,7 @@ class Debugger:
             rule_parameters: Rule -> AWS's parameter -> value, to replace AWS's defaults.
             train_save_interval: Steps between two recordings of tensors while training, from 1.
             eval_save_interval: The same while evaluating, from 1.
-            system_monitor_interval_ms: 100, 200, 500, 1000, 5000 or 60000.
+            system_monitor_interval_ms: 100, 200, 500, 1000, 5000 or 60000 milliseconds.
             framework_steps: Steps of framework profiling, if the image's framework still has it (PyTorch before 2.0);
                 0 for none.
 

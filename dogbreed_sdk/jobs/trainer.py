@@ -386,8 +386,8 @@ class BreedTrainer:
             early_stopping: As for `tune`.
             completion: As for `tune`.
             endpoint: The keyword arguments of `dogbreed_sdk.deploy`, such as ``{"instance_type": "ml.c5.large"}``.
-            endpoint_hours: For how long the endpoint runs and files are stored. Default: the endpoint's ``ttl``, else
-                730, a month.
+            endpoint_hours: Hours for which the endpoint runs and files are stored. Default: the endpoint's ``ttl``,
+                else 730, a month.
             region: For example ``eu-central-1``. Default: that of the session or of the AWS configuration, else
                 us-east-1, and a note says so.
             prices: Prices to use before the packaged ones: a `PriceTable`, or the path of a CSV file as

@@ -63,7 +63,7 @@ def steps(
         prices: The prices.
         size: The data set.
         times: Gives the time of a job.
-        endpoint_hours: For how long the endpoint runs, and files are stored.
+        endpoint_hours: Hours for which the endpoint runs, and files are stored.
 
     Raises:
         ConfigurationError: A price is not known.

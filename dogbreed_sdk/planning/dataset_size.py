@@ -29,7 +29,7 @@ class DatasetSize:
         valid: Pictures to validate on.
         test: Pictures to test on; 0 for none.
         classes: Number of classes.
-        bytes_per_picture: Mean size of a picture's file.
+        bytes_per_picture: Mean size of a picture's file, in bytes.
 
     Examples:
         >>> size = DatasetSize(train=6680, valid=835, test=836, classes=133)

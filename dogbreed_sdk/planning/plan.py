@@ -23,12 +23,12 @@ class Plan(PlanContent):
         prices_as_of: The day on which the oldest of the prices was read.
         newest_price: The day on which the newest of them was read.
         price_sources: Where the prices are from.
-        endpoint_hours: For how long the endpoint and the stored files are counted.
+        endpoint_hours: Hours for which the endpoint and the stored files are counted.
         dataset: Size of the data set.
         usd_without_shared_features: The price if each job computed the features of the pictures itself.
         usd_without_features: The price if each job ran the backbone in every epoch, as training loops usually do.
-        wait_seconds: How long the jobs would wait for instances, one after another; not charged.
-        run_seconds: How long the jobs would run, one after another except for parallel trials.
+        wait_seconds: Seconds that the jobs would wait for instances, one after another; not charged.
+        run_seconds: Seconds that the jobs would run, one after another except for parallel trials.
         speed: Where the backbone's speed is from.
         notes: What else to know about the numbers.
 

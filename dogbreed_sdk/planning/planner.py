@@ -59,7 +59,7 @@ class Asked:
         region: The region; None for that of the session or of the AWS configuration.
         prices: Prices that take precedence.
         live_prices: Whether AWS's Pricing API is asked.
-        endpoint_hours: For how long the endpoint runs and files are stored.
+        endpoint_hours: Hours for which the endpoint runs and files are stored.
         measure: Whether a pass is measured on this machine.
         earlier_jobs: Whether a pass of the session's earlier jobs is looked up.
 

@@ -172,7 +172,7 @@ class Recorder:
                 The losses of single samples, [n], are accepted, too.
             outputs: The model's outputs, with which accuracy is computed: [n, classes, ...], or anything with `logits`.
             labels: The true values: class indices [n, ...], or numbers for a regression.
-            losses: Losses by name that the total is made of; each gets a curve.
+            losses: Losses by name that the total is made of, each as `loss`; each gets a curve.
             size: Number of samples. Default: that of the labels or outputs.
         """
         recording = self._opened()
@@ -198,9 +198,9 @@ class Recorder:
 
         Args:
             loss: The mean loss of the batch, or the losses of single samples, [n].
-            outputs: The model's outputs.
-            labels: The true values.
-            losses: Losses by name that the total is made of.
+            outputs: The model's outputs, as for `step`.
+            labels: The true values, as for `step`.
+            losses: Losses by name that the total is made of, each as `loss`.
             size: Number of samples. Default: that of the labels or outputs.
         """
         recording = self._opened()

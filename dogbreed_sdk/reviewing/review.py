@@ -47,8 +47,8 @@ class DataReview(ReviewContents):
         not_judged: Number of pictures whose labels could not be judged.
         skipped: Pictures that cannot be read.
         backbone: The backbone whose features were compared.
-        seconds: How long reading the pictures ("pictures") and comparing them ("comparison") took; the features are
-            not included.
+        seconds: Seconds that reading the pictures ("pictures") and comparing them ("comparison") took; the features
+            are not included.
 
     Examples:
         >>> found = review("dogs", session=session, model="efficientnet_lite0")

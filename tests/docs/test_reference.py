@@ -19,6 +19,18 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference" / "api"
 # "Arguments and errors are those of `deploy`."
 ELSEWHERE = re.compile(r"\b[Aa]rguments\b[^.]*\b(are those of|are the same)")
+# Words in the name of a number or a duration -> of what its description must say one, or that it is that of another.
+UNITS = {
+    r"timeout|deadline|wait|pending|interval|period|runtime|alive|ttl|older|since|latency|age|seconds|ms|hours": (
+        r"(milli)?seconds?|minutes?|hours?|days?|\d+(s|min|h|d)|steps"
+    ),
+    r"size|memory|payload|bytes|mb|gb": r"bytes|[kMG]i?B|megabytes|pixels|pictures|samples",
+    r"limit|max|min|largest|smallest": (
+        r"(milli)?seconds?|minutes?|hours?|days?|bytes|[kMG]i?B|pixels|number of|as many as|percent|attempts|epochs|"
+        r"instances|pictures|requests|steps|trials"
+    ),
+}
+SAME = re.compile(r"\b(as (for|in)|the same)\b", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +91,24 @@ def unexplained(value: griffe.Object) -> list[str]:
         for item in section.value
     }
     return [each.name for each in function.parameters if each.name not in {"self", "cls", *explained}]
+
+
+def test_every_public_number_has_its_unit(package: griffe.Module) -> None:
+    assert [f"{name}: {found}" for name, value in public(package) for found in without_unit(value)] == []
+
+
+def without_unit(value: griffe.Object) -> list[str]:
+    """The numbers and durations whose name says that they have a unit, and whose description says none."""
+    return [
+        item.name
+        for section in value.docstring.parse("google", warnings=False)
+        if section.kind.value in ("parameters", "attributes")
+        for item in section.value
+        if re.search(r"\b(int|float|Duration)\b", str(item.annotation)) and not SAME.search(item.description)
+        for names, units in UNITS.items()
+        if re.search(rf"(^|_)({names})(_|$)", item.name)
+        and not re.search(rf"\b({units})\b", item.description, re.IGNORECASE)
+    ]
 
 
 def test_examples_are_where_the_site_looks_for_them(package: griffe.Module) -> None:

@@ -76,8 +76,8 @@ class Autoscaling:
         backlog_per_instance: Waiting requests per instance of an asynchronous endpoint.
         provisioned_utilization: Used share of a serverless endpoint's provisioned concurrency, 0.1 to 0.9.
         metric: A metric of your choice.
-        scale_in_seconds: Pause after instances were removed, before more are.
-        scale_out_seconds: Pause after instances were added, before more are.
+        scale_in_seconds: Pause in seconds after instances were removed, before more are.
+        scale_out_seconds: Pause in seconds after instances were added, before more are.
 
     Raises:
         ConfigurationError: The numbers contradict each other, or there is not exactly one target.
