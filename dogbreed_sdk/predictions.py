@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from training_scripts._util.number_text import probability_text
 from training_scripts._util.safe_text import printable
 
 # Classes that a notebook shows of a prediction.
@@ -103,7 +104,7 @@ class Prediction:
         Pug (76%)
         """
         doubt = ", probably none of the classes" if self.rejected else ""
-        return f"{printable(self.label)} ({self.probability:.0%}{doubt})"
+        return f"{printable(self.label)} ({probability_text(self.probability)}{doubt})"
 
     def _repr_html_(self) -> str:
         from dogbreed_sdk.pages.prediction import prediction_card  # noqa: PLC0415 - only notebooks need it

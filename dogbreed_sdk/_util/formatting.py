@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training_scripts._util.number_text import counted, number_text
+from training_scripts._util.number_text import counted, number_text, percent_text
 from training_scripts._util.safe_text import without_secrets
 
 # A message is a sentence or two; longer text was not written for people.
@@ -81,17 +81,7 @@ def percent(share: float | None) -> str:
     """
     if share is None or not math.isfinite(_float(share)):
         return "—"
-    value = 100 * _float(share)
-    return f"{number(value, digits=3)}%"
-
-
-def rough_percent(share: float) -> str:
-    """Formats a probability in percent, without digits that mean nothing.
-
-    >>> rough_percent(0.8751), rough_percent(0.0369), rough_percent(0.0002)
-    ('88%', '3.7%', '<0.1%')
-    """
-    return "<0.1%" if 0 < share < 0.0005 else f"{100 * share:.{0 if share >= 0.1 else 1}f}%"
+    return percent_text(_float(share))
 
 
 def seconds(value: float | None) -> str:

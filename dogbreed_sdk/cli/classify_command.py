@@ -19,6 +19,7 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.client.detection import Detection
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ImageError, ModelError
 from dogbreed_sdk.predictions import Prediction
+from training_scripts._util.number_text import probability_text
 
 Result: TypeAlias = "Prediction | list[Detection] | DogBreedError"
 
@@ -102,11 +103,14 @@ def _first_prediction() -> Iterator[Callable[[int, int], None]]:
 def _shown(picture: str, result: Result) -> tuple[dict[str, object], list[str]]:
     """The result as JSON and as lines for people; raises an error that is not about the picture."""
     if isinstance(result, Prediction):
-        scores = [f"  {score.probability:7.1%}  {score.label}" for score in result.scores]
+        scores = [f"  {probability_text(score.probability):>4}  {score.label}" for score in result.scores]
         rejected = ["  probably none of these classes; the most likely are"] if result.rejected else []
         return {"picture": picture, **result.to_dict()}, [*rejected, *scores]
     if isinstance(result, list):
-        found = [f"  {each.prediction.probability:7.1%}  {each.prediction.label}  {_box(each)}" for each in result]
+        found = [
+            f"  {probability_text(each.prediction.probability):>4}  {each.prediction.label}  {_box(each)}"
+            for each in result
+        ]
         return (
             {"picture": picture, "detections": [each.to_dict() for each in result]},
             found or ["  nothing that looks like one of these classes"],

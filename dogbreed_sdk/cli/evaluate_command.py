@@ -15,6 +15,7 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import probability_text
 
 # The terminal shows what to look at first; the page and --json have everything.
 _PAIRS, _MISTAKES, _ERRORS = 5, 5, 10
@@ -98,7 +99,7 @@ def _print_mistakes(result: Evaluation) -> None:
         (
             "/".join(mistake.path.parts[-2:]),
             display_name(mistake.predicted),
-            "" if mistake.probability is None else f"{mistake.probability:.0%}",
+            "" if mistake.probability is None else probability_text(mistake.probability),
         )
         for mistake in result.mistakes[:_MISTAKES]
     ]

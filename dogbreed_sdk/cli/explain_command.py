@@ -19,6 +19,7 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.client.images import is_url
 from dogbreed_sdk.errors import ConfigurationError, JobError
 from training_scripts._util.atomic import write_atomically
+from training_scripts._util.number_text import probability_text
 from training_scripts.data.split_folders import locate
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _lines(explanation: Explanation, similar: tuple[Resemblance, ...], why_none:
     rejected = ["  probably none of these classes; the most likely are"] if prediction.rejected else []
     lines = [
         *rejected,
-        *(f"  {score.probability:7.1%}  {score.label}" for score in prediction.scores),
+        *(f"  {probability_text(score.probability):>4}  {score.label}" for score in prediction.scores),
         nothing_for(explanation) or f"the evidence for {explanation.label} is strongest {_place(explanation)}",
     ]
     if similar:

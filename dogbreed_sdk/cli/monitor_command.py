@@ -13,6 +13,7 @@ from dogbreed_sdk.cli.output import Outcome, counter, say
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.number_text import percent_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.answers import Baseline
@@ -78,12 +79,12 @@ def _lines(report: MonitorReport) -> list[str]:
     for test in report.tests:
         moved = direction(test)
         lines.append(
-            f"{test.question}: moved by {test.effect:.1%}, by chance rarely more than {test.by_chance:.1%} "
-            f"(p = {test.p_value:.2g})" + (f"; {moved}" if moved else "")
+            f"{test.question}: moved by {percent_text(test.effect)}, by chance rarely more than "
+            f"{percent_text(test.by_chance)} (p = {test.p_value:.2g})" + (f"; {moved}" if moved else "")
         )
     if report.verdict == "shift":
         lines += [
-            f"{each.label}: {each.before:.1%} of the answers before, {each.now:.1%} now"
+            f"{each.label}: {percent_text(each.before)} of the answers before, {percent_text(each.now)} now"
             for each in report.classes[:_SHOWN_CLASSES]
         ]
     return lines

@@ -25,6 +25,7 @@ from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.predictions import Prediction
 from dogbreed_sdk.session import Session
+from training_scripts._util.number_text import percent_text, probability_text
 from training_scripts.models import efficientnet_lite
 
 # Enough to show a search at work, few enough for a minute and a half on two cores.
@@ -210,14 +211,15 @@ def _print(done: _Finished) -> None:
     show(f"  training   {done.job.name}")
     show(f"  model      {done.model}")
     show(f"  endpoint   {done.deployment.endpoint_name}")
-    show(f"  accuracy   {measured.accuracy:.1%} of {measured.n} test pictures (top five: {measured.top5:.1%})")
+    accuracy, top5 = percent_text(measured.accuracy), percent_text(measured.top5)
+    show(f"  accuracy   {accuracy} of {measured.n} test pictures (top five: {top5})")
     show("", f"The report about its training: {done.page}")
     for line in (verdict(done.report).headline, *(insight.title for insight in done.report.insights()[:INSIGHTS])):
         show(f"  {line}")
     show("", "Predictions for pictures it has never seen:")
     for path, truth, prediction in done.examples:
         mark = "correct" if prediction.class_folder == truth else f"wrong, it is {truth}"
-        show(f"  {path.name}: {prediction.label} ({prediction.probability:.0%}, {mark})")
+        show(f"  {path.name}: {prediction.label} ({probability_text(prediction.probability)}, {mark})")
     if done.options.data is None:
         show(f"{DRAWN} {command_line(done.options, 'quickstart', '--data', 'FOLDER')}")
     show("", f"Everything is in {done.root}: data, jobs with their logs, features, models.")

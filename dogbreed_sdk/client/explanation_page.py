@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dogbreed_sdk._util.formatting import rough_percent
 from dogbreed_sdk.client.explanation import Explanation, nothing_for
 from dogbreed_sdk.client.resemblance import Resemblance
 from dogbreed_sdk.pages.bars import bar
@@ -12,6 +11,7 @@ from dogbreed_sdk.pages.document import filled_page
 from dogbreed_sdk.pages.markup import Markup, element, inner, table
 from dogbreed_sdk.pages.sections import section
 from dogbreed_sdk.pages.thumbnails import of_image, thumbnail
+from training_scripts._util.number_text import probability_text
 
 _PICTURE_PIXELS = 720
 _THUMBNAIL_PIXELS = 240
@@ -40,7 +40,7 @@ def document(explanation: Explanation, similar: Sequence[Resemblance], *, name: 
                 [
                     (each.label, share, bar(each.probability, label=share))
                     for each in prediction.scores
-                    for share in (rough_percent(each.probability),)
+                    for share in (probability_text(each.probability),)
                 ],
                 numeric=(1,),
             ),

@@ -21,6 +21,7 @@ from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import probability_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.answers import Answer, Seen
@@ -225,7 +226,7 @@ def _figure(seen: Seen) -> Markup:
         shown,
         element(
             "figcaption",
-            f"{clipped(display_name(answer.class_folder), 80)} ({answer.probability:.0%}{rejected})",
+            f"{clipped(display_name(answer.class_folder), 80)} ({probability_text(answer.probability)}{rejected})",
             element("small", f"{seen.time:%Y-%m-%d %H:%M} UTC, {clipped(seen.variant, 63)}"),
         ),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.pages.cards import BLUE, GRAY, Bar, bars, beside, card
 from dogbreed_sdk.pages.markup import inner
 from dogbreed_sdk.pages.thumbnails import small_picture
+from training_scripts._util.number_text import probability_text
 
 
 def prediction_card(
@@ -27,7 +27,9 @@ def prediction_card(
         latency_ms: Milliseconds that the call took; None if nothing was sent.
         picture: Path of the picture, if it is a file.
     """
-    drawn = bars([Bar(label, share, percent(share)) for label, share in scores], color=GRAY if rejected else BLUE)
+    drawn = bars(
+        [Bar(label, share, probability_text(share)) for label, share in scores], color=GRAY if rejected else BLUE
+    )
     notes = ["the picture looks like none of the classes"] if rejected else []
     if latency_ms is not None:
         notes.append(f"{latency_ms:.0f} ms")

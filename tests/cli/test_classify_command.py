@@ -22,7 +22,7 @@ from tests.waiting import wait_for
 
 PICTURES = 6
 HELD = 4
-ANSWERS = [f"{number}.jpg\n   100.0%  Pug\n" for number in range(PICTURES)]
+ANSWERS = [f"{number}.jpg\n  >99%  Pug\n" for number in range(PICTURES)]
 
 
 class HoldingServer(ThreadingHTTPServer):
@@ -122,7 +122,7 @@ def test_a_bar_on_the_terminal_shows_how_far_it_is_and_the_output_holds_the_answ
         wait_for(lambda: "67%" in "".join(shown), seconds=30, state=lambda: shown)
         server.go_on.set()
         said, _ = process.communicate(timeout=30)
-    answers = "".join(f"{row['picture']}\n   100.0%  Pug\n" for row in json.loads(said)) if form == "json" else said
+    answers = "".join(f"{row['picture']}\n  >99%  Pug\n" for row in json.loads(said)) if form == "json" else said
     assert answers == "".join(ANSWERS)
 
 
@@ -141,7 +141,7 @@ def test_detect_prints_each_dog_with_its_box(
     photo = tmp_path / "rex.jpg"
     photo.write_bytes(picture(size=(100, 80)))
     assert main(["classify", server.url, str(photo), "--detect"]) == 0
-    assert capsys.readouterr().out == f"{photo}\n   100.0%  Pug  at 0, 0, 100, 80\n"
+    assert capsys.readouterr().out == f"{photo}\n  >99%  Pug  at 0, 0, 100, 80\n"
     missing = str(tmp_path / "missing.jpg")
     assert main(["classify", server.url, missing, str(photo), "--detect", "--windows", "1", "--json"]) == 1
     refused, found = json.loads(capsys.readouterr().out)

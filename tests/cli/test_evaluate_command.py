@@ -27,7 +27,7 @@ def measured(tmp_path: Path) -> Evaluation:
 def test_the_table_is_short_and_has_the_worst_first(measured: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate_command._printed(measured, "To see the pictures: dogbreed evaluate")()
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].startswith("81.8% right (95% interval 52.3% to 94.9%), 100.0% in the top 5")
+    assert lines[0].startswith("81.8% right (95% interval 52.3% to 94.9%), 100% in the top 5")
     assert [line.split() for line in lines[2:4]] == [
         ["most", "confused", "classified", "as", "pictures"],
         ["Boxer", "Pug", "2", "of", "4"],

@@ -76,7 +76,7 @@ def test_labels_and_file_names_keep_to_their_lines(tmp_path: Path) -> None:
         out, err = dogbreed("classify", url, path, missing, expect=1)
     harmless(out, err)
     answer, error = out.decode().splitlines()[:2], out.decode().splitlines()[2:]
-    assert answer == [f"{tmp_path}/a\\x1b[31m\\nb.jpg", f"   100.0%  {SHOWN}"]
+    assert answer == [f"{tmp_path}/a\\x1b[31m\\nb.jpg", f"  >99%  {SHOWN}"]
     assert error[0] == f"{tmp_path}/gone\\x1b[2J.jpg"
     assert error[1].startswith("  error: ")
     assert len(error) == 2
@@ -95,16 +95,16 @@ def test_a_terminal_is_commanded_by_nobody_but_the_bar(tmp_path: Path) -> None:
                     shown += text
         assert process.returncode == 0
     os.close(ours)
-    assert shown.decode().replace("\r\n", "\n") == f"1.jpg\n   100.0%  {SHOWN}\n"
+    assert shown.decode().replace("\r\n", "\n") == f"1.jpg\n  >99%  {SHOWN}\n"
 
 
 @pytest.mark.parametrize(
     ("environment", "shown"),
     [
-        ({"PYTHONIOENCODING": "cp1252"}, b"   100.0%  \xc9l\\u72ac\xe9 \x85\n"),
-        ({"PYTHONIOENCODING": "ascii"}, b"   100.0%  \\xc9l\\u72ac\\xe9 ...\n"),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b"   100.0%  \\xc9l\\u72ac\\xe9 ...\n"),
-        ({"PYTHONIOENCODING": "utf-8"}, "   100.0%  Él犬é …\n".encode()),
+        ({"PYTHONIOENCODING": "cp1252"}, b"  >99%  \xc9l\\u72ac\xe9 \x85\n"),
+        ({"PYTHONIOENCODING": "ascii"}, b"  >99%  \\xc9l\\u72ac\\xe9 ...\n"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b"  >99%  \\xc9l\\u72ac\\xe9 ...\n"),
+        ({"PYTHONIOENCODING": "utf-8"}, "  >99%  Él犬é …\n".encode()),
     ],
     ids=["cp1252", "ascii", "C", "utf-8"],
 )

@@ -34,6 +34,26 @@ def number_text(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}"
 
 
+def percent_text(share: float) -> str:
+    """Formats a share of one in percent, with three significant digits.
+
+    >>> percent_text(0.12345), percent_text(0.002), percent_text(1.0)
+    ('12.3%', '0.2%', '100%')
+    """
+    return f"{number_text(100 * share, 3)}%"
+
+
+def probability_text(probability: float) -> str:
+    """Formats a model's probability as a whole percentage, but never as 0% or 100%, which it cannot be.
+
+    >>> [probability_text(value) for value in (0.9996, 0.8751, 0.0369, 0.0002)]
+    ['>99%', '88%', '4%', '<1%']
+    """
+    if probability < 0.005:
+        return "<1%"
+    return ">99%" if probability > 0.995 else f"{probability:.0%}"
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun.
 

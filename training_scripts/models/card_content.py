@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from training_scripts._util.class_names import display_name
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import number_text, percent_text
 from training_scripts._util.wilson import wilson
 from training_scripts.models import backbones, weights_origin
 from training_scripts.models.record import EvaluationRecord, ModelRecord, WeightsOrigin
@@ -206,7 +206,8 @@ def _overview(description: BundleDescription, evaluation: EvaluationRecord | Non
     if evaluation:
         low, high = wilson(sum(evaluation.correct), evaluation.n)
         accuracy = (
-            f"{evaluation.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) on {evaluated_on(evaluation, facts)}"
+            f"{percent_text(evaluation.accuracy)} (95% interval {percent_text(low)} to {percent_text(high)}) on "
+            f"{evaluated_on(evaluation, facts)}"
         )
     return _facts_table(
         [
@@ -378,8 +379,8 @@ def _calibration(description: BundleDescription, evaluation: EvaluationRecord | 
         (
             f"{at / count:.0%} to {(at + 1) / count:.0%}",
             f"{each.pictures:,}",
-            f"{each.probability:.1%}",
-            f"{each.accuracy:.1%}",
+            percent_text(each.probability),
+            percent_text(each.accuracy),
         )
         for at, each in enumerate(evaluation.reliability)
         if each.pictures
@@ -398,12 +399,13 @@ def _rejection(description: BundleDescription) -> tuple[str, ...]:
     fitted = (
         f"Method {rule.method}: a picture's score is 1 minus the cosine between its features and the nearest class's "
         f"mean. A score above {rule.threshold:.4f} means that the picture probably shows none of the classes. "
-        f"The threshold was fitted on {rule.parameters.get('pictures', 0):.0f} pictures so that {rule.kept:.1%} of "
-        f"pictures that do show one are kept; the others, about {1 - rule.kept:.1%}, are rejected wrongly."
+        f"The threshold was fitted on {rule.parameters.get('pictures', 0):.0f} pictures so that "
+        f"{percent_text(rule.kept)} of pictures that do show one are kept; the others, about "
+        f"{percent_text(1 - rule.kept)}, are rejected wrongly."
     )
     kept = description.metrics.get("test:kept")
     measured = (
-        f"Of the test pictures, all of which show one of the classes, {kept:.1%} are kept."
+        f"Of the test pictures, all of which show one of the classes, {percent_text(kept)} are kept."
         if kept is not None
         else f"Share of the test pictures that are kept: {NOT_RECORDED}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from training_scripts._util.number_text import percent_text
 from training_scripts.models import rejection
 from training_scripts.models.calibration import (
     Passes,
@@ -148,6 +149,7 @@ def fit_rejection(
         report("the model rejects no picture: fitting a rejection rule takes at least two valid pictures of each class")
         return None
     report(
-        f"rejection of pictures of no class: {rule.method} above {rule.threshold:.4f}, fitted to keep {rule.kept:.2%}"
+        f"rejection of pictures of no class: {rule.method} above {rule.threshold:.4f}, fitted to keep "
+        f"{percent_text(rule.kept)}"
     )
     return rule

@@ -10,6 +10,7 @@ from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import thumbnail
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import probability_text
 
 _MISTAKES, _CLASSES = 6, 5
 
@@ -47,7 +48,7 @@ def _bar(result: ClassResult) -> cards.Bar:
 
 def _figure(mistake: Mistake) -> Markup:
     actual, predicted = display_name(mistake.actual), display_name(mistake.predicted)
-    sure = "" if mistake.probability is None else f" ({percent(mistake.probability)})"
+    sure = "" if mistake.probability is None else f" ({probability_text(mistake.probability)})"
     return element(
         "figure",
         element("img", src=thumbnail(mistake.path, size=120), alt="", style="height:96px;border-radius:4px"),

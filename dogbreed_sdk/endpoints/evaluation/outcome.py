@@ -146,8 +146,8 @@ class Evaluation(EvaluationContent):
     def __str__(self) -> str:
         low, high = self.accuracy_interval
         text = (
-            f"{self.accuracy:.1%} right (95% interval {low:.1%} to {high:.1%}), {self.top5:.1%} in the top 5, "
-            f"calibration error {self.ece:.3f}, n={self.n}"
+            f"{percent(self.accuracy)} right (95% interval {percent(low)} to {percent(high)}), {percent(self.top5)} in "
+            f"the top 5, calibration error {self.ece:.3f}, n={self.n}"
         )
         if self.rejected:
             text += f"; {len(self.rejected)} rejected as none of the classes"

@@ -73,7 +73,7 @@ def test_a_bundle_without_a_record_says_what_is_not_recorded(description: Bundle
 def test_the_record_is_on_the_card(recorded: BundleDescription) -> None:
     card = model_card.markdown(recorded)
     for line in (
-        "| Accuracy | 83.3% (95% interval 43.6% to 97.0%) on the test split, 6 pictures |",
+        "| Accuracy | 83.3% (95% interval 43.6% to 97%) on the test split, 6 pictures |",
         "| train | 23 | 3 | 7 to 8 |",
         "| valid | 12 | 3 | 4 |",
         "| test | 6 | 2 | 0 to 4 |",
@@ -83,7 +83,7 @@ def test_the_record_is_on_the_card(recorded: BundleDescription) -> None:
         "| Versions | Python 3.11.7, torch 2.15.0 |",
         "| Green dog | 0.667 | 1.000 | 0.800 | 2 |",
         "| Red dog | Green dog | 1 of 4 |",
-        "| 50% to 100% | 4 | 75.0% | 100.0% |",
+        "| 50% to 100% | 4 | 75% | 100% |",
         "| 2 | 003.Blue_dog | 7 | 4 | 0 | — | — | — | 0 |",
     ):
         assert line in card.splitlines()
@@ -120,7 +120,7 @@ def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> N
         "| License of the weights | ours |",
         "A game.",
         "| Duration | 3 min 2 s |",
-        "| Accuracy | 66.7% (95% interval 30.0% to 90.3%) on park/test, 6 pictures |",
+        "| Accuracy | 66.7% (95% interval 30% to 90.3%) on park/test, 6 pictures |",
     ):
         assert line in lines
 
@@ -145,7 +145,7 @@ def test_the_card_says_what_the_rule_means(tmp_path: Path) -> None:
     rule = Rejection("cosine", 0.4321, 0.98, {"pictures": 1200.0})
     card = (write_bundle(tmp_path, rejection=rule) / "MODEL_CARD.md").read_text()
     assert "A score above 0.4321 means that the picture probably shows none of the classes." in card
-    assert "fitted on 1200 pictures so that 98.0% of pictures that do show one are kept" in card
+    assert "fitted on 1200 pictures so that 98% of pictures that do show one are kept" in card
     assert "Share of the test pictures that are kept: not recorded." in card
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import number_text, percent_text
 from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import OUTPUT_MAX, OUTPUT_MEAN, OUTPUT_MIN, STEP_SIZE
 from training_scripts.rules.causes.cause import Cause
@@ -139,7 +139,7 @@ def _below_chance(signs: Signs) -> tuple[str, ...]:
     seen = len(values) * (run.batch_size or 1)
     trained = float(values.mean()) if len(values) else math.nan
     if seen and wilson(trained * seen, seen)[1] < WORSE * guess:
-        return (f"Of the training samples, {100 * trained:.1f}% are right; guessing gives {100 * guess:.1f}%.",)
+        return (f"Of the training samples, {percent_text(trained)} are right; guessing gives {percent_text(guess)}.",)
     validated, size = signs.accuracy[1], run.valid_size or 0
     if (
         not seen
@@ -148,7 +148,9 @@ def _below_chance(signs: Signs) -> tuple[str, ...]:
         and math.isfinite(validated)
         and wilson(validated * size, size)[1] < WORSE * guess
     ):
-        return (f"Of the validation samples, {100 * validated:.1f}% are right; guessing gives {100 * guess:.1f}%.",)
+        return (
+            f"Of the validation samples, {percent_text(validated)} are right; guessing gives {percent_text(guess)}.",
+        )
     return ()
 
 
@@ -298,7 +300,7 @@ def _double(signs: Signs, floor: float, outputs: str, confidence: str) -> Cause:
     seen = signs.seen
     assert seen is not None
     right = max((value for value in signs.accuracy if math.isfinite(value)), default=math.nan)
-    answers = f", with {100 * right:.0f}% right" if math.isfinite(right) else ""
+    answers = f", with {percent_text(right)} right" if math.isfinite(right) else ""
     return Cause(
         id="double-softmax",
         title=(

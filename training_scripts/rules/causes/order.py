@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import number_text, percent_text
 from training_scripts.recording.trial.layout import STEP_SIZE
 from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.causes.cause import Cause
@@ -133,7 +133,7 @@ def _sorted(signs: Signs, evidence: tuple[str, ...], steps: tuple[int, ...]) -> 
     told = ""
     if run is not None and run.epochs:
         right = signs.valid_accuracy(run.epochs - 1)
-        told = f" Validation accuracy is {100 * right:.0f}%." if math.isfinite(right) else ""
+        told = f" Validation accuracy is {percent_text(right)}." if math.isfinite(right) else ""
     return Cause(
         id="sorted-data",
         title="The training data are not shuffled: each batch has only a few classes, in the same order in every "

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import number_text, percent_text
 from training_scripts._util.wilson import wilson
 from training_scripts.recording.trial.layout import INPUT_MEAN, INPUT_STD
 from training_scripts.recording.trial.trial import EVAL, TRAIN
@@ -101,7 +101,7 @@ def find_other_classes(signs: Signs) -> Cause | None:
         explanation=f"The network tells the classes apart, but the two splits number them differently.{by}",
         evidence=(
             (
-                f"Of the validation samples, {100 * right:.0f}% are right, far fewer than guesses; most of "
+                f"Of the validation samples, {percent_text(right)} are right, far fewer than guesses; most of "
                 f"{', '.join(pairs)}."
             ),
             (
@@ -286,9 +286,9 @@ def _too_few(signs: Signs) -> Cause:
         mean = float(right.mean())
         low, high = wilson(mean * size, size)
         evidence.append(
-            f"On average over the epochs, {100 * mean:.0f}% of the {size} validation samples are right (95% interval "
-            f"{100 * low:.0f} to {100 * high:.0f}%); always guessing the most frequent class gives "
-            f"{100 * signs.majority:.0f}%."
+            f"On average over the epochs, {percent_text(mean)} of the {size} validation samples are right (95% "
+            f"interval {percent_text(low)} to {percent_text(high)}); always guessing the most frequent class gives "
+            f"{percent_text(signs.majority)}."
         )
     return Cause(
         id="overfitting",

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from dogbreed_sdk._util.formatting import clipped, rough_percent
+from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.endpoints.evaluation.content import Mistake, PictureResult
 from dogbreed_sdk.pages.album import Album
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
+from training_scripts._util.number_text import probability_text
 
 # Typical pictures of a class beside a mistake.
 _TYPICAL = 2
@@ -57,8 +58,8 @@ class Gallery:
                 picture_name(mistake.path),
                 self._label(mistake.actual),
                 self._label(mistake.predicted),
-                "—" if mistake.probability is None else rough_percent(mistake.probability),
-                "—" if mistake.loss is None else rough_percent(math.exp(-mistake.loss)),
+                "—" if mistake.probability is None else probability_text(mistake.probability),
+                "—" if mistake.loss is None else probability_text(math.exp(-mistake.loss)),
             ]
             for mistake in mistakes
         ]
@@ -107,7 +108,7 @@ class Gallery:
     def _figure(self, each: PictureResult) -> Markup:
         actual = self._label(each.actual)
         answer = "classified correctly" if each.is_correct else f"classified as {self._label(each.predicted)}"
-        sure = "" if each.probability is None else f", {rough_percent(each.probability)} sure"
+        sure = "" if each.probability is None else f", {probability_text(each.probability)} sure"
         return element(
             "figure",
             self.album.image(each.path, f"a picture of {actual}"),
@@ -127,9 +128,9 @@ def _numbers(mistake: PictureResult) -> str:
     """The probabilities in words."""
     parts = []
     if mistake.probability is not None:
-        parts.append(f"{rough_percent(mistake.probability)} sure")
+        parts.append(f"{probability_text(mistake.probability)} sure")
     if mistake.loss is not None:
-        parts.append(f"{rough_percent(math.exp(-mistake.loss))} for the true class")
+        parts.append(f"{probability_text(math.exp(-mistake.loss))} for the true class")
     if mistake.rejected:
         parts.append("rejected as none of the classes")
     return ", ".join(parts)

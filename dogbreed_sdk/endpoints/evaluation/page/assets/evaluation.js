@@ -30,6 +30,12 @@ function startEvaluation() {
     return `${Number((100 * share).toPrecision(3))}%`;
   }
 
+  // As probability_text formats it.
+  function chance(probability) {
+    if (probability < 0.005) return "<1%";
+    return probability > 0.995 ? ">99%" : `${Math.round(100 * probability)}%`;
+  }
+
   function pictures(count) {
     return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
   }
@@ -240,7 +246,7 @@ function startEvaluation() {
       const shown = picture
         ? make("img", { src: source(picture), alt: `a picture of ${classes[row]}` })
         : make("span", { className: "none" }, "no picture here");
-      const sure = probability === null ? "" : `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)}% sure`;
+      const sure = probability === null ? "" : `${chance(probability)} sure`;
       const said = [sure, rejected ? "rejected" : ""].filter(Boolean).join(", ");
       const caption = make("figcaption", {}, said, make("small", {}, name));
       return make("figure", {}, ...(anyPicture ? [shown] : []), caption);
