@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -24,6 +25,7 @@ from dogbreed_sdk.client.options import Options
 from dogbreed_sdk.client.transports import deadlines, endpoint
 from dogbreed_sdk.client.transports.endpoint import EndpointTransport
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from tests.waiting import wait_for
 
 BREEDS = ["001.Pug", "002.Boxer"]
 SCORES = b'{"model_id": "m", "predictions": [{"probabilities": [0.25, 0.75]}]}'
@@ -64,7 +66,7 @@ def serve() -> Iterator[Serve]:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
     for thread in threads:
-        thread.join(10.0)
+        thread.join(60.0)
         assert not thread.is_alive()
     for one in opened:
         one.close()
@@ -102,19 +104,22 @@ def requested(connected: socket.socket) -> None:
 
 
 def drips(content: bytes) -> Handle:
+    """Sends an answer in small drops, and the last one never."""
+
     def handle(connected: socket.socket) -> None:
         requested(connected)
-        for byte in content:
+        for byte in content[:-1]:
             connected.sendall(bytes([byte]))
             time.sleep(0.05)
+        connected.recv(1)  # until the client hangs up
 
     return handle
 
 
 def takes_little(connected: socket.socket) -> None:
-    """Reads 1.3 MB a second: never idle for long, and never done."""
+    """Reads 80 kB a second: never idle for long, and never done."""
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-    while connected.recv(1 << 16):
+    while connected.recv(1 << 12):
         time.sleep(0.05)
 
 
@@ -130,7 +135,7 @@ def test_an_answer_that_drips_ends_with_the_deadline(serve: Serve, client: Clien
     start = time.monotonic()
     with pytest.raises(EndpointTimeoutError, match="timed out"):
         classifier.classify(picture())
-    assert 0.6 <= time.monotonic() - start < 4.0  # the answer takes longer than 5 s
+    assert time.monotonic() - start >= 0.6
 
 
 def test_a_request_that_cannot_be_sent_ends_with_the_deadline(
@@ -140,7 +145,7 @@ def test_a_request_that_cannot_be_sent_ends_with_the_deadline(
     start = time.monotonic()
     with pytest.raises(EndpointTimeoutError, match="timed out"):
         classifier.classify(large_picture)
-    assert 1.0 <= time.monotonic() - start < 5.0  # sending takes longer than 6 s
+    assert time.monotonic() - start >= 1.0
 
 
 def test_sending_may_take_longer_than_connecting(serve: Serve, client: Client, large_picture: bytes) -> None:
@@ -153,13 +158,17 @@ def test_sending_may_take_longer_than_connecting(serve: Serve, client: Client, l
     assert classifier.classify(large_picture).label == "Boxer"
 
 
-def test_asking_again_for_labels_is_within_the_same_deadline() -> None:
+def test_asking_again_for_labels_is_within_the_same_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
     class Slow(FakeEndpoint):
         given: list[float] = []  # noqa: RUF012 - a test's own
 
         def invoke(self, *what: object, connect_timeout: float, read_timeout: float):  # type: ignore[no-untyped-def,override]
+            nonlocal now
             self.given.append(read_timeout)
-            time.sleep(0.3)
+            now += 0.3
             return super().invoke(*what, connect_timeout=connect_timeout, read_timeout=read_timeout)  # type: ignore[arg-type]
 
     endpoint = Slow(BREEDS)
@@ -167,7 +176,7 @@ def test_asking_again_for_labels_is_within_the_same_deadline() -> None:
     classifier.classify(picture())
     endpoint.changes_model(["Basenji", "Beagle"], model_id="another")
     assert classifier.classify(picture()).label == "Basenji"
-    assert endpoint.given == [pytest.approx(left, abs=0.25) for left in (5.0, 5.0, 4.7)]
+    assert endpoint.given == pytest.approx([5.0, 5.0, 4.7])
 
 
 def test_probabilities_of_a_model_that_never_names_its_classes_are_a_label_error() -> None:
@@ -190,14 +199,12 @@ def refuses_once(retry_after: bytes) -> Handle:
 def test_a_server_that_names_a_time_is_not_asked_before(serve: Serve, client: Client) -> None:
     start = time.monotonic()
     assert client(serve(refuses_once(b"1")), {}).classify(picture()).label == "Boxer"
-    assert 1.0 <= time.monotonic() - start < 4.0
+    assert time.monotonic() - start >= 1.0
 
 
 def test_a_time_behind_the_deadline_is_not_waited_for(serve: Serve) -> None:
-    start = time.monotonic()
     with pytest.raises(ThrottledError):
-        BreedClassifier.from_server(serve(refuses_once(b"3600")), deadline=30.0).classify(picture())
-    assert time.monotonic() - start < 5.0
+        BreedClassifier.from_server(serve(refuses_once(b"3600")), deadline=3000.0).classify(picture())
 
 
 def test_a_picture_does_not_follow_a_redirect(serve: Serve) -> None:
@@ -216,18 +223,27 @@ def test_a_picture_does_not_follow_a_redirect(serve: Serve) -> None:
 
 
 def test_those_who_wait_for_one_endpoint_wait_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now, began, allowed = 1000.0, set(), []
+
+    def monotonic() -> float:
+        began.add(threading.get_ident())
+        return now
+
     def wait(_session: object, _name: str, *, timeout: float, progress: object) -> None:
-        time.sleep(timeout)
+        nonlocal now
+        wait_for(lambda: len(began) == 6)
+        allowed.append(timeout)
+        now += timeout
 
     monkeypatch.setattr(endpoint, "wait_in_service", wait)
     transport = EndpointTransport("dogs", Session.local(tmp_path, endpoint_url="http://127.0.0.1:9"))
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(monotonic=monotonic))
     threads = [threading.Thread(target=transport.wait_until_ready, args=(0.5,)) for _ in range(6)]
-    start = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0.5 <= time.monotonic() - start < 2.5  # one after the other they would wait for 3 s
+    assert allowed == [0.5] + [0.0] * 5, "one after the other they would wait for 3 s"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # the test's own server has threads
@@ -244,7 +260,7 @@ def test_a_forked_process_does_not_share_connections(serve: Serve, client: Clien
     classifier.classify(picture())
     process = multiprocessing.get_context("fork").Process(target=classifier.classify, args=(picture(),))
     process.start()
-    process.join(30.0)
+    process.join(120.0)
     assert (process.exitcode, len(connections)) == (0, 2)
     assert classifier.classify(picture()).label == "Boxer"
     assert len(connections) == 2
