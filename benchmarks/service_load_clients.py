@@ -92,7 +92,9 @@ def _clients(work: Work, first: int, count: int) -> Tally:
 def _client(work: Work, number: int, end: float) -> Tally:
     tally = Tally()
     connection = http.client.HTTPConnection(urlsplit(work.url).netloc, timeout=70)
-    while time.monotonic() < end:
+    asked = False
+    while not asked or time.monotonic() < end:
+        asked = True
         number = (number + 1) % len(work.pictures)
         before = time.perf_counter()
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk._util.http_connections import ConnectionLimits
-from dogbreed_sdk.service import ServiceSettings
+from dogbreed_sdk.service import ServiceSettings, readiness
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.service.running import BREEDS, ENDING, RunningService
 
@@ -21,6 +21,11 @@ def _all_services_end() -> Iterator[None]:
     yield
     while ENDING:
         ENDING.pop().join()
+
+
+@pytest.fixture(autouse=True)
+def _a_standstill_is_no_endpoint_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_PROBE_SECONDS", 120.0)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class RunningService:
 
     def join(self) -> None:
         """Waits for its end."""
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
         asyncio.run(self._classifier.close())
 
@@ -68,10 +68,10 @@ class RunningService:
         self.server.should_exit = True
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=20, **options)
+        return requests.get(self.url + path, timeout=120, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
-        return requests.post(self.url + path, timeout=20, **options)
+        return requests.post(self.url + path, timeout=120, **options)
 
     def classify(self, body: bytes, query: str = "", **headers: str) -> requests.Response:
         """Sends a picture as the body."""
@@ -87,7 +87,7 @@ class RunningService:
 def refuses(url: str) -> bool:
     """Whether nobody takes connections there any more."""
     try:
-        requests.get(url, timeout=20)
+        requests.get(url, timeout=120)
     except requests.ConnectionError:
         return True
     return False
@@ -102,12 +102,12 @@ class Gate:
 
     def __call__(self, _body: bytes) -> str:
         self.entered.release()
-        assert self.open.wait(20)
+        assert self.open.wait(120)
         return BREEDS[0]
 
     def wait_until_entered(self, times: int = 1) -> None:
         for _ in range(times):
-            assert self.entered.acquire(timeout=20)
+            assert self.entered.acquire(timeout=120)
 
 
 class LogLines(logging.Handler):

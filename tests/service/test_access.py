@@ -200,7 +200,7 @@ def test_pages_from_elsewhere_may_not_ask_unless_their_origin_is_named(serve: Se
     closed, opened = serve(), serve(cors_origins=("https://app.example",))
     assert "Access-Control-Allow-Origin" not in closed.classify(PICTURE, Origin="https://app.example").headers
     for service, path, allowed in ((closed, "/v1/classify", False), (opened, "/v1/classify", True)):
-        preflight = requests.options(service.url + path, headers=asks, timeout=20)
+        preflight = requests.options(service.url + path, headers=asks, timeout=120)
         assert (preflight.headers.get("Access-Control-Allow-Origin") == "https://app.example") is allowed
     for body in (PICTURE, b""):
         answer = opened.classify(body, Origin="https://app.example")

@@ -42,7 +42,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def connect(service: RunningService, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=120)
     connection.sendall(data)
     return connection
 
@@ -167,7 +167,7 @@ def test_a_client_that_leaves_before_its_picture_is_fetched_frees_its_place(
     body = b'{"url": "https://dogs.invalid/rex.jpg"}'
     with connect(service, JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body):
         wait_for(lambda: service.metric("dogbreed_queue_length") == 1)
-    wait_for(lambda: service.metric("dogbreed_queue_length") == 0, seconds=10)
+    wait_for(lambda: service.metric("dogbreed_queue_length") == 0)
     gate.open.set()
     assert inside.result().status_code == 200
 
@@ -176,11 +176,11 @@ def test_a_client_that_leaves_before_its_picture_is_fetched_frees_its_place(
 def test_a_deadline_that_passes_is_504_and_frees_the_place(serve: Serve, gate: Gate, path: str) -> None:
     service = serve(FakeEndpoint(BREEDS, answer=gate), deadline_seconds=0.2, max_concurrency=1, max_waiting=0)
     options: dict[str, Any] = {} if path == "/v1/labels" else {"files": {"file": ("a", PICTURE)}}
-    response = requests.request("POST" if options else "GET", service.url + path, timeout=20, **options)
+    response = requests.request("POST" if options else "GET", service.url + path, timeout=120, **options)
     assert (response.status_code, response.json()["type"]) == (504, "/problems/endpoint-timeout")
     gate.open.set()
     # A machine that has much to do may miss such a deadline once more.
-    wait_for(lambda: service.classify(PICTURE).status_code == 200, seconds=10)
+    wait_for(lambda: service.classify(PICTURE).status_code == 200)
 
 
 def test_waiting_in_the_queue_counts_for_the_deadline(serve: Serve, gate: Gate, pool: ThreadPoolExecutor) -> None:
@@ -208,11 +208,15 @@ def test_a_client_that_leaves_frees_its_place(serve: Serve, gate: Gate, *, worki
 
 
 def test_a_body_that_trickles_is_given_up_and_never_took_a_place(serve: Serve) -> None:
-    service = serve(read_seconds=0.3, max_concurrency=1, max_waiting=0)
-    with connect(service, HEAD + b"Content-Length: 1000\r\n\r\nxx") as connection:
-        assert service.classify(PICTURE).status_code == 200
+    trickle = HEAD + b"Content-Length: 1000\r\n\r\nxx"
+    patient = serve(read_seconds=600.0, max_concurrency=1, max_waiting=0)
+    with connect(patient, trickle):
+        wait_for(lambda: patient.metric("dogbreed_held_bytes") == 2)
+        assert patient.classify(PICTURE).status_code == 200
+    hasty = serve(read_seconds=0.3)
+    with connect(hasty, trickle) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
-    assert service.metric("dogbreed_held_bytes") == 0
+    assert hasty.metric("dogbreed_held_bytes") == 0
 
 
 def test_a_body_that_breaks_http_is_answered_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -224,6 +228,8 @@ def test_a_body_that_breaks_http_is_answered_once(serve: Serve, caplog: pytest.L
 
 
 HASTY = ConnectionLimits(header_seconds=0.3)
+# What is never told to send something ends by another limit alone.
+ENDLESS = {"header_seconds": 3600.0}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +240,7 @@ def test_headers_that_trickle_end_the_connection(serve: Serve, start: bytes) -> 
     began = time.monotonic()
     with connect(service, start) as connection:
         answer = everything_from(connection)
-    assert 0.2 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.2
     assert answer.count(b"HTTP/1.1 200 ") == start.count(b"\r\n\r\n")
 
 
@@ -260,7 +266,7 @@ def connect_from(address: str, service: RunningService, data: bytes = b"") -> so
     """As another machine would: on Linux, all of 127.0.0.0/8 is this one."""
     if sys.platform != "linux":
         pytest.skip("this system has one loopback address only")
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=(address, 0))
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=120, source_address=(address, 0))
     connection.sendall(data)
     return connection
 
@@ -283,17 +289,15 @@ def test_connections_beyond_the_limit_are_refused_where_all_others_have_a_reques
 
 
 def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> None:
-    service = serve()
+    service = serve(limits=ConnectionLimits(per_address=CONNECTIONS_PER_ADDRESS, **ENDLESS))
     with ExitStack() as stack:
         crowd = [stack.enter_context(connect_from("127.0.0.2", service)) for _ in range(600)]
         neighbor = stack.enter_context(connect_from("127.0.0.3", service))
-        began = time.monotonic()
         assert [service.get("/healthz").status_code for _ in range(5)] == [200] * 5
-        assert time.monotonic() - began < 5, "much sooner than the crowd is told to send something"
         wait_for(lambda: len(service.server.server_state.connections) <= CONNECTIONS_PER_ADDRESS + 2)
         left = [connection for connection in crowd[-CONNECTIONS_PER_ADDRESS:] if not is_closed(connection)]
         assert len(left) == CONNECTIONS_PER_ADDRESS, "the oldest of the crowd have gone"
-        assert is_closed(crowd[0])
+        wait_for(lambda: is_closed(crowd[0]))
         assert not is_closed(neighbor)
 
 
@@ -313,7 +317,7 @@ def test_one_address_may_hold_so_many_connections_and_a_proxy_more(serve: Serve,
 
 
 def test_of_all_connections_the_most_crowded_address_loses_its_oldest_idle_one(serve: Serve) -> None:
-    service = serve(limits=ConnectionLimits(total=4))
+    service = serve(limits=ConnectionLimits(total=4, **ENDLESS))
     with ExitStack() as stack:
         first, *crowd = [
             stack.enter_context(connect_from(address, service))

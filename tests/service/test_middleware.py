@@ -76,7 +76,7 @@ def test_no_secret_reaches_the_log_or_the_metrics(service: RunningService, acces
     headers = {"X-API-Key": "secret-key", "Authorization": "Bearer secret-key", "Cookie": "secret-key"}
     service.post("/v1/classify?key=secret-key", json={"url": "https://user:secret-key@127.0.0.1/a"}, headers=headers)
     service.get("/secret-key/a?secret-key", headers=headers)
-    requests.request("SECRET-KEY", service.url + "/", timeout=20)
+    requests.request("SECRET-KEY", service.url + "/", timeout=120)
     lines = [json.loads(line) for line in wait_for(lambda: len(access_log.lines) == 3 and access_log.lines)]
     assert [(line["route"], line["method"]) for line in lines] == [
         ("/v1/classify", "POST"),
@@ -197,7 +197,7 @@ def test_the_web_page_and_its_parts_are_served_as_they_are(service: RunningServi
         assert path == "/" or response.content == content
     sent = {page.index(subject=subject, urls=True) for subject in (None, "dogs")}
     assert service.get("/").content in sent, "whether the classes are known depends on earlier requests"
-    assert requests.head(service.url + "/", timeout=20).status_code == 200
+    assert requests.head(service.url + "/", timeout=120).status_code == 200
 
 
 def test_the_service_can_be_mounted_in_another_application() -> None:

@@ -62,4 +62,4 @@ def sent(service: RunningService, method: str, target: str, options: list[tuple[
         headers["Content-Type"] = "application/json"
         sent_along = f'"base64": "{base64.b64encode(picture()).decode()}"'
         data = re.sub(r'"url": "https://[^"]+"', sent_along, body)
-    return requests.request(method, service.url + target, headers=headers, data=data, files=files, timeout=20)
+    return requests.request(method, service.url + target, headers=headers, data=data, files=files, timeout=120)

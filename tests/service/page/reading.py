@@ -106,6 +106,19 @@ class Reader:
         )
         return name
 
+    def stop_clock(self) -> float:
+        """Lets no time pass on the page, so that what it counts down stays as it is; its time in epoch seconds."""
+        milliseconds: float = self.browser.value(
+            "(() => { const at = Date.now(); window.stopped = [Date.now, at]; Date.now = () => at; return at; })()"
+        )
+        return milliseconds / 1000
+
+    def start_clock(self) -> None:
+        """Lets the page's time go on where it stopped."""
+        self.browser.value(
+            "(([now, at]) => { const lost = now() - at; Date.now = () => now() - lost; })(window.stopped)"
+        )
+
     def drop(self, *files: Path) -> None:
         """Drops files on the place for them."""
         self.browser.drop("#drop", *files)

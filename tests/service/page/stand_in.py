@@ -115,7 +115,7 @@ class PageServer:
             self.most_at_once = max(self.most_at_once, self._at_once)
         reply = self.answer(request)
         if reply.hold is not None:
-            reply.hold.wait(30)
+            reply.hold.wait(240)
         with self._lock:
             self._at_once -= 1
         return reply

@@ -134,7 +134,8 @@ def test_nothing_moves_when_an_answer_arrives(
     page.until("sending", "sending")
     places = "[...document.querySelectorAll('.card, .picture, .remove, footer')].map(e => e.getBoundingClientRect())"
     places += ".map(b => [b.x, b.y, b.width, b.height].map(Math.round))"
-    browser.value("new Promise(done => setTimeout(done, 50))")
+    browser.wait(lambda: browser.value("[...document.querySelectorAll('.photo')].every(e => e.matches('.loaded'))"))
+    browser.next_frame()
     before = browser.value(f"(scrollTo(0, 0), {places})")
     for hold in holds:
         hold.set()

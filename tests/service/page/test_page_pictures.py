@@ -111,9 +111,13 @@ def test_while_something_is_dragged_over_the_page_the_place_for_it_is_marked(
     page: Reader, pictures: list[Path]
 ) -> None:
     marked = "document.querySelector('#drop').matches('.over')"
+    page.browser.value(
+        f"new MutationObserver(() => {{ window.marked ||= {marked}; }})"
+        ".observe(document.querySelector('#drop'), {attributes: true})"
+    )
     page.browser.drag("dragEnter", "h1", pictures[0])
     page.browser.drag("dragOver", "h1", pictures[0])
-    assert page.browser.value(marked)
+    page.browser.wait(lambda: page.browser.value("window.marked"))
     page.browser.wait(lambda: not page.browser.value(marked))
 
 
@@ -156,7 +160,7 @@ def test_a_photograph_taken_sideways_stands_upright(page: Reader, tmp_path: Path
     page.until("answered")
     page.browser.wait(lambda: page.browser.value("document.querySelector('.photo').matches('.loaded')"))
     box = page.browser.box(".photo")
-    page.browser.value("new Promise(done => setTimeout(done, 50))")
+    page.browser.next_frame()
     page.browser.screenshot(tmp_path / "page.png")
     middle = box["x"] + box["width"] / 2
     with Image.open(tmp_path / "page.png") as shown:
