@@ -44,9 +44,8 @@ class Options:
 
     def facts(self, *, workers: int = 1) -> RunFacts:
         """The facts of a new run of some workers, as far as they are known before its first step."""
-        rate = None
-        if self.optimizer is not None and self.optimizer.param_groups:
-            rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
+        groups = getattr(self.optimizer, "param_groups", None) or [{}]
+        rate = float(groups[0].get("lr", math.nan))
         return {
             "format": 1,
             "recorder": "loop",
@@ -60,7 +59,7 @@ class Options:
             "sizes": {},
             "steps_per_epoch": self.steps_per_epoch,
             "epochs": self.epochs,
-            "learning_rate": rate if rate is not None and math.isfinite(rate) else None,
+            "learning_rate": rate if math.isfinite(rate) else None,
             "classes": [str(name) for name in self.classes or ()],
         }
 

@@ -12,6 +12,8 @@ from training_scripts.recording.trial.run_facts import CLASSIFICATION, REGRESSIO
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dogbreed_sdk.recording.batches import Batch
+
 # The loss of each sample is recorded only if its mean is the loss that the loop reports, within this share.
 _SAME, _SAME_IN_HALF_PRECISION = 1e-3, 0.02
 
@@ -96,6 +98,15 @@ class Task:
             return None
         predictions = (outputs.detach().reshape(-1) > self._threshold).int()
         return Answers(labels.reshape(-1).int(), predictions)
+
+    def count_right(self, batch: Batch) -> float | None:
+        """Number of right predictions in a batch; None where there are no classes. Waits for a GPU."""
+        if batch.outputs is None or batch.labels is None:
+            return None
+        if not self.is_known:
+            self.look(batch.outputs, batch.labels, float(batch.loss))
+        answers = self.answers(batch.outputs, batch.labels)
+        return None if answers is None else float(answers.correct(batch.size or 0))
 
     def _look_at_numbers(self, outputs: Tensor, labels: Tensor, loss: float) -> None:
         """Tells regression from classes given as numbers: one unit that says yes or no, or a distribution."""

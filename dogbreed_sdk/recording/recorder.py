@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dogbreed_sdk._util.optional import needed
 from dogbreed_sdk.recording import folder as folders
+from dogbreed_sdk.recording.batches import batch_of
 from dogbreed_sdk.recording.options import Options, check_numbers, plain_parameters
+from dogbreed_sdk.recording.predictions import Task
 from training_scripts.recording.recorder.worker import current
 
 if TYPE_CHECKING:
@@ -132,6 +134,7 @@ class Recorder:
             resume=None if resume is False else resume,
             framework=framework,
         )
+        self._task = Task(task)
         self._rules = rules
         self._recording: Recording | None = None
         self._is_over = False
@@ -239,8 +242,9 @@ class Recorder:
                     outputs = model(inputs.to(device, non_blocking=True))
                     loss = criterion(outputs, there)
                     self.evaluate(loss, outputs=outputs, labels=there)
-                    total += float(loss) * len(labels)
-                    right = self._right(outputs, there)
+                    batch = batch_of(loss, outputs, there, _NO_LOSSES, len(labels))
+                    right = self._task.count_right(batch)
+                    total += float(batch.loss) * len(labels)
                     has_classes = has_classes and right is not None
                     correct += right or 0.0
                     samples += len(labels)
@@ -274,10 +278,6 @@ class Recorder:
 
         return DebugReport.load(self.folder)
 
-    def _right(self, outputs: Any, labels: Any) -> float | None:
-        recording = self._recording
-        return recording.right(outputs, labels) if recording is not None else None
-
     def _opened(self) -> Recording | None:
         """The recording, opened on first use; None after it has ended or failed, and in forked processes."""
         if self._recording is not None or self._is_over:
@@ -285,7 +285,7 @@ class Recorder:
         try:
             from dogbreed_sdk.recording.recording import Recording  # noqa: PLC0415 - needs NumPy
 
-            self._recording = Recording(self._options, report=_log.warning, failed=self._fail)
+            self._recording = Recording(self._options, task=self._task, report=_log.warning, failed=self._fail)
             atexit.register(self.close)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)

@@ -39,6 +39,7 @@ from training_scripts.recording.trial.layout import (
     PREDICTIONS,
     loss_part_name,
 )
+from training_scripts.recording.trial.run_facts import CLASSIFICATION
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 
 if TYPE_CHECKING:
@@ -69,17 +70,25 @@ class Recording:
         steps: TRAIN and EVAL -> the number of the next step.
     """
 
-    def __init__(self, options: Options, *, report: Callable[[str], object], failed: Callable[[Exception], object]):
+    def __init__(
+        self,
+        options: Options,
+        *,
+        task: Task,
+        report: Callable[[str], object],
+        failed: Callable[[Exception], object],
+    ) -> None:
         """Opens the recording: writes its facts, adds hooks, starts the profiler.
 
         Args:
             options: What the caller asked for.
+            task: Of the run; learns from the first batch.
             report: Called with one line of log at a time.
             failed: Called with an error in a hook, where it cannot be raised.
         """
         self._options = options
         self._worker = current()
-        self._task = Task(options.task)
+        self._task = task
         self._saving = planned(options.save_interval, (options.epochs or 0) * (options.steps_per_epoch or 0))
         self._epoch = self._epoch_begins = 0
         self._lengths: set[int] = set()
@@ -312,7 +321,7 @@ class Recording:
         if evaluation is None:
             return
         self._evaluations += 1
-        kept = evaluation.ends(classes=self._task.name == "classification")
+        kept = evaluation.ends(classes=self._task.name == CLASSIFICATION)
         if kept is not None:
             self._buffer.add_to_last(kept)
             self._evaluated_bytes += evaluation.samples * SAMPLE_BYTES
@@ -423,11 +432,6 @@ class Recording:
             return False
         self._buffer.bulk.add((ACCURACY,), bulk.share_right, (scores, truth), numbers)
         return True
-
-    def right(self, outputs: Tensor, labels: Tensor) -> float | None:
-        """Number of right predictions; None without classes."""
-        answers = self._task.answers(outputs, labels)
-        return None if answers is None else float(answers.correct(len(labels)))
 
     def _learn_task(self) -> None:
         facts: dict[str, Any] = {"task": self._task.name}

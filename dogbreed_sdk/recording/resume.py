@@ -10,8 +10,8 @@ from training_scripts.recording.trial.run_facts import RunFacts
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.recording.trial.writer import TrialWriter
 
-# Facts of the new process: the others remain as they were recorded.
-_NEW = ("epochs", "parameters", "learning_rate")
+# Facts of the new process: the others, such as the initial learning rate, remain as they were recorded.
+_NEW = ("epochs", "parameters")
 
 
 def earlier_facts(writer: TrialWriter, new: RunFacts) -> RunFacts:
@@ -19,7 +19,6 @@ def earlier_facts(writer: TrialWriter, new: RunFacts) -> RunFacts:
     found = FileTrial(writer.folder, worker=writer.worker).run
     facts = {**new, **{name: value for name, value in found.items() if value is not None}}
     facts.update({name: value for name, value in new.items() if name in _NEW and value})
-    facts["learning_rate"] = found.get("learning_rate", new.get("learning_rate"))
     facts.pop("failure", None)
     facts["notes"] = [note for note in found.get("notes", []) if not note.startswith(FAILED)]
     return cast("RunFacts", facts)
@@ -41,7 +40,7 @@ def continue_trial(buffer: StepBuffer, writer: TrialWriter, steps: int | None) -
     """
     recorded = FileTrial(writer.folder, worker=writer.worker)
     train, evaluated = recorded.steps(TRAIN), recorded.steps(EVAL)
-    last = max((int(table.global_steps.max(initial=-1)) for table in (train, evaluated)), default=-1)
+    last = max(int(table.global_steps.max(initial=-1)) for table in (train, evaluated))
     done = int(train.steps.max(initial=-1)) + 1
     keep = done if steps is None else steps
     repeated = train.global_steps[train.steps >= keep]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from dogbreed_sdk._util import formatting
 from dogbreed_sdk.debugging.verdict import verdict
 from dogbreed_sdk.recording import loader_clock, optimizer_watch, recording
 from dogbreed_sdk.recording.predictions import may_broadcast
-from dogbreed_sdk.recording.recording import SUMMED, Recording
+from dogbreed_sdk.recording.recording import NO_HOOKS, SUMMED, Recording
 from tests.recording.loops import (
     BATCH,
     CLASSES,
@@ -188,6 +189,39 @@ def test_validate_evaluates_for_loops_that_do_not(tmp_path: Path) -> None:
     assert found.accuracy == pytest.approx(float((scores.argmax(1) == labels).double().mean()))
     assert [model.training, model[0].training, model[1].training] == [True, True, False]
     assert trial_of(tmp_path).tensor("labels").value(1, "EVAL").tolist() == labels.tolist()
+
+
+def test_validate_returns_the_accuracy_of_outputs_with_logits_and_after_recording_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ValueError("as a bug would")
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, inputs: torch.Tensor) -> SimpleNamespace:
+            return SimpleNamespace(logits=self.inner(inputs))
+
+    def criterion(outputs: SimpleNamespace, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(outputs.logits, labels)
+
+    with Recorder(tmp_path, model=Logits(), rules=False, profile=False) as run:
+        found = run.validate(loaders()[1], criterion)
+        assert found.accuracy is not None and 0 < found.accuracy < 1
+        monkeypatch.setattr(Recording, "eval_step", fails)
+        assert run.validate(loaders()[1], criterion) == found
+    assert run.validate(loaders()[1], criterion) == found
+    assert len(caplog.records) == 1
+
+
+def test_an_optimizer_of_another_kind_leaves_the_rest_to_be_recorded(tmp_path: Path) -> None:
+    with Recorder(tmp_path, model=network(), optimizer=object(), rules=False, profile=False) as run:
+        run.step(1.5)
+    assert values(trial_of(tmp_path), "loss_output_0") == [1.5]
+    assert NO_HOOKS in DebugReport.load(tmp_path).notes
 
 
 def test_an_exception_in_the_block_is_kept_in_the_recording_and_raised(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from training_scripts.recording.trial.layout import STEP_SIZE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.evidence.chance_level import chance_loss, learning
 from training_scripts.rules.evidence.epochs import epoch_losses, epochs, notes
+from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.learning_curves import curves
+from training_scripts.rules.evidence.step_sizes import batch_sizes
 
 
 def test_an_evaluation_ends_an_epoch() -> None:
@@ -124,6 +126,14 @@ def test_a_last_batch_of_one_counts_as_one_however_its_size_is_known(
     assert epoch_losses(made).valid == pytest.approx([0.141] * 3, abs=1e-3)
     assert curves(made)["accuracy"].valid == pytest.approx([64 / 65] * 3)
     assert notes(made) == []
+
+
+@pytest.mark.parametrize(("per_epoch", "sizes"), [(3, [4, 4, 2] * 2), (2, [4] * 6)])
+def test_no_planned_batch_is_smaller_if_the_last_one_is_dropped(per_epoch: int, sizes: list[float]) -> None:
+    made = trial(range(6), batch_size=4, sizes={"train": 10})
+    made.run["steps_per_epoch"] = per_epoch
+    found = batch_sizes(Evidence(made), TRAIN)
+    assert found is not None and found.tolist() == sizes
 
 
 def test_a_last_batch_of_unknown_size_is_left_out_and_that_is_said() -> None:

@@ -64,7 +64,7 @@ def _take_up(buffer: StepBuffer, writer: TrialWriter, run: RunFacts, facts: Mapp
     judged = int(facts["epoch"]) * a_pass
     train = recorded.steps(TRAIN)
     again = train.global_steps[train.steps >= done]
-    last = max((int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL)), default=-1)
+    last = max(int(recorded.steps(mode).global_steps.max(initial=-1)) for mode in (TRAIN, EVAL))
     buffer.global_step = int(again.min()) if len(again) else max(done + judged, last + 1)
     writer.drop_from(buffer.global_step)
     kept = FileTrial(writer.folder, worker=writer.worker)
@@ -103,12 +103,14 @@ def _remember(memory: MemoryTrial, kept: FileTrial) -> None:
 
 def _remember_tensor(memory: MemoryTrial, kept: FileTrial, name: str, mode: str) -> None:
     whole = kept.steps_in_full(name, mode)
+    if name in layout.PER_RUN:
+        for step in whole.tolist():
+            memory.add(name, step, mode, kept.value(name, step, mode))
+        return
     kinds = kept.recorded_reductions(name, mode)
-    if len(whole) and "mean" in kinds and len(kinds["mean"]) == len(whole):
+    if len(whole) and kept.value(name, int(whole[0]), mode).size == 1:
         memory.add_numbers(name, kinds["mean"].steps.tolist(), kinds["mean"].values.tolist(), mode)
         return
-    for step in whole.tolist():
-        memory.add(name, step, mode, kept.value(name, step, mode))
-    for kind, series in kinds.items():
+    for kind, series in kinds.items():  # full weights would fill the memory
         for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
             memory.add_reduction(name, kind, step, mode, value)

@@ -136,7 +136,7 @@ class RuleWatch(Callback):
 
     def _stop(self) -> str | None:
         for result in self.results:
-            if result.name in self._stop_rules and result.status == "IssuesFound":
+            if result.name in self._stop_rules and result.status == self._rules.ISSUES_FOUND:
                 reason = result.findings[0].message if result.findings else result.message
                 self.stopped = {"rule": result.name, "epoch": self._epoch, "reason": reason}
                 self._write()  # before anything else can fail

@@ -118,12 +118,11 @@ class Signs:
 
 def facts_of(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunFacts:
     """Facts for `run.json` that explain curves: the highest rate of dropout, and the strongest weight decay."""
-    from torch import nn  # noqa: PLC0415
+    from torch.nn.modules.dropout import _DropoutNd  # noqa: PLC0415
 
-    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-    rates = [float(module.p) for module in network.modules() if isinstance(module, kinds)]
+    rates = [float(module.p) for module in network.modules() if isinstance(module, _DropoutNd)]
     facts: RunFacts = {"dropout": max(rates)} if rates else {}
-    decays = [group.get("weight_decay") for group in (optimizer.param_groups if optimizer is not None else ())]
+    decays = [group.get("weight_decay") for group in getattr(optimizer, "param_groups", ())]
     known = [float(decay) for decay in decays if isinstance(decay, (int, float))]
     if known:
         facts["weight_decay"] = max(known)
@@ -132,11 +131,10 @@ def facts_of(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> Run
 
 def is_in_training_mode(network: nn.Module) -> bool:
     """Whether modules that behave differently in training mode (dropout, batch normalization) are in it."""
-    from torch import nn  # noqa: PLC0415
     from torch.nn.modules.batchnorm import _BatchNorm  # noqa: PLC0415
+    from torch.nn.modules.dropout import _DropoutNd  # noqa: PLC0415
 
-    kinds = (_BatchNorm, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    return any(module.training and isinstance(module, kinds) for module in network.modules())
+    return any(module.training and isinstance(module, (_BatchNorm, _DropoutNd)) for module in network.modules())
 
 
 class _GradientWatch:

@@ -201,7 +201,7 @@ def _activations(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     from torch import nn  # noqa: PLC0415
 
     kinds: Mapping[str, tuple[type[nn.Module], ...]] = {
-        "relu": (nn.ReLU, nn.ReLU6, nn.LeakyReLU),
+        "relu": (nn.ReLU, nn.ReLU6),  # a leaky one passes a gradient wherever it is
         "sigmoid": (nn.Sigmoid,),
         "tanh": (nn.Tanh,),
     }

@@ -226,7 +226,8 @@ class StepBuffer:
         if not kept:
             return
         steps = [Step(row.mode, row.mode_step, row.global_step, row.time) for row in kept]
-        for name, column in self._columns([row.written() for row in kept]).items():
+        columns = self._columns([row.written() for row in kept])
+        for name, column in columns.items():
             rows, values = _ends_of_equals(name, column, steps) if is_held(name) else column
             for row, value in zip(rows, values, strict=True):
                 steps[row].numbers.append((name, value))
@@ -236,7 +237,8 @@ class StepBuffer:
                 fresh |= self._join(snapshots[step.global_step])
                 self._settle(step, snapshots[step.global_step])
         if self.memory is not None:
-            self._remember(self.memory, steps, self._columns(kept))
+            whole = columns if all(row.part is None for row in kept) else self._columns(kept)
+            self._remember(self.memory, steps, whole)
         writer = self.writer
         if writer is not None:
             written = self._without_backlog(steps)
@@ -275,7 +277,6 @@ class StepBuffer:
         notes = self._run.get("notes", [])
         if sentence and sentence not in notes:
             self.learn({"notes": [*notes, sentence]})
-            self._noted = True
 
     def abandon(self, problem: str) -> None:
         """Flushes the buffer and records why recording ended; does not mark the trial as ended."""
@@ -283,9 +284,8 @@ class StepBuffer:
         try:
             self.flush()
         finally:
-            writer = self.writer
-            if writer is not None:
-                self._background.do(self._description(writer))
+            if self.writer is not None:
+                self._describe_later(self.writer)
             self._background.end(_WAIT_ONCE)
 
     def end(self, seconds: float, *, others: Sequence[str] = ()) -> None:

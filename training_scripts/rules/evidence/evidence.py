@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
-from training_scripts.recording.trial.trial import GLOBAL, TRAIN, DamagedError, Series, StepTable, Tensor, Trial
+from training_scripts.recording.trial.trial import (
+    GLOBAL,
+    TRAIN,
+    DamagedError,
+    Series,
+    StepTable,
+    Tensor,
+    Trial,
+    of_one_element,
+)
 from training_scripts.rules.evidence import boosting
 
 
@@ -78,27 +87,28 @@ class Evidence(Trial):
     def _computed(self, name: str, mode: str) -> dict[str, Series]:
         """All reductions at once, because each value may have to be read from disk."""
         steps = self.steps_in_full(name, mode)
-        columns = self._of_scalars(name, mode, steps)
-        if columns is None:
+        numbers = self._of_scalars(name, mode, steps)
+        if numbers is not None:
+            found = of_one_element(Series(steps, numbers))
+        else:
             rows = [
                 [reduce(kind, value) for kind in REDUCTIONS]
                 for value in (self.value(name, step, mode) for step in steps.tolist())
             ]
             columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(REDUCTIONS))
+            found = {kind: Series(steps, columns[:, column]) for column, kind in enumerate(REDUCTIONS)}
         recorded = self._recorded(name, mode)
-        return {
-            kind: Series(steps, columns[:, column]) for column, kind in enumerate(REDUCTIONS) if kind not in recorded
-        }
+        return {kind: series for kind, series in found.items() if kind not in recorded}
 
     def _of_scalars(self, name: str, mode: str, steps: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """The reductions of a tensor with one number per step, for all steps at once; None for other tensors."""
+        """The values of a tensor with one number per step, float64 [n]; None for other tensors."""
         numbers = []
         for step in steps.tolist():
             value = self.value(name, step, mode)
             if value.size != 1 or value.dtype.kind != "f":
                 return None
             numbers.append(value.item())
-        return _of_numbers(np.array(numbers, dtype=np.float64))
+        return np.array(numbers, dtype=np.float64)
 
     def _recorded(self, name: str, mode: str) -> dict[str, Series]:
         if (name, mode) not in self._numbers:
@@ -145,22 +155,6 @@ class _Remembered(Tensor):
             return super().reduction(kind, mode, worker=worker)
         found = self.trial.reduction(self.name, kind, mode)
         return found if found is not None else super().reduction(kind, mode)
-
-
-def _of_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The reductions of single numbers [n, kinds], in the order of REDUCTIONS, without one pass per kind."""
-    size, finite = np.abs(values), np.isfinite(values)
-    known = {
-        "min": values,
-        "max": values,
-        "mean": values,
-        "std": np.where(finite, 0.0, np.nan),
-        "l2": size,
-        "abs_mean": size,
-        "zero_fraction": values == 0,
-        "nonfinite_fraction": ~finite,
-    }
-    return np.stack([np.asarray(known[kind], dtype=np.float64) for kind in REDUCTIONS], axis=1)
 
 
 def of(trial: Trial) -> Evidence:

@@ -140,7 +140,8 @@ def _planned(run: Evidence, mode: str) -> Floats | None:
     found = np.full(len(table.steps), float(batch))
     whole = -(-size // batch)
     if mode == TRAIN:
-        found[(table.steps + 1) % whole == 0] = size % batch or batch
+        if run.run.get("steps_per_epoch") in (None, whole):  # otherwise the last batch is dropped
+            found[(table.steps + 1) % whole == 0] = size % batch or batch
         return found
     for places in evaluations(run):
         if len(places) == whole:

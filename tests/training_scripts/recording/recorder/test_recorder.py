@@ -369,6 +369,12 @@ def test_only_what_is_trained_is_recorded() -> None:
     assert "relu_output" not in memory.collections
 
 
+def test_leaky_activations_are_not_recorded_as_relus_that_may_die() -> None:
+    leaky = nn.Sequential(nn.Linear(8, 6), nn.LeakyReLU(), nn.Linear(6, 3), nn.ReLU())
+    train(leaky, Recorder(None, memory=(memory := MemoryTrial())), epochs=1)
+    assert memory.tensor_names(collection="relu_output") == ["3_relu_output_0"]
+
+
 def test_an_activation_that_is_passed_twice_has_two_names() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
@@ -576,6 +582,16 @@ def test_a_restarted_run_has_the_recording_of_an_unbroken_one(tmp_path: Path, ki
     assert {path.name for path in (tmp_path / "broken" / "index").rglob("*.json")} == {
         path.name for path in (tmp_path / "whole" / "index").rglob("*.json")
     }
+
+
+def test_the_memory_of_a_restarted_run_has_the_reductions_of_full_tensors_and_not_these(tmp_path: Path) -> None:
+    settings = {"train_interval": 3, "full_tensors": True}
+    unbroken, _ = recorded(tmp_path / "whole", **settings)
+    trained = network()
+    train(trained, Recorder(tmp_path / "broken", train_interval=3, full_tensors=True), epochs=3, last=1)
+    memory = MemoryTrial()
+    train(trained, Recorder(tmp_path / "broken", memory=memory, train_interval=3, full_tensors=True), epochs=3, first=1)
+    assert contents(memory) == contents(unbroken)
 
 
 def test_index_files_that_a_killed_process_left_half_written_are_mended(tmp_path: Path) -> None:
