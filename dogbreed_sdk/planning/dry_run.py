@@ -214,6 +214,12 @@ class _DryRunStorage(Storage):
         del uri
         return iter(())
 
+    @contextmanager
+    def reading(self, uri: str) -> Iterator[None]:
+        """No file can be read."""
+        del uri
+        yield None
+
     def write_bytes(self, content: bytes, uri: str) -> None:
         """Writes nothing."""
 
