@@ -104,7 +104,7 @@ def _extract(
     _write_artifact(store.folder / MANIFEST, environ)
     say(
         f"features: {sum(store.sizes.values())} pictures, {len(store.views)} views, {store.width} wide, "
-        f"{time.monotonic() - start:.1f} seconds, {folder}"
+        f"{time.monotonic() - start:.1f} s, {folder}"
     )
     return 0
 

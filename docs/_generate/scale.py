@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from _generate.frame import markdown, table
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.aws.prices import hourly_price
 from dogbreed_sdk.planning.dataset_size import DatasetSize
 from dogbreed_sdk.planning.durations import features_bytes, job_time
@@ -39,7 +40,7 @@ def _scale_row(pictures: int, classes: int) -> list[str]:
     return [
         f"{pictures:,}",
         f"{classes:,}",
-        *(_size_text(number) for number in (size.bytes, *stored)),
+        *(amount(number) for number in (size.bytes, *stored)),
         _hours(on_cpu),
         f"{_hours(on_gpu)}, {instances}",
         _hours(head),
@@ -80,8 +81,3 @@ def _hours(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
-
-
-def _size_text(number: float) -> str:
-    unit, name = next(pair for pair in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if number >= pair[0])
-    return f"{number / unit:.3g} {name}"

@@ -230,7 +230,7 @@ def invocation_error(error: Exception, endpoint_name: str, where: str = "") -> D
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413:
         return PayloadTooLargeError(
             f"The request is too large for endpoint {endpoint_name}: {sentence(message)} Set max_payload_bytes; a "
-            "serverless endpoint accepts 4 MB.",
+            "serverless endpoint accepts 4 MiB.",
             request_id=request_id,
         )
     return _from_answer(error, doing, EndpointError)

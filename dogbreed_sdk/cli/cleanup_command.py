@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 
-from dogbreed_sdk._util.formatting import plural
+from dogbreed_sdk._util.formatting import amount, plural
 from dogbreed_sdk.aws.requests.tags import CREATED_BY
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
@@ -68,7 +68,7 @@ def _print_plan(plan: CleanupPlan) -> None:
     if plan.delete:
         print_resources(plan.delete)
     for folder, count, size in plan.folders():
-        show(f"{folder}  {plural(count, 'file')}, {size / 1e6:,.1f} MB")
+        show(f"{folder}  {plural(count, 'file')}, {amount(size)}")
 
 
 def _question(plan: CleanupPlan) -> str:

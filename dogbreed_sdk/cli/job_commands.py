@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from dogbreed_sdk._util.formatting import plural
+from dogbreed_sdk._util.formatting import amount, plural
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import ENDED, Outcome, confirm, say
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -95,7 +95,7 @@ def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | Trans
 def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | TransformJob) -> Outcome:
     status, sizes = job.status, job.stored_sizes()
     trials = f" and its {plural(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
-    what = f"{_KINDS[type(job)]} job {job.name}{trials} with {plural(len(sizes), 'file')} ({sum(sizes) / 1e6:,.1f} MB)"
+    what = f"{_KINDS[type(job)]} job {job.name}{trials} with {plural(len(sizes), 'file')} ({amount(sum(sizes))})"
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
     count = job.delete()

@@ -158,7 +158,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         type=at_least_one,
         default=default.max_body_bytes // 2**20,
         metavar="MB",
-        help="largest picture; a batch may have 100 MB, all requests together 512 MB (default: %(default)s)",
+        help="largest picture in MiB; a batch may have 100 MiB, all requests together 512 MiB (default: %(default)s)",
     )
     group.add_argument(
         "--max-connections-per-address",

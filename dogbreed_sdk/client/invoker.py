@@ -102,5 +102,5 @@ class Invoker:
         else:
             error.limit, seconds = "read_timeout", self._policy.read_timeout
         error.args = (
-            f"{error} The limit was {error.limit}={number_text(seconds)} seconds; pass a larger one if it needs more.",
+            f"{error} The limit was {error.limit}={number_text(seconds)} s; pass a larger one if it needs more.",
         )

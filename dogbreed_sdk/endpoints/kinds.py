@@ -24,7 +24,7 @@ _MAX_ASYNCHRONOUS_CONCURRENCY = 1000
 class Serverless:
     """An endpoint without instances: it costs nothing while it is idle, and starts for the first request.
 
-    Requests of up to 4 MB; no GPU, VPC, network isolation or data capture.
+    Requests of up to 4 MiB; no GPU, VPC, network isolation or data capture.
 
     Attributes:
         memory_mb: 1024, 2048, 3072, 4096, 5120 or 6144 MB; CPU power grows with it.

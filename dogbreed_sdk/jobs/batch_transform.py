@@ -90,7 +90,7 @@ def transform(
         instance_count: Number of instances, which share the pictures.
         max_concurrency: Requests that are sent to an instance at the same time. Default: 8, or as many as fit.
         max_payload_mb: Size of the largest picture in MB; larger ones fail. Default: that of the largest picture, up to
-            the 25 MB that endpoints accept. Its product with ``max_concurrency`` may be 100 at most.
+            the 25 MiB that endpoints accept. Its product with ``max_concurrency`` may be 100 at most.
         image_uri: Your own serving image. Default: AWS's PyTorch image for the region and the instance type.
         framework_version: PyTorch version of AWS's image. Default: 2.6, the newest with which AWS serves models.
         environment: Environment variables of the model server.

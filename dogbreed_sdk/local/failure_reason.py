@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk._util.text import shorten
 from dogbreed_sdk._util.tracebacks import TRACEBACK, parted
 from dogbreed_sdk.local.folders import JobFolder
@@ -88,7 +89,7 @@ def full_disk(folder: Path) -> str:
     """
     usage = shutil.disk_usage(nearest_folder(folder))
     return (
-        f"The disk that holds {folder} is full ({usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free): "
+        f"The disk that holds {folder} is full ({amount(usage.free)} of {amount(usage.total)} free): "
         "free some space or use another root folder."
     )
 

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.script_files import nearest_folder
 from training_scripts._util.tar_reader import (
@@ -55,7 +56,7 @@ def _unpack_checked(archive: Path, folder: Path) -> None:
     def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
         nonlocal unpacked
         unpacked += member.size
-        announced = f"{archive} was not unpacked: up to {member.name[:100]!r} it contains {unpacked / 1e6:,.0f} MB,"
+        announced = f"{archive} was not unpacked: up to {member.name[:100]!r} it contains {amount(unpacked)},"
         if member.name.count("/") > MAX_DEPTH:
             raise ConfigurationError(
                 f"{archive} was not unpacked: {member.name[:100]!r} in it is nested more than {MAX_DEPTH} folders deep."
@@ -63,7 +64,7 @@ def _unpack_checked(archive: Path, folder: Path) -> None:
         if unpacked > allowed:
             raise ConfigurationError(f"{announced} more than {MAX_GROWTH} times its own size.")
         if unpacked > room:
-            raise ConfigurationError(f"{announced} but {folder} has room for only {room / 1e6:,.0f} MB.")
+            raise ConfigurationError(f"{announced} but {folder} has room for only {amount(room)}.")
         return tarfile.data_filter(member, path)
 
     with decompressed(archive) as plain:

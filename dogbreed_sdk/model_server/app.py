@@ -164,7 +164,7 @@ async def _disconnection(request: Request) -> None:
 
 
 def _too_large(limit: int) -> Response:
-    return PlainTextResponse(f"The body is larger than {limit >> 20} MB, the limit of a request.", 413)
+    return PlainTextResponse(f"The body is larger than {limit >> 20} MiB, the limit of a request.", 413)
 
 
 def _failure(error: Exception) -> Response:

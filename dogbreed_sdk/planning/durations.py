@@ -24,7 +24,7 @@ START_SECONDS: Final = 90.0
 GPU_START_SECONDS: Final = 150.0
 # Provisioning of an instance, "Launching requested ML instances" in such logs: two to four minutes, not charged.
 WAIT_SECONDS: Final = 180.0
-# S3 to an instance, for many files of 100 KB; and from an instance to S3.
+# S3 to an instance, for many files of 100 kB; and from an instance to S3.
 DOWNLOAD_BYTES_PER_SECOND: Final = 50e6
 # How much of that differs between jobs, either way.
 _START_UNCERTAINTY = 2.0

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration, duration_seconds
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import SOURCES, PriceTable
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -201,7 +202,7 @@ def _notes(region: str | None, dataset: BreedDataset) -> tuple[str, ...]:
         notes.append(f"No AWS region is configured, so the prices are those of {DEFAULT_REGION}.")
     if isinstance(dataset, UnseenDataset):
         notes.append(
-            f"The pictures are assumed to have {dataset.size.bytes_per_picture / 1000:,.0f} KB each, as untouched "
+            f"The pictures are assumed to have {amount(dataset.size.bytes_per_picture)} each, as untouched "
             "photographs have."
         )
     return tuple(notes)

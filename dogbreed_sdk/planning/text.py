@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.planning.content import PlanContent
 from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step, named
 
@@ -36,8 +37,7 @@ def _wrapped(sentences: Iterable[str], width: int) -> Iterator[str]:
 def _dataset(plan: PlanContent) -> str:
     size = plan.dataset
     splits = ", ".join(f"{count:,} {split}" for split, count in size.splits.items())
-    stored = f"{size.bytes / 1e9:.1f} GB" if size.bytes > 1e8 else f"{size.bytes / 1e6:.1f} MB"
-    return f"{size.pictures:,} pictures ({splits}), {size.classes:,} classes, {stored}"
+    return f"{size.pictures:,} pictures ({splits}), {size.classes:,} classes, {amount(size.bytes)}"
 
 
 def _table(steps: Sequence[Step], total: float) -> Iterator[str]:

@@ -211,7 +211,7 @@ class Inference:
                 return task.result()
             if disconnected.done():
                 raise ClientDisconnect
-            raise problem_error("endpoint-timeout", f"There was no response within {self._seconds:.0f} seconds.")
+            raise problem_error("endpoint-timeout", f"There was no response within {self._seconds:.0f} s.")
         finally:
             task.cancel()
             disconnected.cancel()

@@ -144,7 +144,7 @@ async def _body(request: Request, limit: int, settings: ServiceSettings, admissi
                     chunks.append(chunk)
         except TimeoutError:
             raise problem_error(
-                "request-timeout", f"The body did not arrive within {settings.read_seconds:.0f} seconds."
+                "request-timeout", f"The body did not arrive within {settings.read_seconds:.0f} s."
             ) from None
         body = b"".join(chunks)
         chunks.clear()

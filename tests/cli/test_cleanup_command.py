@@ -129,11 +129,11 @@ def test_files_are_summed_up_by_folder(dogbreed: Run, tmp_path: Path) -> None:
         session.storage.write_bytes(b"1" * 2_000_000, f"{session.base_uri}/data/abc/a.jpg")
     status, out, err = dogbreed("cleanup", "--objects")
     assert status == 2
-    assert "/bucket/data  1 file, 2.0 MB\n" in out
+    assert "/bucket/data  1 file, 2 MB\n" in out
     assert "Delete 1 resource, delete 1 file?" in err
     dogbreed("cleanup", "--yes")
     table = dogbreed("cleanup", "--objects")[1]
-    assert "/bucket/data  1 file, 2.0 MB\n" in table
+    assert "/bucket/data  1 file, 2 MB\n" in table
     assert "USD/hour" not in table  # without resources there is no head of a table
     status, out, _ = dogbreed("cleanup", "--objects", "--yes")
     assert out.startswith("deleted 0 resources and 1 file below file://")

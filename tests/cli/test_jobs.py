@@ -121,7 +121,7 @@ def test_a_search_is_deleted_with_its_trials(root: Root, dogbreed: Run) -> None:
     root.add_search("search", "search-1", "search-2")
     status, out, _ = dogbreed("delete", "search", "--yes")
     assert status == 0
-    assert out == "deleted tuning job search and its 2 training jobs with 4 files (3.0 MB); it was Completed\n"
+    assert out == "deleted tuning job search and its 2 training jobs with 4 files (3 MB); it was Completed\n"
     assert root.names() == {"other"}
     assert len(root.files()) == 3
 

@@ -300,9 +300,9 @@ class TestEndpoints:
 
     def test_timeouts_are_those_that_were_given(self, server: Server, classifier: BreedClassifier) -> None:
         server.answers.clear()
-        with pytest.raises(EndpointTimeoutError, match=r"response timed out\. The limit was read_timeout=0\.1 seconds"):
+        with pytest.raises(EndpointTimeoutError, match=r"response timed out\. The limit was read_timeout=0\.1 s"):
             classifier.with_options(read_timeout=0.1).classify(picture())
-        with pytest.raises(EndpointTimeoutError, match=r"The limit was deadline=0\.2 seconds; pass a larger") as caught:
+        with pytest.raises(EndpointTimeoutError, match=r"The limit was deadline=0\.2 s; pass a larger") as caught:
             classifier.with_options(deadline=0.2).classify(picture())
         assert caught.value.limit == "deadline"
         server.answers.set()

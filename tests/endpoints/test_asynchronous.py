@@ -92,7 +92,7 @@ def test_a_busy_model_is_asked_again(deployment: Deployment) -> None:
 
 
 def test_a_response_that_is_late_names_the_option(deployment: Deployment) -> None:
-    with pytest.raises(EndpointTimeoutError, match=r"The limit was read_timeout=0\.3 seconds") as caught:
+    with pytest.raises(EndpointTimeoutError, match=r"The limit was read_timeout=0\.3 s") as caught:
         deployment.classifier(read_timeout=0.3).classify(picture(SLEEPS))
     assert caught.value.limit == "read_timeout"
 

@@ -105,7 +105,7 @@ def test_a_body_over_25_mb_is_refused(server: Server) -> None:
     connection = begun(server, ("content-length", 25 * 1024 * 1024 + 1), b"")
     response = connection.getresponse()
     assert response.status == 413
-    assert b"25 MB" in response.read()
+    assert b"25 MiB" in response.read()
     connection.close()
 
 

@@ -67,7 +67,7 @@ class Invoker:
         Args:
             name: The endpoint.
             headers: The request's headers, with names in lower case.
-            body: The request's body, at most 25 MB.
+            body: The request's body, at most 25 MiB.
 
         Raises:
             ApiError: ValidationError, or ModelError with the model's response.

@@ -211,7 +211,7 @@ async def _read_answer(connection: _Connection, limit: int) -> Answer:
         elif isinstance(event, h11.Data):
             size += len(event.data)
             if size > limit:
-                message = f"The model's answer is larger than {limit >> 20} MB."
+                message = f"The model's answer is larger than {limit >> 20} MiB."
                 raise ServerGoneError(message, received_request=True)
             chunks.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk._util.log_file import Report
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local.s3.transfer import upload_object, upload_objects
@@ -165,8 +166,8 @@ def _require_room(entries: Sequence[Entry], place: Path) -> None:
     free = shutil.disk_usage(nearest_folder(place)).free
     if needed > free:
         raise ConfigurationError(
-            f"The disk that holds {place} is full: the script's output needs {needed / 1e6:,.1f} MB, and "
-            f"{free / 1e6:,.1f} MB are free. Free some space, or choose another S3OutputPath."
+            f"The disk that holds {place} is full: the script's output needs {amount(needed)}, and "
+            f"{amount(free)} are free. Free some space, or choose another S3OutputPath."
         )
 
 

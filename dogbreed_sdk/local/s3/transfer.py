@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import replacing
 
@@ -110,11 +111,11 @@ def download_objects(
             size += done.result()
             if time.monotonic() - reported > _PROGRESS_SECONDS:
                 reported = time.monotonic()
-                progress(f"Downloaded {count} objects, {size / 1e6:.1f} MB, from {source}")
+                progress(f"Downloaded {count} objects, {amount(size)}, from {source}")
     finally:
         cancelled.set()  # if the job must stop, a large object must not hold it up
         pool.shutdown(cancel_futures=True)
-    progress(f"Downloaded {len(pairs)} objects, {size / 1e6:.1f} MB, from {source}")
+    progress(f"Downloaded {len(pairs)} objects, {amount(size)}, from {source}")
 
 
 def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], object]) -> int:

@@ -152,7 +152,7 @@ class Objects:
         with self.opened(manifest, is_compressed=False) as content:
             text = content.read(_MAX_MANIFEST_BYTES + 1)
         if len(text) > _MAX_MANIFEST_BYTES:
-            raise ConfigurationError(f"The manifest {uri} is larger than {_MAX_MANIFEST_BYTES >> 20} MB; split it.")
+            raise ConfigurationError(f"The manifest {uri} is larger than {_MAX_MANIFEST_BYTES >> 20} MiB; split it.")
         try:
             base, keys = read_manifest(text)
         except ValueError as error:

@@ -125,7 +125,7 @@ def takes_little(connected: socket.socket) -> None:
 
 def test_a_deadline_that_leaves_no_time_to_connect_is_named(serve: Serve, client: Client) -> None:
     classifier = client(serve(drips(OK)), {"deadline": 1e-6})
-    with pytest.raises(EndpointTimeoutError, match=r"timed out.*The limit was deadline=1e-06 seconds"):
+    with pytest.raises(EndpointTimeoutError, match=r"timed out.*The limit was deadline=1e-06 s"):
         classifier.classify(picture())
 
 

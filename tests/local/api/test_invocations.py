@@ -155,7 +155,7 @@ def test_the_limit_of_a_payload_is_25_mb(runtime: Any) -> None:
         "Code": "413",
         "Message": "HTTP content length exceeded 26214400 bytes.",
     }
-    with pytest.raises(runtime.exceptions.ModelError, match="larger than 25 MB"):
+    with pytest.raises(runtime.exceptions.ModelError, match="larger than 25 MiB"):
         runtime.invoke_endpoint(EndpointName="echo", Body=b"flood")
 
 

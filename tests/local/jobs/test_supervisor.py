@@ -272,7 +272,7 @@ class TestFailures:
                 "model.pth",
                 tarfile.REGTYPE,
                 2_500_000_000,
-                r"'model.pth' it contains 2,500 MB, more than 100 times its own",
+                r"'model.pth' it contains 2.5 GB, more than 100 times its own",
             ),
             ("a/" * 110 + "b", tarfile.REGTYPE, 0, r"is nested more than 100 folders deep"),
             ("path", tarfile.XHDTYPE, 4 << 30, r"a header of 4,294,967,296 bytes: a bomb"),
@@ -764,7 +764,7 @@ class TestWhatAScriptLeaves:
         text = "import os; open(os.environ['SM_MODEL_DIR'] + '/big', 'w').truncate(1 << 43)"
         record = jobs.run("holes", script(text))
         assert record.state["status"] == "Failed"
-        assert "needs 8,796,093.0 MB" in record.state["failure"]
+        assert "needs 8.8 TB" in record.state["failure"]
         assert not list((tmp_path / "output").rglob("*"))
 
     @pytest.mark.parametrize("how", ["stop", "terminate"])

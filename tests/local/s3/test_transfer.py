@@ -84,7 +84,7 @@ def test_a_prefix_becomes_a_folder(bucket: Bucket, tmp_path: Path) -> None:
     assert download_prefix("s3://bucket/dogs", tmp_path / "channel", progress=lines.append) == 2
     files = {path.relative_to(tmp_path / "channel").as_posix() for path in tmp_path.rglob("*.jpg")}
     assert files == {"train/1.jpg", "2.jpg"}
-    assert lines == ["Downloaded 2 objects, 0.0 MB, from s3://bucket/dogs"]
+    assert lines == ["Downloaded 2 objects, 6 B, from s3://bucket/dogs"]
 
 
 def test_one_object_keeps_its_name(bucket: Bucket, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def read_class_file(folders: Iterable[Path]) -> tuple[Path, tuple[str, ...]] | N
 
 def _names_in(path: Path) -> tuple[str, ...]:
     if path.stat().st_size > _LARGEST_FILE:
-        raise LabelError(f"it has more than {_LARGEST_FILE >> 20} MB")
+        raise LabelError(f"it has more than {_LARGEST_FILE >> 20} MiB")
     text = path.read_text(encoding="utf-8-sig", errors="strict")
     listed: Any = json.loads(text) if path.suffix == ".json" else text.splitlines()
     if isinstance(listed, dict):

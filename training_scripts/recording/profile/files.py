@@ -62,7 +62,7 @@ class Reader:
                 size = os.fstat(file.fileno()).st_size
                 if size > FILE_BYTES or self._bytes + size > TOTAL_BYTES:
                     limit = FILE_BYTES if size > FILE_BYTES else TOTAL_BYTES
-                    self.problems.add(f"{path} was left out: the limit is {limit >> 20} MB.")
+                    self.problems.add(f"{path} was left out: the limit is {limit >> 20} MiB.")
                     return None
                 self._bytes += size
                 return file.read(size).decode("utf-8", errors="replace").replace("\r\n", "\n")

@@ -303,7 +303,7 @@ class StepBuffer:
                 self._describe_later(writer)
             self._background.do(functools.partial(writer.end, others=others))
         if not self._background.end(seconds):
-            self.stop(TimeoutError(f"the disk took more than {seconds:.0f} seconds"))
+            self.stop(TimeoutError(f"the disk took more than {seconds:.0f} s"))
 
     def _join(self, snapshot: Snapshot) -> bool:
         """Adds the snapshot's tensors to their collections; returns whether one was new."""
