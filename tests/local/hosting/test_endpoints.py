@@ -23,7 +23,8 @@ from dogbreed_sdk.local.folders import EndpointFolder
 from dogbreed_sdk.local.hosting import endpoints, servers, startup
 from dogbreed_sdk.local.jobs.artifacts import pack
 from dogbreed_sdk.local.store import ENDPOINT
-from tests.waiting import wait_for
+from tests.passing_time import PassingTime
+from tests.waiting import script_until, wait_for
 
 NAME = "doubling"
 VARIANT = "AllTraffic"
@@ -86,11 +87,17 @@ class Endpoints:
     def folder(self) -> EndpointFolder:
         return EndpointFolder.of(self.store.root, NAME)
 
-    def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> None:
-        wait_for(condition, seconds, state=lambda: self.state)
+    def until(self, condition: Callable[[], Any]) -> None:
+        wait_for(condition, state=lambda: self.state)
 
     def call(self, body: object, **headers: str) -> tuple[int, str]:
-        return post(servers.ensure_running(self.store, NAME, VARIANT), body, **headers)
+        while True:
+            try:
+                return post(servers.ensure_running(self.store, NAME, VARIANT), body, **headers)
+            except urllib.error.URLError as error:
+                # As the API's client: the server has ended before the request was sent.
+                if not isinstance(error.reason, ConnectionRefusedError):
+                    raise
 
 
 # urlopen keeps the proxies that it found at its first call in this process, which may have been another test's.
@@ -103,7 +110,7 @@ def post(port: int, body: object, **headers: str) -> tuple[int, str]:
         f"http://127.0.0.1:{port}/invocations", data, {"content-type": "application/json", **headers}
     )
     try:
-        with DIRECT.open(request, timeout=30) as response:
+        with DIRECT.open(request, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -119,9 +126,10 @@ def hosting(store: Store, tmp_path: Path) -> Iterator[Endpoints]:
 
 
 class TestLife:
-    def test_creating_verifies_the_model_in_the_background(self, hosting: Endpoints) -> None:
-        hosting.create(wait=False)
+    def test_creating_verifies_the_model_in_the_background(self, hosting: Endpoints, tmp_path: Path) -> None:
+        hosting.create(script_until(tmp_path / "go") + CODE, wait=False)
         assert hosting.state["status"] == "Creating"
+        (tmp_path / "go").touch()
         hosting.until(lambda: hosting.state["status"] == "InService")
         assert is_alive(hosting.server)
         assert hosting.call([1, 2]) == (200, "[2, 4]")
@@ -170,31 +178,34 @@ class TestLife:
         hosting.create()
         first = hosting.server
         os.kill(first["pid"], signal.SIGKILL)
-        assert wait_for_end(first, timeout=5)
+        assert wait_for_end(first, timeout=60)
         assert hosting.call([3]) == (200, "[6]")
         assert hosting.server != first
 
     def test_many_callers_start_one_server(self, hosting: Endpoints) -> None:
         hosting.create()
         os.kill(hosting.server["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.server, timeout=5)
+        assert wait_for_end(hosting.server, timeout=60)
         with ThreadPoolExecutor(8) as pool:
             ports = set(pool.map(lambda _: servers.ensure_running(hosting.store, NAME, VARIANT), range(8)))
         assert len(ports) == 1
         starts = [line for line in last_lines(hosting.folder.log_of(VARIANT), 50) if line.startswith("loaded")]
         assert len(starts) == 2
 
-    def test_an_idle_server_ends_and_comes_back(self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(servers.IDLE_VARIABLE, "0.4")
-        hosting.create()
-        assert wait_for_end(hosting.server, timeout=10)
+    def test_an_idle_server_ends_and_comes_back(
+        self, hosting: Endpoints, monkeypatch: pytest.MonkeyPatch, passing_time: PassingTime
+    ) -> None:
+        monkeypatch.setenv(servers.IDLE_VARIABLE, "3600")
+        hosting.create(environment=passing_time.environment)
+        passing_time.move(3601)
+        assert wait_for_end(hosting.server, timeout=60)
         assert hosting.state["status"] == "InService"
         assert hosting.call([1]) == (200, "[2]")
 
     def test_yesterdays_endpoint_answers_although_its_archive_is_gone(self, hosting: Endpoints) -> None:
         hosting.create()
         os.kill(hosting.server["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.server, timeout=5)
+        assert wait_for_end(hosting.server, timeout=60)
         Path(hosting.state["serving"]["variants"][0]["container"]["ModelDataUrl"].removeprefix("file://")).unlink()
         assert hosting.call([1]) == (200, "[2]")
 
@@ -213,7 +224,7 @@ class TestLife:
             old = hosting.server
             hosting.update(CODE.replace("return 2", "return 3"))
             assert hosting.call([1]) == (200, "[3]")
-            assert wait_for_end(old, timeout=10)
+            assert wait_for_end(old, timeout=60)
             over.set()
             caller.result()
         first = answers.index((200, "[3]"))
@@ -233,7 +244,7 @@ class TestLife:
     def test_an_idle_endpoint_answers_during_an_update(self, hosting: Endpoints, tmp_path: Path) -> None:
         hosting.create()
         os.kill(hosting.server["pid"], signal.SIGKILL)
-        assert wait_for_end(hosting.server, timeout=5)
+        assert wait_for_end(hosting.server, timeout=60)
         may_load = tmp_path / "may-load"
         loading = f"while not os.path.exists({str(may_load)!r}): time.sleep(0.02)\n    return 3"
         with ThreadPoolExecutor(1) as pool:
@@ -254,13 +265,14 @@ class TestLife:
         assert hosting.state["serving"]["config"] == config
         assert hosting.call([1]) == (200, "[2]")
 
-    def test_a_killed_bring_up_is_taken_up_again(self, hosting: Endpoints) -> None:
-        hosting.create("import time; time.sleep(1)\n" + CODE, wait=False)
+    def test_a_killed_bring_up_is_taken_up_again(self, hosting: Endpoints, tmp_path: Path) -> None:
+        hosting.create(script_until(tmp_path / "go") + CODE, wait=False)
         hosting.until(lambda: hosting.state.get("process"))
         process = hosting.state["process"]
         os.kill(process["pid"], signal.SIGKILL)
-        assert wait_for_end(process, timeout=5)
+        assert wait_for_end(process, timeout=60)
         endpoints.reconcile(hosting.store, NAME)
+        (tmp_path / "go").touch()
         hosting.until(lambda: hosting.state["status"] == "InService")
         assert hosting.call([1]) == (200, "[2]")
 
@@ -288,7 +300,7 @@ class TestLife:
         assert identify(pid) is not None
         if crashed:
             os.kill(hosting.server["pid"], signal.SIGKILL)
-            assert wait_for_end(hosting.server, timeout=5)
+            assert wait_for_end(hosting.server, timeout=60)
         servers.stop(hosting.store, NAME)
         assert identify(pid) is None
 
