@@ -96,13 +96,13 @@ def test_a_moved_and_a_copied_root_serve_their_old_jobs_and_leave_each_others_se
     own = server_of(copied_store, "dogs")
     assert own["pid"] != server["pid"]
     copy.delete_endpoint(EndpointName="dogs")
-    assert wait_for_end(own, timeout=10)
+    assert wait_for_end(own, timeout=60)
     assert is_alive(server), "the copy ended the model server of the original"
     assert uri_to_path(copy.describe_training_job(TrainingJobName="dogs")["ModelArtifacts"]["S3ModelArtifacts"]) == (
         copied / "bucket/jobs/dogs/output/model.tar.gz"
     )
     sagemaker.delete_endpoint(EndpointName="dogs")
-    assert wait_for_end(server, timeout=10)
+    assert wait_for_end(server, timeout=60)
     store.close()
     copied_store.close()
 

@@ -29,6 +29,7 @@ from dogbreed_sdk.local.running import (
     wait_for_users,
 )
 from dogbreed_sdk.local.store import TRAINING_JOB, Store
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 UP = """
@@ -66,7 +67,7 @@ def test_a_server_is_found_and_ended_from_another_process(root: Path) -> None:
             pass
         assert caught.value.server == found
         stop(found)
-        assert process.wait(20) is not None
+        assert process.wait(60) is not None
         assert find(root) is None
     finally:
         ended(process)
@@ -106,7 +107,7 @@ def test_the_next_server_has_the_same_port_if_it_is_free(root: Path) -> None:
         with serving(root, host="127.0.0.1", port=port, command="up") as server:
             return server
 
-    first = up(0)
+    first = up(free_port())
     assert up().url == first.url
     port = int(first.url.rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
@@ -219,7 +220,7 @@ def test_a_server_stays_up_as_long_as_another_program_uses_it(root: Path) -> Non
             waiting.start()
             wait_for(lambda: reported)
             assert waiting.is_alive()
-        waiting.join(10)
+        waiting.join(60)
         assert not waiting.is_alive()
     with using(root) as used:
         assert used is None

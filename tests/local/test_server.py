@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.local import LocalSageMaker
+from tests.waiting import wait_for
 
 SERVE = """
 import sys, time
@@ -94,12 +96,18 @@ def test_what_a_killed_server_had_accepted_is_there(root: Path) -> None:
 def test_answers_are_not_held_back_by_the_network(root: Path) -> None:
     with LocalSageMaker(root) as local:
         sagemaker = local.boto3_session().client("sagemaker")
-        sagemaker.list_models()
-        begin = time.perf_counter()
-        for _ in range(20):
-            sagemaker.list_models()
-        # With Nagle's algorithm each answer would wait 40 ms for an acknowledgment.
-        assert (time.perf_counter() - begin) / 20 < 0.03
+
+        def usual_seconds() -> float:
+            times = []
+            for _ in range(20):
+                begin = time.perf_counter()
+                sagemaker.list_models()
+                times.append(time.perf_counter() - begin)
+            return statistics.median(times)
+
+        usual_seconds()  # the first answers are acknowledged at once
+        # With Nagle's algorithm each answer would wait 40 ms for an acknowledgment; a busy machine is quick sometimes.
+        wait_for(lambda: usual_seconds() < 0.03)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a tiny disk needs root on Linux")

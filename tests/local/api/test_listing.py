@@ -64,7 +64,7 @@ def test_order_and_filters(sagemaker: Any, request_members: dict[str, Any], expe
 def test_times_filter_on_both_sides(sagemaker: Any, store: Store) -> None:
     add_job(store, "old")
     between = math.ceil(time.time())  # clients send whole seconds, up to botocore 1.43 at least
-    time.sleep(between + 0.01 - time.time())
+    time.sleep(max(0.0, between + 0.01 - time.time()))
     add_job(store, "new")
     assert names(sagemaker.list_training_jobs(CreationTimeAfter=between)) == ["new"]
     assert names(sagemaker.list_training_jobs(CreationTimeBefore=between)) == ["old"]

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.waiting import script_until, wait_for
+
 Request = Callable[..., dict[str, Any]]
 Pack = Callable[[str], dict[str, str]]
 Ended = Callable[[str], dict[str, Any]]
@@ -75,12 +77,16 @@ def test_a_job_that_was_just_accepted_can_be_described(
 
 
 def test_stopping_twice_is_fine_and_stopping_the_finished_is_not(
-    sagemaker: Any, training_request: Request, script: Pack, ended: Ended
+    sagemaker: Any, training_request: Request, script: Pack, ended: Ended, tmp_path: Path
 ) -> None:
-    sagemaker.create_training_job(**training_request("dogs", script(WAIT)))
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    stubborn = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen({str(begun)!r}, 'w')\n"
+    sagemaker.create_training_job(**training_request("dogs", script(stubborn + script_until(go))))
+    wait_for(begun.exists)
     sagemaker.stop_training_job(TrainingJobName="dogs")
-    if sagemaker.describe_training_job(TrainingJobName="dogs")["TrainingJobStatus"] == "Stopping":
-        sagemaker.stop_training_job(TrainingJobName="dogs")
+    assert sagemaker.describe_training_job(TrainingJobName="dogs")["TrainingJobStatus"] == "Stopping"
+    sagemaker.stop_training_job(TrainingJobName="dogs")
+    go.touch()
     ended("dogs")
     with pytest.raises(ClientError, match="rejected because the training job is in status Stopped"):
         sagemaker.stop_training_job(TrainingJobName="dogs")

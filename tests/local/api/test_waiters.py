@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import botocore.waiter
+import pytest
 
 from dogbreed_sdk.local.api import waiters
 from dogbreed_sdk.local.api.wire import ApiError
@@ -39,11 +44,19 @@ def test_a_response_does_not_last_forever() -> None:
     assert parts([b"InProgress", b"Completed"], limit_seconds=0) == [b"InProgress"]
 
 
-def test_only_waiters_wait(sagemaker: Any, training_request: Callable[..., Any]) -> None:
-    algorithm = {"TrainingImage": "i", "TrainingInputMode": "File", "ContainerEntrypoint": ["sleep", "1"]}
+def test_only_waiters_wait(
+    sagemaker: Any, training_request: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = ["/bin/sh", "-c", f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"]
+    algorithm = {"TrainingImage": "i", "TrainingInputMode": "File", "ContainerEntrypoint": until}
     sagemaker.create_training_job(**training_request("asleep", AlgorithmSpecification=algorithm))
     assert sagemaker.describe_training_job(TrainingJobName="asleep")["TrainingJobStatus"] == "InProgress"
-    start = time.monotonic()
-    sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="asleep")
-    assert time.monotonic() - start < 60
+    waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+    pauses: list[float] = []
+    monkeypatch.setattr(botocore.waiter, "time", SimpleNamespace(sleep=pauses.append))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waiter.wait, TrainingJobName="asleep")
+        (tmp_path / "go").touch()
+        waiting.result()
+    assert pauses == []
     assert sagemaker.describe_training_job(TrainingJobName="asleep")["TrainingJobStatus"] == "Completed"

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import TRAINING_JOB, TUNING_JOB
 from dogbreed_sdk.local.tuning.warm_start import collect
 from tests.local.api.tuning_requests import several_definitions
-from tests.waiting import wait_for
+from tests.waiting import script_until, wait_for
 
 METRICS = [{"Name": "score", "Regex": "score=([0-9.]+)"}]
 LEVELS = {"ContinuousParameterRanges": [{"Name": "level", "MinValue": "0", "MaxValue": "1"}]}
@@ -155,13 +156,14 @@ def test_the_own_best_can_be_the_overall_best(parent: Any, run: Any) -> None:
 
 
 def test_parents_that_are_deleted_leave_what_was_learned(
-    sagemaker: Any, store: Store, parent: Any, search: Make, script: Any, ended_search: Any
+    sagemaker: Any, store: Store, parent: Any, search: Make, script: Any, ended_search: Any, tmp_path: Path
 ) -> None:
     parent("first", {"red": 0.95, "blue": 0.1}, static=parent_static(), ranges=COLORS)
-    static = {"level": "0.5", **script("import time; time.sleep(0.5)\n" + SCRIPT)}
+    static = {"level": "0.5", **script(script_until(tmp_path / "go") + SCRIPT)}
     sagemaker.create_hyper_parameter_tuning_job(**search("second", ("first",), static=static, ranges=COLORS, jobs=3))
     sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName="first")
     store.delete(TRAINING_JOB, "first-001-00000000")
+    (tmp_path / "go").touch()
     job = ended_search("second")
     assert colors(sagemaker, "second") == ["green"]
     # The training job that was best is gone: the best of those that remain is shown.
@@ -169,15 +171,16 @@ def test_parents_that_are_deleted_leave_what_was_learned(
 
 
 def test_a_killed_search_keeps_what_it_learned(
-    sagemaker: Any, store: Store, parent: Any, search: Make, script: Any, ended_search: Any
+    sagemaker: Any, store: Store, parent: Any, search: Make, script: Any, ended_search: Any, tmp_path: Path
 ) -> None:
     parent("first", {"red": 0.95}, static=parent_static(), ranges=COLORS)
-    static = {"level": "0.5", **script("import time; time.sleep(1)\n" + SCRIPT)}
+    static = {"level": "0.5", **script(script_until(tmp_path / "go") + SCRIPT)}
     sagemaker.create_hyper_parameter_tuning_job(**search("second", ("first",), static=static, ranges=COLORS, jobs=3))
     wait_for(lambda: store.get(TUNING_JOB, "second").state["trials"])
     process = store.get(TUNING_JOB, "second").state["process"]
     assert process
     os.kill(process["pid"], signal.SIGKILL)
+    (tmp_path / "go").touch()
     job = ended_search("second")
     assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
     assert colors(sagemaker, "second") == ["blue", "green"]

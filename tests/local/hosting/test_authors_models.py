@@ -272,7 +272,7 @@ def test_a_server_starts_again_with_its_requirements_and_without_what_its_code_h
     assert endpoint.invoke()["file"].startswith(f"{before}/")
     server = psutil.Process(server_of(store, "e")["pid"])
     server.kill()
-    server.wait(10)
+    server.wait(60)
     assert before.exists()
     assert endpoint.invoke()["dogs"] == 3
     assert before not in pythons(store)

@@ -38,7 +38,9 @@ def input_fn(body, content_type):
 
 def predict_fn(data, seen):
     text, content_type = data
-    if "refuse" in text:
+    if "refuse" in text and text not in seen:
+        if "once" in text:
+            seen.append(text)
         raise Refused("no dog in " + text[:20])
     if "flaky" in text and text not in seen:
         seen.append(text)
@@ -49,6 +51,8 @@ def predict_fn(data, seen):
         os._exit(3)
     if "slow" in text:
         time.sleep(0.4)
+    while text.startswith("until ") and not os.path.exists(text.split()[1]):
+        time.sleep(0.02)
     if "short" in text:
         return "1.0"
     if content_type == "text/csv":
