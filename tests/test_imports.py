@@ -74,7 +74,7 @@ def loaded_by_command(*arguments: str, **variables: str) -> set[str]:
         capture_output=True,
         text=True,
         env={**os.environ, **variables},
-        timeout=60,
+        timeout=240,
     )
     return set(json.loads(done.stderr.splitlines()[-1]))
 

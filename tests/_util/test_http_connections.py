@@ -39,7 +39,7 @@ def exchange(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         address = ("127.0.0.1", urlsplit(url).port or 0)
 
         def exchanged(rest: bytes) -> bytes:
-            with socket.create_connection(address, timeout=20) as connection:
+            with socket.create_connection(address, timeout=120) as connection:
                 line = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 connection.sendall(line % PATHS[request.param].encode() + rest)
                 answer = b""

@@ -34,7 +34,7 @@ json.dump([answer(line) for line in sys.argv[1:]], sys.stdout)
 def completed(*lines: str, folder: Path | None = None) -> list[list[str]]:
     """What each line may go on with."""
     command = [sys.executable, "-c", ASKING, *lines]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=240)
     return json.loads(done.stdout)
 
 
@@ -99,7 +99,7 @@ def test_the_script_completes_in_bash(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", asking], env=environment, check=True, capture_output=True, text=True, timeout=60
+        ["bash", "-c", asking], env=environment, check=True, capture_output=True, text=True, timeout=240
     )
     assert done.stdout.splitlines()[0].strip() == "endpoints"
     assert "_python_argcomplete dogbreed" in done.stdout
@@ -107,4 +107,4 @@ def test_the_script_completes_in_bash(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_other_commands_do_without_it() -> None:
     code = "import sys, dogbreed_sdk.cli.program; assert 'argcomplete' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)

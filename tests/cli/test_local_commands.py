@@ -118,7 +118,7 @@ def test_a_program_that_cleans_up_after_ctrl_c_is_left_alone(up: str, root: Path
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.communicate(timeout=30)[0] == "cleaned up\n"
+        assert process.communicate(timeout=120)[0] == "cleaned up\n"
         assert process.returncode == 130
     finally:
         process.kill()
@@ -215,7 +215,7 @@ def test_an_interrupted_notebook_is_written_and_its_kernel_ended(
         assert process.stdout is not None
         kernel = int(process.stdout.readline())
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
         process.communicate()
@@ -252,7 +252,7 @@ def test_up_says_how_to_use_it_and_stop_ends_it(tmp_path: Path, dogbreed: Run) -
         assert f"A server is already up for {tmp_path / 'root'}, at {url}" in err
         status, out, _ = dogbreed("local", "stop", "--root", tmp_path / "root")
         assert (status, out.startswith(f"stopped the server at {url}")) == (0, True)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
         assert process.returncode == 0
         for command in ("local run --root", "local env --root", "local stop --root"):
             assert command in said

@@ -89,7 +89,7 @@ def test_progress_goes_to_the_error_stream_and_the_result_to_the_output(workshop
     assert [shlex.split(line)[-1] for line in (report, classify, deploy)] == [str(workshop.root)] * 3
     assert " deploy " in deploy
     for command in (report, classify):
-        subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=120)
+        subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=240)
 
 
 def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() -> None:
@@ -102,7 +102,9 @@ def test_an_interrupt_while_the_command_is_being_loaded_leaves_no_traceback() ->
         "from dogbreed_sdk.cli import main\n"
         "sys.exit(main(['jobs']))"
     )
-    done = subprocess.run([sys.executable, "-c", interrupting], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", interrupting], capture_output=True, text=True, timeout=240, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
@@ -136,9 +138,9 @@ def test_what_an_interrupted_command_suggests_works_when_it_is_pasted(
     suggested = re.findall(r"keeps running; to follow it: (.*); to end it: (.*)", said)
     assert suggested
     for follow, end in suggested:
-        ending = subprocess.run(shlex.split(end), check=True, capture_output=True, text=True, timeout=60)
+        ending = subprocess.run(shlex.split(end), check=True, capture_output=True, text=True, timeout=240)
         assert "Stop" in ending.stdout
-        subprocess.run(shlex.split(follow), check=True, capture_output=True, timeout=60)
+        subprocess.run(shlex.split(follow), check=True, capture_output=True, timeout=240)
 
 
 @pytest.mark.extras
@@ -186,7 +188,7 @@ def test_a_folder_with_the_name_of_no_endpoint_is_pointed_out(tmp_path: Path, na
     (tmp_path / name).mkdir()
     (tmp_path / "rex.png").write_bytes(LABEL_PROBE.body)
     command = [sys.executable, "-m", "dogbreed_sdk.cli", "classify", name, "rex.png", "--root", "root"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert f"write ./{name}." in done.stderr
@@ -312,7 +314,7 @@ def bare(*arguments: object, missing: str) -> str:
         "from dogbreed_sdk.cli import main; sys.exit(main(sys.argv[2:]))"
     )
     command = [sys.executable, "-c", code, missing, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     return done.stderr
 
@@ -442,5 +444,5 @@ def test_quickstart_goes_from_a_plain_folder_of_classes_to_answers_and_commands_
     for command in result["next"]:
         if command != serve:
             # In a folder of the test's: a command may write a page beside it.
-            subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=60, cwd=tmp_path)
+            subprocess.run(shlex.split(command), check=True, capture_output=True, timeout=240, cwd=tmp_path)
     assert document("endpoints", "--root", tmp_path / "root") == []

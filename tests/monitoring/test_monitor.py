@@ -246,10 +246,10 @@ def test_from_captured_requests_to_the_verdict(
         with deployment.classifier() as classifier:
             list(classifier.classify_many([colored(True, number) for number in range(60)]))
 
-        def counted() -> bool:
-            return len(list(deployment.captured(since="1h"))) >= 60 + 32
+        def counted() -> int:
+            return len(list(deployment.captured(since="1h")))
 
-        wait_for(counted, 20)
+        wait_for(lambda: counted() >= 60 + 32, state=counted)
         output = tmp_path / "monitor.html"
         assert main([*arguments, "--baseline", str(kept), "--html", str(output)]) == 0
         document = json.loads(capsys.readouterr().out)

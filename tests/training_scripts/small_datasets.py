@@ -74,5 +74,8 @@ def environment(root: Path, **channels: Path) -> dict[str, str]:
     }
 
 
-def command(*arguments: str, script: str = "train_model") -> list[str]:
-    return [sys.executable, "-u", str(REPOSITORY / "training_scripts" / f"{script}.py"), *arguments]
+def command(*arguments: str, script: str = "train_model", before: str = "") -> list[str]:
+    """The command line of a script; code that runs in its process before it may change what it does."""
+    path = str(REPOSITORY / "training_scripts" / f"{script}.py")
+    program = ["-c", f"{before}\nimport runpy\nrunpy.run_path({path!r}, run_name='__main__')"] if before else [path]
+    return [sys.executable, "-u", *program, *arguments]

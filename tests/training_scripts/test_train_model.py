@@ -157,7 +157,10 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(
     arguments = ("--epochs", "100", "--batch-size", "1", "--hidden", "8", "--dropout", "0.3")
     whole = run(*arguments, environ=environment(tmp_path / "whole", features=feature_folder))
     environ = environment(tmp_path / "broken", features=feature_folder)
-    with subprocess.Popen(command(*arguments), env=environ, stdout=subprocess.PIPE, text=True) as process:
+    # It cannot print more than a small pipe holds, and so not come to its end, before it gets the signal.
+    with subprocess.Popen(
+        command(*arguments), env=environ, stdout=subprocess.PIPE, text=True, pipesize=4096
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("epoch 5/"):
@@ -187,16 +190,21 @@ def test_trials_that_share_a_checkpoint_folder_do_not_continue_each_other(featur
     assert began == [[1, 2], [1, 2], []]  # the third is the first one, restarted after its last epoch
 
 
+STOPPED_IN_THE_FIRST_STEP = """
+import os, signal
+from tests.training_scripts.training import ranks
+ranks.in_step(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+"""
+
+
 def test_a_stop_before_the_first_epoch_is_a_clean_end_without_a_model(picture_folder: Path, tmp_path: Path) -> None:
     environ = environment(tmp_path, training=picture_folder)
     arguments = (*UNTRAINED, "--features", "off", "--epochs", "1000")
-    with subprocess.Popen(command(*arguments), env=environ, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "3 classes" in process.stdout.readline()
-        process.terminate()
-        rest = process.stdout.read()
-    assert process.returncode == 0
-    assert rest.splitlines()[-1] == "stopped before the first epoch was done: there is no model to keep"
+    done = subprocess.run(
+        command(*arguments, before=STOPPED_IN_THE_FIRST_STEP), env=environ, check=True, capture_output=True, text=True
+    )
+    assert "3 classes" in done.stdout.splitlines()[0]
+    assert done.stdout.splitlines()[-1] == "stopped before the first epoch was done: there is no model to keep"
     assert not (tmp_path / "model").exists()
 
 

@@ -318,7 +318,7 @@ def test_a_long_epoch_is_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.
         recorder.step_ends(TRAIN, torch.tensor(1.0), torch.tensor(2), 4)
     assert memory.tensor("accuracy").steps(TRAIN)[-1] >= 50
     assert recorder._buffer is not None
-    assert recorder._buffer._background.wait(30.0)
+    assert recorder._buffer._background.wait(120.0)
     assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == memory.tensor("accuracy").steps(TRAIN)
     recorder.run_ends()
     assert FileTrial(tmp_path).tensor("accuracy").steps(TRAIN) == list(range(70))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.training_scripts.training.test_trainer import trainer
+from training_scripts.recording.recorder import rule_callback
 from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.recording.recorder.rule_callback import RuleWatch
 from training_scripts.recording.trial.trial import MemoryTrial
@@ -52,7 +55,9 @@ def test_a_finding_is_said_once_however_long_it_lasts(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
-def test_a_run_of_seconds_is_judged_once_when_it_ends(tmp_path: Path) -> None:
+def test_a_run_of_seconds_is_judged_once_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = itertools.count()
+    monkeypatch.setattr(rule_callback, "time", SimpleNamespace(monotonic=lambda: next(read) * 0.5))
     lines: list[str] = []
     callbacks = watched(tmp_path, lines)
     trainer(tmp_path, callbacks=callbacks, epochs=4, lr=100.0, scheduler="none", optimizer="sgd").run()
