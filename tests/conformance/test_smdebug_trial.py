@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.ports import free_port
 from tests.training_scripts.conftest import feature_folder, picture_folder  # noqa: F401 - fixtures
 from tests.training_scripts.recording.loops import train
 from tests.training_scripts.small_datasets import command, environment
@@ -122,10 +122,7 @@ def test_smdebug_reads_our_recording_as_we_do(smdebug_python: Path, tmp_path: Pa
 
 def test_we_read_every_worker_of_smdebugs_recording(smdebug_python: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trial"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [smdebug_python, Path(__file__).with_name("smdebug_two_workers.py"), folder, port]
+    command = [smdebug_python, Path(__file__).with_name("smdebug_two_workers.py"), folder, str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     trial = FileTrial(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from dogbreed_sdk.local.jobs.environment import script_environment
 from dogbreed_sdk.local.jobs.hosts import hosts_of
 from dogbreed_sdk.local.jobs.network import JobNetwork
 from dogbreed_sdk.local.jobs.script_run import ScriptRun
+from tests.ports import free_port
 from tests.training_scripts.small_datasets import CLASSES, SIZES, draw_pictures
 from training_scripts.features.files import MANIFEST
 from training_scripts.features.store import FeatureStore
@@ -127,9 +127,7 @@ def test_the_toolkit_computes_features(conformance_python: Path, base: Path) -> 
 def test_the_toolkits_launcher_trains_one_model_on_several_hosts(conformance_python: Path, tmp_path: Path) -> None:
     pictures = draw_pictures(tmp_path / "pictures")
     hosts = ["127.0.0.1", "127.0.0.2"]
-    with socket.socket() as probe:
-        probe.bind((hosts[0], 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     launcher = {"sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": "ml.m5.large"}
     bases = [container_of(tmp_path / host, hosts, host, pictures) for host in hosts]
     processes = [

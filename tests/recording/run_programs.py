@@ -11,11 +11,12 @@ import json
 import os
 import runpy
 import signal
-import socket
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 PROGRAMS = Path(__file__).with_name("programs")
 PRELOADED = (
@@ -53,9 +54,7 @@ def started(run: dict[str, Any]) -> list[tuple[dict[str, Any], int, dict[str, st
     count = run["workers"]
     if count == 1:
         return [(run, 0, {})]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     return [(run, rank, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import DebugReport
+from dogbreed_sdk.debugging.insights import insights
 
 pytestmark = pytest.mark.extras
 
@@ -69,7 +70,7 @@ def test_of_a_healthy_program_all_is_well(folders: dict[str, Path], name: str) -
     # How well the machine is used depends on what else runs on it.
     found = [rule.name for rule in report.rules if rule.status == "IssuesFound" and rule.kind == "debugging"]
     assert found == []
-    assert [insight.title for insight in report.insights() if insight.severity == "problem"] == []
+    assert [each.title for each in insights(report.trial, None, report.rules) if each.severity == "problem"] == []
     assert list(report.problems) == []
     assert report.trial.ended
     accuracy = report.trial.tensor("accuracy").series("EVAL").values

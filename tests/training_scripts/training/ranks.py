@@ -12,12 +12,12 @@ import importlib
 import json
 import os
 import signal
-import socket
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from training_scripts.features import parts
 from training_scripts.training import trainer
 
@@ -71,12 +71,6 @@ def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
         traceback.print_exc()
     sys.stdout.flush()
     os._exit(status)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def in_step(number: int, act: Any) -> None:
