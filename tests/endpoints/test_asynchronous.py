@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.client.transports import asynchronous
 from dogbreed_sdk.endpoints.deployment import Deployment
+from dogbreed_sdk.local import Store
 from tests.aws.account import BUCKET, RecordedSageMaker
+from tests.model_servers import server_of
 from tests.width_model import ANSWERED, BUSY, FAILS, REFUSED, SLEEPS, pack_model, picture
 
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
@@ -92,8 +96,15 @@ def test_a_busy_model_is_asked_again(deployment: Deployment) -> None:
 
 
 def test_a_response_that_is_late_names_the_option(deployment: Deployment) -> None:
-    with pytest.raises(EndpointTimeoutError, match=r"The limit was read_timeout=0\.3 s") as caught:
-        deployment.classifier(read_timeout=0.3).classify(picture(SLEEPS))
+    store = Store(deployment.session.root)
+    server = server_of(store, deployment.endpoint_name)["pid"]
+    store.close()
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with pytest.raises(EndpointTimeoutError, match=r"The limit was read_timeout=0\.3 s") as caught:
+            deployment.classifier(read_timeout=0.3).classify(picture(ANSWERED))
+    finally:
+        os.kill(server, signal.SIGCONT)
     assert caught.value.limit == "read_timeout"
 
 

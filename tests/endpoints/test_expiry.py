@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from dogbreed_sdk import ConfigurationError, Deployment, Session, deploy, list_r
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.expiry import SCHEDULE_GROUP, read_expiry
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, EXPIRES_AT, SCHEDULED, project_tags, tag_list
+from dogbreed_sdk.local.api import expiry
 from tests.aws.account import BUCKET, RecordedSageMaker
 from tests.local.api.test_models import archive
 from tests.resources.test_listing import create_model
@@ -222,11 +224,15 @@ class TestOnAws:
 
 @pytest.mark.extras
 class TestOnLocalSageMaker:
-    def test_an_endpoint_ends_with_its_configuration_and_model(self, session: Session, tmp_path: Path) -> None:
-        deployed = deploy(archive(tmp_path / "model", "!"), session=session, ttl="3s", progress=no_progress)
+    def test_an_endpoint_ends_with_its_configuration_and_model(
+        self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deployed = deploy(archive(tmp_path / "model", "!"), session=session, ttl="1h", progress=no_progress)
         assert {resource.kind for resource in list_resources(session)} == {"endpoint", "endpoint-config", "model"}
         assert all(resource.expires_at is not None for resource in list_resources(session))
-        wait_for(lambda: not list_resources(session), 20)
+        later = SimpleNamespace(now=lambda zone: datetime.now(zone) + timedelta(hours=1))
+        monkeypatch.setattr(expiry, "datetime", later)
+        wait_for(lambda: not list_resources(session))
         assert deployed.endpoint_name not in str(session.client("sagemaker").list_endpoints()["Endpoints"])
 
     def test_what_expired_while_no_server_ran_ends_when_one_starts(self, tmp_path: Path) -> None:
@@ -236,14 +242,14 @@ class TestOnLocalSageMaker:
             create_model(client, "foreign", tag_list({EXPIRES_AT: "2001-01-01T00:00:00Z"}))
             moment = (datetime.now(timezone.utc) + timedelta(seconds=1)).isoformat(timespec="seconds")
             create_model(client, "soon", tag_list({**project_tags(), EXPIRES_AT: moment}))
-        wait_for(lambda: datetime.now(timezone.utc) > datetime.fromisoformat(moment), 5)
+        wait_for(lambda: datetime.now(timezone.utc) > datetime.fromisoformat(moment))
         with Session.local(tmp_path) as session:
 
             def names() -> set[str]:
                 models = session.client("sagemaker").list_models()["Models"]
                 return {model["ModelName"] for model in models}
 
-            wait_for(lambda: names() == {"later", "foreign"}, 10)
+            wait_for(lambda: names() == {"later", "foreign"})
             plan_cleanup(session).run()
             assert names() == {"foreign"}
 

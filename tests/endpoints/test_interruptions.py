@@ -15,7 +15,7 @@ import pytest
 from dogbreed_sdk import Deployment, Session
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import ENDPOINT, ENDPOINT_CONFIG, MODEL, is_root
-from tests.waiting import wait_for
+from tests.waiting import script_until, wait_for
 
 pytestmark = pytest.mark.extras
 
@@ -31,10 +31,15 @@ with Session.local(sys.argv[1]) as session:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> str:
-    """A model that takes a moment to load."""
+def may_load(tmp_path: Path) -> Path:
+    """Loading the model ends once this file exists."""
+    return tmp_path / "may-load"
+
+
+@pytest.fixture
+def model(tmp_path: Path, may_load: Path) -> str:
     code = tmp_path / "inference.py"
-    code.write_text("import time\ndef model_fn(model_dir):\n    time.sleep(1)\n")
+    code.write_text(script_until(may_load) + "def model_fn(model_dir): pass\n")
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.add(code, "code/inference.py")
     return (tmp_path / "model.tar.gz").as_uri()
@@ -73,7 +78,8 @@ def left(root: Path) -> list[object]:
     return records(root, ENDPOINT, ENDPOINT_CONFIG, MODEL)
 
 
-def test_ctrl_c_in_the_block_deletes_the_deployment(tmp_path: Path, model: str) -> None:
+def test_ctrl_c_in_the_block_deletes_the_deployment(tmp_path: Path, model: str, may_load: Path) -> None:
+    may_load.touch()
     with program(DEPLOYING, tmp_path / "root", model) as process:
         until(process.stdout, "in service")
         process.send_signal(signal.SIGINT)
@@ -83,7 +89,7 @@ def test_ctrl_c_in_the_block_deletes_the_deployment(tmp_path: Path, model: str) 
 
 
 def test_a_second_interruption_during_the_clean_up_of_a_half_created_endpoint_changes_nothing(
-    tmp_path: Path, model: str
+    tmp_path: Path, model: str, may_load: Path
 ) -> None:
     root = tmp_path / "root"
     with program(DEPLOYING, root, model) as process:
@@ -92,12 +98,13 @@ def test_a_second_interruption_during_the_clean_up_of_a_half_created_endpoint_ch
         until(process.stderr, "Endpoint dogs is still being created or updated")
         process.send_signal(signal.SIGINT)
         until(process.stderr, "Still deleting endpoint dogs. Interrupt again to leave it behind")
+        may_load.touch()
         process.communicate(timeout=60)
     assert process.returncode == 143
     assert left(root) == []
 
 
-def test_a_third_one_ends_the_program_at_once(tmp_path: Path, model: str) -> None:
+def test_a_third_one_ends_the_program_at_once(tmp_path: Path, model: str, may_load: Path) -> None:
     root = tmp_path / "root"
     with program(DEPLOYING, root, model) as process:
         until_creating(root)
@@ -109,6 +116,7 @@ def test_a_third_one_ends_the_program_at_once(tmp_path: Path, model: str) -> Non
         process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert len(left(root)) == 3
+    may_load.touch()
     with Session.local(root) as session:
         Deployment("dogs", session).delete()  # waits until the endpoint can be deleted
     assert left(root) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,15 @@ def test_requests_errors_and_latencies_are_those_of_the_requests(
     with deploy(uri, session=session, endpoint_name="dogs", progress=no_progress) as deployment:
         assert deployment.metrics().invocations == 0
         classifier: BreedClassifier = deployment.classifier(labels=LABELS, max_attempts=1)
+        began = time.perf_counter()
         for _ in range(12):
             classifier.classify(PICTURE)
         runtime = session.client("sagemaker-runtime")
         with pytest.raises(runtime.exceptions.ModelError):
             runtime.invoke_endpoint(EndpointName="dogs", Body=b"x", ContentType="image/webp")
+        milliseconds = (time.perf_counter() - began) * 1000
         # What was measured is written within a second, the use of the processors with the second look at them.
-        wait_for(lambda: deployment.metrics().invocations == 13 and deployment.metrics().variants[0].total.cpu, 20)
+        wait_for(lambda: deployment.metrics().invocations == 13 and deployment.metrics().variants[0].total.cpu)
         metrics = deployment.metrics()
         (variant,) = metrics.variants
         total = variant.total
@@ -57,8 +60,9 @@ def test_requests_errors_and_latencies_are_those_of_the_requests(
         assert (total.client_errors, total.server_errors) == (0, 1)
         assert total.model_latency is not None
         assert total.overhead_latency is not None
-        assert 50 <= total.model_latency.p50 <= total.model_latency.p90 <= total.model_latency.p99 < 2000
-        assert total.overhead_latency.average < total.model_latency.average
+        assert 50 <= total.model_latency.p50 <= total.model_latency.p90 <= total.model_latency.p99
+        assert total.overhead_latency.average > 0
+        assert 12 * (total.model_latency.average + total.overhead_latency.average) < milliseconds
         assert total.memory is not None
         assert total.memory.average > 0
         assert sum(point.invocations for point in variant.points) == 13

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local import Store
+from dogbreed_sdk.local.store import TRAINING_JOB
 from tests.conftest import Workshop
 from tests.model_servers import server_of
 from tests.waiting import wait_for
@@ -31,7 +34,7 @@ def dogbreed(*arguments: object) -> subprocess.Popen[str]:
 
 def kill(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     if process.stderr is not None:
         process.stderr.close()
 
@@ -55,16 +58,30 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str],
             kill(process)
 
 
+@contextmanager
+def paused_script(root: Path, job: str) -> Iterator[None]:
+    """The script of a job can't end within the context."""
+    store = Store(root)
+    (script,) = store.get(TRAINING_JOB, job).state["scripts"]
+    store.close()
+    os.kill(script["pid"], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(script["pid"], signal.SIGCONT)
+
+
 def test_a_killed_client_loses_no_training_job(shapes: BreedDataset, tmp_path: Path) -> None:
     root = tmp_path / "root"
     client = dogbreed("train", shapes.root, *QUICK, "--name", "survivor", "--epochs", 600, "--root", root)
     with Session.local(root) as session:
         job = wait_for(lambda: find(session, "survivor"))
         wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
-        kill(client)
-        assert job.status == "InProgress"
+        with paused_script(root, "survivor"):
+            kill(client)
+            assert job.status == "InProgress"
         assert isinstance(job, TrainingJob)
-        job.wait(progress=no_progress, timeout=120)
+        job.wait(progress=no_progress, timeout=280)
         assert len(job.metrics()) == 600
         assert session.storage.exists(job.model_uri)
 
@@ -78,13 +95,13 @@ def test_a_killed_server_loses_no_search_and_no_endpoint(
         tuning = BreedTrainer(session, model=defaults.QUICK_BACKBONE).tune(
             shapes, hyperparameters={"epochs": 100}, max_jobs=3, name="search", progress=no_progress
         )
-        wait_for(lambda: any(trial.status == "InProgress" for trial in tuning.trials()))
+        wait_for(tuning.trials)
     kill(process)
     process, url = server()
     with Session.local(root, endpoint_url=url) as session:
         tuning = BreedTrainer.attach("search", session)
         assert isinstance(tuning, TuningJob)
-        tuning.wait(progress=no_progress, timeout=120)
+        tuning.wait(progress=no_progress, timeout=280)
         assert [trial.status for trial in tuning.trials()] == ["Completed"] * 3
         deployment = tuning.best.job.deploy(progress=no_progress)
     kill(process)
@@ -121,7 +138,7 @@ def kill_model_server(root: Path, endpoint: str) -> None:
     server = psutil.Process(int(server_of(store, endpoint)["pid"]))
     store.close()
     server.kill()
-    server.wait(10)  # a request that meets a dying process is an error; this is about the next one
+    server.wait(60)  # a request that meets a dying process is an error; this is about the next one
 
 
 def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
@@ -130,7 +147,7 @@ def test_a_server_that_is_interrupted_says_goodbye(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert "http://127.0.0.1:" in process.stderr.readline()
         process.send_signal(number)
-        rest = process.communicate(timeout=20)[1]
+        rest = process.communicate(timeout=60)[1]
         assert "stopped; jobs and endpoints keep running" in rest
         assert "error" not in rest
         assert process.returncode == 0
@@ -143,7 +160,7 @@ def test_an_interrupted_command_names_what_goes_on_and_how_to_stop_it(shapes: Br
         job = wait_for(lambda: find(session, "forever"))
         wait_for(lambda: any(line.startswith("epoch 2/") for line in job.logs()))
         client.send_signal(signal.SIGINT)
-        shown = client.communicate(timeout=20)[1]
+        shown = client.communicate(timeout=60)[1]
         assert client.returncode == 130
         assert "dogbreed stop forever" in shown
         assert "Traceback" not in shown

@@ -40,7 +40,7 @@ def test_a_search_outlives_its_client_and_the_process_that_runs_it(workshop: Wor
         name = program.stdout.readline().strip()
         program.kill()
     store = Store(workshop.root)
-    wait_for(lambda: store.get(TUNING_JOB, name).state.get("trials"), 30)
+    wait_for(lambda: store.get(TUNING_JOB, name).state.get("trials"))
     supervisor = store.get(TUNING_JOB, name).state["process"]
     assert supervisor is not None
     os.kill(supervisor["pid"], signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_a_feature_pass_outlives_its_client_and_is_not_begun_again(tmp_path: Pat
 
     root = tmp_path / "root"
     with Session.local(root) as session, client(root, shapes) as program:
-        wait_for(lambda: passes(session), 30)
+        wait_for(lambda: passes(session))
         program.kill()
         uri = BreedTrainer(session, model=defaults.QUICK_BACKBONE).extract_features(shapes, progress=no_progress)
         assert session.storage.exists(f"{uri}/features.json")
