@@ -212,7 +212,7 @@ def _print(done: _Finished) -> None:
     show(f"  model      {done.model}")
     show(f"  endpoint   {done.deployment.endpoint_name}")
     accuracy, top5 = percent_text(measured.accuracy), percent_text(measured.top5)
-    show(f"  accuracy   {accuracy} of {measured.n} test pictures (top five: {top5})")
+    show(f"  accuracy   {accuracy} of {measured.n:,} test pictures (top five: {top5})")
     show("", f"The report about its training: {done.page}")
     for line in (verdict(done.report).headline, *(insight.title for insight in done.report.insights()[:INSIGHTS])):
         show(f"  {line}")

@@ -171,7 +171,7 @@ def of_pictures(folder: Path, model: Model, report: Progress) -> TrainingPicture
         raise ConfigurationError(f"The pictures in {folder} cannot be compared with: {error}") from error
     kept: list[Sample] = [samples[position] for position in computed.kept.tolist()]
     if not kept:
-        raise ConfigurationError(f"None of the {len(samples)} pictures in {folder} can be read.")
+        raise ConfigurationError(f"None of the {len(samples):,} pictures in {folder} can be read.")
     return TrainingPictures(
         _unit(computed.features[:, 0]),
         tuple(sample.name for sample in kept),

@@ -82,7 +82,7 @@ class Batches:
             batch = _load(path)
             rows, labels = _rows(batch.get("data"), path), batch.get(self.labels_key)
             if not isinstance(labels, list) or len(labels) != len(rows):
-                raise DatasetError(f"{path} has {len(rows)} pictures, but not as many {self.labels_key}")
+                raise DatasetError(f"{path} has {len(rows):,} pictures, but not as many {self.labels_key}")
             for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
                 if not isinstance(label, int) or not 0 <= label < len(names):
                     raise DatasetError(

@@ -92,5 +92,5 @@ def _find_leaks(listing: Listing, groups: Sequence[Sequence[_Place]]) -> Iterato
         total = sum(len(paths) for paths in listing.splits[split].values())
         if len(shared) > LEAK_SHARE * total:
             be = "is" if len(shared) == 1 else "are"
-            message = f"{len(shared)} of the {total} pictures of the {split} split {be} in the train split too."
+            message = f"{len(shared):,} of the {total:,} pictures of the {split} split {be} in the train split too."
             yield Finding("error", "leak", message, tuple(shared), "Remove them: accuracy would be memorization.")

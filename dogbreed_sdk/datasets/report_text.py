@@ -15,30 +15,32 @@ SHOWN = 3
 
 # One sentence for several findings of a kind; findings of other kinds are rare and are shown one by one.
 _TOGETHER = {
-    "corrupt": "{} pictures cannot be used; training will skip them. Replace or delete them.",
-    "tiny": "{} pictures are tiny. Replace them with larger ones or delete them.",
-    "not-a-picture": "{} files are not pictures. They are ignored; no action needed.",
-    "unread-format": "{} pictures have formats that training cannot read. They are ignored; save them as JPEG.",
-    "hidden": "{} files and folders are hidden or belong to the system. They are ignored; no action needed.",
-    "listed-already": "{} links lead to folders that are already listed. They are ignored; no action needed.",
-    "outside-class": "{} pictures are not in a class folder. They are ignored; move them into one, or remove them.",
+    "corrupt": "{:,} pictures cannot be used; training will skip them. Replace or delete them.",
+    "tiny": "{:,} pictures are tiny. Replace them with larger ones or delete them.",
+    "not-a-picture": "{:,} files are not pictures. They are ignored; no action needed.",
+    "unread-format": "{:,} pictures have formats that training cannot read. They are ignored; save them as JPEG.",
+    "hidden": "{:,} files and folders are hidden or belong to the system. They are ignored; no action needed.",
+    "listed-already": "{:,} links lead to folders that are already listed. They are ignored; no action needed.",
+    "outside-class": "{:,} pictures are not in a class folder. They are ignored; move them into one, or remove them.",
     "outside-splits": (
-        "{} folders are not inside train, valid or test. They are ignored; rename those that are splits."
+        "{:,} folders are not inside train, valid or test. They are ignored; rename those that are splits."
     ),
-    "ignored": "{} pictures are listed in dogbreed-ignore.txt. They are ignored; remove their lines to use them again.",
-    "ignored-nothing": "{} paths in dogbreed-ignore.txt are not pictures of this data set. Correct or remove them.",
-    "duplicate": "{} pictures are duplicated. Keep one copy of each.",
-    "duplicate-across-splits": "{} pictures are in more than one split. Keep one copy of each, or all in one split.",
-    "duplicate-across-classes": "{} pictures are in more than one class. Keep each in the correct class only.",
-    "near-copy": "{} pictures are duplicated, resized or re-encoded. Keep one copy of each.",
+    "ignored": (
+        "{:,} pictures are listed in dogbreed-ignore.txt. They are ignored; remove their lines to use them again."
+    ),
+    "ignored-nothing": "{:,} paths in dogbreed-ignore.txt are not pictures of this data set. Correct or remove them.",
+    "duplicate": "{:,} pictures are duplicated. Keep one copy of each.",
+    "duplicate-across-splits": "{:,} pictures are in more than one split. Keep one copy of each, or all in one split.",
+    "duplicate-across-classes": "{:,} pictures are in more than one class. Keep each in the correct class only.",
+    "near-copy": "{:,} pictures are duplicated, resized or re-encoded. Keep one copy of each.",
     "near-copy-across-splits": (
-        "{} pictures are in more than one split, resized or re-encoded. Keep one copy of each, or all in one split."
+        "{:,} pictures are in more than one split, resized or re-encoded. Keep one copy of each, or all in one split."
     ),
     "near-copy-across-classes": (
-        "{} pictures are in more than one class, resized or re-encoded. Keep each in the correct class only."
+        "{:,} pictures are in more than one class, resized or re-encoded. Keep each in the correct class only."
     ),
-    "odd-file-name": "{} pictures have names that are not UTF-8, which S3 cannot store. Rename them.",
-    "odd-name": "{} class folders have unusual names. Rename them in every split.",
+    "odd-file-name": "{:,} pictures have names that are not UTF-8, which S3 cannot store. Rename them.",
+    "odd-name": "{:,} class folders have unusual names. Rename them in every split.",
 }
 # Findings about several files whose sentence names none of them.
 _UNNAMED = frozenset({"leak", "normal-form"})

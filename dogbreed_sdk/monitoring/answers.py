@@ -105,7 +105,9 @@ class Baseline:
         outcomes = classify_all(classifier, pictures, max_concurrency=max_concurrency, progress=progress)
         found = [outcome for outcome in outcomes if not isinstance(outcome, DogBreedError)]
         if not found:
-            raise ConfigurationError(f"None of the {len(pictures)} pictures of the split {split} could be classified.")
+            raise ConfigurationError(
+                f"None of the {len(pictures):,} pictures of the split {split} could be classified."
+            )
         classes = tuple(classifier.labels().class_folders)
         digests = frozenset(digest(picture.read()) for picture in pictures)
         return cls(classes, tuple(map(Answer.of, found)), found[-1].model_id, digests)

@@ -269,7 +269,7 @@ def _pair(pair: IndistinctClasses) -> Markup:
         "article",
         element("h3", f"{first} and {second}"),
         element(
-            "p", f"{percent(pair.accuracy)} of {pair.pictures} pictures are more like their own class; 50% is chance."
+            "p", f"{percent(pair.accuracy)} of {pair.pictures:,} pictures are more like their own class; 50% is chance."
         ),
         class_="card",
     )

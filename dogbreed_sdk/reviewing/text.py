@@ -50,7 +50,7 @@ def _lines(review: ReviewContents) -> Iterator[str]:
     yield f"Classes that are not told apart: {plural(len(review.indistinct_classes), 'pair')}"
     yield from _some(
         [
-            f"{' and '.join(each.classes)}: {percent(each.accuracy)} right of {each.pictures} pictures (chance: 50%)"
+            f"{' and '.join(each.classes)}: {percent(each.accuracy)} right of {each.pictures:,} pictures (chance: 50%)"
             for each in review.indistinct_classes
         ]
     )

@@ -87,7 +87,7 @@ def test_a_rise_within_its_error_is_no_overtraining() -> None:
 def test_training_pictures_known_by_heart_are_told_with_what_helps_this_head() -> None:
     gap = said(made_up_run(train=[0.02] * 10, train_accuracy=0.995, valid_accuracy=0.75))["generalization-gap"]
     assert gap.hyperparameters == {"views": "plain,flip,crops:4"}
-    assert "(99.2% right); of the 1000 validation pictures, 75% are right." in gap.title
+    assert "(99.2% right); of the 1,000 validation pictures, 75% are right." in gap.title
     hidden = said(made_up_run(train_accuracy=0.995, valid_accuracy=0.75, hidden=(512,)))["generalization-gap"]
     assert hidden.hyperparameters == {"dropout": 0.5}
     assert "generalization-gap" not in said(made_up_run(train_accuracy=0.995, valid_accuracy=0.95))
@@ -375,7 +375,7 @@ def test_a_network_that_boasts_accuses_no_labels() -> None:
 def test_a_small_validation_split_says_what_it_can_tell() -> None:
     found = said(made_up_run(size=60, valid_accuracy=0.8))["validation-size"]
     assert "60 validation pictures" in found.title and "± 10.0 points" in found.title
-    assert "About 1000 validation pictures" in found.evidence[1]
+    assert "About 1,000 validation pictures" in found.evidence[1]
     assert "several seeds" in found.next_step, "1280 training pictures can spare none"
     many = said(made_up_run(size=60, valid_accuracy=0.8, train_size=5120))["validation-size"]
     assert "5120 training pictures can spare some" in many.next_step

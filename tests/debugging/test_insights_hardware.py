@@ -196,7 +196,7 @@ def test_slow_steps_are_counted_as_the_rule_counts_them() -> None:
     profile = replace(profile, facts={**profile.facts, "steps": {"TRAIN": 5000}, "kept_one_in": {"TRAIN": 5}})
     (rule,) = rules.evaluate(profile=profile, only=["StepOutlier"])
     found = said(profile)["slow-steps"]
-    assert rule.findings[0].message in found.evidence[0] and "Of the 5000 steps" in found.evidence[0]
+    assert rule.findings[0].message in found.evidence[0] and "Of the 5,000 steps" in found.evidence[0]
 
 
 def test_aws_own_report_is_explained_too(fixtures_folder: Path) -> None:

@@ -153,7 +153,7 @@ def too_many_skipped(split: str, total: int, skipped: Sequence[str], paths: Sequ
     allowed = max(MAX_SKIPPED_ALWAYS_ALLOWED, MAX_SKIPPED_SHARE * total)
     if len(skipped) <= allowed and len(skipped) < total:
         return None
-    message = f"{len(skipped)} of the {total} pictures of {_the(split)} cannot be read. {SKIPPED_RULE}."
+    message = f"{len(skipped):,} of the {total:,} pictures of {_the(split)} cannot be read. {SKIPPED_RULE}."
     return Fault("too-many-corrupt", message, tuple(paths), f"Replace or delete them: {some(skipped, limit=3)}.")
 
 

@@ -399,7 +399,7 @@ def _rejection(description: BundleDescription) -> tuple[str, ...]:
     fitted = (
         f"Method {rule.method}: a picture's score is 1 minus the cosine between its features and the nearest class's "
         f"mean. A score above {rule.threshold:.4f} means that the picture probably shows none of the classes. "
-        f"The threshold was fitted on {rule.parameters.get('pictures', 0):.0f} pictures so that "
+        f"The threshold was fitted on {rule.parameters.get('pictures', 0):,.0f} pictures so that "
         f"{percent_text(rule.kept)} of pictures that do show one are kept; the others, about "
         f"{percent_text(1 - rule.kept)}, are rejected wrongly."
     )

@@ -79,8 +79,8 @@ def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) 
             ),
             (
                 f"{_classes(int(poor.sum()))} with at most "
-                f"{int(counts[poor].max())} pictures, compared over {len(few)} validation pictures of these classes "
-                f"and {len(many)} of the others: the difference is {number(score)} standard errors."
+                f"{int(counts[poor].max()):,} pictures, compared over {len(few):,} validation pictures of these "
+                f"classes and {len(many):,} of the others: the difference is {number(score)} standard errors."
             ),
         ),
         confidence="high" if score > 3.3 else "medium",
@@ -183,7 +183,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
         ),
         evidence=tuple(
             f"{_name(run, a)} was classified as {_name(run, b)} {_times(labels, answers, a, b)}, the reverse happened "
-            f"{_times(labels, answers, b, a)} ({count} validation pictures of both)."
+            f"{_times(labels, answers, b, a)} ({count:,} validation pictures of both)."
             for _, a, b, count in pairs[:NAMED]
         ),
         confidence="high" if sure else "medium",

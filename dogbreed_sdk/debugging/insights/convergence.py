@@ -252,8 +252,8 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
     if batch and batch >= LARGE_BATCH and total < FEW_STEPS:
         smaller = max(SMALLEST_BATCH, 2 ** int(math.log2(batch * total / FEW_STEPS)))
         return {"batch-size": min(smaller, batch // 2)}, (
-            f"The whole run had only {total} steps of {batch} pictures: a smaller batch gives more steps with the same "
-            "pictures."
+            f"The whole run had only {total:,} steps of {batch:,} pictures: a smaller batch gives more steps with the "
+            "same pictures."
         )
     if not run.does_well and ratio < TIMID * FIRST_UPDATE and steps_are_small(run.trial) and faster:
         return faster, "The steps are small for a new layer: a larger learning rate needs no more epochs."

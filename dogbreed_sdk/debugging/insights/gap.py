@@ -33,7 +33,7 @@ def _gap(run: Run) -> Insight | None:
     return Insight(
         topic="generalization-gap",
         title=f"The training pictures are memorized ({percent(trained)} right); "
-        f"of the {size} validation pictures, {percent(validated)} are right.",
+        f"of the {size:,} validation pictures, {percent(validated)} are right.",
         explanation=" ".join([MEMORIZED, why]).rstrip(),
         evidence=(
             (

@@ -155,7 +155,7 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
         explanation="The cores decode and prepare the pictures; meanwhile the GPU has nothing to do.",
         evidence=(
             (
-                f"In {waits.both} of {waits.idle} samples with the GPU below {IDLE:.0f}%, a core was above "
+                f"In {waits.both:,} of {waits.idle:,} samples with the GPU below {IDLE:.0f}%, a core was above "
                 f"90% ({percent(waits.both / max(waits.idle, 1))}; {use.when})."
             ),
             *([f"GPU: median {use.gpu.p50:.0f}%, p95 {use.gpu.p95:.0f}%."] if use.gpu else []),
@@ -194,8 +194,8 @@ def _prepared(profile: Profile) -> str:
 
 def _of(waits: Waits) -> str:
     if waits.moments:
-        return f"{waits.moments} samples ({percent(waits.both / waits.moments)})"
-    return f"{waits.idle} samples with an idle GPU ({percent(waits.both / max(waits.idle, 1))})"
+        return f"{waits.moments:,} samples ({percent(waits.both / waits.moments)})"
+    return f"{waits.idle:,} samples with an idle GPU ({percent(waits.both / max(waits.idle, 1))})"
 
 
 def _io_waits(profile: Profile, use: Use) -> Insight | None:

@@ -49,12 +49,12 @@ def _small_validation(run: Run) -> Insight | None:
         "or over several seeds; do not rely on a single comparison.",
         evidence=(
             (
-                f"Validation accuracy {percent(accuracy)} of {size} pictures: 95% interval {percent(low)} to "
+                f"Validation accuracy {percent(accuracy)} of {size:,} pictures: 95% interval {percent(low)} to "
                 f"{percent(high)}."
             ),
-            f"About {ENOUGH} validation pictures would narrow it to ± 3 points, whatever the accuracy.",
+            f"About {ENOUGH:,} validation pictures would narrow it to ± 3 points, whatever the accuracy.",
         ),
-        next_step=f"Use a larger valid split: the {run.size('train')} training pictures can spare some."
+        next_step=f"Use a larger valid split: the {run.size('train'):,} training pictures can spare some."
         if (run.size("train") or 0) > 4 * ENOUGH
         else "Compare runs over several seeds, and by the loss. More validation pictures would be better, but do not "
         "take them from training.",
@@ -115,7 +115,7 @@ def _few_pictures(run: Run) -> Insight | None:
             "picture has a large effect on its class."
         ),
         evidence=(
-            f"{len(counts)} classes, {int(counts.sum())} training pictures: {_range(counts)} per class.",
+            f"{len(counts):,} classes, {int(counts.sum()):,} training pictures: {_range(counts)} per class.",
             *_learned(run),
         ),
         next_step=f"Collect at least {4 * FEW} pictures per class before you tune anything else.",

@@ -142,11 +142,11 @@ def _last_training_batch(run: Run) -> Cause | None:
         return Cause(False, "a smaller last batch: drop-last leaves it out.")
     rest = size % batch
     if not rest:
-        return Cause(False, f"a smaller last batch: {size} training pictures divide evenly into batches of {batch}.")
+        return Cause(False, f"a smaller last batch: {size:,} training pictures divide evenly into batches of {batch}.")
     last = np.array([run.losses.values[np.searchsorted(run.losses.steps, steps[-1])] for steps in run.train_steps])
     others = np.concatenate([run.losses.values[np.isin(run.losses.steps, steps[-6:-1])] for steps in run.train_steps])
     noisier = _spread_of_steps(last) / max(_spread_of_steps(others), 1e-12)
-    words = f"a smaller last batch: {size} training pictures leave only {rest} for the last step of each epoch"
+    words = f"a smaller last batch: {size:,} training pictures leave only {rest} for the last step of each epoch"
     if math.isfinite(noisier):
         words += f", whose loss scatters {number(noisier)} times as much as that of the steps before it"
     holds = rest <= batch / 8 and (noisier > 1.5 if math.isfinite(noisier) else True)
@@ -207,7 +207,7 @@ def _small_split(run: Run, spiky: Sequence[int]) -> Cause | None:
     half = statistics.t_quantile(len(pictures) - 1) * statistics.standard_error(pictures)
     loss = float(run.valid.loss[run.best])
     words = (
-        f"a validation split too small: its {len(pictures)} pictures determine the loss to ± {number(half)} "
+        f"a validation split too small: its {len(pictures):,} pictures determine the loss to ± {number(half)} "
         f"({percent(half / loss)})"
     )
     too_small = half > WIDE_LOSS * loss and len(pictures) < 500

@@ -158,7 +158,9 @@ def _outliers(profile: Profile) -> Insight | None:
     spent = float(steps.seconds[worst].sum())
     waiting = waits is not None and float(waits[worst].sum()) > spent / 2
     written = count(mapping(profile.facts, "steps").get("TRAIN")) or 0
-    thinned = f" Of the {written} steps of this long run, {len(steps)} were recorded." if written > len(steps) else ""
+    thinned = (
+        f" Of the {written:,} steps of this long run, {len(steps):,} were recorded." if written > len(steps) else ""
+    )
     return Insight(
         topic="slow-steps",
         title=f"{plural(int(found.numbers['outliers']), 'slow step')} cost "

@@ -101,7 +101,7 @@ def _listed(uri: str, storage: Storage) -> tuple[dict[str, StoredFile], list[str
     for count, file in enumerate(storage.files(uri)):
         if count >= MAX_LISTED:
             return found, [
-                f"{uri} contains more than {MAX_LISTED} files; only those were considered. Pass a job's folder."
+                f"{uri} contains more than {MAX_LISTED:,} files; only those were considered. Pass a job's folder."
             ]
         if _is_part(file.name):
             found[file.name] = file
@@ -145,8 +145,8 @@ def _within_bounds(listed: Mapping[str, StoredFile], uri: str) -> tuple[dict[str
         if len(chosen) >= MAX_FILES or total + listed[name].size > MAX_BYTES:
             sizes = [file.size for file in listed.values()]
             left_out = (
-                f"{uri} contains {len(listed)} files with {_gigabytes(sizes)}; {len(listed) - len(chosen)} of "
-                f"them were left out (at most {MAX_FILES} files and {_gigabytes([MAX_BYTES])} are fetched). "
+                f"{uri} contains {len(listed):,} files with {_gigabytes(sizes)}; {len(listed) - len(chosen):,} of "
+                f"them were left out (at most {MAX_FILES:,} files and {_gigabytes([MAX_BYTES])} are fetched). "
                 "Record reductions instead of full tensors, or less often."
             )
             return chosen, [left_out]

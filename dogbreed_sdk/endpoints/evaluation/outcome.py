@@ -133,7 +133,7 @@ class Evaluation(EvaluationContent):
     def _excluded(self) -> str:
         names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
         more = f" and {rest} more" if rest > 0 else ""
-        return f"{self.excluded} pictures of classes that the model does not have were excluded: {names}{more}"
+        return f"{self.excluded:,} pictures of classes that the model does not have were excluded: {names}{more}"
 
     def _repr_html_(self) -> str:
         from dogbreed_sdk.endpoints.evaluation.card import evaluation_card  # noqa: PLC0415 - only notebooks need it
@@ -152,7 +152,7 @@ class Evaluation(EvaluationContent):
         if self.rejected:
             text += f"; {len(self.rejected)} rejected as none of the classes"
         if self.errors:
-            text += f"; {len(self.errors)} pictures could not be classified"
+            text += f"; {len(self.errors):,} pictures could not be classified"
         if self.excluded:
             text += f"; {self._excluded()}"
         return text

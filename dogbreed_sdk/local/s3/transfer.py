@@ -111,11 +111,11 @@ def download_objects(
             size += done.result()
             if time.monotonic() - reported > _PROGRESS_SECONDS:
                 reported = time.monotonic()
-                progress(f"Downloaded {count} objects, {amount(size)}, from {source}")
+                progress(f"Downloaded {count:,} objects, {amount(size)}, from {source}")
     finally:
         cancelled.set()  # if the job must stop, a large object must not hold it up
         pool.shutdown(cancel_futures=True)
-    progress(f"Downloaded {len(pairs)} objects, {amount(size)}, from {source}")
+    progress(f"Downloaded {len(pairs):,} objects, {amount(size)}, from {source}")
 
 
 def download_prefix(uri: str, folder: Path, *, progress: Callable[[str], object]) -> int:

@@ -145,7 +145,7 @@ def test_the_card_says_what_the_rule_means(tmp_path: Path) -> None:
     rule = Rejection("cosine", 0.4321, 0.98, {"pictures": 1200.0})
     card = (write_bundle(tmp_path, rejection=rule) / "MODEL_CARD.md").read_text()
     assert "A score above 0.4321 means that the picture probably shows none of the classes." in card
-    assert "fitted on 1200 pictures so that 98% of pictures that do show one are kept" in card
+    assert "fitted on 1,200 pictures so that 98% of pictures that do show one are kept" in card
     assert "Share of the test pictures that are kept: not recorded." in card
 
 

@@ -212,7 +212,7 @@ def _wrong_dimension(signs: Signs) -> Cause | None:
         evidence=(
             (
                 f"All outputs lie between 0 and 1, and their mean is 1 / (samples in the step) at "
-                f"{int(over_batch.sum())} of {len(means)} steps; over {classes} classes it would be "
+                f"{int(over_batch.sum()):,} of {len(means):,} steps; over {classes:,} classes it would be "
                 f"{number_text(1 / classes, 3)}."
             ),
         ),

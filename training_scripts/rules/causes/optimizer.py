@@ -167,7 +167,7 @@ def _no_step(signs: Signs) -> Cause:
         id="weights-not-updated",
         title="The optimizer never takes a step, so no weight changes.",
         explanation="Losses were recorded, but optimizer.step() was not called even once.",
-        evidence=(f"0 optimizer steps in {int(signs.seen.steps[-1]) + 1} training steps.",),
+        evidence=(f"0 optimizer steps in {int(signs.seen.steps[-1]) + 1:,} training steps.",),
         advice="Call optimizer.step() after loss.backward(), on the optimizer that has this model's parameters().",
         steps=(int(signs.seen.steps[0]),),
     )
@@ -212,8 +212,8 @@ def find_kept_gradients(signs: Signs) -> Cause | None:
         ),
         evidence=(
             (
-                f"At {int((later > KEPT).sum())} of {len(later)} steps, gradients of earlier steps were left; their "
-                f"norm is {number_text(float(np.median(later)), 2)} times that of the new one (median)."
+                f"At {int((later > KEPT).sum()):,} of {len(later):,} steps, gradients of earlier steps were left; "
+                f"their norm is {number_text(float(np.median(later)), 2)} times that of the new one (median)."
             ),
             *grown,
         ),

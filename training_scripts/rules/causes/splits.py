@@ -286,7 +286,7 @@ def _too_few(signs: Signs) -> Cause:
         mean = float(right.mean())
         low, high = wilson(mean * size, size)
         evidence.append(
-            f"On average over the epochs, {percent_text(mean)} of the {size} validation samples are right (95% "
+            f"On average over the epochs, {percent_text(mean)} of the {size:,} validation samples are right (95% "
             f"interval {percent_text(low)} to {percent_text(high)}); always guessing the most frequent class gives "
             f"{percent_text(signs.majority)}."
         )

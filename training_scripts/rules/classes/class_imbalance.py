@@ -58,7 +58,7 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         raise NotEvaluated(
             why_no_answers(run)
             if not seen
-            else f"{seen} labels were recorded; {parameters['samples']} are needed (samples)."
+            else f"{seen:,} labels were recorded; {parameters['samples']} are needed (samples)."
         )
     return findings
 
@@ -71,8 +71,8 @@ def _uneven(run: Evidence, counts: Integers, threshold: float, mode: str = "") -
     times = counts[largest] / counts[smallest]
     return [
         Finding(
-            f"Class {class_name(run, largest)} has {counts[largest]} pictures, {number_text(times, 3)} times as many as"
-            f" class {class_name(run, smallest)} with {counts[smallest]}.",
+            f"Class {class_name(run, largest)} has {counts[largest]:,} pictures, {number_text(times, 3)} times as many"
+            f" as class {class_name(run, smallest)} with {counts[smallest]:,}.",
             mode=mode,
             steps=(0,) if not mode else (),
             numbers={"largest": int(counts[largest]), "smallest": int(counts[smallest]), "ratio": times},
@@ -121,8 +121,8 @@ def _do_harm(counts: Integers, evaluations: list[Answers], threshold: float) -> 
 def _mispredicted(run: Evidence, index: int, confusion: Confusion, answers: Answers) -> Finding:
     total, right, called = (int(each[index]) for each in (confusion.totals, confusion.right, confusion.called))
     return Finding(
-        f"{total - right} of {total} pictures of class {class_name(run, index)} are misclassified;"
-        f" the class is predicted {called} times.",
+        f"{total - right:,} of {total:,} pictures of class {class_name(run, index)} are misclassified;"
+        f" the class is predicted {called:,} times.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"class": index, "mistaken": total - right, "of": total, "predicted": called},

@@ -103,8 +103,8 @@ def _confusion_default(trial: Trial, parameters: Parameters) -> list[Finding]:
     needed = _pictures_needed(len(last), parameters["max_off_diag"])
     if last.totals.max() < needed:
         raise NotEvaluated(
-            f"With {len(last)} classes, at least {needed} pictures per class are needed to distinguish confusion from "
-            f"chance; the largest class has {int(last.totals.max())}. Use a larger valid split."
+            f"With {len(last):,} classes, at least {needed:,} pictures per class are needed to distinguish confusion "
+            f"from chance; the largest class has {int(last.totals.max()):,}. Use a larger valid split."
         )
     if not knows_some(run):
         return []
@@ -187,7 +187,7 @@ def _not_told_apart(run: Evidence, first: int, second: int, confusion: Confusion
     total = int(confusion.totals[first] + confusion.totals[second])
     return Finding(
         f"Classes {class_name(run, first)} and {class_name(run, second)} are distinguished no better than by a coin "
-        f"toss: {wrong} of their {total} pictures are classified as the other one.",
+        f"toss: {wrong:,} of their {total:,} pictures are classified as the other one.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"label": first, "prediction": second, "count": wrong, "of": total},
@@ -197,7 +197,7 @@ def _not_told_apart(run: Evidence, first: int, second: int, confusion: Confusion
 def _confused(run: Evidence, label: int, prediction: int, confusion: Confusion, answers: Answers) -> Finding:
     count, total = confusion[label, prediction], int(confusion.totals[label])
     return Finding(
-        f"{count} of {total} pictures of class {class_name(run, label)} are classified as"
+        f"{count:,} of {total:,} pictures of class {class_name(run, label)} are classified as"
         f" {class_name(run, prediction)}.",
         mode=answers.mode,
         steps=answers.steps,

@@ -289,7 +289,7 @@ def _no_better_than_guessing(run: Evidence, seen: Learning, parameters: Paramete
     )
     return Finding(
         f"The training loss{high} ended at {number_text(seen.final.mean, 3)} after"
-        f" {int(seen.steps[-1] - seen.steps[0]) + 1} steps,"
+        f" {int(seen.steps[-1] - seen.steps[0]) + 1:,} steps,"
         f" no better than {'guessing' if seen.chance is not None else 'at the beginning'}: {costs}.",
         tensor=_name(run),
         mode=TRAIN,
@@ -318,7 +318,7 @@ def _flat(run: Evidence, seen: Learning, parameters: Parameters) -> Finding | No
     return Finding(
         f"The training loss hardly fell, if at all: {number_text(seen.initial.mean, 3)} at the beginning,"
         f" {number_text(seen.final.mean, 3)}"
-        f" after {int(seen.steps[-1] - seen.steps[0]) + 1} steps{beside}.",
+        f" after {int(seen.steps[-1] - seen.steps[0]) + 1:,} steps{beside}.",
         tensor=_name(run),
         mode=TRAIN,
         steps=(int(seen.steps[0]), int(seen.steps[-1])),

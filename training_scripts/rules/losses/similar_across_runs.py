@@ -72,7 +72,7 @@ def _differences(run: Evidence, other: Evidence, name: str, mode: str, parameter
         steps = common[differ].tolist()
         worst = _distance(mine.values[at], counterpart.values[where])
     return Finding(
-        f"{name} ({mode}) differs from {other.name} at {len(steps)} of {len(common)} steps, first at"
+        f"{name} ({mode}) differs from {other.name} at {len(steps):,} of {len(common):,} steps, first at"
         f" {steps[0] if steps else '-'}, by {number_text(worst, 3)} at most.",
         tensor=name,
         mode=mode,

@@ -123,7 +123,7 @@ def _bottlenecks(
         }
         if share > parameters["threshold"]:
             text = (
-                f"In {share:.0f}% of {count} samples, a GPU of {node} was below"
+                f"In {share:.0f}% of {count:,} samples, a GPU of {node} was below"
                 f" {number_text(parameters['gpu_threshold'])}% "
                 f"while {what} (limit {number_text(parameters['threshold'])}% of the samples)."
             )

@@ -65,7 +65,7 @@ def low_gpu_utilization_aws(profile: Profile, parameters: Parameters) -> Sequenc
                 text = (
                     f"Utilization of {device} {how}: p95 {p95:.0f}% (threshold"
                     f" {number_text(parameters['threshold_p95'])}), "
-                    f"p5 {p5:.0f}% (threshold {number_text(parameters['threshold_p5'])}) after {count} samples."
+                    f"p5 {p5:.0f}% (threshold {number_text(parameters['threshold_p5'])}) after {count:,} samples."
                 )
                 findings.append(Finding(text, numbers={"p95": p95, "p5": p5, "samples": count}))
                 break

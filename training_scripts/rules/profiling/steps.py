@@ -45,7 +45,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         enough = percent > parameters["lost_percent"] and all_lost > parameters["lost_seconds"]
         if slow.sum() > parameters["n_outliers"] and enough:
             text = (
-                f"{slow.sum()} of {len(spans)} steps ({name}, {node}) took more than {_time(limit)}, while "
+                f"{slow.sum():,} of {len(spans):,} steps ({name}, {node}) took more than {_time(limit)}, while "
                 f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f}% of the time in steps."
                 + _waited(profile, spans, slow)
             )
@@ -65,7 +65,7 @@ def step_outlier_aws(profile: Profile, parameters: Parameters) -> Sequence[Findi
             slow = seconds > limit
             if slow.sum() > parameters["n_outliers"]:
                 text = (
-                    f"{slow.sum()} of {count} steps ({name}, {node}) took more than {_time(limit)}, the mean plus "
+                    f"{slow.sum():,} of {count:,} steps ({name}, {node}) took more than {_time(limit)}, the mean plus "
                     f"{number_text(parameters['stddev'])} standard deviations."
                 )
                 numbers = {"outliers": float(slow.sum()), "limit": limit, "mean": float(seconds.mean())}
@@ -88,7 +88,7 @@ def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
     if not enough:
         most = max(len(spans) for _, _, spans in found)
         raise NotEvaluated(
-            f"Only {most} steps were recorded: outliers can be found only among more than {LEAST_STEPS}."
+            f"Only {most:,} steps were recorded: outliers can be found only among more than {LEAST_STEPS}."
         )
     return enough
 
@@ -193,7 +193,7 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
         raise NotEvaluated("Times of loading data were not recorded: train with profiler=on (train_model's default).")
     if len(steps) <= parameters["patience"]:
         raise NotEvaluated(
-            f"Only {len(steps)} training steps: more than {parameters['patience']} are needed (patience)."
+            f"Only {len(steps):,} training steps: more than {parameters['patience']} are needed (patience)."
         )
     scale = steps_per_written(profile, TRAIN_STEP, len(steps))
     waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())

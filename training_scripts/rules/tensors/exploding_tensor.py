@@ -281,7 +281,7 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
                 least, most = float(variance[hit].min()), float(variance[hit].max())
                 findings.append(
                     Finding(
-                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum())} steps: from "
+                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum()):,} steps: from "
                         f"{number_text(least, 3)} to {number_text(most, 3)}, bounds "
                         f"{lowest if lowest is not None else 'none'} to {highest if highest is not None else 'none'}.",
                         tensor=name,

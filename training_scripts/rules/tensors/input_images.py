@@ -52,7 +52,7 @@ def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float
         raise NotEvaluated(NO_PICTURES)
     if len(means) < parameters["threshold_samples"]:
         raise NotEvaluated(
-            f"{len(means)} pictures were recorded; {parameters['threshold_samples']} are needed (threshold_samples)."
+            f"{len(means):,} pictures were recorded; {parameters['threshold_samples']} are needed (threshold_samples)."
             " Record inputs more often (train.save_interval)."
         )
     return name, means, steps
@@ -91,7 +91,7 @@ def _finding(name: str, means: NDArray[np.float64], steps: list[int]) -> Finding
     center = means.mean(axis=0)
     shown = ", ".join(f"{number_text(value, 3)}" for value in center)
     return Finding(
-        f"The channel means of {len(means)} pictures are {shown} instead of about 0.",
+        f"The channel means of {len(means):,} pictures are {shown} instead of about 0.",
         tensor=name,
         mode=TRAIN,
         steps=tuple(steps[:50]),

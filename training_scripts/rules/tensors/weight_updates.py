@@ -57,7 +57,7 @@ def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
                     Finding(
                         f"{name} was updated by {number_text(extreme, 2)} of its size, {word}"
                         f" {number_text(parameters[limit])}, at"
-                        f" {int(hit.sum())} steps from {int(series.steps[hit][0])} on.",
+                        f" {int(hit.sum()):,} steps from {int(series.steps[hit][0])} on.",
                         tensor=name,
                         mode=TRAIN,
                         steps=long_list(series.steps[hit]),
