@@ -11,7 +11,7 @@ from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests import names, training, tuning
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.jobs import source, stored_features
-from dogbreed_sdk.jobs.managed_debugger import refusal_explained
+from dogbreed_sdk.jobs.managed_debugger import debugging_members, refusal_explained
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.jobs.upload_progress import upload_progress
@@ -225,7 +225,8 @@ class JobStarter:
     def _debugging(self, name: str, settings: JobSettings, progress: ProgressCallback) -> DebuggingMembers | None:
         if self._debugger is None:
             return None
-        return self._debugger.request(
+        return debugging_members(
+            self._debugger,
             name,
             output_uri=settings.output_uri,
             image_uri=settings.image_uri,

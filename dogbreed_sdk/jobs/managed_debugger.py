@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.suggestions import did_you_mean
 from training_scripts.rules.managed import DEBUGGING_RULES, PROFILING_RULES
@@ -54,7 +54,7 @@ class Debugger:
 
     rules: tuple[str, ...]
     profiler_rules: tuple[str, ...]
-    rule_parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rule_parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     train_save_interval: int
     eval_save_interval: int
     system_monitor_interval_ms: int
@@ -116,48 +116,50 @@ class Debugger:
             framework_steps=framework_steps,
         )
 
-    def request(
-        self,
-        job: str,
-        *,
-        output_uri: str,
-        image_uri: str,
-        region: str,
-        progress: ProgressCallback = show_progress,
-    ) -> DebuggingMembers:
-        """Members of a CreateTrainingJob request, beside those of the job itself.
-
-        Args:
-            job: Name of the job, for progress.
-            output_uri: SageMaker writes to ``<output_uri>/<job>/{debug-output,profiler-output,rule-output}``.
-            image_uri: The training image, which decides whether framework profiling is possible.
-            region: Region of the rules' container image.
-            progress: Called with what the image does not support.
-
-        Raises:
-            ConfigurationError: AWS has no rule container in this region.
-        """
-        with optional.needed(extra="aws", purpose="use the Debugger"):
-            from dogbreed_sdk.aws.requests import debugging  # noqa: PLC0415
-        for note in debugging.notes(framework_steps=self.framework_steps, image_uri=image_uri):
-            progress(JobProgress(job, "Starting", note, 0.0))
-        return debugging.members(
-            rules=self.rules,
-            profiler_rules=self.profiler_rules,
-            rule_parameters=self.rule_parameters,
-            collections=self.collections,
-            save_intervals={"train": self.train_save_interval, "eval": self.eval_save_interval},
-            system_monitor_interval_ms=self.system_monitor_interval_ms,
-            framework_steps=self.framework_steps,
-            output_uri=output_uri,
-            image_uri=image_uri,
-            region=region,
-        )
-
     @property
     def collections(self) -> tuple[str, ...]:
         """The tensor collections that its rules read."""
         return tuple(dict.fromkeys(name for rule in self.rules for name in RULES[rule]))
+
+
+def debugging_members(
+    debugger: Debugger,
+    job: str,
+    *,
+    output_uri: str,
+    image_uri: str,
+    region: str,
+    progress: ProgressCallback,
+) -> DebuggingMembers:
+    """Members of a CreateTrainingJob request, beside those of the job itdebugger.
+
+    Args:
+        debugger: What is turned on.
+        job: Name of the job, for progress.
+        output_uri: SageMaker writes to ``<output_uri>/<job>/{debug-output,profiler-output,rule-output}``.
+        image_uri: The training image, which decides whether framework profiling is possible.
+        region: Region of the rules' container image.
+        progress: Called with what the image does not support.
+
+    Raises:
+        ConfigurationError: AWS has no rule container in this region.
+    """
+    with optional.needed(extra="aws", purpose="use the Debugger"):
+        from dogbreed_sdk.aws.requests import debugging  # noqa: PLC0415
+    for note in debugging.notes(framework_steps=debugger.framework_steps, image_uri=image_uri):
+        progress(JobProgress(job, "Starting", note, 0.0))
+    return debugging.members(
+        rules=debugger.rules,
+        profiler_rules=debugger.profiler_rules,
+        rule_parameters=debugger.rule_parameters,
+        collections=debugger.collections,
+        save_intervals={"train": debugger.train_save_interval, "eval": debugger.eval_save_interval},
+        system_monitor_interval_ms=debugger.system_monitor_interval_ms,
+        framework_steps=debugger.framework_steps,
+        output_uri=output_uri,
+        image_uri=image_uri,
+        region=region,
+    )
 
 
 def by_kind(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

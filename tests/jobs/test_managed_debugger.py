@@ -9,6 +9,7 @@ import pytest
 from dogbreed_sdk import BreedDataset, BreedTrainer, ConfigurationError, Debugger, JobError, Session
 from dogbreed_sdk._util.progress import JobProgress, no_progress
 from dogbreed_sdk.aws.requests import debugging
+from dogbreed_sdk.jobs.managed_debugger import debugging_members
 from tests.aws.account import RecordedSageMaker, refusal
 
 pytestmark = pytest.mark.extras
@@ -53,7 +54,19 @@ def test_the_evaluator_image_is_the_regions(account: Account, shapes: BreedDatas
 
 def test_a_region_without_rule_containers_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no rule container in xx-nowhere-1"):
-        Debugger.managed().request("job", output_uri="s3://b/x", image_uri=PYTORCH_1, region="xx-nowhere-1")
+        debugging_members(
+            Debugger.managed(),
+            "job",
+            output_uri="s3://b/x",
+            image_uri=PYTORCH_1,
+            region="xx-nowhere-1",
+            progress=no_progress,
+        )
+
+
+def test_it_can_be_in_a_set_like_other_values() -> None:
+    chosen = {"Overfit": {"patience": 3}}
+    assert len({Debugger.managed(), Debugger.managed(), Debugger.managed(rule_parameters=chosen)}) == 2
 
 
 def test_framework_profiling_is_asked_of_the_last_images_that_have_it(account: Account, shapes: BreedDataset) -> None:
