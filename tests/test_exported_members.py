@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,30 @@ def test_every_error_is_exported() -> None:
 def test_an_unknown_name_is_an_attribute_error_and_dir_lists_the_public_ones() -> None:
     assert not hasattr(dogbreed_sdk, "DebugReprot")
     assert set(dogbreed_sdk.__all__) <= set(dir(dogbreed_sdk))
+
+
+@pytest.mark.extras
+def test_everything_that_reports_progress_can_be_silenced() -> None:
+    found = {
+        name: inspect.signature(function).parameters["progress"]
+        for name, function in public_functions()
+        if "progress" in inspect.signature(function).parameters
+    }
+    assert {"deploy", "BreedTrainer.train", "TrainingJob.wait", "BreedDataset.check"} <= found.keys()
+    for name, parameter in found.items():
+        assert parameter.kind is parameter.KEYWORD_ONLY, name
+        assert str(parameter.annotation).endswith("| None"), name
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """The functions of the package, and the methods of its classes."""
+    for name in dogbreed_sdk.__all__:
+        value = getattr(dogbreed_sdk, name)
+        if inspect.isclass(value):
+            for method, function in inspect.getmembers(
+                value, lambda each: inspect.isfunction(each) or inspect.ismethod(each)
+            ):
+                if not method.startswith("_"):
+                    yield f"{name}.{method}", function
+        elif callable(value):
+            yield name, value

@@ -39,7 +39,6 @@ from dogbreed_sdk import (
     deploy,
     evaluate,
 )
-from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.endpoints.captured import CapturedRequest
 from tests.conftest import Workshop, draw_shape
 from tests.waiting import wait_for
@@ -49,7 +48,7 @@ pytestmark = pytest.mark.extras
 
 @pytest.fixture(scope="module")
 def deployment(workshop: Workshop) -> Deployment:
-    with workshop.job.deploy(data_capture=DataCapture(), progress=no_progress) as made:
+    with workshop.job.deploy(data_capture=DataCapture(), progress=None) as made:
         yield made
 
 
@@ -132,7 +131,7 @@ def test_every_kind_of_endpoint_gives_the_same_predictions(
 ) -> None:
     pictures = [picture.path for picture in workshop.dataset.pictures("test")][::4]
     expected = list(deployment.classifier().classify_many(pictures))
-    with workshop.job.deploy(progress=no_progress, **kind) as other:
+    with workshop.job.deploy(progress=None, **kind) as other:
         found = list(other.classifier().classify_many(pictures))
     assert [each.label for each in found] == [each.label for each in expected]
     assert [each.probability for each in found] == pytest.approx([each.probability for each in expected], abs=1e-4)
@@ -147,7 +146,7 @@ def test_a_batch_transform_job_has_the_predictions_of_the_endpoint(
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
     job = workshop.job.transform(tmp_path)
     with pytest.raises(JobFailedError, match=rf"1 of {len(pictures) + 1} objects failed"):
-        job.wait(progress=no_progress)
+        job.wait(progress=None)
     results = dict(job.predictions(on_error="return", top_k=3))
     assert "broken.jpg has no prediction: ClientError: 4" in str(results.pop("broken.jpg"))
     assert results.keys() == pictures.keys()
@@ -222,7 +221,7 @@ def test_a_missing_endpoint_is_named(session: Session, shapes: BreedDataset) -> 
 
 def test_leaving_the_block_deletes_endpoint_configuration_and_model(workshop: Workshop) -> None:
     client = workshop.session.client("sagemaker")
-    with workshop.job.deploy(progress=no_progress) as made:
+    with workshop.job.deploy(progress=None) as made:
         name = made.endpoint_name
         assert made.status == "InService"
     assert name not in str(client.list_endpoints()["Endpoints"])
@@ -241,7 +240,7 @@ def test_an_endpoint_whose_model_cannot_be_loaded_fails_with_the_reason_and_leav
         entry.size = len(content)
         file.addfile(entry, io.BytesIO(content))
     with pytest.raises(EndpointError, match="weights of another model"):
-        deploy(archive.as_uri(), session=workshop.session, endpoint_name="broken", progress=no_progress)
+        deploy(archive.as_uri(), session=workshop.session, endpoint_name="broken", progress=None)
     assert "broken" not in str(workshop.session.client("sagemaker").list_endpoints()["Endpoints"])
 
 
@@ -258,10 +257,10 @@ def test_jobs_are_found_again_by_their_names_from_another_session(workshop: Work
 
 def test_the_same_seed_gives_the_same_model(workshop: Workshop) -> None:
     def model_id(job: TrainingJob) -> str:
-        with job.deploy(progress=no_progress) as made:
+        with job.deploy(progress=None) as made:
             return str(made.classifier().classify(workshop.dataset.pictures("test")[0].path).model_id)
 
-    again = workshop.trainer.train(workshop.dataset, workshop.tuning.best.hyperparameters).wait(progress=no_progress)
+    again = workshop.trainer.train(workshop.dataset, workshop.tuning.best.hyperparameters).wait(progress=None)
     assert model_id(again) == model_id(workshop.job)
 
 
@@ -273,7 +272,7 @@ def test_pictures_that_cannot_be_trained_on_fail_the_job_with_cause_and_fix(sess
             for number in range(4):
                 (folder / f"{number}.jpg").write_bytes(b"this is no picture")
     with pytest.raises(JobFailedError) as caught:
-        BreedTrainer(session).train(tmp_path / "data", progress=no_progress)
+        BreedTrainer(session).train(tmp_path / "data", progress=None)
     assert "cannot be read" in str(caught.value) or "corrupt" in str(caught.value)
 
 
@@ -284,5 +283,5 @@ def test_a_job_can_be_stopped_and_keeps_its_model_so_far(workshop: Workshop) -> 
             break
     job.stop()
     with pytest.raises(JobStoppedError):
-        job.wait(timeout=60, progress=no_progress)
+        job.wait(timeout=60, progress=None)
     assert workshop.session.storage.exists(job.model_uri)

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Outcome:
                     raise
                 note(f"error: {error}")
                 return Outcome(_unanswered(plan, error), lambda: None, exit_code=2)
-        result = plan.run(lambda resource: note(f"{_verb(resource)} {resource.kind} {resource.name}"))
+        result = plan.run(progress=lambda resource: note(f"{_verb(resource)} {resource.kind} {resource.name}"))
     return Outcome(
         _document(plan, result), lambda: show(*_lines(options, plan, result)), exit_code=1 if result.failures else 0
     )

@@ -62,7 +62,7 @@ class DeployOptions(TypedDict, total=False):
     ttl: Duration | None
     scheduler_role: str | None
     wait: bool
-    progress: ProgressCallback
+    progress: ProgressCallback | None
 
 
 def deploy(
@@ -90,7 +90,7 @@ def deploy(
     ttl: Duration | None = None,
     scheduler_role: str | None = None,
     wait: bool = True,
-    progress: ProgressCallback = show_progress,
+    progress: ProgressCallback | None = show_progress,
 ) -> Deployment:
     """Deploys a model artifact to a new endpoint.
 
@@ -134,7 +134,7 @@ def deploy(
         scheduler_role: ARN of a role that EventBridge Scheduler may assume, and that may delete the endpoint. Default:
             ``$DOGBREED_SCHEDULER_ROLE``.
         wait: Whether to return only when the endpoint is in service.
-        progress: Called while waiting.
+        progress: Called while waiting; None for no output. Default: prints on standard error.
 
     Returns:
         The deployment; as a context manager it deletes itself.

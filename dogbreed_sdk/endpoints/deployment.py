@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration, beginning, duration_seconds
 from dogbreed_sdk._util.interruptions import EndsByException
-from dogbreed_sdk._util.progress import ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.requests.tags import SCHEDULED
 from dogbreed_sdk.aws.storage import join
@@ -191,7 +191,7 @@ class Deployment:
         data_capture: DataCapture | None = None,
         rollout: Rollout | None = None,
         timeout: float | None = None,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> Deployment:
         """Replaces the endpoint's model without downtime; returns when the new one answers.
 
@@ -211,7 +211,7 @@ class Deployment:
             data_capture: What is captured from now on.
             rollout: How requests move to the new model, and which alarms bring the old one back. Default: all at once.
             timeout: Seconds to wait at most. Default: `defaults.ENDPOINT_READY_TIMEOUT_SECONDS`, longer with a rollout.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Returns:
             This deployment.
@@ -235,7 +235,13 @@ class Deployment:
             code=OwnCode.given(entry_point, source_dir),
         )
         update.update(
-            self.session, self.endpoint_name, model, changes, rollout=rollout, timeout=timeout, progress=progress
+            self.session,
+            self.endpoint_name,
+            model,
+            changes,
+            rollout=rollout,
+            timeout=timeout,
+            progress=progress or no_progress,
         )
         return self
 
@@ -251,7 +257,7 @@ class Deployment:
         environment: Mapping[str, str] | None = None,
         entry_point: str | Path | None = None,
         source_dir: str | Path | None = None,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> Deployment:
         """Sends part of the requests to another model, beside the present one; returns when that model is in service.
 
@@ -269,7 +275,7 @@ class Deployment:
             entry_point: Your own inference.py for the new model, as in `deploy`. Default: the code in its artifact,
                 even if the present model has an entry point.
             source_dir: The directory with the entry point.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Returns:
             This deployment.
@@ -291,17 +297,23 @@ class Deployment:
             code=OwnCode.given(entry_point, source_dir),
         )
         update.canary(
-            self.session, self.endpoint_name, model, changes, variant_name=name, percent=percent, progress=progress
+            self.session,
+            self.endpoint_name,
+            model,
+            changes,
+            variant_name=name,
+            percent=percent,
+            progress=progress or no_progress,
         )
         return self
 
-    def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback = show_progress) -> Deployment:
+    def shift(self, weights: Mapping[str, float], *, progress: ProgressCallback | None = show_progress) -> Deployment:
         """Changes the share of the requests that each production variant answers; nothing is restarted.
 
         Args:
             weights: New weights by variant, 0 or more; variants that are not named keep theirs. A variant's share is
                 its weight divided by the sum of all.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Returns:
             This deployment.
@@ -316,37 +328,37 @@ class Deployment:
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
-        update.shift(self.session, self.endpoint_name, weights, progress=progress)
+        update.shift(self.session, self.endpoint_name, weights, progress=progress or no_progress)
         return self
 
-    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
+    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
         """Sends all requests to the canary's model, without downtime; the other model is deleted.
 
         Args:
             name: Name of the canary's production variant.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Raises:
             EndpointError: There is no such variant with one beside it, or SageMaker refused.
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
-        update.keep_variant(self.session, self.endpoint_name, name, promoted=True, progress=progress)
+        update.keep_variant(self.session, self.endpoint_name, name, promoted=True, progress=progress or no_progress)
         return self
 
-    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback = show_progress) -> Deployment:
+    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
         """Stops sending requests to the canary at once, then removes it; its model is deleted.
 
         Args:
             name: Name of the canary's production variant.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Raises:
             EndpointError: There is no such variant with one beside it, or SageMaker refused.
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
-        update.keep_variant(self.session, self.endpoint_name, name, promoted=False, progress=progress)
+        update.keep_variant(self.session, self.endpoint_name, name, promoted=False, progress=progress or no_progress)
         return self
 
     def metrics(
@@ -428,19 +440,19 @@ class Deployment:
         self,
         *,
         timeout: float = defaults.ENDPOINT_READY_TIMEOUT_SECONDS,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> Deployment:
         """Waits until the endpoint is in service.
 
         Args:
             timeout: Longest time to wait, in seconds.
-            progress: Called while waiting.
+            progress: Called while waiting; None for no output.
 
         Raises:
             EndpointError: Its creation failed; with SageMaker's reason and the last lines of its log.
             EndpointNotReadyError: The timeout expired.
         """
-        wait_in_service(self.session, self.endpoint_name, timeout=timeout, progress=progress)
+        wait_in_service(self.session, self.endpoint_name, timeout=timeout, progress=progress or no_progress)
         return self
 
     def delete(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util.durations import Duration
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.requests import names
 from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.datasets.dataset import BreedDataset
@@ -189,7 +189,7 @@ class BreedTrainer:
         *,
         resume: str | None = None,
         name: str | None = None,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> TrainingJob:
         """Starts a training job, which produces a bundle that an endpoint can serve.
 
@@ -201,7 +201,8 @@ class BreedTrainer:
                 or schedule apply from there on, and the progress and the log say so; data set, backbone, views, layers
                 of the head, what is fine-tuned and optimizer must be the same.
             name: Default: a new unique name.
-            progress: Called while features are computed, if they are not stored yet.
+            progress: Called while features are computed, if they are not stored yet; None for no output. Default:
+                prints on standard error.
 
         Returns:
             The running job. Wait for it with ``wait()``.
@@ -212,6 +213,7 @@ class BreedTrainer:
             JobError: The job to resume does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
+        progress = progress or no_progress
         pictures = checked_dataset(dataset, self.session)
         given, continued, notice = dict(hyperparameters or {}), None, ""
         if resume is not None:
@@ -252,7 +254,7 @@ class BreedTrainer:
         warm_start: WarmStart | Named | str | Sequence[Named | str] | None = None,
         random_seed: int = 1,
         name: str | None = None,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> TuningJob:
         """Starts a tuning job; features are computed first if they are not stored yet.
 
@@ -279,7 +281,7 @@ class BreedTrainer:
                 search's own; `WarmStart(…, kind="transfer")` for those with other data.
             random_seed: At least 0; the same seed gives the same proposals if parallel trials end in the same order.
             name: At most 32 characters. Default: a new unique name.
-            progress: Called while features are computed.
+            progress: Called while features are computed; None for no output.
 
         Returns:
             The running job. Wait for it with ``wait()``.
@@ -290,6 +292,7 @@ class BreedTrainer:
             JobError: A tuning job to start from does not exist, or is still running.
             DatasetError: The data set cannot be trained on.
         """
+        progress = progress or no_progress
         ranges = checked_ranges(search)
         settings, limited = search_settings(
             ranges,
@@ -329,21 +332,21 @@ class BreedTrainer:
         dataset: BreedDataset | str | Path,
         hyperparameters: Mapping[str, object] | None = None,
         *,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> str:
         """The URI of a data set's stored features; a job computes them first if they are not stored yet.
 
         Args:
             dataset: A data set with train, valid and test splits, or its folder: a path or an s3:// URI.
             hyperparameters: By name; they count only as far as they change the features.
-            progress: Called while the job runs.
+            progress: Called while the job runs; None for no output.
 
         Raises:
             JobFailedError: The job failed.
         """
         pictures = checked_dataset(dataset, self.session)
         settled = self._hyperparameters.settled(hyperparameters or {}, "train_model")
-        return self._starter.stored_features(pictures, settled, progress)
+        return self._starter.stored_features(pictures, settled, progress or no_progress)
 
     def plan(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import container, defaults
 from dogbreed_sdk._util.polling import FINAL_STATUSES, poll_seconds
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.storage import join
@@ -135,7 +135,7 @@ class TrainingJob(Job):
             raise JobError(f"Training job {self.name} stores no checkpoints, so it cannot be resumed.")
         return uri
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TrainingJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback | None = show_progress) -> TrainingJob:
         """Waits until the job has ended and shows each epoch as it completes.
 
         If the job has managed rules, which finish a little later, a completed job's rules are waited for as well, for
@@ -143,7 +143,7 @@ class TrainingJob(Job):
 
         Args:
             timeout: Longest time to wait, in seconds; None waits until the job ends. The job itself is not affected.
-            progress: Called with each step; pass `dogbreed_sdk._util.progress.no_progress` for no output.
+            progress: Called with each step; None for no output. Default: prints on standard error.
 
         Returns:
             The job itself.
@@ -154,6 +154,7 @@ class TrainingJob(Job):
             JobError: The timeout expired.
         """
         began = time.monotonic()
+        progress = progress or no_progress
         polled = TrainingProgress(self.name, describe=self.describe, log=self._log_reader(), progress=progress)
         self._wait_for(polled.poll, timeout=timeout)
         self.raise_unless_completed()
@@ -172,18 +173,18 @@ class TrainingJob(Job):
         self,
         *,
         timeout: float = defaults.REPORT_RULES_TIMEOUT_SECONDS,
-        progress: ProgressCallback = show_progress,
+        progress: ProgressCallback | None = show_progress,
     ) -> DescribeTrainingJobResponseTypeDef:
         """The job's description; for an ended job with the results of its managed rules, once they have finished.
 
         Args:
             timeout: Longest time to wait for the rules, in seconds.
-            progress: Called with a message that names the unfinished rules.
+            progress: Called with a message that names the unfinished rules; None for no output.
         """
         described = self.describe()
         if described["TrainingJobStatus"] not in FINAL_STATUSES or not unfinished(described):
             return described
-        return self._wait_for_rules(timeout, progress)
+        return self._wait_for_rules(timeout, progress or no_progress)
 
     def _wait_for_rules(self, timeout: float, progress: ProgressCallback) -> DescribeTrainingJobResponseTypeDef:
         def report(described: DescribeTrainingJobResponseTypeDef, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.aws.logs import LogReader
 from dogbreed_sdk.aws.small_files import read_files
@@ -80,12 +80,12 @@ class TransformJob(Job):
         """Whether at least one picture has an output."""
         return bool(self.session.storage.sizes(self.output_uri))
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TransformJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback | None = show_progress) -> TransformJob:
         """Waits until the job has ended, and deletes the model that was created for it.
 
         Args:
             timeout: Longest time to wait, in seconds; None waits until the job ends. The job itself is not affected.
-            progress: Called when the status or the number of outputs changes.
+            progress: Called when the status or the number of outputs changes; None for no output.
 
         Returns:
             The job itself.
@@ -95,6 +95,7 @@ class TransformJob(Job):
             JobStoppedError: The job was stopped; `predictions` has those that were written by then.
             JobError: The timeout expired.
         """
+        progress = progress or no_progress
         total = len(self.session.storage.sizes(self.input_uri))
         seen: tuple[str, int] | None = None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
 from dogbreed_sdk.errors import DogBreedError, JobError, JobFailedError, JobStoppedError
 from dogbreed_sdk.jobs.failures import diagnose
@@ -204,12 +204,12 @@ class TuningJob(Job):
         trials = [with_reason(trial, described, describe) for trial in self.trials()]
         return TuningReport.of(described, trials, seconds=_seconds(described))
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressCallback = show_progress) -> TuningJob:
+    def wait(self, *, timeout: float | None = None, progress: ProgressCallback | None = show_progress) -> TuningJob:
         """Waits until the search has ended and reports each trial that starts or ends.
 
         Args:
             timeout: Longest time to wait, in seconds; None waits until the job ends. The job itself is not affected.
-            progress: Called with each step; pass `dogbreed_sdk._util.progress.no_progress` for no output.
+            progress: Called with each step; None for no output. Default: prints on standard error.
 
         Returns:
             The job itself.
@@ -223,7 +223,7 @@ class TuningJob(Job):
 
         def ended() -> bool:
             described = self.describe()
-            self._show_changes(described, seen, progress)
+            self._show_changes(described, seen, progress or no_progress)
             return described["HyperParameterTuningJobStatus"] in FINAL_STATUSES
 
         self._wait_for(ended, timeout=timeout)

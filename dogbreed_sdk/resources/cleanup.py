@@ -115,7 +115,7 @@ class CleanupPlan:
             sums[folder] = (count + 1, size + file.size)
         return [(folder, *sums[folder]) for folder in sorted(sums)]
 
-    def run(self, progress: Callable[[Resource], object] = lambda _: None) -> CleanupResult:
+    def run(self, *, progress: Callable[[Resource], object] | None = None) -> CleanupResult:
         """Deletes all of it: endpoints first, and continues after errors. Run another clean-up to resume.
 
         Args:
@@ -134,7 +134,8 @@ class CleanupPlan:
                 failures.append(Failure(resource.kind, resource.name, error))
             else:
                 deleted.append(resource)
-                progress(resource)
+                if progress is not None:
+                    progress(resource)
 
         for kinds in _ORDER:
             in_parallel(attempt, [resource for resource in self.delete if resource.kind in kinds])

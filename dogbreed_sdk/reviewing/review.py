@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, show_progress
+from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -117,7 +117,7 @@ def review(
     weights: str | Path = "pretrained",
     views: str = defaults.VIEWS,
     instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
-    progress: ProgressCallback = show_progress,
+    progress: ProgressCallback | None = show_progress,
 ) -> DataReview:
     """Reviews the pictures of a data set: wrong labels, near-copies, outliers, and classes that look the same.
 
@@ -132,7 +132,7 @@ def review(
         weights: Its weights, as for `BreedTrainer`.
         views: Views of a training picture whose features are computed; the review uses the plain one.
         instance_type: Instance type of the job; local SageMaker uses this machine.
-        progress: Called while features are computed and pictures are read.
+        progress: Called while features are computed and pictures are read; None for no output.
 
     Returns:
         What was found.
@@ -149,6 +149,7 @@ def review(
         Labels: 0 of 72 are probably wrong (none expected)
         ...
     """
+    progress = progress or no_progress
     where = session or Session.default()
     pictures, root = with_features(
         dataset,

@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
-from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.aws.requests.tags import project_tags, tag_list
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -22,7 +21,7 @@ DELETIONS = ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
 
 
 def deploy_dogs(session: Session, **arguments: Any) -> Deployment:
-    return deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress, **arguments)
+    return deploy(MODEL, session=session, endpoint_name="dogs", progress=None, **arguments)
 
 
 def deletions(aws: RecordedSageMaker) -> list[tuple[str, dict[str, Any]]]:
@@ -201,7 +200,7 @@ class TestDeploy:
     def test_its_classifier_sends_no_more_than_the_endpoint_takes(
         self, account: Account, memory: int | None, limit: int
     ) -> None:
-        deployed = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=no_progress)
+        deployed = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=None)
         for deployment in (deployed, Deployment(deployed.endpoint_name, account[0])):  # also one that is found again
             assert deployment.classifier().options.max_payload_bytes == limit
             assert deployment.classifier(max_payload_bytes=1000).options.max_payload_bytes == 1000
@@ -217,7 +216,7 @@ class TestUnreadableLogs:
         return session, aws
 
     def test_a_job_is_waited_for(self, blind: Account) -> None:
-        assert TrainingJob("job", blind[0]).wait(progress=no_progress).status == "Completed"
+        assert TrainingJob("job", blind[0]).wait(progress=None).status == "Completed"
 
     def test_a_failed_job_says_its_reason(self, blind: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         job = TrainingJob("job", blind[0])
@@ -232,7 +231,7 @@ class TestUnreadableLogs:
         described = {"EndpointStatus": "Failed", "FailureReason": "did not pass the ping health check"}
         monkeypatch.setattr("dogbreed_sdk.endpoints.status.describe", lambda *_: described)
         with pytest.raises(EndpointError, match="did not pass the ping") as caught:
-            deployment.wait(progress=no_progress)
+            deployment.wait(progress=None)
         assert "end of its log" not in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dogbreed_sdk import ConfigurationError, EndpointError, Prediction, Session, plan_cleanup
-from dogbreed_sdk._util.progress import JobProgress, no_progress
+from dogbreed_sdk._util.progress import JobProgress
 from dogbreed_sdk.aws.requests.tags import CREATED_BY, ENDPOINT
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.endpoints.creation import deploy
@@ -36,9 +36,7 @@ BROKEN = "raise RuntimeError('no such weights')"
 @pytest.fixture
 def deployment(session: Session, tmp_path: Path) -> Iterator[Deployment]:
     """An endpoint "dogs" that answers Boxer."""
-    made = deploy(
-        model(tmp_path, BOXER), session=session, endpoint_name="dogs", tags={"team": "vision"}, progress=no_progress
-    )
+    made = deploy(model(tmp_path, BOXER), session=session, endpoint_name="dogs", tags={"team": "vision"}, progress=None)
     yield made
     made.delete()
 
@@ -89,7 +87,7 @@ def test_requests_are_answered_throughout_and_the_old_model_is_deleted(deploymen
     old = client.describe_model(ModelName="dogs")["PrimaryContainer"]["Environment"]
     with asking(deployment) as answers:
         before = len(answers)
-        assert deployment.update(model(tmp_path, PUG), environment={"ADDED": "1"}, progress=no_progress) is deployment
+        assert deployment.update(model(tmp_path, PUG), environment={"ADDED": "1"}, progress=None) is deployment
         wait_for(lambda: answers[-1] == PUG)
         assert len(answers) > before
     first = answers.index(PUG)
@@ -111,15 +109,15 @@ def test_a_broken_model_is_rolled_back_with_the_reason(deployment: Deployment, t
     before = resources(deployment.session)
     with asking(deployment) as answers:
         with pytest.raises(EndpointError, match="still serves what it served before") as caught:
-            deployment.update(model(tmp_path, PUG, code=BROKEN), progress=no_progress)
+            deployment.update(model(tmp_path, PUG, code=BROKEN), progress=None)
         assert "RuntimeError: no such weights" in str(caught.value)
     assert set(answers) == {BOXER}
     assert deployment.status == "InService"
     assert resources(deployment.session) == before, "parts of the failed update are left over"
     # A second failure is told from the first one, whose reason the endpoint still shows.
     with pytest.raises(EndpointError, match="no such weights"):
-        deployment.update(model(tmp_path, PUG, code=BROKEN), progress=no_progress)
-    deployment.update(model(tmp_path, PUG), progress=no_progress)
+        deployment.update(model(tmp_path, PUG, code=BROKEN), progress=None)
+    deployment.update(model(tmp_path, PUG), progress=None)
     assert answer(deployment).class_folder == PUG
 
 
@@ -132,11 +130,11 @@ def test_settings_stay_as_they_are(session: Session, tmp_path: Path) -> None:
         instance_type="ml.c5.xlarge",
         startup_timeout=120,
         data_capture=capture,
-        progress=no_progress,
+        progress=None,
     ) as deployment:
         client = session.client("sagemaker")
         before = client.describe_endpoint_config(EndpointConfigName="dogs")
-        deployment.update(model(tmp_path, PUG), instance_count=2, progress=no_progress)
+        deployment.update(model(tmp_path, PUG), instance_count=2, progress=None)
         described = client.describe_endpoint(EndpointName="dogs")
         after = client.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
         assert after["DataCaptureConfig"] == before["DataCaptureConfig"]
@@ -148,7 +146,7 @@ def test_settings_stay_as_they_are(session: Session, tmp_path: Path) -> None:
         }
         assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2
         assert described["DataCaptureConfig"]["DestinationS3Uri"] == (tmp_path / "captured").as_uri()
-        deployment.update(model(tmp_path, PUG), data_capture=DataCapture(5), progress=no_progress)
+        deployment.update(model(tmp_path, PUG), data_capture=DataCapture(5), progress=None)
         described = client.describe_endpoint(EndpointName="dogs")
         assert described["DataCaptureConfig"]["CurrentSamplingPercentage"] == 5
         assert described["ProductionVariants"][0]["DesiredInstanceCount"] == 2, "the update lost what was set before"
@@ -160,10 +158,10 @@ def test_an_instance_with_disks_of_its_own_gets_neither_a_key_nor_a_size_for_the
     monkeypatch.setattr(Session, "kms_key", "alias/dogs")
     uri = model(tmp_path, BOXER)
     client = session.client("sagemaker")
-    with deploy(uri, session=session, endpoint_name="dogs", volume_size_gb=9, progress=no_progress) as deployment:
+    with deploy(uri, session=session, endpoint_name="dogs", volume_size_gb=9, progress=None) as deployment:
         before = client.describe_endpoint_config(EndpointConfigName="dogs")
         assert (before["KmsKeyId"], before["ProductionVariants"][0]["VolumeSizeInGB"]) == ("alias/dogs", 9)
-        deployment.update(uri, instance_type="ml.g5.xlarge", progress=no_progress)
+        deployment.update(uri, instance_type="ml.g5.xlarge", progress=None)
         name = client.describe_endpoint(EndpointName="dogs")["EndpointConfigName"]
         after = client.describe_endpoint_config(EndpointConfigName=name)
         assert "KmsKeyId" not in after
@@ -173,7 +171,7 @@ def test_an_instance_with_disks_of_its_own_gets_neither_a_key_nor_a_size_for_the
 def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deployment, tmp_path: Path) -> None:
     session, pug = deployment.session, model(tmp_path, PUG)
     with asking(deployment) as answers:
-        deployment.canary(pug, percent=25, progress=no_progress)
+        deployment.canary(pug, percent=25, progress=None)
         assert {each.name: each.share for each in deployment.variants()} == {"AllTraffic": 0.75, "canary": 0.25}
         wait_for(lambda: PUG in answers)
         pinned = answer(deployment, target_variant="canary")
@@ -182,22 +180,22 @@ def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deplo
         assert counts(session) == (1, 1, 2)
         for doing in (deployment.update, deployment.canary):
             with pytest.raises(EndpointError, match=r"AllTraffic, canary.*promote\(\) or roll_back\(\)"):
-                doing(pug, progress=no_progress)
+                doing(pug, progress=None)
 
-        deployment.shift({"AllTraffic": 0, "canary": 1}, progress=no_progress)
+        deployment.shift({"AllTraffic": 0, "canary": 1}, progress=None)
         assert {answer(deployment).variant for _ in range(10)} == {"canary"}
-        deployment.roll_back(progress=no_progress)
+        deployment.roll_back(progress=None)
         assert [each.name for each in deployment.variants()] == ["AllTraffic"]
         assert answer(deployment).class_folder == BOXER
         assert counts(session) == (1, 1, 1)
 
-        deployment.canary(pug, progress=no_progress)
-        deployment.promote(progress=no_progress)
+        deployment.canary(pug, progress=None)
+        deployment.promote(progress=None)
         promoted = answer(deployment)
         assert (promoted.class_folder, promoted.variant) == (PUG, "AllTraffic")
         assert counts(session) == (1, 1, 1)
     with pytest.raises(EndpointError, match="has no canary named canary: it has only the variant AllTraffic"):
-        deployment.promote(progress=no_progress)
+        deployment.promote(progress=None)
 
 
 def test_weights_that_mean_nothing_are_refused(deployment: Deployment) -> None:
@@ -206,9 +204,9 @@ def test_weights_that_mean_nothing_are_refused(deployment: Deployment) -> None:
         with pytest.raises(
             ConfigurationError, match=r"must be finite numbers of 0 or more|would have a weight above 0"
         ):
-            deployment.shift(weights, progress=no_progress)
+            deployment.shift(weights, progress=None)
     with pytest.raises(ConfigurationError, match="no variant canary; its variants are AllTraffic"):
-        deployment.shift({"canary": 1}, progress=no_progress)
+        deployment.shift({"canary": 1}, progress=None)
 
 
 class Tuned:
@@ -219,10 +217,10 @@ class Tuned:
 
 
 def test_what_has_a_model_is_accepted_and_nothing_else(deployment: Deployment, tmp_path: Path) -> None:
-    deployment.canary(Tuned(model(tmp_path, PUG)), percent=50, progress=no_progress)
+    deployment.canary(Tuned(model(tmp_path, PUG)), percent=50, progress=None)
     with pytest.raises(EndpointError, match="Endpoint dogs has no variant nope; its variants are AllTraffic, canary"):
         answer(deployment, target_variant="nope")
-    deployment.shift({"canary": 0}, progress=no_progress)  # the other one has 50
+    deployment.shift({"canary": 0}, progress=None)  # the other one has 50
     assert {each.name: each.share for each in deployment.variants()} == {"AllTraffic": 1.0, "canary": 0.0}
     steps: list[JobProgress] = []
     deployment.promote(progress=steps.append)
@@ -231,11 +229,11 @@ def test_what_has_a_model_is_accepted_and_nothing_else(deployment: Deployment, t
     assert answer(deployment).class_folder == PUG
     for refused in (deployment.update, deployment.canary):
         with pytest.raises(ConfigurationError, match=r"'nosuch' is not the URI of a model.*pass a training job"):
-            refused("nosuch", progress=no_progress)
+            refused("nosuch", progress=None)
     with pytest.raises(ConfigurationError, match=r"no instance type ml\.m5\.gigantic for an endpoint; sizes"):
-        deployment.update(model(tmp_path, PUG), instance_type="ml.m5.gigantic", progress=no_progress)
+        deployment.update(model(tmp_path, PUG), instance_type="ml.m5.gigantic", progress=None)
     with pytest.raises(ConfigurationError, match=r"SageMaker has no instance type ml\.p99\.large for this"):
-        deployment.update(model(tmp_path, PUG), instance_type="ml.p99.large", progress=no_progress)
+        deployment.update(model(tmp_path, PUG), instance_type="ml.p99.large", progress=None)
 
 
 def test_the_command_replaces_the_model(
@@ -308,7 +306,7 @@ def test_an_update_that_is_killed_at_any_point_is_completed_by_the_next(
             process.kill()
             process.wait()
             assert answers[-1] in LABELS
-        deployment.update(uris[1], progress=no_progress)
+        deployment.update(uris[1], progress=None)
         wait_for(lambda: answers[-1] == PUG, state=lambda: seed)
     assert answer(deployment).class_folder == PUG
     assert counts(session) == (1, 1, 1), f"left over with seed {seed}: {resources(session)}"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dogbreed_sdk import BreedDataset, DatasetError, defaults, review
-from dogbreed_sdk._util.progress import JobProgress, no_progress
+from dogbreed_sdk._util.progress import JobProgress
 from dogbreed_sdk.cli.program import main
 from dogbreed_sdk.container import uri_to_path
 from dogbreed_sdk.reviewing import proposal, stored
@@ -60,7 +60,7 @@ def test_the_document_has_the_documented_keys(reviewed: tuple[DataReview, list[J
 
 
 def test_a_label_that_is_wrong_is_found_with_its_class(workshop: Workshop) -> None:
-    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=None)
     pictures = stored.read(workshop.dataset, uri, workshop.session)
     assert np.allclose(np.linalg.norm(pictures.features, axis=1), 1, atol=1e-5)
     pictures.targets[4] = 2
@@ -72,7 +72,7 @@ def test_a_label_that_is_wrong_is_found_with_its_class(workshop: Workshop) -> No
 
 
 def test_too_few_pictures_and_changed_ones_are_refused(workshop: Workshop, tmp_path: Path) -> None:
-    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=None)
     store = shutil.copytree(uri_to_path(uri), tmp_path / "features")
     data = shutil.copytree(workshop.dataset.root, tmp_path / "data")
     next((data / "train").rglob("*.jpg")).unlink()
@@ -256,7 +256,7 @@ def test_features_on_s3_are_downloaded(
     workshop: Workshop, moto_server: AwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    uri = workshop.trainer.extract_features(workshop.dataset, progress=no_progress)
+    uri = workshop.trainer.extract_features(workshop.dataset, progress=None)
     session = moto_server.session(bucket="dogs")
     session.client("s3").create_bucket(Bucket="dogs")
     folder = uri_to_path(uri)
