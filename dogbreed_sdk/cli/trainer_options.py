@@ -63,7 +63,7 @@ def trainer(
         instance_type=options.instance_type,
         instance_count=options.instance_count,
         volume_size_gb=options.volume_size_gb,
-        max_runtime_seconds=defaults.MAX_RUNTIME_SECONDS if options.max_runtime is None else options.max_runtime,
+        max_runtime=defaults.MAX_RUNTIME_SECONDS if options.max_runtime is None else options.max_runtime,
         spot=training_options.spot(options),
         keep_alive=options.keep_alive,
         image_uri=options.image_uri,

@@ -105,7 +105,7 @@ def start_search(
         hyperparameters=shared,
         **training_options.search_arguments(options),
         warm_start=training_options.warm_start(options),
-        random_seed=options.search_seed,
+        search_seed=options.search_seed,
         name=options.name,
         progress=progress,
     )

@@ -244,7 +244,7 @@ class SearchArguments(TypedDict):
 
     max_jobs: int | None
     max_parallel_jobs: int
-    max_runtime: float | None
+    max_search_time: float | None
     strategy: str
     hyperband: Hyperband | None
     objective: str
@@ -257,7 +257,7 @@ def search_arguments(options: argparse.Namespace) -> SearchArguments:
     return SearchArguments(
         max_jobs=options.max_jobs,
         max_parallel_jobs=options.max_parallel_jobs,
-        max_runtime=options.max_search_time,
+        max_search_time=options.max_search_time,
         strategy=options.strategy,
         hyperband=hyperband(options),
         objective=options.objective,

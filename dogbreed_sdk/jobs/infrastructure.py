@@ -37,7 +37,7 @@ class Infrastructure:
     instance_type: str
     instance_count: int = 1
     volume_size_gb: int | None = None
-    max_runtime_seconds: int = defaults.MAX_RUNTIME_SECONDS
+    max_runtime: Duration = defaults.MAX_RUNTIME_SECONDS
     spot: Spot | None = None
     keep_alive: Duration | None = None
     image_uri: str | None = None
@@ -49,7 +49,7 @@ class Infrastructure:
     def __post_init__(self) -> None:
         if self.instance_count < 1:
             raise ConfigurationError(f"instance_count is {self.instance_count}; it must be at least 1.")
-        duration_seconds(self.max_runtime_seconds, name="max_runtime_seconds", least=1, most=_LONGEST_RUNTIME_SECONDS)
+        self.max_runtime_seconds  # noqa: B018 - a limit that SageMaker would refuse fails here
         if self.keep_alive_seconds and self.spot is not None:
             # Developer guide, "SageMaker AI Managed Warm Pools", section "Considerations".
             raise ConfigurationError(
@@ -66,6 +66,11 @@ class Infrastructure:
             )
         self._check_volume()
         self._check_environment()
+
+    @property
+    def max_runtime_seconds(self) -> int:
+        """The longest time that a job may run, in seconds."""
+        return duration_seconds(self.max_runtime, name="max_runtime", least=1, most=_LONGEST_RUNTIME_SECONDS)
 
     @property
     def keep_alive_seconds(self) -> int:

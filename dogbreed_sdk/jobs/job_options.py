@@ -36,7 +36,7 @@ class Spot:
         A job that runs for at most two hours, and waits for capacity for at most four more:
 
         >>> spot = Spot(max_wait="6h")
-        >>> trainer = BreedTrainer(Session.aws(), spot=spot, max_runtime_seconds=7200)
+        >>> trainer = BreedTrainer(Session.aws(), spot=spot, max_runtime="2h")
         >>> spot.max_wait_seconds(7200)
         21600
     """
@@ -58,7 +58,7 @@ class Spot:
         if seconds < max_runtime_seconds:
             raise ConfigurationError(
                 f"max_wait is {readable(seconds)}, and a job may run for {readable(max_runtime_seconds)}: waiting and "
-                "running together take at least as long. Increase max_wait, or decrease max_runtime_seconds."
+                "running together take at least as long. Increase max_wait, or decrease max_runtime."
             )
         return seconds
 

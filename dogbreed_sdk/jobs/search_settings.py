@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dogbreed_sdk.session import Session
 
 # API reference, ResourceLimits: two minutes to half a year.
-_SHORTEST_RUNTIME_SECONDS = 120
-_LONGEST_RUNTIME_SECONDS = 15_768_000
+_SHORTEST_SEARCH_SECONDS = 120
+_LONGEST_SEARCH_SECONDS = 15_768_000
 
 
 def search_settings(
@@ -32,9 +32,9 @@ def search_settings(
     objective_type: Literal["Minimize", "Maximize"] | None,
     max_jobs: int | None,
     max_parallel_jobs: int,
-    max_runtime: Duration | None,
+    max_search_time: Duration | None,
     early_stopping: bool,
-    random_seed: int,
+    search_seed: int,
     hyperband: Hyperband | None,
     completion: CompletionCriteria | None,
     warm_start: WarmStart | Named | str | Sequence[Named | str] | None,
@@ -48,8 +48,8 @@ def search_settings(
     """
     strategy = check_strategy(strategy)
     limit, notice = job_limit(ranges, strategy, max_jobs)
-    if max_parallel_jobs < 1 or random_seed < 0:
-        raise ConfigurationError("max_parallel_jobs must be at least 1, and random_seed at least 0.")
+    if max_parallel_jobs < 1 or search_seed < 0:
+        raise ConfigurationError("max_parallel_jobs must be at least 1, and search_seed at least 0.")
     if strategy == "Hyperband" and early_stopping:
         raise ConfigurationError(
             "The Hyperband strategy stops trials that fall behind by itself, and excludes early_stopping: omit it."
@@ -63,9 +63,9 @@ def search_settings(
         objective_type=objective_type or ("Minimize" if metric.endswith("loss") else "Maximize"),
         max_jobs=limit,
         max_parallel_jobs=min(max_parallel_jobs, limit or max_parallel_jobs),
-        max_runtime_seconds=_runtime_seconds(max_runtime),
+        max_runtime_seconds=_search_seconds(max_search_time),
         early_stopping=early_stopping,
-        random_seed=random_seed,
+        random_seed=search_seed,
         hyperband=(hyperband or Hyperband()) if strategy == "Hyperband" else None,
         completion=completion,
         warm_start=_warm_start(warm_start),
@@ -148,10 +148,10 @@ def _different_settings(
     return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 
 
-def _runtime_seconds(given: Duration | None) -> int | None:
+def _search_seconds(given: Duration | None) -> int | None:
     if given is None:
         return None
-    return duration_seconds(given, name="max_runtime", least=_SHORTEST_RUNTIME_SECONDS, most=_LONGEST_RUNTIME_SECONDS)
+    return duration_seconds(given, name="max_search_time", least=_SHORTEST_SEARCH_SECONDS, most=_LONGEST_SEARCH_SECONDS)
 
 
 def _warm_start(given: WarmStart | Named | str | Sequence[Named | str] | None) -> WarmStart | None:

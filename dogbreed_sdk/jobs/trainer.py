@@ -81,8 +81,8 @@ class BreedTrainer:
             together. A head on stored features trains on one instance.
         volume_size_gb: Size of a job's disk, in GB; not for instance types with built-in disks (such as ml.g5).
             Default: 30.
-        max_runtime_seconds: A job that runs longer, in seconds, is stopped; the model it has saved by then is kept.
-            At most 28 days. Default: one day.
+        max_runtime: A job that runs longer is stopped; the model it has saved by then is kept: seconds, ``"2h"`` or a
+            timedelta, at most 28 days. Default: one day.
         spot: True runs jobs on spot capacity, which is cheaper and can be interrupted: a job resumes from its last
             epoch. `Spot` sets how long a job may wait for it.
         keep_alive: How long instances are kept after a job, so that the next training job starts in seconds, up to
@@ -127,7 +127,7 @@ class BreedTrainer:
         instance_type: str = defaults.TRAINING_INSTANCE_TYPE,
         instance_count: int = 1,
         volume_size_gb: int | None = None,
-        max_runtime_seconds: int = defaults.MAX_RUNTIME_SECONDS,
+        max_runtime: Duration = defaults.MAX_RUNTIME_SECONDS,
         spot: bool | Spot = False,
         keep_alive: Duration | None = None,
         image_uri: str | None = None,
@@ -158,7 +158,7 @@ class BreedTrainer:
             instance_type=instance_type,
             instance_count=instance_count,
             volume_size_gb=volume_size_gb,
-            max_runtime_seconds=max_runtime_seconds,
+            max_runtime=max_runtime,
             spot=Spot() if spot is True else spot or None,
             keep_alive=keep_alive,
             image_uri=image_uri,
@@ -244,7 +244,7 @@ class BreedTrainer:
         hyperparameters: Mapping[str, object] | None = None,
         max_jobs: int | None = None,
         max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
-        max_runtime: Duration | None = None,
+        max_search_time: Duration | None = None,
         strategy: str = defaults.TUNING_STRATEGY,
         hyperband: Hyperband | None = None,
         objective: str = defaults.OBJECTIVE_METRIC,
@@ -252,7 +252,7 @@ class BreedTrainer:
         early_stopping: bool = False,
         completion: CompletionCriteria | None = None,
         warm_start: WarmStart | Named | str | Sequence[Named | str] | None = None,
-        random_seed: int = 1,
+        search_seed: int = 1,
         name: str | None = None,
         progress: ProgressCallback | None = show_progress,
     ) -> TuningJob:
@@ -267,7 +267,7 @@ class BreedTrainer:
             max_jobs: Total number of trials. Default: 6; a Grid search has one per combination. Never more than the
                 number of combinations of values; if that is smaller, the progress says so.
             max_parallel_jobs: Number of trials that run at the same time.
-            max_runtime: The search and its running trials are stopped after this time, 2 minutes or more: seconds,
+            max_search_time: The search and its running trials are stopped after this time, 2 minutes or more: seconds,
                 ``"2h"`` or a timedelta. Default: no limit.
             strategy: Bayesian, Random, Grid or Hyperband.
             hyperband: `Hyperband`: the epochs that the Hyperband strategy gives to trials. Default: from 1 up to the
@@ -279,7 +279,7 @@ class BreedTrainer:
             completion: `CompletionCriteria` that end the search before all its trials have run.
             warm_start: Up to 5 ended tuning jobs, or their names, that had the same data, whose trials count as this
                 search's own; `WarmStart(…, kind="transfer")` for those with other data.
-            random_seed: At least 0; the same seed gives the same proposals if parallel trials end in the same order.
+            search_seed: At least 0; the same seed gives the same proposals if parallel trials end in the same order.
             name: At most 32 characters. Default: a new unique name.
             progress: Called while features are computed; None for no output.
 
@@ -301,9 +301,9 @@ class BreedTrainer:
             objective_type=objective_type,
             max_jobs=max_jobs,
             max_parallel_jobs=max_parallel_jobs,
-            max_runtime=max_runtime,
+            max_search_time=max_search_time,
             early_stopping=early_stopping,
-            random_seed=random_seed,
+            search_seed=search_seed,
             hyperband=hyperband,
             completion=completion,
             warm_start=warm_start,
@@ -356,7 +356,7 @@ class BreedTrainer:
         hyperparameters: Mapping[str, object] | None = None,
         max_jobs: int | None = None,
         max_parallel_jobs: int = defaults.TUNING_MAX_PARALLEL_JOBS,
-        max_runtime: Duration | None = None,
+        max_search_time: Duration | None = None,
         strategy: str = defaults.TUNING_STRATEGY,
         hyperband: Hyperband | None = None,
         objective: str = defaults.OBJECTIVE_METRIC,
@@ -382,7 +382,7 @@ class BreedTrainer:
             hyperparameters: Hyperparameters of all trials and of the training job.
             max_jobs: As for `tune`.
             max_parallel_jobs: As for `tune`.
-            max_runtime: As for `tune`.
+            max_search_time: As for `tune`.
             strategy: As for `tune`.
             hyperband: As for `tune`.
             objective: As for `tune`.
@@ -433,7 +433,7 @@ class BreedTrainer:
                 hyperparameters=given,
                 max_jobs=max_jobs,
                 max_parallel_jobs=max_parallel_jobs,
-                max_runtime=max_runtime,
+                max_search_time=max_search_time,
                 strategy=strategy,
                 hyperband=hyperband,
                 objective=objective,

@@ -134,7 +134,7 @@ def test_pictures_are_uploaded_once(account: Account, shapes: BreedDataset) -> N
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "Guess"}, "Bayesian, Random, Grid, Hyperband"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "bayes"}, "did you mean Bayesian"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"max_jobs": 0}, "at least 1"),
-        ({"lr": ContinuousParameter(0.01, 0.1)}, {"random_seed": -1}, "random_seed at least 0"),
+        ({"lr": ContinuousParameter(0.01, 0.1)}, {"search_seed": -1}, "search_seed at least 0"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"objective": "f1"}, "valid:accuracy"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"objective": "average test loss"}, "did you mean test:loss"),
         ({"lr": ContinuousParameter(0.01, 0.1)}, {"strategy": "Grid"}, "lr has a range with bounds"),

@@ -16,11 +16,11 @@ def test_a_search_learns_from_another_and_ends_when_the_target_is_reached(worksh
         hyperparameters={"epochs": 6},
         max_jobs=5,
         max_parallel_jobs=1,
-        max_runtime="1h",
+        max_search_time="1h",
         strategy="Random",
         completion=CompletionCriteria(target=100.0),
         warm_start=workshop.tuning,
-        random_seed=0,
+        search_seed=0,
         progress=no_progress,
     ).wait(progress=no_progress)
     assert tuning.status == "Completed"

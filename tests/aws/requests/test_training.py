@@ -67,7 +67,7 @@ def test_spot_on_several_instances_with_a_key_and_a_network(account: Account, do
         instance_type="ml.m5.2xlarge",
         instance_count=4,
         volume_size_gb=100,
-        max_runtime_seconds=3600,
+        max_runtime="1h",
         spot=Spot(max_wait="6h"),
         environment={"OMP_NUM_THREADS": "4"},
         tags={"team": "dogs"},
@@ -98,7 +98,7 @@ def test_disks_of_an_instance_take_no_key(account: Account, dogs: BreedDataset) 
 def test_spot_waits_twice_as_long_as_a_job_may_run_unless_told_otherwise(
     account: Account, dogs: BreedDataset, spot: bool | Spot, wait: int
 ) -> None:
-    request = trained(account, dogs, spot=spot, max_runtime_seconds=3600)
+    request = trained(account, dogs, spot=spot, max_runtime=3600)
     assert request["EnableManagedSpotTraining"] is True
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": wait}
     assert request["CheckpointConfig"]["S3Uri"].endswith("/checkpoints/a-training-job")
@@ -129,10 +129,10 @@ def test_several_instances_fine_tune_together(account: Account, dogs: BreedDatas
     ("options", "message"),
     [
         ({"instance_count": 0}, "instance_count is 0; it must be at least 1"),
-        ({"max_runtime_seconds": 0}, "max_runtime_seconds is 0 s; it must be 1 s to 28 d"),
-        ({"max_runtime_seconds": 3_000_000}, "it must be 1 s to 28 d"),
+        ({"max_runtime": 0}, "max_runtime is 0 s; it must be 1 s to 28 d"),
+        ({"max_runtime": 3_000_000}, "it must be 1 s to 28 d"),
         (
-            {"spot": Spot(max_wait="30min"), "max_runtime_seconds": 3600},
+            {"spot": Spot(max_wait="30min"), "max_runtime": 3600},
             "max_wait is 30 min, and a job may run for 1 h",
         ),
         ({"spot": Spot(max_wait="soon")}, "max_wait is 'soon'"),

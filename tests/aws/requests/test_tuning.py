@@ -57,15 +57,15 @@ def test_a_search_with_all_scales_criteria_and_parents_on_spot_capacity(account:
             "epochs": IntegerParameter(2, 8, scaling_type="Linear"),
             "optimizer": CategoricalParameter(["sgd", "adamw"]),
         },
-        trainer={"spot": True, "max_runtime_seconds": 3600, "options": JobOptions(retries=2)},
+        trainer={"spot": True, "max_runtime": "1h", "options": JobOptions(retries=2)},
         max_jobs=20,
         max_parallel_jobs=4,
-        max_runtime="12h",
+        max_search_time="12h",
         objective="valid accuracy",
         early_stopping=True,
         completion=CompletionCriteria(target=0.95, trials_without_improvement=5, convergence=True),
         warm_start=["dogs-1", TuningJob("dogs-2", session)],
-        random_seed=0,
+        search_seed=0,
     )
     check_golden("tuning-all-options", "CreateHyperParameterTuningJob", request)
 
@@ -84,7 +84,7 @@ def test_other_strategies(account: Account, dogs: BreedDataset, strategy: str) -
 
 
 def test_numbers_that_are_zero_are_sent(account: Account, dogs: BreedDataset) -> None:
-    request = tuned(account, dogs, random_seed=0, completion=CompletionCriteria(target=0.0))
+    request = tuned(account, dogs, search_seed=0, completion=CompletionCriteria(target=0.0))
     config = request["HyperParameterTuningJobConfig"]
     assert (config["RandomSeed"], config["TuningJobCompletionCriteria"]) == (0, {"TargetObjectiveMetricValue": 0.0})
 
@@ -124,7 +124,7 @@ def test_a_transfer_from_one_job(account: Account, dogs: BreedDataset) -> None:
             {"strategy": "Hyperband", "hyperband": Hyperband(max_epochs=20)},
             "a trial has at most 10 epochs",
         ),
-        ({"max_runtime": "1min"}, "max_runtime is 1 min; it must be 2 min to"),
+        ({"max_search_time": "1min"}, "max_search_time is 1 min; it must be 2 min to"),
         ({"max_parallel_jobs": 0}, "max_parallel_jobs must be at least 1"),
     ],
 )
