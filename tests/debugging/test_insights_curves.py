@@ -378,7 +378,7 @@ def test_a_small_validation_split_says_what_it_can_tell() -> None:
     assert "About 1,000 validation pictures" in found.evidence[1]
     assert "several seeds" in found.next_step, "1280 training pictures can spare none"
     many = said(made_up_run(size=60, valid_accuracy=0.8, train_size=5120))["validation-size"]
-    assert "5120 training pictures can spare some" in many.next_step
+    assert "5,120 training pictures can spare some" in many.next_step
     assert "validation-size" not in said(made_up_run())
 
 
