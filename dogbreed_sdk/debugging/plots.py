@@ -40,7 +40,7 @@ def losses(report: ReportContent) -> Axes:
         axes.errorbar(
             curve.positions,
             curve.valid,
-            yerr=2 * curve.errors,
+            yerr=Z95 * curve.errors,
             color=_COLORS[1],
             linestyle=_DASHES[1],
             marker="s",
@@ -72,7 +72,7 @@ def fluctuations(report: ReportContent) -> Axes:
     from training_scripts.rules.evidence.batch_noise import batch_noise  # noqa: PLC0415 - needs NumPy
     from training_scripts.rules.evidence.run import Run  # noqa: PLC0415
 
-    run = None if report.trial is None else Run.of(report.trial)
+    run = None if report.evidence is None else Run.of(report.evidence)
     noise = None if run is None else batch_noise(run)
     if noise is None:
         raise RecordingError(

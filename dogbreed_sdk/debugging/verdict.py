@@ -14,6 +14,7 @@ from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.causes.catalog import CATALOG, EXCEPTION
 from training_scripts.rules.causes.find import of_rule
+from training_scripts.rules.evidence.epochs import epochs
 from training_scripts.rules.evidence.learning_curves import Curve
 from training_scripts.rules.findings import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
@@ -120,7 +121,7 @@ def main_message(result: RuleResult) -> str:
     if not result.findings:
         return str(result.message)
     left = len(result.findings) - 1
-    more = f" And {left} more finding{'s' if left > 1 else ''}." if left else ""
+    more = f" And {plural(left, 'more finding')}." if left else ""
     return f"{result.findings[0].message}{more}"
 
 
@@ -230,13 +231,13 @@ def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
             found += _of_loss(loss)
         steps = trial.steps(TRAIN)
         if len(steps.steps):
-            has_epochs = loss is not None and len(loss.numbers) > 0
-            epochs = (
-                f"{len(loss.numbers)} epochs"
-                if loss is not None and has_epochs
-                else f"{len(trial.steps(EVAL).steps)} eval steps"
+            is_validated = loss is not None and len(loss.numbers) > 0  # otherwise epochs may be unknown
+            length = (
+                plural(sum(len(epoch.train_steps) > 0 for epoch in epochs(trial)), "epoch")
+                if is_validated
+                else plural(len(trial.steps(EVAL).steps), "eval step")
             )
-            found.append(("Training steps", number(int(steps.steps[-1]) + 1), epochs))
+            found.append(("Training steps", number(int(steps.steps[-1]) + 1), length))
     return [*found, *_of_machine(report)]
 
 

@@ -140,6 +140,14 @@ class TestRuns:
         assert "The training loss of diverged was not finite at the end." in found.notes
         assert json.dumps(found.to_dict(), allow_nan=False)
 
+    def test_a_training_result_is_not_marked_best(self, tmp_path: Path) -> None:
+        found = loops({"lr": 0.1}, {"lr": 0.2})
+        for run, loss, split in zip(found.given, (0.1, 0.5), ("training", "validation"), strict=True):
+            run.results = {"loss": Result(loss, 0.02, 1, split)}
+        page = found.to_html(tmp_path / "runs.html").read_text("utf-8")
+        marked = '<span class="unseen">best: </span>'
+        assert page.count(marked) == 1 and f"{marked}0.5" in page, "the validation loss"
+
     def test_one_run_is_not_a_comparison(self, root: Path) -> None:
         with pytest.raises(ConfigurationError, match="at least two runs"):
             compared(root, "base")

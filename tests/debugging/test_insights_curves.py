@@ -76,6 +76,15 @@ def test_overtraining_is_met_by_fewer_epochs_under_a_cosine_and_by_patience_with
     assert said(made_up_run(TURNED, scheduler=scheduler))["overfitting"].hyperparameters == new
 
 
+def test_without_answers_a_change_in_accuracy_is_not_weighed() -> None:
+    trial = made_up_run(TURNED, [0.9 / 2**epoch for epoch in range(12)], ours=False)
+    trial.run["sizes"] = {"valid": 1000}
+    for epoch in range(12):
+        trial.add("accuracy", epoch, "EVAL", 0.9 - 0.02 * epoch, collection="metrics")
+    told = said(trial)["overfitting"].evidence[2]
+    assert told == "Validation accuracy went from 82% to 68%."
+
+
 def test_a_rise_within_its_error_is_no_overtraining() -> None:
     noisy = np.random.default_rng(2)
     trial = made_up_run([*HEALTHY[:9], 0.29])
@@ -166,6 +175,17 @@ def test_one_epoch_shows_no_convergence() -> None:
     found = said(made_up_run([0.9]))
     assert found["not-converged"].hyperparameters == {"epochs": 10}
     assert found["result"].title.startswith("After one epoch: validation accuracy 90%")
+
+
+@pytest.mark.parametrize(("steps", "falls"), [(np.r_[np.full(20, 2.0), np.full(60, 0.5)], False), (None, True)])
+def test_a_loss_that_fell_only_early_in_its_one_epoch_is_not_said_to_fall_still(
+    steps: np.ndarray | None, *, falls: bool
+) -> None:
+    if steps is None:
+        steps = np.linspace(2.0, 0.5, 80)
+    steps = steps + 0.01 * np.cos(np.arange(80.0))
+    told = said(made_up_run([0.6], steps=steps, train_size=80 * 64))["not-converged"]
+    assert ("still falling in the second half" in " ".join([told.title, told.explanation, *told.evidence])) == falls
 
 
 def test_epochs_that_brought_nothing_are_counted_with_their_time() -> None:
@@ -284,6 +304,15 @@ def test_spikes_after_a_tiny_last_batch_are_cured_by_dropping_it() -> None:
     assert found.hyperparameters == {"drop-last": True} and found.next_step.startswith("Set drop-last=true, ")
     lines = spiky(batch=64, train_size=1281, drop_last=True)["validation-spikes"].evidence
     assert "does not hold: a smaller last batch: drop-last leaves it out." in lines
+
+
+def test_spikes_are_explained_where_epochs_end_without_a_loss() -> None:
+    valid = [2.2, 1.9, 1.44, 1.24, 1.16, 1.132, 1.52, 1.124, 1.44, 1.12]
+    trial = made_up_run(valid, valid_accuracy=0.5, train_accuracy=0.5, batch=64, train_size=1281)
+    trial.run["steps_per_epoch"] = 22
+    trial.add_step(210, "TRAIN", global_step=10_000)
+    lines = said(trial)["validation-spikes"].evidence
+    assert any("leave only 1 for the last step" in line for line in lines)
 
 
 def test_spikes_without_a_usual_cause_say_so() -> None:

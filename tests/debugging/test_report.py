@@ -298,6 +298,17 @@ class TestVerdict:
         assert verdict(report).numbers[0][2] == "smoothed; 2.5 at step 0"
         assert "Training loss went from 2.5 at step 0 to" in document(report).decode()
 
+    def test_epochs_without_an_evaluation_are_counted(self) -> None:
+        trial = MemoryTrial(ended=True)
+        trial.run["steps_per_epoch"] = 5
+        trial.add_numbers(made_up.LOSS, range(20), [1 / (step + 1) for step in range(20)], TRAIN, collection="losses")
+        trial.add_numbers(made_up.LOSS, [0, 1], [0.5, 0.3], EVAL, collection="losses")
+        for step in range(20):
+            trial.add_step(step, TRAIN, global_step=step + step // 10)
+        for step in range(2):
+            trial.add_step(step, EVAL, global_step=11 * step + 10)
+        assert ("Training steps", "20", "4 epochs") in verdict(DebugReport("job", trial=trial)).numbers
+
     def test_a_job_that_a_rule_ended_says_so_everywhere(self) -> None:
         report = DebugReport("job", trial=made_up.trial(epochs=1))
         report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "epoch": 2, "reason": "The loss is NaN."}}

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from dogbreed_sdk.debugging.comparison import defects
 from dogbreed_sdk.debugging.comparison.parameters import MISSING, Setting, seeds_of
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun
 from training_scripts._util.wilson import Z95
-from training_scripts.rules.evidence.statistics import t_quantile
+from training_scripts.rules.evidence.statistics import standard_error, t_quantile
 
 # Below this many repeats, beyond the first run of each setting, their spread is a guess.
 FEW_REPEATS = 2
@@ -140,7 +141,7 @@ def _single(better: Sequence[Setting], measure: str, spread: Noise) -> Iterator[
 def _effect(before: Setting, after: Setting, measure: str, spread: Noise, *, among: int = 1) -> Effect:
     difference = abs(_mean(after, measure) - _mean(before, measure))
     # Of several comparisons with the best, one looks clear by chance more often: the interval is widened for that.
-    normal = Z95 if among == 1 else _normal(0.05 / among)
+    normal = Z95 if among == 1 else NormalDist().inv_cdf(1 - 0.05 / among / 2)
     half, source = _repeated(before, after, spread, measure, normal)
     if spread.freedom < FEW_REPEATS:  # they alone would say nothing (Student's t for one is 12.7), or there are none
         sampled, named = _sampled(_first(before, measure), _first(after, measure), measure, normal)
@@ -164,7 +165,7 @@ def _repeated(before: Setting, after: Setting, spread: Noise, measure: str, norm
     apart = _paired(before, after, measure)
     if len(apart) > FEW_REPEATS:
         quantile = t_quantile(len(apart) - 1, normal)
-        return quantile * float(apart.std(ddof=1)) / math.sqrt(len(apart)), "pairs"
+        return quantile * standard_error(apart), "pairs"
     counts = len(_values(before, measure)), len(_values(after, measure))
     error = spread.deviation * math.sqrt(1 / counts[0] + 1 / counts[1])
     few = spread.freedom < FEW_REPEATS
@@ -188,7 +189,7 @@ def _sampled(one: ComparedRun, other: ComparedRun, measure: str, normal: float) 
     first, second = one.samples(measure), other.samples(measure)
     if first is not None and second is not None and np.array_equal(first[1], second[1]) and len(first[1]) > 1:
         apart = second[0] - first[0]
-        error = float(apart.std(ddof=1)) / math.sqrt(len(apart))
+        error = standard_error(apart)
         least = _LEAST_SAMPLES / len(apart) if measure == ACCURACY else 0.0
         return max(normal * error, least), "samples"
     errors = [run.results[measure].error for run in (one, other)]
@@ -207,10 +208,3 @@ def _values(group: Setting, measure: str) -> list[float]:
 
 def _mean(group: Setting, measure: str) -> float:
     return float(np.mean(_values(group, measure)))
-
-
-def _normal(probability: float) -> float:
-    """The two-sided quantile of the normal distribution."""
-    from statistics import NormalDist  # noqa: PLC0415 - beside our own module of that name
-
-    return NormalDist().inv_cdf(1 - probability / 2)

@@ -12,7 +12,7 @@ import numpy as np
 from dogbreed_sdk._util.formatting import clipped, joined, plain, plural, seconds
 from dogbreed_sdk.debugging.comparison import parameters, words
 from dogbreed_sdk.debugging.comparison.axes import AXES, positions
-from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun
+from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, VALIDATION, ComparedRun
 from dogbreed_sdk.debugging.verdict import STATUS_WORDS, main_message, verdict
 from dogbreed_sdk.pages import tables
 from dogbreed_sdk.pages.document import asset, filled_page
@@ -148,9 +148,9 @@ def _axes(runs: Sequence[ComparedRun]) -> dict[str, str]:
 def _chart(measure: str, runs: Sequence[ComparedRun], points: int) -> dict[str, Any]:
     series = [
         each
-        for number_, run in enumerate(runs)
+        for place, run in enumerate(runs)
         if measure in run.curves
-        for each in _lines(run, run.curves[measure], number_ % LOOKS, points)
+        for each in _lines(run, run.curves[measure], place % LOOKS, points)
     ]
     is_loss = measure == LOSS
     made = chart(
@@ -246,7 +246,8 @@ def _number(text: str) -> float | None:
 
 def _best(runs: Sequence[ComparedRun], measure: str) -> float | None:
     """The best validation value; training values are not marked."""
-    values = [run.results[measure].value for run in runs if measure in run.results]
+    found = [run.results[measure] for run in runs if measure in run.results]
+    values = [result.value for result in found if result.split == VALIDATION]
     choose = max if measure == ACCURACY else min
     return choose(values, default=None)
 
@@ -257,7 +258,7 @@ def _result_cell(run: ComparedRun, measure: str, best: float | None) -> Cell:
         return Cell("—")
     where = f"epoch {result.epoch}" if result.epoch is not None else "training"
     said = inner([words.value(measure, result.value), element("small", where, class_="quiet at")])
-    return Cell(said, result.value, result.value == best)
+    return Cell(said, result.value, result.split == VALIDATION and result.value == best)
 
 
 def _parameter_cell(run: ComparedRun, name: str) -> Cell:

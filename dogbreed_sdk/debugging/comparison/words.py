@@ -71,8 +71,8 @@ def names(setting: Setting) -> str:
 def outcome(effect: Effect, content: ComparisonContent) -> str:
     """What the change did, with its uncertainty, in a sentence or two."""
     measure = content.measure or ""
-    more = "more" if measure == ACCURACY else "lower"
-    said = f"{content.split} {measure} {difference(effect, measure)} {'higher' if more == 'more' else more}"
+    better = "higher" if measure == ACCURACY else "lower"
+    said = f"{content.split} {measure} {difference(effect, measure)} {better}"
     if effect.causes:
         changed = f": not attributed to {joined(effect.parameters, most=MAX_NAMES)}" if effect.parameters else ""
         return f"{said}. The cause differs ({_causes(effect)}){changed}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from dogbreed_sdk._util.formatting import clipped, number, seconds
@@ -19,8 +20,8 @@ _BOX = ("p25", "p50", "p75", "p95")
 
 def details(values: Mapping[str, Any]) -> Markup | None:
     """Everything in a rule's details that can be drawn or listed; None without any."""
-    drawings = [drawing for drawing, _ in zip(_drawings(values, "", 0), range(_MAX_DRAWINGS), strict=False)]
-    numbers = [pair for pair, _ in zip(_numbers(values, "", 0), range(_MAX_NUMBERS), strict=False)]
+    drawings = list(islice(_drawings(values, "", 0), _MAX_DRAWINGS))
+    numbers = list(islice(_numbers(values, "", 0), _MAX_NUMBERS))
     if not drawings and not numbers:
         return None
     said = [element("div", element("dt", clipped(name, 120)), element("dd", value)) for name, value in numbers]

@@ -53,7 +53,7 @@ def find(run: Run) -> list[Insight]:
 def _imbalance(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Insight | None:
     """Reports classes with few training pictures that do worse than those with many."""
     counts = run.class_counts
-    if len(counts) != run.classes or counts.min() < 0 or counts.max() < IMBALANCE * max(counts.min(), 1):
+    if len(counts) != run.classes or counts.max() < IMBALANCE * max(counts.min(), 1):
         return None
     poor = counts <= np.median(counts) / 1.5 if (counts <= np.median(counts) / 1.5).any() else counts < counts.mean()
     of_poor = poor[labels]

@@ -265,9 +265,9 @@ def _how_to_go_on(run: Run) -> tuple[dict[str, object], str]:
 
 def _one_epoch(run: Run) -> Insight:
     losses = run.losses.values
-    half = len(losses) // 2
-    falling = half >= 5 and losses[:half].mean() - losses[half:].mean() > Z95 * math.hypot(
-        statistics.standard_error(losses[:half]), statistics.standard_error(losses[half:])
+    third, last = np.array_split(losses[len(losses) // 2 :], 2)  # quarters of the epoch
+    falling = len(last) >= 5 and third.mean() - last.mean() > Z95 * math.hypot(
+        statistics.standard_error(third), statistics.standard_error(last)
     )
     return Insight(
         topic="not-converged",

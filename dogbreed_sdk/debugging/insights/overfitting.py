@@ -138,28 +138,24 @@ def _evidence_of_turn(run: Run, best: int, last: int) -> tuple[str, ...]:
             f"{number(float(run.train.loss[last]))}."
         ),
     ]
-    then, now, size = float(run.valid.accuracy[best]), float(run.valid.accuracy[last]), run.valid_size
-    if math.isfinite(then) and math.isfinite(now) and size:
-        lost, gained = _changed(run, best, last)
-        clear = statistics.two_sided(_mcnemar(lost, gained)) < 0.05
+    then, now = float(run.valid.accuracy[best]), float(run.valid.accuracy[last])
+    if math.isfinite(then) and math.isfinite(now):
         found.append(
-            f"Validation accuracy went from {percent(then)} to {percent(now)}"
-            + (
-                ", beyond chance."
-                if clear
-                else ", which is not significant: predictions became overconfident rather than wrong."
-            )
+            f"Validation accuracy went from {percent(then)} to {percent(now)}{_significance(run, best, last)}."
         )
     return tuple(found)
 
 
-def _changed(run: Run, one: int, other: int) -> tuple[int, int]:
-    """Pictures that were right after `one` and wrong after `other`, and the reverse."""
+def _significance(run: Run, one: int, other: int) -> str:
+    """Whether the accuracy changed by more than chance, as the end of a sentence; empty if answers are unknown."""
     first, second = run.answers(one), run.answers(other)
     if first is None or second is None or len(first[0]) != len(second[0]):
-        return 0, 0
+        return ""
     before, after = first[0] == first[1], second[0] == second[1]
-    return int((before & ~after).sum()), int((~before & after).sum())
+    lost, gained = int((before & ~after).sum()), int((~before & after).sum())
+    if statistics.two_sided(_mcnemar(lost, gained)) < 0.05:
+        return ", beyond chance"
+    return ", which is not significant: predictions became overconfident rather than wrong"
 
 
 def _mcnemar(lost: int, gained: int) -> float:

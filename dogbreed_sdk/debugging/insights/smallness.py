@@ -120,7 +120,6 @@ def _few_pictures(run: Run) -> Insight | None:
         ),
         next_step=f"Collect at least {4 * FEW} pictures per class before you tune anything else.",
         severity="hint",
-        steps=(),
     )
 
 

@@ -143,8 +143,9 @@ def _last_training_batch(run: Run) -> Cause | None:
     rest = size % batch
     if not rest:
         return Cause(False, f"a smaller last batch: {size:,} training pictures divide evenly into batches of {batch}.")
-    last = np.array([run.losses.values[np.searchsorted(run.losses.steps, steps[-1])] for steps in run.train_steps])
-    others = np.concatenate([run.losses.values[np.isin(run.losses.steps, steps[-6:-1])] for steps in run.train_steps])
+    ends = np.concatenate([steps[-1:] for steps in run.train_steps])
+    before = np.concatenate([steps[-6:-1] for steps in run.train_steps])
+    last, others = (run.losses.values[np.isin(run.losses.steps, steps)] for steps in (ends, before))
     noisier = _spread_of_steps(last) / max(_spread_of_steps(others), 1e-12)
     words = f"a smaller last batch: {size:,} training pictures leave only {rest} for the last step of each epoch"
     if math.isfinite(noisier):
@@ -231,9 +232,9 @@ def _last_batch_of_evaluation(run: Run) -> list[Insight]:
     bias, error = float(relative[:, -1].mean()), statistics.standard_error(relative[:, -1])
     others = float(relative[:, :-1].mean(axis=0).std(ddof=1))
     size, batch = run.size("valid"), run.batch_size
-    if not (size and batch and math.ceil(size / batch) == batches and size % batch) or abs(bias) < 3 * max(
-        others, error
-    ):
+    if not (size and batch and math.ceil(size / batch) == batches and size % batch):
+        return []
+    if not abs(bias) >= 3 * max(others, error):  # NaN if the losses of an evaluation are all 0
         return []
     return [
         Insight(
