@@ -195,7 +195,7 @@ def _wait_for_ping(deployment: Deployment, server: Server) -> str | None:
 
 def _get(port: int, path: str) -> tuple[int, bytes]:
     """The status and the body of a response; status 0 if the server does not answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30.0)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

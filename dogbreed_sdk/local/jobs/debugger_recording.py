@@ -48,6 +48,7 @@ def recording(
         abandoned: Called several times a second at the end; if it returns True, the rest is not delivered.
     """
     keeper = _Keeper(hosts, request, updated)
+    keeper.begin()
     keeper.start()
     try:
         yield
@@ -74,16 +75,20 @@ class _Keeper(Companion):
         self._uploading: threading.Thread | None = None
         self._metrics: SystemMetrics | None = None
 
+    def begin(self) -> None:
+        """Take the first sample. Rates are since the one before, so even a short job has some at its end."""
+        self._guarded(self._open_metrics)
+        self._guarded(self._sample)
+
     def run(self) -> None:
         """Sample and deliver."""
-        self._guarded(self._open_metrics)
         begun = time.monotonic()
-        tick, due = begun, begun + _FIRST_DELIVERY_SECONDS
+        tick, due = begun + self._interval, begun + _FIRST_DELIVERY_SECONDS
         while not self._stopping.wait(max(0.0, min(tick, due) - time.monotonic())):
             now = time.monotonic()
             if now >= tick:
                 self._guarded(self._sample)
-                tick = max(tick + (self._metrics.interval if self._metrics else _DELIVERY_SECONDS), now)
+                tick = max(tick + self._interval, now)
             if now >= due:
                 self._guarded(self._follow_update, quiet=True)  # a busy store can wait for the next time
                 self._write_metrics()
@@ -97,6 +102,10 @@ class _Keeper(Companion):
         for upload in self._uploads.values():
             if self._guarded(upload.send):
                 self._guarded(upload.mark)
+
+    @property
+    def _interval(self) -> float:
+        return self._metrics.interval if self._metrics else _DELIVERY_SECONDS
 
     def _write_metrics(self) -> None:
         if self._metrics is not None:

@@ -25,7 +25,7 @@ _FULL_SECONDS = 0.02
 _DRAIN_SECONDS = 5.0
 _REAP_SECONDS = 10.0
 # How long a script may take from its last traceback to its end, or a launcher to notice it.
-_TRACEBACK_SECONDS = 10.0
+_TRACEBACK_SECONDS = 60.0
 
 # What torchrun prints about a process that something killed, such as the kernel when memory runs out; SIGABRT and
 # SIGTERM are what a lost connection ends in.
