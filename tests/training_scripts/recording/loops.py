@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training_scripts.recording.recorder.recorder import Recorder
 from training_scripts.training.answers import Answers
 from training_scripts.training.callbacks import Callback
 from training_scripts.training.optimizers import light
@@ -65,7 +66,15 @@ def train(
         callback.epoch_ends(epoch + 1, {})
     if last is None:
         callback.run_ends()
+    elif isinstance(callback, Recorder):
+        wait_until_written(callback)
     return losses
+
+
+def wait_until_written(recorder: Recorder) -> None:
+    """A killed process writes nothing any more when the next one begins."""
+    assert recorder._buffer is not None
+    assert recorder._buffer._background.wait(120.0)
 
 
 def _batches(inputs: torch.Tensor, labels: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:

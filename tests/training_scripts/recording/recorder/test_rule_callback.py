@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.training_scripts.recording.loops import wait_until_written
 from tests.training_scripts.training.test_trainer import trainer
 from training_scripts.recording.recorder import rule_callback
 from training_scripts.recording.recorder.recorder import Recorder
@@ -95,8 +96,9 @@ def test_a_run_that_a_rule_ended_has_its_answers_however_its_job_goes_on(tmp_pat
 
 
 def test_a_finished_run_that_restarts_is_judged_where_its_answers_were_not_written(tmp_path: Path) -> None:
-    first = Callbacks([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
-    trainer(tmp_path, callbacks=first, epochs=2).run()
+    first = Recorder(tmp_path / "debug-output", memory=MemoryTrial())
+    trainer(tmp_path, callbacks=Callbacks([first]), epochs=2).run()
+    wait_until_written(first)
     memory = MemoryTrial()
     judge = RuleWatch(memory, tmp_path / "rule-output")
     again = Callbacks([Recorder(tmp_path / "debug-output", memory=memory), judge])
@@ -139,9 +141,10 @@ def test_a_disk_that_refuses_the_answers_costs_one_warning(tmp_path: Path) -> No
 
 def test_a_recording_that_a_restart_continues_is_judged_as_a_whole(tmp_path: Path) -> None:
     memory = MemoryTrial()
-    first = Callbacks([Recorder(tmp_path / "debug-output", memory=MemoryTrial())])
-    run = trainer(tmp_path, callbacks=first, epochs=4, patience=1)
+    first = Recorder(tmp_path / "debug-output", memory=MemoryTrial())
+    run = trainer(tmp_path, callbacks=Callbacks([first]), epochs=4, patience=1)
     run.run()
+    wait_until_written(first)
     again = Callbacks([Recorder(tmp_path / "debug-output", memory=memory)])
     trainer(tmp_path, callbacks=again, epochs=4, patience=1).run()
     assert len(memory.tensor("accuracy").series()) == 16
