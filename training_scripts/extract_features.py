@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_scripts._util.atomic import write_atomically
+from training_scripts._util.number_text import counted
 from training_scripts.features.files import MANIFEST
 from training_scripts.training import hyperparameters, processes, runtime
 from training_scripts.training.callbacks import Callbacks
@@ -103,7 +104,7 @@ def _extract(
         return STOPPED_STATUS
     _write_artifact(store.folder / MANIFEST, environ)
     say(
-        f"features: {sum(store.sizes.values())} pictures, {len(store.views)} views, {store.width} wide, "
+        f"features: {sum(store.sizes.values())} pictures, {counted(len(store.views), 'view')}, {store.width} wide, "
         f"{time.monotonic() - start:.1f} s, {folder}"
     )
     return 0

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place
@@ -105,4 +106,4 @@ def _print_mistakes(result: Evaluation) -> None:
     ]
     if rows:
         show("")
-        print_table((f"worst of {len(result.mistakes):,} mistakes", "classified as", "sure"), rows)
+        print_table((f"worst of {plural(len(result.mistakes), 'mistake')}", "classified as", "sure"), rows)

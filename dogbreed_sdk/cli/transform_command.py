@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
@@ -145,8 +146,9 @@ def _ended(options: argparse.Namespace, job: TransformJob, results: list[tuple[s
     lines += failed[:_SHOWN_FAILURES]
     if len(failed) > _SHOWN_FAILURES:
         lines.append(f"and {len(failed) - _SHOWN_FAILURES:,} more without a prediction; --json prints all of them")
+    classified = f"{len(rows) - len(failed):,} of {plural(len(rows), 'picture')} classified"
     lines += [
-        f"{job.name}: {len(rows) - len(failed):,} of {len(rows):,} pictures classified; outputs: {job.output_uri}",
+        f"{job.name}: {classified}; outputs: {job.output_uri}",
         f"to delete its files: {command_line(options, 'delete', job.name)}",
     ]
     return Outcome(document, say(*lines), exit_code=1 if failed else 0)

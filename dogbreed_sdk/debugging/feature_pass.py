@@ -104,9 +104,9 @@ class FeaturePassCost:
     def headline(self) -> str:
         """The pass in one sentence."""
         speed = f", {number(self.pictures_per_second, digits=3)} pictures/s" if self.pictures_per_second else ""
-        views = f" ({number(self.views)} views)" if self.views > self.pictures else ""
+        views = f" ({plural(self.views, 'view')})" if self.views > self.pictures else ""
         through = f" through {self.backbone}" if self.backbone else ""
-        return f"{number(self.pictures)} pictures{views}{through} in {seconds(self.seconds)}{speed}."
+        return f"{plural(self.pictures, 'picture')}{views}{through} in {seconds(self.seconds)}{speed}."
 
     def parts(self) -> Iterator[tuple[str, float]]:
         """Yields the parts of the wall time, and their seconds."""
@@ -122,7 +122,7 @@ class FeaturePassCost:
                     f"job {self.job}" if self.job else "",
                     self.engine,
                     self.device,
-                    f"{self.cores} cores" if self.cores else "",
+                    plural(self.cores, "core") if self.cores else "",
                 ),
             )
         )

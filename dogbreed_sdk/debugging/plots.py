@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.formatting import whole
+from dogbreed_sdk._util.formatting import plural, whole
 from dogbreed_sdk.errors import RecordingError
 from training_scripts._util.wilson import Z95
 
@@ -150,7 +150,7 @@ def steps(report: ReportContent) -> Axes:
             color=_COLORS[look],
             linestyle="",
             marker=".",
-            label=_literal(f"{kind_of(name)}: {len(spans)} steps"),
+            label=_literal(f"{kind_of(name)}: {plural(len(spans), 'step')}"),
         )
         slow = outliers(spans)
         if slow.any():
@@ -162,7 +162,7 @@ def steps(report: ReportContent) -> Axes:
                 marker="o",
                 markersize=9,
                 fillstyle="none",
-                label=_literal(f"{kind_of(name)}: {slow.sum()} outliers"),
+                label=_literal(f"{kind_of(name)}: {plural(int(slow.sum()), 'outlier')}"),
             )
     axes.set(
         title=_literal(report.source),

@@ -256,7 +256,9 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
     broken = len(loss.train.values) - int(np.isfinite(loss.train.values).sum())
     if len(finite):
         step, begin = loss.begin or (0, float("nan"))
-        remark = f"{broken:,} steps not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
+        remark = (
+            f"{plural(broken, 'step')} not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
+        )
         found.append(("Training loss", number(float(finite[-1])), remark))
     return found
 

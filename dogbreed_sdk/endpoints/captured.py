@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.small_files import read_files
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.client import responses
@@ -131,7 +132,7 @@ def read_captured(
             if (first is None or record.time >= first) and (last is None or record.time < last)
         )
     if broken:
-        _log.warning("%d lines below %s are not captured requests, and were skipped.", broken, folder)
+        _log.warning("Skipped %s below %s, not captured requests.", plural(broken, "line"), folder)
 
 
 def _records(content: bytes, variant: str, uri: str) -> tuple[list[CapturedRequest], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from dogbreed_sdk._util.formatting import clipped, number, seconds
+from dogbreed_sdk._util.formatting import clipped, number, plural, seconds
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.jobs.job import script_hyperparameters
 from dogbreed_sdk.jobs.training_progress import job_seconds
@@ -107,7 +107,7 @@ def tuning_job_card(
         table,
         element("div", element("code", "tuning.best.hyperparameters, tuning.dataframe(), tuning.deploy()")),
         color=cards.status_color(status),
-        note=f"{status}, {len(ranked)} trials{more}",
+        note=f"{status}, {plural(len(ranked), 'trial')}{more}",
     )
 
 

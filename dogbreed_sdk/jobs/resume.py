@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.aws.storage import join
@@ -105,8 +106,8 @@ class Continuation:
         epochs = int(values["epochs"])
         if self.epoch > epochs or (self.epoch == epochs and comparison.changes):
             raise ConfigurationError(
-                f"Training job {name} has already trained {self.epoch} epochs, and epochs is {epochs}: nothing is left "
-                "to train. Increase epochs."
+                f"Training job {name} has already trained {plural(self.epoch, 'epoch')}, and epochs is {epochs}: "
+                "nothing is left to train. Increase epochs."
             )
         changed = f", with {comparison}" if comparison.changes else ""
         return f"continues {name} after epoch {self.epoch}{changed}"

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
@@ -108,7 +109,7 @@ class TransformJob(Job):
                 seen = (status, done)
                 took = elapsed(described["CreationTime"], described.get("TransformEndTime"))
                 fraction = 1.0 if status in FINAL_STATUSES else done / total if total else None
-                progress(JobProgress(self.name, status, f"{done:,} of {total:,} pictures", took, fraction))
+                progress(JobProgress(self.name, status, f"{done:,} of {plural(total, 'picture')}", took, fraction))
             return status in FINAL_STATUSES
 
         self._wait_for(ended, timeout=timeout)
@@ -145,8 +146,8 @@ class TransformJob(Job):
                 reason,
                 traceback="",
                 cause=reason,
-                fix=f"{done:,} pictures were classified: predictions(on_error='return') has them, and the reasons of "
-                "the others.",
+                fix=f"predictions(on_error='return') has {plural(done, 'classified picture')}, and the reasons of the "
+                "others.",
             )
         return diagnose(reason, list(self._log_reader().new_lines(required=False)))
 

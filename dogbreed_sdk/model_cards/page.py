@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dogbreed_sdk._util.formatting import clipped, percent
+from dogbreed_sdk._util.formatting import clipped, counted_more, percent
 from dogbreed_sdk.endpoints.evaluation.page import plots
 from dogbreed_sdk.endpoints.evaluation.statistics import CalibrationBin
 from dogbreed_sdk.pages.bars import bar
@@ -82,7 +82,7 @@ def _table(block: Table) -> Markup:
     if len(block.rows) > _FOLDED and len(block.head) == 2:
         drawn = element("details", element("summary", f"{len(block.rows)} {block.label.lower()}"), drawn, class_="more")
     left_out = len(block.rows) - len(rows)
-    more = f"{left_out:,} more rows are not shown; the card in Markdown has them."
+    more = f"{counted_more(left_out)} not shown; the card in Markdown has them."
     return inner([drawn, element("p", more, class_="quiet") if left_out else None])
 
 

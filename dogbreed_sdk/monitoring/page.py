@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, joined, percent, points
+from dogbreed_sdk._util.formatting import clipped, joined, percent, plural, points
 from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
 from dogbreed_sdk.pages.bars import bar
@@ -184,7 +184,7 @@ def _mix_section(report: MonitorReport) -> Markup:
         "mix",
         "Answers",
         table(head, rows, numeric=(1, 2, 3), class_="shares"),
-        element("p", f"{more} classes with smaller changes are not shown.", class_="quiet") if more else None,
+        element("p", f"Classes that changed less are not shown: {more}.", class_="quiet") if more else None,
         lead="How often each class was the answer; the largest changes first. A full bar is 100% of the answers.",
     )
 
@@ -201,7 +201,7 @@ def _confidence_section(report: MonitorReport) -> Markup:
 def _histogram(title: str, answers: Sequence[Answer]) -> Markup:
     values, edges = np.histogram([each.probability for each in answers], bins=_BINS, range=(0.0, 1.0))
     drawn = histogram(values.tolist(), edges.tolist(), label=f"{title}: confidence", unit=percent)
-    return element("div", element("p", f"{title}, {len(answers):,} answers", class_="caption"), drawn)
+    return element("div", element("p", f"{title}, {plural(len(answers), 'answer')}", class_="caption"), drawn)
 
 
 def _unusual_section(report: MonitorReport) -> Markup:

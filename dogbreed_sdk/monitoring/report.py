@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from dogbreed_sdk._util.durations import Duration, beginning
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.monitoring.answers import Answer, Baseline, Captured, Seen, counts, sort_captured
@@ -186,8 +187,8 @@ def monitor(
     captured = sort_captured(requests, baseline, kept_pictures=SHOWN_PICTURES)
     if captured.unreadable and not captured.seen and not captured.other_models:
         raise ConfigurationError(
-            f"None of {captured.unreadable} captured answers of endpoint {deployment.endpoint_name} can be read: does "
-            'it capture responses? Deploy with DataCapture(captured=["input", "output"]).'
+            f"None of {plural(captured.unreadable, 'captured answer')} of endpoint {deployment.endpoint_name} can be "
+            'read: does it capture responses? Deploy with DataCapture(captured=["input", "output"]).'
         )
     return judge(deployment.endpoint_name, baseline, captured, since=start, until=end, alpha=alpha)
 

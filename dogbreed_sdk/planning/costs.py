@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.prices import Price, PriceTable, Use
 from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.planning import durations, work
@@ -112,7 +113,7 @@ def _described(jobs: PlannedJobs) -> str:
     if jobs.kind == "training":
         return "one model"
     most = "up to " if jobs.is_upper_bound else ""
-    return f"{most}{jobs.count} trials, {jobs.parallel} at a time"
+    return f"{most}{plural(jobs.count, 'trial')}, {jobs.parallel} at a time"
 
 
 def _endpoint_step(endpoint: PlannedEndpoint, hours: float, prices: PriceList) -> Step:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.recording import folder as folders
 from dogbreed_sdk.recording.batches import Batch, batch_of
 from dogbreed_sdk.recording.evaluation import RUN_BYTES, SAMPLE_BYTES, Evaluation
@@ -367,7 +368,7 @@ class Recording:
         if failure is not None:
             reason = f"{type(failure).__name__}: {failure}".rstrip(": ")[:300]
             self._buffer.learn({"failure": reason})
-            self._buffer.remark(f"{FAILED} after {self.steps[TRAIN]:,} steps: {reason}")
+            self._buffer.remark(f"{FAILED} after {plural(self.steps[TRAIN], 'step')}: {reason}")
         if self._optimizer is not None:
             earlier = bool(self._facts.get("optimizer_stepped"))
             self._learn(optimizer_stepped=earlier or self._optimizer.steps > 0)
@@ -381,7 +382,9 @@ class Recording:
     def abandon(self, reason: str) -> None:
         """Writes the buffered steps and why recording stopped; does not mark the trial as ended."""
         self.release()
-        self._buffer.abandon(f"recording stopped after {self.steps[TRAIN]} steps, and training continued: {reason}")
+        self._buffer.abandon(
+            f"recording stopped after {plural(self.steps[TRAIN], 'step')}, and training continued: {reason}"
+        )
         if self._profiler is not None:
             self._profiler.abandoned(reason)
 

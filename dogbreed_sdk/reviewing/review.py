@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
@@ -105,7 +106,7 @@ class DataReview(ReviewContents):
     def __repr__(self) -> str:
         return (
             f"DataReview({str(self.root)!r}: {len(self.labels)} labels, {len(self.flagged)} flagged, "
-            f"{len(self.near_copies)} groups of near-copies, {len(self.outliers)} outliers)"
+            f"{plural(len(self.near_copies), 'group')} of near-copies, {plural(len(self.outliers), 'outlier')})"
         )
 
 

@@ -57,7 +57,7 @@ def test_transform(session: Session, model: str) -> None:
         s3.put_object(Bucket=BUCKET, Key=f"new/{name}", Body=content(width, kind))
     s3.put_object(Bucket=BUCKET, Key="new-2/rex.jpg", Body=content(ANSWERED, "JPEG"))
     job = transform(model, f"s3://{BUCKET}/new", session=session, name="of-s3")
-    with pytest.raises(JobFailedError, match="2 pictures were classified"):
+    with pytest.raises(JobFailedError, match="has 2 classified pictures"):
         job.wait(progress=no_progress)
     results = dict(job.predictions(on_error="return"))
     assert list(results) == ["a/rex.jpg", "b/rex.png", "bad.webp"]

@@ -78,6 +78,21 @@ def small_files(root: Path, count: int = 12) -> dict[str, Path]:
     return files
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, "0 of 1 file, "), (2, "0 of 2 files, ")])
+def test_its_progress_counts_files(count: int, said: str) -> None:
+    progress = TransferProgress(
+        doing="Uploading",
+        files=0,
+        total_files=count,
+        bytes=0,
+        total_bytes=8,
+        unchanged_files=0,
+        bytes_per_second=0.0,
+        seconds=1.0,
+    )
+    assert progress.summary.startswith(said)
+
+
 def test_only_what_changed_is_copied_and_the_size_alone_does_not_tell(
     session: Session, calls: Counter[str], tmp_path: Path
 ) -> None:

@@ -160,7 +160,7 @@ def test_a_folder_of_classes_can_be_divided(session: Session, shapes: BreedDatas
             r"contains shards, such as train-0\.tar, with their labels inside",
         ),
         ({"dogs.tar.gz": b"", "README": b""}, "s3://dogs/data", r"contains the archive dogs\.tar\.gz and no pictures"),
-        ({"a/notes.txt": b""}, "s3://dogs/data", r"contains 1 files, but no picture, such as a/notes\.txt"),
+        ({"a/notes.txt": b""}, "s3://dogs/data", r"contains 1 file, but no picture, such as a/notes\.txt"),
         ({"1.jpg": b""}, "s3://dogs/data", "contains no folders; expected train/<class>/<picture>"),
         ({f"dogImages/{name}": b"" for name in LAYOUT}, "s3://dogs/data", "s3://dogs/data/dogImages looks like one"),
     ],

@@ -89,7 +89,7 @@ def test_what_is_not_a_captured_request_is_skipped(
     captured(tmp_path / "dogs-2", 1)
     assert minutes(list(read_captured(storage, tmp_path.as_uri(), "dogs"))) == [0]
     [warning] = caplog.messages
-    assert warning.startswith(f"3 lines below {tmp_path.as_uri()}/dogs are not captured requests")
+    assert warning.startswith(f"Skipped 3 lines below {tmp_path.as_uri()}/dogs, not captured requests")
 
 
 def test_an_endpoint_that_captured_nothing_has_no_records(storage: Storage, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_pictures_that_fail_are_listed_and_not_counted(folder: Path) -> None:
     assert result.n == 11
     assert result.accuracy == pytest.approx(10 / 11)
     assert [(failed.path.name, failed.error) for failed in result.errors] == [("a0.png", "a0.png is broken")]
-    assert "1 pictures could not be classified" in str(result)
+    assert "1 picture could not be classified" in str(result)
 
 
 def test_an_endpoint_that_never_answers_ends_the_evaluation(folder: Path) -> None:

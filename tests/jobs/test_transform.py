@@ -67,7 +67,7 @@ def ended(session: Session, model: str, pictures: Path) -> tuple[TransformJob, l
     job = transform(model, pictures, session=session, name="mixed", tags={"team": "dogs"})
     with pytest.raises(JobFailedError) as caught:
         job.wait(progress=steps.append)
-    assert "4 pictures were classified: predictions(on_error='return') has them" in str(caught.value)
+    assert "predictions(on_error='return') has 4 classified pictures" in str(caught.value)
     return job, steps
 
 

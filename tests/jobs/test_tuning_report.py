@@ -257,6 +257,13 @@ class TestForms:
         lines = searches.report(30).summary(width=width).split("\n")
         assert max(len(line) for line in lines if "dogbreed tune" not in line) <= width
 
+    @pytest.mark.parametrize(("limit", "said"), [(1, "1 of 1 trial ended"), (6, "1 of 6 trials ended")])
+    def test_one_trial_is_counted_as_one(self, limit: int, said: str) -> None:
+        config = {"ResourceLimits": {"MaxNumberOfTrainingJobs": limit, "MaxParallelTrainingJobs": 1}}
+        report = TuningReport.of(searches.described(config=config), [searches.trial(1, 0.7, lr=0.1)])
+        assert said in report.summary()
+        assert repr(report).endswith(" 1 trial)")
+
     def test_an_empty_search_has_every_form(self, tmp_path: Path) -> None:
         report = TuningReport.of(searches.described(HyperParameterTuningJobStatus="InProgress"), [])
         assert "No trial has reported valid:accuracy yet." in report.summary()

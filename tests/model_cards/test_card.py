@@ -103,7 +103,7 @@ def test_a_page_without_a_record_says_so(tmp_path: Path) -> None:
 def test_of_many_classes_a_page_shows_some(tmp_path: Path) -> None:
     many = tuple(f"class {number}" for number in range(700))
     card = ModelCard.load(write(tmp_path, description(classes=many, record=None)))
-    assert "200 more rows are not shown; the card in Markdown has them." in card.to_html(tmp_path).read_text()
+    assert "200 more are not shown; the card in Markdown has them." in card.to_html(tmp_path).read_text()
     assert "| 699 | class 699 |" in card.to_markdown()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training_scripts._util.number_text import counted
 from training_scripts.data import image_folder
 from training_scripts.data import preprocessing as pictures
 from training_scripts.data.batches import Batches, FeatureBatches, PictureBatches, fit_in_memory
@@ -253,7 +254,7 @@ def _from_features(settings: Hyperparameters, store: FeatureStore, processes: Pr
         views=tuple(store.views),
         backbone_state=store.backbone_state,
         skipped=lambda: (
-            [f"{len(store.skipped)} pictures that the feature pass could not read"] if store.skipped else []
+            [f"{counted(len(store.skipped), 'picture')} that the feature pass could not read"] if store.skipped else []
         ),
         targets={name: split.targets for name, split in splits.items()},
         names={name: split.names for name, split in splits.items()},

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training_scripts._util.number_text import counted
+
 if TYPE_CHECKING:
     from training_scripts.models.engines.engine import Engine
 
@@ -190,7 +192,7 @@ def batch_size(engine: Engine, *, side: int, views: int, report: Callable[[str],
                 seconds[size] = min(spent, seconds.get(size, math.inf))
     chosen = fastest(seconds)
     rates = ", ".join(f"{size}: {1 / spent:.0f}/s" for size, spent in seconds.items())
-    report(f"features: {chosen} views at a time ({rates}; measured in {time.perf_counter() - began:.1f} s)")
+    report(f"features: {counted(chosen, 'view')} at a time ({rates}; measured in {time.perf_counter() - began:.1f} s)")
     return chosen
 
 

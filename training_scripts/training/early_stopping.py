@@ -5,6 +5,8 @@ The hyperparameter `patience` sets how long. Rules can end a run too (`recording
 
 from __future__ import annotations
 
+from training_scripts._util.number_text import counted
+
 
 def reason(epoch: int, best_epoch: int, *, patience: int) -> str | None:
     """Why a run should stop now; None to continue.
@@ -19,4 +21,4 @@ def reason(epoch: int, best_epoch: int, *, patience: int) -> str | None:
     """
     if not patience or epoch - best_epoch < patience:
         return None
-    return f"no better valid loss for {patience} epochs"
+    return f"no better valid loss for {counted(patience, 'epoch')}"

@@ -142,5 +142,6 @@ def length(run: ComparedRun) -> str:
     """How long a run was: epochs, else steps."""
     epochs, steps = run.amount("epoch"), run.amount("step")
     if epochs is not None:
-        return f"{number(round(epochs, 1))} epochs"
-    return "—" if steps is None else f"{number(int(steps))} steps"
+        shown = round(epochs, 1)
+        return f"{number(shown)} epoch{'' if shown == 1 else 's'}"
+    return "—" if steps is None else plural(int(steps), "step")

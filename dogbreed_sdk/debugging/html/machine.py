@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import amount, clipped, date, number, percent, seconds
+from dogbreed_sdk._util.formatting import amount, clipped, counted_more, date, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
 from dogbreed_sdk.pages.bars import phases
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
@@ -85,7 +85,7 @@ def usage_section(profile: Profile | None, charts: Charts, *, points: int) -> Ma
     if not drawn:
         drawn = [empty("This source contains only statistics, no samples over time, so there is no chart.")]
     content: Child = _usage_table(profile.usage) if profile.usage else empty("The machine's use was not recorded.")
-    more = element("p", f"{left} more nodes are in the recording.", class_="quiet") if left > 0 else None
+    more = element("p", f"{counted_more(left)} in the recording.", class_="quiet") if left > 0 else None
     charted = element("div", drawn, class_="nodes")
     return section("usage", title, charted, more, content, lead=_usage_lead(profile))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk._util.formatting import clipped, date, number, plain
+from dogbreed_sdk._util.formatting import clipped, date, number, plain, plural
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message
@@ -115,7 +115,12 @@ def _rule(result: RuleResult) -> Markup:
         element("p", description(result.name), class_="quiet"),
         element("p", clipped(result.message)) if len(main_message(result)) > 400 else None,
         element("p", element("b", "What to do: "), clipped(result.advice), class_="advice") if result.advice else None,
-        element("ul", findings, element("li", f"and {left} more findings") if left > 0 else None, class_="evidence")
+        element(
+            "ul",
+            findings,
+            element("li", f"and {plural(left, 'more finding')}") if left > 0 else None,
+            class_="evidence",
+        )
         if findings
         else None,
         details(result.details),

@@ -45,7 +45,7 @@ def steps_section(profile: Profile | None, charts: Charts, *, points: int) -> Ma
 
 def _lead(steps: Mapping[str, Spans]) -> str:
     parts = [
-        f"the median of {number(len(spans.seconds))} {kind_of(name)} steps took "
+        f"the median of {plural(len(spans.seconds), f'{kind_of(name)} step')} took "
         f"{seconds(float(np.median(spans.seconds)))}"
         for name, spans in steps.items()
     ]
@@ -143,7 +143,7 @@ def operators_section(profile: Profile | None) -> Markup:
     if profile.facts.get("inputs") == "features":
         lead += " They belong to the head, which trains on stored features; the backbone's are under Feature pass."
     left = len(profile.operators) - MAX_OPERATORS
-    more = element("p", f"{left} cheaper ones are not shown.", class_="quiet") if left > 0 else None
+    more = element("p", f"Not shown: {plural(left, 'cheaper one')}.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
     trains_backbone = profile.source == "profiler" and profile.facts.get("inputs") != "features"
     advice = operator_advice(profile.operators) if trains_backbone else None

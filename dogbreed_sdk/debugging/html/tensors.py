@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import clipped, number, percent
+from dogbreed_sdk._util.formatting import clipped, counted_more, number, percent, plural
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS
 from dogbreed_sdk.pages.drawings import sparkline
 from dogbreed_sdk.pages.markup import Markup, breakable, element, table
@@ -131,12 +131,12 @@ def _group(quantity: Quantity, rows: list[Row], fired: set[str], charts: Charts,
     body = [
         [
             _tick(index, row[0], fired, on=row[0] in shown),
-            element("td", sparkline(row[2], label=f"{clipped(row[0], 120)}, {len(row[2])} values")),
+            element("td", sparkline(row[2], label=f"{clipped(row[0], 120)}, {plural(len(row[2]), 'value')}")),
             *(said(value) for value in _numbers(row[2])),
         ]
         for index, row in enumerate(rows)
     ]
-    more = element("p", f"{left} more layers are in the recording: report.trial has them.", class_="quiet")
+    more = element("p", f"{counted_more(left)} in the recording: report.trial has them.", class_="quiet")
     return element(
         "div",
         element("h3", quantity.title),

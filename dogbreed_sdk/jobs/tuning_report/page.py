@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.formatting import clipped, number, plain, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, counted_more, number, plain, plural, seconds
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.facts import category_of, place
@@ -117,7 +117,7 @@ def _trials_section(report: TuningContent, shown: Sequence[Trial]) -> Markup:
         for trial in shown
     ]
     left = len(report.ranked) - len(shown)
-    more = element("p", f"{left} more trials are not shown.", class_="quiet") if left else None
+    more = element("p", f"{counted_more(left)} not shown.", class_="quiet") if left else None
     lead = "A click on a trial, here or in a chart, marks it everywhere; a click on a heading sorts."
     made = sortable_table(columns, rows, label="Trials", marks=[trial.name for trial in shown])
     return section("trials", title, made, *filter(None, [more]), lead=lead)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.tuning_report.content import TuningContent
 from dogbreed_sdk.jobs.tuning_report.ranking import has_objective
@@ -37,7 +38,7 @@ def trials(content: TuningContent) -> Figure:
         _plot(axes, each, [trial for trial in measured if each.name in trial.hyperparameters], content.best)
     grid[0][0].set_ylabel(content.facts.metric)
     grid[0][-1].legend()
-    figure.suptitle(f"{content.source}: {len(measured)} trials")
+    figure.suptitle(f"{content.source}: {plural(len(measured), 'trial')}")
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.formatting import plain
+from dogbreed_sdk._util.formatting import plain, plural
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.content import TuningContent
@@ -122,7 +122,7 @@ class TuningReport(TuningContent):
         return trials(self)
 
     def __repr__(self) -> str:
-        return f"TuningReport({self.source!r}, {len(self.trials)} trials)"
+        return f"TuningReport({self.source!r}, {plural(len(self.trials), 'trial')})"
 
     def _repr_html_(self) -> str:
         from dogbreed_sdk.jobs.tuning_report.notebook import fragment  # noqa: PLC0415

@@ -49,10 +49,10 @@ def state(report: TuningContent) -> str:
     """How far the search is, in a sentence."""
     facts = report.facts
     ended = sum(trial.status in FINAL_STATUSES for trial in report.trials)
-    of = f" of {facts.limit}" if facts.limit else ""
+    trials = f"{ended} of {plural(facts.limit, 'trial')}" if facts.limit else plural(ended, "trial")
     spent = f" in {seconds(facts.seconds)}" if facts.seconds is not None else ""
     counts = joined([f"{count} {status}" for status, count in report.counts.items()])
-    return f"{facts.status}, {facts.strategy} search, {ended}{of} trials ended{spent} ({counts or 'no trials'})."
+    return f"{facts.status}, {facts.strategy} search, {trials} ended{spent} ({counts or 'no trials'})."
 
 
 def value(each: object) -> str:

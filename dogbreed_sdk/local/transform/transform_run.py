@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dogbreed_sdk._util.cores import CORES_VARIABLE
+from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.log_file import LogFile, last_lines
 from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
@@ -227,7 +228,7 @@ class TransformRun:
     def _described_progress(self) -> str:
         progress = self._progress
         failed = f", {progress.failed} failed" if progress.failed else ""
-        return f"{progress.done} of {progress.total} objects transformed{failed}"
+        return f"{progress.done} of {plural(progress.total, 'object')} transformed{failed}"
 
     def _report(self, line: str) -> None:
         moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").removesuffix("+00:00")
@@ -239,7 +240,7 @@ class TransformRun:
             return "Completed", None
         item, failure = self._progress.first
         return "Failed", (
-            f"{failure.kind}: {_SEE_LOGS}. {self._progress.failed} of {self._progress.total} objects failed; "
+            f"{failure.kind}: {_SEE_LOGS}. {self._progress.failed} of {plural(self._progress.total, 'object')} failed; "
             f"the first is {item.name}: {failure}"
         )
 

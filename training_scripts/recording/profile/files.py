@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from training_scripts._util.number_text import counted
 from training_scripts.recording.trial import layout
 
 # SageMaker's longest job, 28 days, with two files per minute.
@@ -33,7 +34,7 @@ class Problems:
 
     def all(self) -> tuple[str, ...]:
         """The sentences; the last one gives the number of problems left out."""
-        return (*self._sentences, *([f"{self._more} more problems."] if self._more else []))
+        return (*self._sentences, *([f"{counted(self._more, 'more problem')}."] if self._more else []))
 
 
 class Reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts._util.number_text import counted
 from training_scripts.recording.profile.files import Reader, json_lines, json_or_none, number, short
 from training_scripts.recording.profile.profile import CPU, CPU_MEMORY, DISK, GPU, GPU_MEMORY, IO_WAIT, NETWORK, Metric
 
@@ -41,7 +42,7 @@ def read_system(folder: Path, reader: Reader) -> dict[str, dict[str, Metric]]:
             continue
         broken = sum(not _take(event, samples) for event in _events(text))
         if broken:
-            reader.problems.add(f"{path} has {broken} lines that are not samples; they were left out.")
+            reader.problems.add(f"{path}: {counted(broken, 'line')} left out, not samples.")
     return {
         node: {name: _metric(name, metrics[name], reader) for name in _ORDER if name in metrics}
         for node, metrics in sorted(samples.items(), key=lambda item: (len(item[0]), item[0]))

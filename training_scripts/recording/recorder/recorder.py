@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training_scripts._util.number_text import counted
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.resume import continue_trial
 from training_scripts.recording.recorder.save_interval import planned
@@ -299,7 +300,9 @@ class Recorder(Callback):
             self._layers.ignore_activations()
         if self._buffer is not None:
             buffer, self._buffer = self._buffer, None
-            buffer.abandon(f"recording stopped after {buffer.global_step} steps, and training continued: {reason}")
+            buffer.abandon(
+                f"recording stopped after {counted(buffer.global_step, 'step')}, and training continued: {reason}"
+            )
 
 
 def _run_json(facts: Mapping[str, Any]) -> RunFacts:

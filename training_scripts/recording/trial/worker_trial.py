@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts._util.number_text import counted
 from training_scripts.recording.trial import event_files, events, layout
 from training_scripts.recording.trial.event_files import Found, Place
 from training_scripts.recording.trial.records import Array
@@ -181,7 +182,7 @@ class WorkerTrial(Trial):
             kept = []
         elif len(kept) < len(steps):
             self.damaged_values.append(
-                f"{len(steps) - len(kept)} values of {what} ({mode}) are damaged and were left out"
+                f"{counted(len(steps) - len(kept), 'damaged value')} of {what} ({mode}) left out"
             )
         return Series(
             np.array([step for step, _ in kept], dtype=np.int64), np.array([value for _, value in kept], np.float64)

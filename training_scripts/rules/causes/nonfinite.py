@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.layout import (
     INPUT_IMAGE,
     INPUT_MEAN,
@@ -90,7 +90,9 @@ def _outside(signs: Signs, name: str, step: int, count: int) -> Cause:
             f"Loss and weights were finite until then. One such value makes the loss NaN, its gradient makes all "
             f"weights NaN, and no later step can repair them.{_kept(signs)}"
         ),
-        evidence=(f"The mean of the {what} is not finite at {count:,} steps, first at step {step}{where}{fine}.",),
+        evidence=(
+            f"The mean of the {what} is not finite at {counted(count, 'step')}, first at step {step}{where}{fine}.",
+        ),
         advice=(
             f"Look at the batch of step {step}{where}: find the values that are NaN, infinite or a division by zero, "
             "and repair or remove them (assert torch.isfinite(x).all() where batches are made). The learning rate is "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.trial import EVAL, GLOBAL, TRAIN, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Explanation, Parameters, Rule
@@ -58,7 +58,7 @@ def _imbalance_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         raise NotEvaluated(
             why_no_answers(run)
             if not seen
-            else f"{seen:,} labels were recorded; {parameters['samples']} are needed (samples)."
+            else f"Only {counted(seen, 'label')} recorded; {parameters['samples']} are needed (samples)."
         )
     return findings
 
@@ -122,7 +122,7 @@ def _mispredicted(run: Evidence, index: int, confusion: Confusion, answers: Answ
     total, right, called = (int(each[index]) for each in (confusion.totals, confusion.right, confusion.called))
     return Finding(
         f"{total - right:,} of {total:,} pictures of class {class_name(run, index)} are misclassified;"
-        f" the class is predicted {called:,} times.",
+        f" the class is predicted {counted(called, 'time')}.",
         mode=answers.mode,
         steps=answers.steps,
         numbers={"class": index, "mistaken": total - right, "of": total, "predicted": called},

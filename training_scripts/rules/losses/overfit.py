@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, POSITION
 from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
@@ -93,7 +93,7 @@ def _overtraining_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             findings.append(
                 Finding(
                     f"The {mode} loss had no new optimum, better by {number_text(parameters['delta'])}, for "
-                    f"{patience} steps at step {steps[0]}.",
+                    f"{counted(patience, 'step')} at step {steps[0]}.",
                     mode=mode,
                     steps=tuple(steps),
                     numbers={"patience": patience},
@@ -126,7 +126,7 @@ def _course(trial: Trial, patience: int) -> Course:
     if course is None:
         count = overfitting.epochs_with_both(trial)
         raise NotEvaluated(
-            f"{count} epochs have both a training and a validation loss; {patience + 2} are needed."
+            f"{counted(count, 'epoch')} with both a training and a validation loss; {patience + 2} are needed."
             f" {NO_VALIDATION if not count else 'Train for more epochs or evaluate more often.'}"
         )
     return course

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.bounds import COUNT
 from training_scripts.rules.declaration import PROFILING, Answer, Explanation, Parameters, Rule
@@ -88,7 +88,7 @@ def _steps(profile: Profile, mode: str | None) -> list[tuple[str, str, Spans]]:
     if not enough:
         most = max(len(spans) for _, _, spans in found)
         raise NotEvaluated(
-            f"Only {most:,} steps were recorded: outliers can be found only among more than {LEAST_STEPS}."
+            f"Only {counted(most, 'step')} recorded: outliers can be found only among more than {LEAST_STEPS}."
         )
     return enough
 
@@ -193,7 +193,7 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
         raise NotEvaluated("Times of loading data were not recorded: train with profiler=on (train_model's default).")
     if len(steps) <= parameters["patience"]:
         raise NotEvaluated(
-            f"Only {len(steps):,} training steps: more than {parameters['patience']} are needed (patience)."
+            f"Only {counted(len(steps), 'training step')}: more than {parameters['patience']} are needed (patience)."
         )
     scale = steps_per_written(profile, TRAIN_STEP, len(steps))
     waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, PERCENTAGE
 from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
@@ -281,7 +281,7 @@ def _variance(trial: Trial, parameters: Parameters) -> list[Finding]:
                 least, most = float(variance[hit].min()), float(variance[hit].max())
                 findings.append(
                     Finding(
-                        f"The variance of {name} ({mode}) is out of bounds at {int(hit.sum()):,} steps: from "
+                        f"The variance of {name} ({mode}) is out of bounds at {counted(int(hit.sum()), 'step')}: from "
                         f"{number_text(least, 3)} to {number_text(most, 3)}, bounds "
                         f"{lowest if lowest is not None else 'none'} to {highest if highest is not None else 'none'}.",
                         tensor=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.bounds import AXIS, COUNT
 from training_scripts.rules.declaration import Explanation, Parameters, Rule
@@ -52,8 +52,8 @@ def _means(run: Evidence, parameters: Parameters) -> tuple[str, NDArray[np.float
         raise NotEvaluated(NO_PICTURES)
     if len(means) < parameters["threshold_samples"]:
         raise NotEvaluated(
-            f"{len(means):,} pictures were recorded; {parameters['threshold_samples']} are needed (threshold_samples)."
-            " Record inputs more often (train.save_interval)."
+            f"Only {counted(len(means), 'picture')} recorded; {parameters['threshold_samples']} are needed "
+            "(threshold_samples). Record inputs more often (train.save_interval)."
         )
     return name, means, steps
 

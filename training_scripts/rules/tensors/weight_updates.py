@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.trial.trial import TRAIN, Series, Trial
 from training_scripts.rules.bounds import COUNT, SHARE
 from training_scripts.rules.declaration import Answer, Explanation, Parameters, Rule
@@ -57,7 +57,7 @@ def _ratio_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
                     Finding(
                         f"{name} was updated by {number_text(extreme, 2)} of its size, {word}"
                         f" {number_text(parameters[limit])}, at"
-                        f" {int(hit.sum()):,} steps from {int(series.steps[hit][0])} on.",
+                        f" {counted(int(hit.sum()), 'step')} from {int(series.steps[hit][0])} on.",
                         tensor=name,
                         mode=TRAIN,
                         steps=long_list(series.steps[hit]),

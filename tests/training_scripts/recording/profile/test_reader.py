@@ -108,7 +108,7 @@ def test_what_is_no_sample_is_left_out_and_told(tmp_path: Path) -> None:
     read = read_profile(tmp_path)
     assert len(read.system["algo-1"][CPU].times) == 2
     assert len(read.problems) == 1
-    assert "4 lines that are not samples" in read.problems[0]
+    assert ": 4 lines left out, not samples." in read.problems[0]
 
 
 def test_a_trace_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
