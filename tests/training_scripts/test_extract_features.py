@@ -116,7 +116,7 @@ def test_leaves_a_store_in_the_checkpoint_folder_and_a_description_as_the_model(
     job, out = unbroken
     store = FeatureStore.open(job.checkpoints)
     assert store.sizes == {"train": TRAIN_PICTURES, "valid": 4, "test": 4}
-    last = rf"features: {TRAIN_PICTURES + 8} pictures, 1 view, 1280 wide, [\d.]+ seconds, {job.checkpoints}"
+    last = rf"features: {TRAIN_PICTURES + 8} pictures, 1 view, 1280 wide, [\d.]+ s, {job.checkpoints}"
     assert re.fullmatch(last, out.splitlines()[-1])
     assert [path.name for path in job.model.iterdir()] == ["features.json"]
     assert json.loads((job.model / "features.json").read_bytes())["key"]["backbone"] == "efficientnet_lite0"
