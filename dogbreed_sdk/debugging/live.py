@@ -98,8 +98,13 @@ class LivePage:
                 )
                 self._page = self._version, drawn
             self._viewed = True
-            self._looked.set()
             return self._page[1]
+
+    def delivered(self, version: str) -> None:
+        """Notes that a browser has received the page of this version."""
+        with self._lock:
+            if version == self.version:
+                self._looked.set()
 
     def numbers(self, form: Format) -> bytes | None:
         """The recorded numbers of the newest report; None without any."""
@@ -160,12 +165,15 @@ class _Handler(BaseHTTPRequestHandler):
             "/numbers.csv": (_CSV, lambda: self._live.numbers("csv")),
             "/numbers.json": (_JSON, lambda: self._live.numbers("json")),
         }
+        version = self._live.version
         kind, make = routes.get(self.path.partition("?")[0], ("text/plain", lambda: None))
         content = make()
         if content is None:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"There is nothing here.")
         else:
             self._answer(HTTPStatus.OK, kind, content)
+            if make == self._live.page:
+                self._live.delivered(version)
 
     def _answer(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         self.send_response(status)

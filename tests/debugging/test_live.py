@@ -6,6 +6,9 @@ import csv
 import io
 import socket
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -120,7 +123,22 @@ def test_the_last_report_reaches_a_page_that_is_open(monkeypatch: pytest.MonkeyP
     page.show(report(epochs=3))
     stopping = live.threading.Thread(target=page.stop)
     stopping.start()
-    last = requests.get(page.url, timeout=60).content
+    answering, may_go_on = threading.Event(), threading.Event()
+    answer = live._Handler._answer
+
+    def slowly(*arguments: Any) -> None:
+        answering.set()
+        assert may_go_on.wait(60)
+        answer(*arguments)
+
+    monkeypatch.setattr(live._Handler, "_answer", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.get, page.url, timeout=120)
+        assert answering.wait(60)
+        stopping.join(0.5)
+        assert stopping.is_alive(), "a program that ends now would cut the page off"
+        may_go_on.set()
+        last = asked.result().content
     stopping.join(60)
     assert not stopping.is_alive()
     assert first != last
