@@ -24,7 +24,6 @@ from dogbreed_sdk.endpoints.deletion import (
 )
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.endpoints.expiry import Expiry, delete_schedule
-from dogbreed_sdk.endpoints.kinds import serverless_kind
 from dogbreed_sdk.endpoints.model_archive import check_code
 from dogbreed_sdk.endpoints.own_code import OwnCode, repacked_uri
 from dogbreed_sdk.endpoints.settings import EndpointRequests, EndpointSettings
@@ -44,7 +43,6 @@ class DeployOptions(TypedDict, total=False):
     endpoint_name: str | None
     instance_type: str | None
     instance_count: int
-    serverless_memory_mb: int | None
     serverless: Serverless | None
     asynchronous: Asynchronous | None
     data_capture: DataCapture | None
@@ -72,7 +70,6 @@ def deploy(
     endpoint_name: str | None = None,
     instance_type: str | None = None,
     instance_count: int = 1,
-    serverless_memory_mb: int | None = None,
     serverless: Serverless | None = None,
     asynchronous: Asynchronous | None = None,
     data_capture: DataCapture | None = None,
@@ -105,7 +102,6 @@ def deploy(
             name, for an endpoint that is gone, are deleted first.
         instance_type: For example ``ml.m5.large``, which is the default.
         instance_count: Number of instances.
-        serverless_memory_mb: The same as ``serverless=Serverless(memory_mb)``.
         serverless: Makes the endpoint serverless; None for instances.
         asynchronous: Makes the endpoint asynchronous: requests and responses go through S3.
         data_capture: Stores requests and responses for later; None for neither.
@@ -156,7 +152,7 @@ def deploy(
     settings = EndpointSettings(
         instance_type=instance_type,
         instance_count=instance_count,
-        serverless=serverless_kind(serverless, serverless_memory_mb),
+        serverless=serverless,
         asynchronous=asynchronous,
         data_capture=data_capture,
         image_uri=image_uri,

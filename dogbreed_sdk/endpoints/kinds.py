@@ -129,19 +129,6 @@ class DataCapture:
             raise ConfigurationError('captured must contain "input", "output" or both.')
 
 
-def serverless_kind(serverless: Serverless | None, memory_mb: int | None) -> Serverless | None:
-    """The settings in ``serverless`` or in the older ``serverless_memory_mb``.
-
-    Raises:
-        ConfigurationError: Both were given.
-    """
-    if memory_mb is None:
-        return serverless
-    if serverless is not None:
-        raise ConfigurationError("Pass either serverless=Serverless(…) or serverless_memory_mb=…, not both.")
-    return Serverless(memory_mb)
-
-
 def _check_within(name: str, value: object, most: int) -> None:
     check_number(name, value, least=1, whole=True)
     if value > most:  # type: ignore[operator]

@@ -22,6 +22,7 @@ from dogbreed_sdk import (
     DatasetError,
     JobError,
     QuotaError,
+    Serverless,
     Session,
     TrainingJob,
 )
@@ -273,11 +274,11 @@ def test_a_search_names_ranges_objective_and_limits(account: Account, shapes: Br
     assert config["RandomSeed"] == 1
 
 
-@pytest.mark.parametrize("serverless", [None, 2048])
-def test_a_deployment_is_made_and_deleted_whole(account: Account, serverless: int | None) -> None:
+@pytest.mark.parametrize("serverless", [None, Serverless()])
+def test_a_deployment_is_made_and_deleted_whole(account: Account, serverless: Serverless | None) -> None:
     session, aws = account
     with deploy(
-        f"s3://{BUCKET}/model.tar.gz", session=session, serverless_memory_mb=serverless, progress=no_progress
+        f"s3://{BUCKET}/model.tar.gz", session=session, serverless=serverless, progress=no_progress
     ) as deployment:
         name = deployment.endpoint_name
     [model] = aws.sent("CreateModel")

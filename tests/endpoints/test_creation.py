@@ -46,13 +46,6 @@ def test_a_job_passes_its_options_on(account: Account) -> None:
     assert made.endpoint_name.startswith("dogbreed-")
 
 
-def test_the_old_name_of_the_memory_still_works(account: Account) -> None:
-    session, aws = account
-    deploy(MODEL, session=session, serverless_memory_mb=3072, progress=no_progress)
-    [config] = aws.sent("CreateEndpointConfig")
-    assert config["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] == 3072
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -80,7 +73,6 @@ SERVERLESS = Serverless()
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"serverless": SERVERLESS, "serverless_memory_mb": 1024}, "either serverless=.* or serverless_memory_mb"),
         (
             {"serverless": SERVERLESS, "data_capture": DataCapture()},
             "excludes data_capture=…: omit it, or",

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
-from dogbreed_sdk import AccessError, EndpointError, EndpointNotFoundError, QuotaError, Session, TrainingJob, defaults
+from dogbreed_sdk import (
+    AccessError,
+    EndpointError,
+    EndpointNotFoundError,
+    QuotaError,
+    Serverless,
+    Session,
+    TrainingJob,
+    defaults,
+)
 from dogbreed_sdk.aws.requests.tags import project_tags, tag_list
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -195,12 +204,13 @@ class TestDeploy:
         assert deletions(aws) == WHOLE
 
     @pytest.mark.parametrize(
-        ("memory", "limit"), [(None, defaults.REALTIME_PAYLOAD_BYTES), (2048, defaults.SERVERLESS_PAYLOAD_BYTES)]
+        ("serverless", "limit"),
+        [(None, defaults.REALTIME_PAYLOAD_BYTES), (Serverless(), defaults.SERVERLESS_PAYLOAD_BYTES)],
     )
     def test_its_classifier_sends_no_more_than_the_endpoint_takes(
-        self, account: Account, memory: int | None, limit: int
+        self, account: Account, serverless: Serverless | None, limit: int
     ) -> None:
-        deployed = deploy(MODEL, session=account[0], serverless_memory_mb=memory, progress=None)
+        deployed = deploy(MODEL, session=account[0], serverless=serverless, progress=None)
         for deployment in (deployed, Deployment(deployed.endpoint_name, account[0])):  # also one that is found again
             assert deployment.classifier().options.max_payload_bytes == limit
             assert deployment.classifier(max_payload_bytes=1000).options.max_payload_bytes == 1000

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
-from dogbreed_sdk import Autoscaling, BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Session
+from dogbreed_sdk import Autoscaling, BreedDataset, BreedTrainer, DatasetSize, Plan, PriceTable, Serverless, Session
 from dogbreed_sdk.aws import pricing_api
 from dogbreed_sdk.aws.prices import Price
 from dogbreed_sdk.errors import AccessError, ConfigurationError, DatasetError
@@ -247,7 +247,7 @@ def test_more_trials_longer_endpoints_and_serverless_ones(plan: Plan) -> None:
     expiring = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"ttl": "2h"})
     assert usd(expiring)["endpoint"] == pytest.approx(0.23)
     assert "of the total" not in str(expiring)
-    serverless = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"serverless_memory_mb": 2048})
+    serverless = trainer().plan(BREEDS_133, region="us-east-1", endpoint={"serverless": Serverless(2048)})
     assert usd(serverless)["endpoint"] == 0
     assert "serverless, 2048 MB: nothing while idle" in str(serverless)
 
