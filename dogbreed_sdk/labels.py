@@ -117,8 +117,8 @@ class LabelMap:
             raise LabelError(f"{path}: {error}") from error
 
     @classmethod
-    def from_model(cls, path: str | os.PathLike[str]) -> LabelMap:
-        """Reads the map of a trained model, without loading the model.
+    def from_bundle(cls, path: str | os.PathLike[str]) -> LabelMap:
+        """Reads the map of a bundle, without loading its model.
 
         Args:
             path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.

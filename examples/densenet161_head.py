@@ -69,7 +69,7 @@ def main() -> None:
         explain(DebugReport.load(job), options.output)
 
         print("\n4. Deploy, and send tensors.")
-        prepare = Preprocessor.from_model(job.download_model(options.output))
+        prepare = Preprocessor.from_bundle(job.download_model(options.output))
         inference = options.output / "inference.py"
         inference.write_text(INFERENCE)
         with job.deploy() as deployment:

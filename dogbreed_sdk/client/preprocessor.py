@@ -26,13 +26,13 @@ class Preprocessor:
     ``application/x-npy``; it is about a hundred times larger than a JPEG.
 
     Args:
-        settings: The model's own resize, crop, mean, std and interpolation. `from_model` reads them.
+        settings: The model's own resize, crop, mean, std and interpolation. `from_bundle` reads them.
 
     Attributes:
         settings: As above.
 
     Examples:
-        >>> prepare = Preprocessor.from_model("model.tar.gz")
+        >>> prepare = Preprocessor.from_bundle("model.tar.gz")
         >>> prepare("rex.jpg").shape
         (3, 224, 224)
     """
@@ -41,8 +41,8 @@ class Preprocessor:
         self.settings = settings
 
     @classmethod
-    def from_model(cls, path: str | os.PathLike[str]) -> Preprocessor:
-        """Reads how a trained model wants its pictures, without loading the model.
+    def from_bundle(cls, path: str | os.PathLike[str]) -> Preprocessor:
+        """Reads how a bundle's model wants its pictures, without loading the model.
 
         Args:
             path: A bundle: its folder, its model.tar.gz, or a file:// URI of either.

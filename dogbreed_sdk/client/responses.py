@@ -116,7 +116,7 @@ def no_labels(returned: str) -> LabelError:
     """The error for a response without labels if none were given."""
     return LabelError(
         f"The endpoint returned {returned} without labels. Pass labels=…, for example "
-        "LabelMap.from_folder of the training data, or LabelMap.from_model of its bundle."
+        "LabelMap.from_folder of the training data, or LabelMap.from_bundle of its bundle."
     )
 
 

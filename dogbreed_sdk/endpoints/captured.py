@@ -78,7 +78,7 @@ class CapturedRequest:
 
         Args:
             labels: Names of the classes. Responses to a `BreedClassifier` contain labels only until it knows them, so
-                they are needed for most; `LabelMap.from_model` reads them from the bundle.
+                they are needed for most; `LabelMap.from_bundle` reads them from the bundle.
             top_k: Number of classes to keep; None keeps all.
 
         Raises:

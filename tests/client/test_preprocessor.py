@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_training_and_serving_to_the_last_bit(name: str
 
 
 def test_the_settings_are_the_bundles_own(bundle: Path, photograph: Path) -> None:
-    prepare = Preprocessor.from_model(bundle)
+    prepare = Preprocessor.from_bundle(bundle)
     assert prepare.settings == backbones.spec("efficientnet_lite0").preprocessing
     with Image.open(photograph) as opened:
         for picture in (str(photograph), photograph.read_bytes(), opened):
@@ -55,7 +55,7 @@ def test_the_settings_are_the_bundles_own(bundle: Path, photograph: Path) -> Non
 def test_neither_torch_nor_boto3_is_needed(bundle: Path, photograph: Path) -> None:
     code = (
         "import sys; from dogbreed_sdk import Preprocessor; "
-        "Preprocessor.from_model(sys.argv[1])(sys.argv[2]); "
+        "Preprocessor.from_bundle(sys.argv[1])(sys.argv[2]); "
         "print([name for name in ('torch', 'boto3') if name in sys.modules])"
     )
     done = subprocess.run(
@@ -66,6 +66,6 @@ def test_neither_torch_nor_boto3_is_needed(bundle: Path, photograph: Path) -> No
 
 def test_what_is_not_a_model_or_not_a_picture_is_named(tmp_path: Path, bundle: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a bundle"):
-        Preprocessor.from_model(tmp_path)
+        Preprocessor.from_bundle(tmp_path)
     with pytest.raises(UnsupportedImageError):
-        Preprocessor.from_model(bundle)(b"not a picture")
+        Preprocessor.from_bundle(bundle)(b"not a picture")

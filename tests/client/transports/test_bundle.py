@@ -50,7 +50,7 @@ def test_it_answers_as_the_endpoint_does(workshop: Workshop, classifier: BreedCl
 
 
 def test_labels_and_model_are_known_before_the_first_picture(workshop: Workshop, classifier: BreedClassifier) -> None:
-    assert list(classifier.labels()) == list(LabelMap.from_model(workshop.job.model_uri))
+    assert list(classifier.labels()) == list(LabelMap.from_bundle(workshop.job.model_uri))
     assert list(classifier.labels()) == list(workshop.dataset.classes)
     assert classifier.model_id is not None
     assert classifier.endpoint_name.startswith("bundle /")
@@ -93,7 +93,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes | None) -> 
     with pytest.raises(ConfigurationError, match=rf"model\.tar\.gz.*{says}"):
         BreedClassifier.from_bundle(path)
     with pytest.raises(LabelError, match=r"model\.tar\.gz"):
-        LabelMap.from_model(path)
+        LabelMap.from_bundle(path)
 
 
 def test_a_damaged_archive_is_refused(workshop: Workshop, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_users_are_told_which_archive_and_what_of_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"model\.tar\.gz declares 4,096 MiB for 'zeros\.bin'"):
         BreedClassifier.from_bundle(archive)
     with pytest.raises(LabelError, match=r"model\.tar\.gz declares 4,096 MiB for 'zeros\.bin'"):
-        LabelMap.from_model(archive)
+        LabelMap.from_bundle(archive)
 
 
 def bundle_with_large_weights(written_bundle: Path, target: Path, *, description_first: bool) -> Path:
