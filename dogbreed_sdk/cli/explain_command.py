@@ -126,7 +126,7 @@ def _compared(options: argparse.Namespace) -> tuple[Path | str | None, str]:
 def _similar(options: argparse.Namespace, found: _Found) -> tuple[Resemblance, ...]:
     if found.features is None:
         return ()
-    similar = found.classifier.resembles(options.picture, found.features, n=options.similar, report=note)
+    similar = found.classifier.find_similar(options.picture, found.features, limit=options.similar, progress=note)
     return similar if options.data is None else tuple(_with_path(each, options.data) for each in similar)
 
 

@@ -18,10 +18,12 @@ from dogbreed_sdk.client.daemon_pool import DaemonPool
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from dogbreed_sdk.client.classifier import HasFeatures
     from dogbreed_sdk.client.detection import Detection
     from dogbreed_sdk.client.explanation import Explanation
     from dogbreed_sdk.client.images import Picture
     from dogbreed_sdk.client.options import ClassifierOptions, Options
+    from dogbreed_sdk.client.resemblance import Resemblance
     from dogbreed_sdk.client.transports import Transport
     from dogbreed_sdk.errors import DogBreedError
     from dogbreed_sdk.labels import LabelMap
@@ -109,6 +111,11 @@ class AsyncBreedClassifier:
         return self._classifier.endpoint_name
 
     @property
+    def session(self) -> Session | None:
+        """The session that the endpoint belongs to; None for a server or bundle."""
+        return self._classifier.session
+
+    @property
     def options(self) -> ClassifierOptions:
         """The client's settings."""
         return self._classifier.options
@@ -146,6 +153,24 @@ class AsyncBreedClassifier:
         """Explains a class; arguments and errors are those of `BreedClassifier.explain`."""
         argument_checks.check_top_k(top_k)
         return await self._run(partial(self._classifier._explain, picture, label, top_k))
+
+    async def find_similar(
+        self,
+        picture: Picture,
+        among: HasFeatures | str | os.PathLike[str],
+        *,
+        limit: int = 5,
+        progress: Callable[[str], object] | None = None,
+    ) -> tuple[Resemblance, ...]:
+        """Finds similar pictures; arguments and errors are those of `BreedClassifier.find_similar`.
+
+        ``progress`` is called in another thread.
+        """
+
+        def call(_cancelled: Event) -> tuple[Resemblance, ...]:
+            return self._classifier.find_similar(picture, among, limit=limit, progress=progress)
+
+        return await self._run(call)
 
     async def detect(
         self,

@@ -426,15 +426,15 @@ class BreedClassifier:
         self._check_open()
         return detection.detect(self, picture, windows=windows, top_k=top_k, max_concurrency=max_concurrency)
 
-    def resembles(
+    def find_similar(
         self,
         picture: Picture,
         among: HasFeatures | str | os.PathLike[str],
         *,
-        n: int = 5,
-        report: Callable[[str], object] | None = None,
+        limit: int = 5,
+        progress: Callable[[str], object] | None = None,
     ) -> tuple[Resemblance, ...]:
-        """The training pictures that a picture resembles most, by the features that the model computes.
+        """Finds the training pictures that a picture resembles most, by the features that the model computes.
 
         It is for models of this machine, from `from_bundle`.
 
@@ -443,18 +443,18 @@ class BreedClassifier:
             among: A TrainingJob, whose stored features are used; the folder of a feature store, or its file:// URI; or
                 a data set's folder, whose train split passes through the model first (a minute for some thousand
                 pictures), once for each classifier.
-            n: Number of pictures, at least 1.
-            report: Called with lines about the progress of that pass.
+            limit: Number of pictures, at least 1.
+            progress: Called with lines about the progress of that pass.
 
         Returns:
-            At most ``n`` pictures, most similar first.
+            At most ``limit`` pictures, most similar first.
 
         Raises:
             ConfigurationError: The network is not on this machine; the job has no stored features; there are neither
                 features nor pictures in the folder, or they do not suit the model.
             ImageError: The picture cannot be used.
         """
-        argument_checks.check_number("n", n, least=1, whole=True)
+        argument_checks.check_number("limit", limit, least=1, whole=True)
         self._check_open()
         self._transport.check_explains()
         payload = to_payload(
@@ -466,7 +466,7 @@ class BreedClassifier:
         folder = bundle_path(place)
         try:
             return self._transport.resembling(
-                payload.body, payload.content_type, folder.absolute(), n, report or (lambda _line: None)
+                payload.body, payload.content_type, folder.absolute(), limit, progress or (lambda _line: None)
             )
         except Exception as error:
             raise self._transport.translate(error) from error

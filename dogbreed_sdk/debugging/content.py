@@ -124,14 +124,14 @@ class ReportContent:
         path = self._recording.parts.features
         return None if path is None else feature_pass_cost(self._json(path))
 
-    def costliest_operators(self, count: int = 3) -> list[OperatorCost]:
+    def costliest_operators(self, limit: int = 3) -> list[OperatorCost]:
         """The operators that took the most time: the backbone's, of its feature pass or of training on pictures.
 
         They are profiled in long runs, and always with the hyperparameter profile-operators=on. Of a run on stored
         features whose pass was not profiled they are the head's; a run without any has none.
 
         Args:
-            count: How many at most.
+            limit: How many at most.
 
         Returns:
             Name, share of the time and advice of each, the most expensive first.
@@ -139,7 +139,7 @@ class ReportContent:
         from dogbreed_sdk.debugging.operators import costliest  # noqa: PLC0415 - needs NumPy
 
         of_backbone = self.feature_pass.operators if self.feature_pass is not None else ()
-        return costliest(of_backbone or (self.profile.operators if self.profile is not None else ()), count)
+        return costliest(of_backbone or (self.profile.operators if self.profile is not None else ()), limit)
 
     @cached_property
     def rules(self) -> list[RuleResult]:

@@ -81,13 +81,13 @@ class FeaturePassCost:
             "photographs before uploading them."
         )
 
-    def costliest_operators(self, count: int = TOP_OPERATORS) -> list[OperatorCost]:
+    def costliest_operators(self, limit: int = TOP_OPERATORS) -> list[OperatorCost]:
         """The backbone's most expensive operators, with their shares of its time and what to do about them.
 
         Args:
-            count: How many at most; there are none if they were not profiled, and ``operators_note`` says why.
+            limit: How many at most; there are none if they were not profiled, and ``operators_note`` says why.
         """
-        return costliest(self.operators, count)
+        return costliest(self.operators, limit)
 
     def to_dict(self) -> dict[str, Any]:
         """The cost as plain values for JSON."""

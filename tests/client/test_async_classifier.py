@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import socket
 import threading
@@ -14,7 +15,7 @@ from functools import partial
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from dogbreed_sdk import ConfigurationError, DogBreedError, EndpointError, ThrottledError
+from dogbreed_sdk import BreedClassifier, ConfigurationError, DogBreedError, EndpointError, ThrottledError
 from dogbreed_sdk.client.async_classifier import AsyncBreedClassifier
 from dogbreed_sdk.client.transports import Response
 from dogbreed_sdk.testing import FakeEndpoint, Request
@@ -245,3 +246,15 @@ def test_closing_leaves_no_thread() -> None:
     before = threads()
     asyncio.run(run())
     wait_for(lambda: not threads() - before, state=threads)
+
+
+def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
+    names = {name for name in dir(BreedClassifier) if not name.startswith("_")}
+    assert {name for name in dir(AsyncBreedClassifier) if not name.startswith("_")} == names | {"wrapping"}
+    for name in names:
+        method = getattr(BreedClassifier, name)
+        if not callable(method):
+            continue  # a property
+        given, twin = inspect.signature(method).parameters, inspect.signature(getattr(AsyncBreedClassifier, name))
+        expected = [(each.name, each.kind, each.default) for each in given.values()]
+        assert [(each.name, each.kind, each.default) for each in twin.parameters.values()] == expected, name

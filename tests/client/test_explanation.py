@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 import explanations
-from dogbreed_sdk import BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
+from dogbreed_sdk import AsyncBreedClassifier, BreedClassifier, ConfigurationError, Explanation, LabelError, ModelError
 from dogbreed_sdk.cli import explain_command
 from dogbreed_sdk.client import explanation, explanation_page
+from dogbreed_sdk.client.resemblance import Resemblance
 from dogbreed_sdk.predictions import BreedScore, Prediction
 from dogbreed_sdk.testing import FakeEndpoint
 from tests.conftest import Workshop
@@ -210,11 +212,11 @@ class TestDeletion:
         assert sum(each.difference > 0 for each in measured) >= 9
 
 
-class TestResembling:
+class TestFindingSimilarPictures:
     def test_a_training_picture_is_the_nearest_to_itself(self, classifier: BreedClassifier, workshop: Workshop) -> None:
         pictures = workshop.dataset.pictures("train")
         chosen = pictures[14]
-        found = classifier.resembles(chosen.path, workshop.job, n=4)
+        found = classifier.find_similar(chosen.path, workshop.job, limit=4)
         assert found[0].picture == f"{chosen.class_folder}/{chosen.path.name}"
         assert (found[0].class_folder, found[0].label) == (chosen.class_folder, "Blue square")
         assert found[0].similarity == pytest.approx(1.0, abs=1e-4)
@@ -222,13 +224,18 @@ class TestResembling:
         assert {each.label for each in found} == {"Blue square"}
         assert found[0].path is None
 
+        async def nearest() -> tuple[Resemblance, ...]:
+            return await AsyncBreedClassifier.wrapping(classifier).find_similar(chosen.path, workshop.job, limit=4)
+
+        assert asyncio.run(nearest()) == found
+
     def test_stored_and_computed_features_name_the_same_pictures(
         self, classifier: BreedClassifier, workshop: Workshop
     ) -> None:
         picture = workshop.dataset.pictures("test")[5].path
-        stored = classifier.resembles(picture, workshop.job.features_uri, n=3)
+        stored = classifier.find_similar(picture, workshop.job.features_uri, limit=3)
         assert workshop.dataset.root is not None
-        computed = classifier.resembles(picture, workshop.dataset.root, n=3)
+        computed = classifier.find_similar(picture, workshop.dataset.root, limit=3)
         assert [each.picture for each in computed] == [each.picture for each in stored]
         assert [each.similarity for each in computed] == pytest.approx([each.similarity for each in stored], abs=1e-3)
         assert all(each.path is not None and each.path.is_file() for each in computed)
@@ -239,10 +246,10 @@ class TestResembling:
     ) -> None:
         picture = workshop.dataset.pictures("test")[0].path
         with pytest.raises(ConfigurationError, match="cannot be compared with"):
-            classifier.resembles(picture, tmp_path)
+            classifier.find_similar(picture, tmp_path)
         with pytest.raises(ConfigurationError, match="is not on this machine; pass the folder of the data set"):
-            classifier.resembles(picture, "s3://bucket/features")
-        with pytest.raises(ConfigurationError, match="n must be"):
-            classifier.resembles(picture, tmp_path, n=0)
+            classifier.find_similar(picture, "s3://bucket/features")
+        with pytest.raises(ConfigurationError, match="limit must be"):
+            classifier.find_similar(picture, tmp_path, limit=0)
         with pytest.raises(ConfigurationError, match="needs the model's network"):
-            FakeEndpoint(["Pug"]).classifier().resembles(picture, tmp_path)
+            FakeEndpoint(["Pug"]).classifier().find_similar(picture, tmp_path)
