@@ -157,8 +157,10 @@ def test_a_folder_of_classes_can_be_divided(session: Session, shapes: BreedDatas
         (
             {"train-0.tar": b"", "classes.txt": b""},
             "s3://dogs/data",
-            r"contains shards, such as train-0\.tar, with their labels inside",
+            r"contains shards, such as train-0\.tar, .*`aws s3 sync s3://dogs/data DIR`, and pass that folder",
         ),
+        ({"train/0000.tar": b""}, "s3://dogs/data", r"such as train/0000\.tar, .*`aws s3 sync s3://dogs/data DIR`"),
+        ({"data/train-0.parquet": b""}, "s3://dogs/data", r"such as data/train-0\.parquet, .*`aws s3 sync "),
         ({"dogs.tar.gz": b"", "README": b""}, "s3://dogs/data", r"contains the archive dogs\.tar\.gz and no pictures"),
         ({"a/notes.txt": b""}, "s3://dogs/data", r"contains 1 file, but no picture, such as a/notes\.txt"),
         ({"1.jpg": b""}, "s3://dogs/data", "contains no folders; expected train/<class>/<picture>"),
