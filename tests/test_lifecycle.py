@@ -283,5 +283,5 @@ def test_a_job_can_be_stopped_and_keeps_its_model_so_far(workshop: Workshop) -> 
             break
     job.stop()
     with pytest.raises(JobStoppedError):
-        job.wait(timeout=60, progress=None)
+        job.wait(progress=None)
     assert workshop.session.storage.exists(job.model_uri)

@@ -13,6 +13,12 @@ from training_scripts.data import image_folder, preprocessing
 from training_scripts.features import extraction
 from training_scripts.models import backbones, bundle_writer, heads
 from training_scripts.models.rejection import Rejection
+from training_scripts.training import trainer
+
+
+@pytest.fixture(autouse=True)
+def _no_line_only_because_the_machine_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 3600.0)
 
 
 @pytest.fixture(scope="session")

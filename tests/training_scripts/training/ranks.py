@@ -22,6 +22,8 @@ from training_scripts.features import parts
 from training_scripts.training import trainer
 
 SECONDS = 120
+# No line of progress only because the machine is slow.
+CONSTANTS = {"training.trainer.PROGRESS_SECONDS": 3600.0, "features.feature_pass._PROGRESS_SECONDS": 3600.0}
 
 
 def main(file: str) -> None:
@@ -59,7 +61,7 @@ def fork(run: dict[str, Any], rank: int, variables: dict[str, str]) -> int:
             count = str(run["count"])
             os.environ.update({"RANK": str(rank), "WORLD_SIZE": count, "LOCAL_RANK": str(rank)})
             os.environ["LOCAL_WORLD_SIZE"] = count
-        for name, value in run.get("constants", {}).items():
+        for name, value in {**CONSTANTS, **run.get("constants", {})}.items():
             module, _, constant = name.rpartition(".")
             setattr(importlib.import_module(f"training_scripts.{module}"), constant, value)
         signal.alarm(SECONDS)  # a process that hangs fails the test
