@@ -40,8 +40,7 @@ def run(options: argparse.Namespace) -> Outcome:
     if (options.dataset is None) == (options.baseline is None):
         raise ConfigurationError("Pass --dataset DIR, or --baseline FILE that --save-baseline has written.")
     optional.require({"local": ["numpy"]}, purpose="compare answers")
-    from dogbreed_sdk.monitoring import page  # noqa: PLC0415 - needs numpy
-    from dogbreed_sdk.monitoring import report as monitoring  # noqa: PLC0415
+    from dogbreed_sdk.monitoring import report as monitoring  # noqa: PLC0415 - needs numpy
 
     with read.sagemaker(options) as session:
         deployment = Deployment(options.endpoint, session)
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace) -> Outcome:
             baseline.save(options.save_baseline)
         alpha = monitoring.ALPHA if options.alpha is None else options.alpha
         report = monitoring.monitor(deployment, baseline, since=options.since, alpha=alpha)
-    written = None if options.html is None else page.write_html(report, options.html)
+    written = None if options.html is None else report.to_html(options.html)
     document = {"name": options.endpoint, **report.to_dict(), "html": None if written is None else str(written)}
     return Outcome(document, say(*_lines(report), *([] if written is None else [f"wrote {written}"])))
 

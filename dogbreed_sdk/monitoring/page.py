@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dogbreed_sdk._util.formatting import clipped, joined, percent, plural, points
-from dogbreed_sdk.monitoring.report import MonitorReport, Question, ShiftTest
+from dogbreed_sdk.monitoring.content import MonitorContent, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.document import filled_page
@@ -19,7 +17,6 @@ from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
-from training_scripts._util.atomic import write_atomically
 from training_scripts._util.class_names import display_name
 from training_scripts._util.number_text import probability_text
 
@@ -53,14 +50,7 @@ _STYLE = """
 """
 
 
-def write_html(report: MonitorReport, path: str | os.PathLike[str]) -> Path:
-    """Writes the report as one HTML page, with pictures of the most unusual requests if they were captured."""
-    written = Path(path)
-    write_atomically(written, document(report))
-    return written
-
-
-def document(report: MonitorReport) -> bytes:
+def document(report: MonitorContent) -> bytes:
     """The HTML page, encoded as UTF-8."""
     verdict = _verdict(report)
     body = inner(
@@ -82,7 +72,7 @@ def document(report: MonitorReport) -> bytes:
     )
 
 
-def _about(report: MonitorReport) -> Markup:
+def _about(report: MonitorContent) -> Markup:
     return inner(
         [
             element("b", f"endpoint {report.endpoint_name}"),
@@ -92,7 +82,7 @@ def _about(report: MonitorReport) -> Markup:
     )
 
 
-def headline(report: MonitorReport) -> str:
+def headline(report: MonitorContent) -> str:
     """The verdict in one sentence."""
     if report.verdict.startswith("too few"):
         return f"Too few to tell a shift from chance: {_too_few(report)}, and {LEAST_ANSWERS} are needed."
@@ -103,7 +93,7 @@ def headline(report: MonitorReport) -> str:
     return f"{words} {'has' if len(moved) == 1 else 'have'} moved by more than chance."
 
 
-def _too_few(report: MonitorReport) -> str:
+def _too_few(report: MonitorContent) -> str:
     """The numbers that are too small."""
     baseline = len(report.baseline.answers)
     numbers = {"captured answers count": report.answers, "pictures are in the baseline": baseline}
@@ -118,7 +108,7 @@ def direction(test: ShiftTest) -> str:
     return f"{names[test.question]} {'rose' if test.change > 0 else 'fell'} by {100 * abs(test.change):.1f} points"
 
 
-def _advice(report: MonitorReport) -> str:
+def _advice(report: MonitorContent) -> str:
     """What to do after a shift."""
     if any(seen.picture is not None for seen in report.unusual):
         return "Look at the unusual pictures below: they show what has changed."
@@ -128,7 +118,7 @@ def _advice(report: MonitorReport) -> str:
     )
 
 
-def _verdict(report: MonitorReport) -> Verdict:
+def _verdict(report: MonitorContent) -> Verdict:
     first = next((test for test in report.tests if test.is_shift), None)
     levels = {"shift": "hint", "no shift": "well"}
     numbers = [
@@ -163,7 +153,7 @@ def _sentence_of(test: ShiftTest) -> str:
     return f"{moved[0].upper()}{moved[1:]}. " if moved else ""
 
 
-def _mix_section(report: MonitorReport) -> Markup:
+def _mix_section(report: MonitorContent) -> Markup:
     shown = report.classes[:_MAX_CLASSES]
     if not report.answers:
         return section("mix", "Answers", empty("No captured answers count."))
@@ -189,7 +179,7 @@ def _mix_section(report: MonitorReport) -> Markup:
     )
 
 
-def _confidence_section(report: MonitorReport) -> Markup:
+def _confidence_section(report: MonitorContent) -> Markup:
     now = [seen.answer for seen in report.captured.seen]
     if not now:
         return section("confidence", "Confidence", empty("No captured answers count."))
@@ -204,7 +194,7 @@ def _histogram(title: str, answers: Sequence[Answer]) -> Markup:
     return element("div", element("p", f"{title}, {plural(len(answers), 'answer')}", class_="caption"), drawn)
 
 
-def _unusual_section(report: MonitorReport) -> Markup:
+def _unusual_section(report: MonitorContent) -> Markup:
     if not report.unusual:
         return section("unusual", "Unusual", empty("No captured answers count."))
     lead = "The captured pictures that resemble the classes least, or of which the model is least sure."
@@ -232,7 +222,7 @@ def _figure(seen: Seen) -> Markup:
     )
 
 
-def _counted_section(report: MonitorReport) -> Markup:
+def _counted_section(report: MonitorContent) -> Markup:
     left_out: list[list[Child]] = [
         [name.replace("_", " "), f"{count:,}", WHY_LEFT_OUT[name]] for name, count in report.captured.left_out().items()
     ]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.durations import Duration, beginning
 from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.monitoring.answers import Answer, Baseline, Captured, Seen, counts, sort_captured
+from dogbreed_sdk.monitoring.answers import Answer, Baseline, Captured, counts, sort_captured
+from dogbreed_sdk.monitoring.content import (
+    SHOWN_PICTURES,
+    ClassShare,
+    MonitorContent,
+    Question,
+    ShiftTest,
+    Verdict,
+    answers_of,
+    rejections_of,
+)
 from training_scripts._util.class_names import display_name
 
 if TYPE_CHECKING:
@@ -19,61 +31,10 @@ if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.statistics import Comparison
 
 ALPHA = 0.01
-SHOWN_PICTURES = 12
-
-Verdict = Literal["shift", "no shift", "too few answers", "too few baseline pictures"]
-Question = Literal["mix", "confidence", "rejections"]
 
 
 @dataclass(frozen=True)
-class ShiftTest:
-    """The answer to one question: has this moved by more than chance?
-
-    Attributes:
-        question: "mix" of the classes, "confidence" or "rejections".
-        p_value: Probability of such a difference without any shift, corrected for all questions of the report.
-        effect: Its size, 0 to 1: the share of answers that moved to other classes; the largest difference of the
-            cumulative distributions of confidence; the difference of the rejection rates.
-        by_chance: The size that chance alone rarely exceeds: smaller shifts stay unseen with this many answers.
-        is_shift: Whether p_value is below the report's alpha.
-        change: How much the average confidence or the rejection rate rose; negative if it fell; None for the mix, whose
-            changes are those of its classes.
-    """
-
-    question: Question
-    p_value: float
-    effect: float
-    by_chance: float
-    is_shift: bool
-    change: float | None = None
-
-
-@dataclass(frozen=True)
-class ClassShare:
-    """How often one class was the answer.
-
-    Attributes:
-        class_folder: The class.
-        label: Its display name.
-        before: Its share of the answers on the validation split.
-        now: Its share of the captured answers.
-        answers: Number of captured answers.
-    """
-
-    class_folder: str
-    label: str
-    before: float
-    now: float
-    answers: int
-
-    @property
-    def change(self) -> float:
-        """The difference of the shares."""
-        return self.now - self.before
-
-
-@dataclass(frozen=True)
-class MonitorReport:
+class MonitorReport(MonitorContent):
     """How the answers of an endpoint have moved against the validation split.
 
     Attributes:
@@ -92,61 +53,23 @@ class MonitorReport:
         >>> report = monitor(deployment, Baseline.classify(classifier, dataset))
         >>> report.verdict, [share.label for share in report.classes]
         ('too few answers', [...])
+        >>> report.to_html("monitor.html").name
+        'monitor.html'
     """
 
-    endpoint_name: str
-    since: datetime
-    until: datetime
-    alpha: float
-    verdict: Verdict
-    baseline: Baseline = field(repr=False)
-    captured: Captured = field(repr=False)
-    tests: tuple[ShiftTest, ...]
-    classes: tuple[ClassShare, ...] = field(repr=False)
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Writes one HTML page that needs no network, with pictures of the most unusual requests if they were captured.
 
-    @property
-    def answers(self) -> int:
-        """Number of captured answers that count."""
-        return len(self.captured.seen)
+        Args:
+            path: The file, or a folder for ``monitor.html``.
 
-    @property
-    def unusual(self) -> tuple[Seen, ...]:
-        """The captured requests whose answers are the strangest, the strangest first."""
-        return tuple(sorted(self.captured.seen, key=lambda seen: -seen.answer.strangeness)[:SHOWN_PICTURES])
+        Returns:
+            The path of the file written.
+        """
+        from dogbreed_sdk.monitoring.page import document  # noqa: PLC0415 - needs numpy
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
-    def rejection_rates(self) -> tuple[float, float] | None:
-        """The shares of rejected pictures, before and now; None if the model has no rejection rule."""
-        before, now = _rejections(self.baseline.answers), _rejections(_answers(self.captured))
-        return None if before is None or now is None else (before[0] / before[1], now[0] / now[1])
-
-    def to_dict(self) -> dict[str, object]:
-        """The report as values for JSON; the keys are stable, times are ISO 8601 in UTC."""
-        rates = self.rejection_rates()
-        return {
-            "endpoint": self.endpoint_name,
-            "since": self.since.isoformat(),
-            "until": self.until.isoformat(),
-            "verdict": self.verdict,
-            "shift": self.verdict == "shift",
-            "alpha": self.alpha,
-            "model_id": self.baseline.model_id,
-            "baseline_answers": len(self.baseline.answers),
-            "answers": self.answers,
-            "left_out": self.captured.left_out(),
-            "tests": [asdict(each) for each in self.tests],
-            "rejection_rates": None if rates is None else {"before": rates[0], "now": rates[1]},
-            "classes": [{**asdict(each), "change": each.change} for each in self.classes],
-            "unusual": [
-                {
-                    "time": seen.time.isoformat(),
-                    "variant": seen.variant,
-                    **asdict(seen.answer),
-                    "capture_uri": seen.uri,
-                    "event_id": seen.event_id,
-                }
-                for seen in self.unusual
-            ],
-        }
+        return write_page(document(self), path, name="monitor.html")
 
 
 def monitor(
@@ -199,7 +122,7 @@ def judge(
     """The report on captured answers; nothing is read."""
     from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS  # noqa: PLC0415 - needs numpy
 
-    answers = _answers(captured)
+    answers = answers_of(captured)
     verdict: Verdict
     tests: tuple[ShiftTest, ...] = ()
     if len(answers) < LEAST_ANSWERS:
@@ -222,10 +145,6 @@ def judge(
     )
 
 
-def _answers(captured: Captured) -> tuple[Answer, ...]:
-    return tuple(seen.answer for seen in captured.seen)
-
-
 def _tests(
     before: Sequence[Answer], now: Sequence[Answer], classes: Sequence[str], alpha: float
 ) -> tuple[ShiftTest, ...]:
@@ -241,7 +160,7 @@ def _tests(
         "confidence": compare_values([a.probability for a in before], [a.probability for a in now], alpha=alpha),
     }
     changes = {"confidence": _confidence(now) - _confidence(before)}
-    rejections = _rejections(before), _rejections(now)
+    rejections = rejections_of(before), rejections_of(now)
     if rejections[0] is not None and rejections[1] is not None:
         found["rejections"] = compare_rates(rejections[0], rejections[1], alpha=alpha)
         changes["rejections"] = rejections[1][0] / rejections[1][1] - rejections[0][0] / rejections[0][1]
@@ -255,12 +174,6 @@ def _tests(
 def _confidence(answers: Sequence[Answer]) -> float:
     """The average confidence of at least one answer."""
     return sum(answer.probability for answer in answers) / len(answers)
-
-
-def _rejections(answers: Sequence[Answer]) -> tuple[int, int] | None:
-    """How many of how many answers were rejections; None if the model does not reject."""
-    known = [answer.rejected for answer in answers if answer.rejected is not None]
-    return (sum(known), len(known)) if known else None
 
 
 def _shares(baseline: Baseline, answers: Sequence[Answer]) -> tuple[ClassShare, ...]:

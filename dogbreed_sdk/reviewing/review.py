@@ -79,21 +79,19 @@ class DataReview(ReviewContents):
 
         return describe(self)
 
-    def to_html(self, path: str | os.PathLike[str] = "review.html") -> Path:
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes the review as one HTML page with thumbnails, on which pictures can be ticked for an ignore list.
 
         Args:
-            path: The file to write.
+            path: The file, or a folder for ``review.html``.
 
         Returns:
-            The path of the file.
+            The path of the file written.
         """
+        from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415 - few look at a page
         from dogbreed_sdk.reviewing.page import document  # noqa: PLC0415 - imports Pillow
-        from training_scripts._util.atomic import write_atomically  # noqa: PLC0415
 
-        written = Path(path)
-        write_atomically(written, document(self))
-        return written
+        return write_page(document(self), path, name="review.html")
 
     def __str__(self) -> str:
         return self.to_text()

@@ -179,9 +179,15 @@ def test_the_page_shows_no_byte_of_what_clients_sent() -> None:
     assert "script-src 'sha256-" in written
 
 
+def test_the_page_is_written_to_a_file_or_into_a_folder(tmp_path: Path) -> None:
+    made = report(traffic(60, boxers=0.5))
+    assert made.to_html(tmp_path) == tmp_path / "monitor.html"
+    assert made.to_html(tmp_path / "m.html").read_bytes() == page.document(made)
+
+
 @pytest.mark.slow
 def test_a_browser_shows_the_page_without_a_complaint(browser: Page, tmp_path: Path) -> None:
-    path = page.write_html(report(traffic(200, boxers=0.8, sure=(0.5, 0.9))), tmp_path / "monitor.html")
+    path = report(traffic(200, boxers=0.8, sure=(0.5, 0.9))).to_html(tmp_path)
     browser.open(path.as_uri())
     assert browser.value("document.querySelectorAll('.pictures img').length") == 12
     assert browser.value("[...document.images].every((image) => image.naturalWidth > 0)") is True
