@@ -419,7 +419,7 @@ COMMANDS: tuple[Command | CommandGroup, ...] = (
         "monitor",
         "find out whether an endpoint's answers moved",
         _monitor,
-        example="dogbreed monitor dog-breeds --dataset dogs",
+        example="dogbreed monitor dog-breeds --data dogs",
     ),
     Command("classify", "classify pictures", _classify, example="dogbreed classify dog-breeds rex.jpg"),
     Command(

@@ -26,7 +26,7 @@ def add(command: argparse.ArgumentParser) -> None:
     """The arguments of ``dogbreed monitor``."""
     command.add_argument("endpoint", metavar="ENDPOINT", help="name of the endpoint; it must capture data")
     command.add_argument(
-        "--dataset", type=data_place, metavar="DIR", help="data set whose valid split is classified to compare with"
+        "--data", type=data_place, metavar="DIR", help="data set whose valid split is classified to compare with"
     )
     command.add_argument("--baseline", type=Path, metavar="FILE", help="compare with what --save-baseline wrote")
     command.add_argument("--save-baseline", type=Path, metavar="FILE", help="keep the answers on the valid split")
@@ -37,8 +37,8 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Reports whether the answers have moved; the command succeeds whatever the report says."""
-    if (options.dataset is None) == (options.baseline is None):
-        raise ConfigurationError("Pass --dataset DIR, or --baseline FILE that --save-baseline has written.")
+    if (options.data is None) == (options.baseline is None):
+        raise ConfigurationError("Pass --data DIR, or --baseline FILE that --save-baseline has written.")
     optional.require({"local": ["numpy"]}, purpose="compare answers")
     from dogbreed_sdk.monitoring import report as monitoring  # noqa: PLC0415 - needs numpy
 
@@ -59,7 +59,7 @@ def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
 
     if options.baseline is not None:
         return Baseline.load(options.baseline)
-    dataset = BreedDataset.open(options.dataset, session=deployment.session)
+    dataset = BreedDataset.open(options.data, session=deployment.session)
     with deployment.classifier() as classifier, counter("pictures classified") as progress:
         return Baseline.classify(classifier, dataset, progress=progress)
 

@@ -130,7 +130,7 @@ class Baseline:
             return cls(tuple(document["classes"]), answers, document["model_id"], frozenset(document["digests"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"{path} is not a baseline: {error}. Write one with `dogbreed monitor --dataset DATA --save-baseline`."
+                f"{path} is not a baseline: {error}. Write one with `dogbreed monitor --data DATA --save-baseline`."
             ) from error
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -245,7 +245,7 @@ def test_from_captured_requests_to_the_verdict(
     with deploy(uri, session=session, endpoint_name="dogs", data_capture=capture, progress=no_progress) as deployment:
         kept = tmp_path / "baseline.json"
         arguments = ["monitor", "dogs", "--json", *root]
-        assert main([*arguments, "--dataset", str(data_set.root), "--save-baseline", str(kept)]) == 0
+        assert main([*arguments, "--data", str(data_set.root), "--save-baseline", str(kept)]) == 0
         document = json.loads(capsys.readouterr().out)
         assert (document["verdict"], document["baseline_answers"]) == ("too few answers", 32)
 
@@ -271,9 +271,9 @@ def test_from_captured_requests_to_the_verdict(
         assert "moved by more than chance" in said
 
 
-@pytest.mark.parametrize("arguments", [[], ["--dataset", ".", "--baseline", "b.json"]])
+@pytest.mark.parametrize("arguments", [[], ["--data", ".", "--baseline", "b.json"]])
 def test_one_thing_to_compare_with_is_needed(
     arguments: list[str], capsys: pytest.CaptureFixture[str], recwarn: Callable[..., object]
 ) -> None:
     assert main(["monitor", "dogs", *arguments]) != 0
-    assert "Pass --dataset DIR, or --baseline FILE" in capsys.readouterr().err
+    assert "Pass --data DIR, or --baseline FILE" in capsys.readouterr().err

@@ -37,7 +37,7 @@ class Classifier(Protocol):
 
 def evaluate(
     classifier: Classifier,
-    data: BreedDataset | str | os.PathLike[str],
+    dataset: BreedDataset | str | os.PathLike[str],
     *,
     split: str = "test",
     max_concurrency: int = 4,
@@ -52,8 +52,8 @@ def evaluate(
     Args:
         classifier: Has `classify(path, top_k=1000)`; it is called from several threads. A mistake's loss is known if
             the answer contains the true class.
-        data: A data set, its folder, or the folder of one split (class folders without train, valid, test); a path or
-            an s3:// URI.
+        dataset: A data set, its folder, or the folder of one split (class folders without train, valid, test); a path
+            or an s3:// URI.
         split: Name of the data set's split.
         max_concurrency: Number of pictures that are classified at the same time.
         progress: Called with (finished pictures, all pictures).
@@ -68,9 +68,9 @@ def evaluate(
         >>> print(evaluation)
         91.7% right (95% interval ...), 100.0% in the top 5, ...
     """
-    dataset = data if isinstance(data, BreedDataset) else BreedDataset.open(data)
-    pictures = dataset.pictures(split if dataset.folders else None)
-    tally = Tally(dataset.classes)
+    opened = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset)
+    pictures = opened.pictures(split if opened.folders else None)
+    tally = Tally(opened.classes)
     outcomes = _classified(classifier, pictures, _ALL_CLASSES, max_concurrency=max_concurrency, progress=progress)
     for picture, outcome in zip(pictures, outcomes, strict=True):
         if isinstance(outcome, DogBreedError):
