@@ -19,6 +19,7 @@ from dogbreed_sdk.errors import DogBreedError
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_REPORT
 from training_scripts import ScriptError, rules
 from training_scripts._util.atomic import write_atomically
+from training_scripts.recording.profile.profile import Profile
 from training_scripts.rules.findings import ERROR, NOT_EVALUATED, RuleResult
 
 # AWS has no status for a rule without data; a rule job without a result is Stopped.
@@ -102,7 +103,7 @@ def _profiler_report(report: ReportContent, given: Mapping[str, str], folder: Pa
     written = folder / "profiler-output" / "profiler-reports"
     written.mkdir(parents=True, exist_ok=True)
     for result in results:
-        write_atomically(written / f"{result.name}.json", json.dumps(_in_aws_form(result)).encode())
+        write_atomically(written / f"{result.name}.json", json.dumps(_in_aws_form(result, report.profile)).encode())
     write_atomically(written.parent / "profiler-report.html", document(report))
     found = [result for result in results if result.findings]
     return {
@@ -111,14 +112,22 @@ def _profiler_report(report: ReportContent, given: Mapping[str, str], folder: Pa
     }
 
 
-def _in_aws_form(result: RuleResult) -> dict[str, Any]:
+def _in_aws_form(result: RuleResult, profile: Profile | None) -> dict[str, Any]:
     return {
         "RuleTriggered": len(result.findings),
         "Violations": len(result.findings),
         "Details": dict(result.details),
-        "Datapoints": int(result.details.get("datapoints", 0)),
+        "Datapoints": 0 if result.status in (NOT_EVALUATED, ERROR) else _measurements(profile),
         "RuleParameters": "\n".join(f"{name}:{value}" for name, value in result.parameters.items()),
     }
+
+
+def _measurements(profile: Profile | None) -> int:
+    """How often the machine's use was measured, over all nodes; the number of steps if it was not."""
+    if profile is None:
+        return 0
+    measured = [max((len(metric.times) for metric in node.values()), default=0) for node in profile.system.values()]
+    return sum(measured) or max((len(spans) for spans in profile.phases.values()), default=0)
 
 
 def _folder_name(configuration: str) -> str:

@@ -6,6 +6,18 @@ from pathlib import Path
 
 from dogbreed_sdk import BreedDataset, BreedTrainer, Debugger, DebugReport, Session, defaults
 from dogbreed_sdk._util.progress import no_progress
+from dogbreed_sdk.debugging.managed_rules import _profiler_report
+from tests.debugging import made_up
+from training_scripts.recording.profile.reader import read_profile
+from training_scripts.rules import NOT_EVALUATED
+
+
+def test_a_profiler_report_reads_as_it_was_judged(tmp_path: Path) -> None:
+    report = DebugReport("job", trial=made_up.trial(), profile=made_up.profile())
+    _profiler_report(report, {}, tmp_path)
+    statuses = {result.name: result.status for result in report.rules if result.kind == "profiling"}
+    assert {result.name: result.status for result in read_profile(tmp_path).results} == statuses
+    assert statuses["LoadBalancing"] == NOT_EVALUATED
 
 
 def test_a_managed_job_records_where_the_service_says(session: Session, shapes: BreedDataset, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from training_scripts.recording.trial.trial import TRAIN
 from training_scripts.rules.findings import Finding, in_workers
 
+MOST_STEPS = 50
+"""Number of steps that a finding lists."""
+
 
 def together(findings: Sequence[Finding], sentence: str) -> list[Finding]:
     """Adds a finding that covers all tensors, and puts it first, if there are several findings.
@@ -42,7 +45,7 @@ def first_workers(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(worker for finding in first for worker in finding.workers))
 
 
-def long_list(steps: Iterable[int], most: int = 50) -> tuple[int, ...]:
+def long_list(steps: Iterable[int]) -> tuple[int, ...]:
     """The steps to show: all of them, or the first ones and the last if there are too many."""
     plain = [int(step) for step in steps]
-    return tuple(plain if len(plain) <= most else [*plain[: most - 1], plain[-1]])
+    return tuple(plain if len(plain) <= MOST_STEPS else [*plain[: MOST_STEPS - 1], plain[-1]])

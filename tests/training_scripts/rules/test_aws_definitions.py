@@ -116,6 +116,23 @@ def test_dead_relu_counts_units_that_fire_in_less_than_one_percent() -> None:
     assert steps("DeadRelu", made, threshold_inactivity=1.5) == [(3,)]
 
 
+def test_a_layer_that_was_recorded_in_evaluations_alone_is_found_there() -> None:
+    made = full(trial([1.0]), "relu_output_0", {3: np.zeros((9, 4)), 4: np.ones((9, 4))}, mode=EVAL)
+    [finding] = findings("DeadRelu", made)
+    assert (finding.mode, finding.steps) == (EVAL, (3,))
+    assert finding.message == "In relu_output_0, 100% of the units are inactive, first at step 3."
+
+
+def test_steps_apart_are_not_said_to_last() -> None:
+    made = full(trial([1.0]), "x", {0: [1.0], 3: [np.nan], 5: [1.0], 8: [np.inf], 9: [0.0], 10: [1.0]})
+    [exploding] = findings("ExplodingTensor", made)
+    assert exploding.message == "x (TRAIN) contains NaN or infinity at 2 recorded steps, first at step 3."
+    [zero] = findings("AllZero", made)
+    assert zero.message == "100% of the values of x (TRAIN) are zero, first at step 9."
+    [finding] = findings("ExplodingTensor", made, only_nan=True)
+    assert finding.steps == (3,)
+
+
 def test_saturated_activation_counts_inputs_beyond_the_limits() -> None:
     inputs = np.array([[10.0, 9.0, -9.6, 0.0]])
     made = full(trial([1.0]), "tanh_input_0", {3: inputs})
@@ -141,6 +158,10 @@ def test_unchanged_tensor_compares_with_allclose() -> None:
     assert steps("UnchangedTensor", made) == [(9,)]
     assert steps("UnchangedTensor", made, rtol=1e-6) == []
     assert steps("UnchangedTensor", made, num_steps=2) == [(7, 9)]
+    [finding] = findings("UnchangedTensor", made)
+    assert finding.message == (
+        "a.weight (TRAIN) did not change over 3 recorded steps, for the first time up to step 9."
+    )
 
 
 def test_all_zero_compares_a_percentage() -> None:

@@ -91,6 +91,7 @@ def odd(name: str, **values: Any) -> MemoryTrial:
     "made",
     [
         odd("x_relu_output_0", at=[np.zeros((0, 4)), np.float32(1)], of="relu_output"),
+        odd("x_output_0", at=[np.zeros((0, 4)), np.zeros((3, 4))]),
         odd("A.weight", at=[np.ones((2, 3)), np.ones((3, 3)), np.ones(4)], of="weights"),
         odd("labels", at=[np.array([-1, 3]), np.array([1, 2])], of="labels"),
         odd("class_counts", at=[np.array([-3, 5])], of="class_counts"),

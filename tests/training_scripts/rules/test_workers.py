@@ -44,9 +44,9 @@ def test_a_nan_that_began_in_one_worker_is_named_with_it(tmp_path: Path) -> None
     assert (together.workers, together.steps[0]) == (("worker 1",), 20)
     messages = {finding.tensor: finding.message for finding in each}
     assert messages[layout.LOSS] == (
-        f"{layout.LOSS} (TRAIN) contains NaN or infinity from step 20 on, first in worker 1 (10 recorded steps)."
+        f"{layout.LOSS} (TRAIN) contains NaN or infinity at 10 recorded steps, first at step 20 in worker 1."
     )
-    assert messages["weight"] == "weight (TRAIN) contains NaN or infinity from step 21 on (9 recorded steps)."
+    assert messages["weight"] == "weight (TRAIN) contains NaN or infinity at 9 recorded steps, first at step 21."
     assert "check the batch of step 20 in worker 1" in result.advice
     assert result.to_dict()["findings"][0]["workers"] == ["worker 1"]
 
@@ -60,4 +60,4 @@ def test_a_nan_in_all_workers_is_nobodys(tmp_path: Path) -> None:
 def test_of_many_workers_some_are_named(tmp_path: Path) -> None:
     losses = [[1.0, NAN]] * 5 + [[1.0, 1.0]]
     (finding,) = exploding(recorded(tmp_path, losses, weights_from=2)).findings
-    assert "first in worker 0, worker 1, worker 2 and 2 more" in finding.message
+    assert "first at step 1 in worker 0, worker 1, worker 2 and 2 more" in finding.message

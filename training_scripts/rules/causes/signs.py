@@ -16,7 +16,7 @@ from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Series
 from training_scripts.rules.evidence import learning_rate, selection
 from training_scripts.rules.evidence.chance_level import SIGMAS, Learning, learning
-from training_scripts.rules.evidence.epochs import EpochLosses, epoch_losses, loss_names
+from training_scripts.rules.evidence.epochs import loss_names
 from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.evidence.run import Run
 from training_scripts.rules.evidence.task import CROSS_ENTROPY
@@ -59,11 +59,6 @@ class Signs:
     def seen(self) -> Learning | None:
         """What the training loss shows; None if fewer than two finite values were recorded."""
         return learning(self.evidence)
-
-    @cached_property
-    def epochs(self) -> EpochLosses:
-        """Mean losses per epoch."""
-        return epoch_losses(self.evidence)
 
     @cached_property
     def gradients(self) -> Gradients | None:
@@ -266,11 +261,6 @@ class Signs:
         longest = max((column.steps for column in columns), key=len)
         rows = [column.values for column in columns if np.array_equal(column.steps, longest)]
         return Series(longest, np.sqrt(np.square(np.array(rows)).sum(axis=0)))
-
-    @cached_property
-    def per_epoch(self) -> list[NDArray[np.int64]]:
-        """TRAIN steps of each epoch."""
-        return list(self.run.train_steps) if self.run is not None else []
 
     def of_epochs(self, name: str, mode: str) -> list[Floats]:
         """The values of a tensor of one element in each epoch's steps of a mode."""

@@ -46,17 +46,23 @@ def _dead_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
         name: _inactive(run, name, parameters["threshold_inactivity"])
         for name in _relus(run, parameters["tensor_regex"])
     }
-    findings = _layers_above(shares, parameters["threshold_layer"], "inactive", missing=NO_RELU)
+    findings = _layers_above(run, shares, parameters["threshold_layer"], "inactive", missing=NO_RELU)
     return together(findings, "{count} ReLU layers are mostly inactive, first at step {begin}: {names}.")
 
 
-def _layers_above(shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str) -> list[Finding]:
+def _layers_above(
+    run: Evidence, shares: Mapping[str, Series | None], percent: float, word: str, *, missing: str
+) -> list[Finding]:
     """A finding for each layer whose share of such units exceeds a percentage at any step."""
     known = {name: series for name, series in shares.items() if series is not None}
     if not known:
         raise NotEvaluated(missing)
     hits = {name: series.values * 100 > percent for name, series in known.items()}
-    return [_layer_finding(name, known[name], hit, word) for name, hit in hits.items() if hit.any()]
+    return [
+        _layer_finding(name, known[name], hit, word, mode=selection.first_mode(run, name), since="first at step {}")
+        for name, hit in hits.items()
+        if hit.any()
+    ]
 
 
 def _relus(run: Evidence, pattern: str) -> list[str]:
@@ -79,13 +85,14 @@ def _by_step(run: Evidence, name: str, kind: str, compute: Callable[[NDArray[Any
     return run.reduction(name, kind, mode)
 
 
-def _layer_finding(name: str, series: Series, hit: NDArray[np.bool_], what: str) -> Finding:
+def _layer_finding(
+    name: str, series: Series, hit: NDArray[np.bool_], what: str, *, mode: str, since: str = "from step {} on"
+) -> Finding:
     worst = float(series.values[hit].max())
-    begin = int(series.steps[hit][0])
     return Finding(
-        f"In {name}, {100 * worst:.0f}% of the units are {what}, from step {begin} on.",
+        f"In {name}, {100 * worst:.0f}% of the units are {what}, {since.format(int(series.steps[hit][0]))}.",
         tensor=name,
-        mode=TRAIN,
+        mode=mode,
         steps=long_list(series.steps[hit]),
         numbers={"share": worst},
     )
@@ -110,7 +117,7 @@ def _dead_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         begin = _lasting(hit, parameters["patience"])
         if begin >= 0 and _dead_over_batches(run, name, series.steps[begin:], parameters):
             hit[:begin] = False
-            findings.append(_layer_finding(name, series, hit, "inactive"))
+            findings.append(_layer_finding(name, series, hit, "inactive", mode=selection.first_mode(run, name)))
     if evaluated:
         return together(findings, "{count} ReLU layers are dead, first at step {begin}: {names}.")
     findings = together(
@@ -139,7 +146,9 @@ def _like_relus(run: Evidence) -> list[str]:
         if not len(steps):
             continue
         value = run.value(name, int(steps[0]), TRAIN)
-        if value.ndim >= 2 and value.dtype.kind == "f" and float(value.min()) == 0 and float(value.mean()) < np.inf:
+        if value.ndim < 2 or not value.size or value.dtype.kind != "f":
+            continue
+        if float(value.min()) == 0 and float(value.mean()) < np.inf:
             found.append(name)
     return selection.natural(found)
 
@@ -171,7 +180,8 @@ def _without_gradient(run: Evidence, parameters: Parameters) -> list[Finding]:
         others = [other.values[-1] for one, other in known if one != name]
         if begin >= 0 and min(others) < 0.5:
             hit[:begin] = False
-            findings.append(_layer_finding(name.removeprefix(selection.GRADIENT), series, hit, "without any gradient"))
+            layer = name.removeprefix(selection.GRADIENT)
+            findings.append(_layer_finding(layer, series, hit, "without any gradient", mode=TRAIN))
     return findings
 
 
@@ -179,19 +189,17 @@ def _saturated_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
     """AWS: more than threshold_layer percent of a layer's nodes have inputs beyond the activation's limits."""
     run = evidences.of(trial)
     shares = {name: _saturated(run, name, kind, parameters) for name, kind in _bounded(run, parameters["tensor_regex"])}
-    findings = _layers_above(shares, parameters["threshold_layer"], "saturated", missing=NO_SIGMOID)
+    findings = _layers_above(run, shares, parameters["threshold_layer"], "saturated", missing=NO_SIGMOID)
     return together(findings, "{count} layers are mostly saturated, first at step {begin}: {names}.")
 
 
 def _bounded(run: Evidence, pattern: str) -> list[tuple[str, str]]:
     """Name and kind (sigmoid or tanh) of the tensors of such layers."""
     found = {}
+    collected = {kind: selection.members(run, f"{kind}_output") for kind in ("tanh", "sigmoid")}
     for name in run.recorded_names():
-        lower = name.lower()
-        kind = "tanh" if "tanh" in lower else "sigmoid" if "sigmoid" in lower else ""
-        if kind and (
-            selection.matches(pattern, name, flags=re.IGNORECASE) or name in selection.members(run, f"{kind}_output")
-        ):
+        kind = next((kind for kind in collected if kind in name.lower()), "")
+        if kind and (name in collected[kind] or selection.matches(pattern, name, flags=re.IGNORECASE)):
             found[name] = kind
     # If both inputs and outputs of a layer were recorded, only the inputs are evaluated.
     return [
@@ -234,7 +242,7 @@ def _saturated_default(trial: Trial, parameters: Parameters) -> list[Finding]:
         begin = _lasting(hit, parameters["patience"])
         if begin >= 0:
             hit[:begin] = False
-            findings.append(_layer_finding(name, series, hit, "saturated"))
+            findings.append(_layer_finding(name, series, hit, "saturated", mode=selection.first_mode(run, name)))
     if not evaluated:
         raise NotEvaluated(NO_SIGMOID)
     return together(findings, "{count} layers are saturated, first at step {begin}: {names}.")
@@ -255,7 +263,7 @@ def _like_bounded(run: Evidence) -> list[tuple[str, str]]:
             continue
         value = run.value(name, int(steps[0]), TRAIN)
         lowest, highest = run.reduction(name, "min", TRAIN), run.reduction(name, "max", TRAIN)
-        if value.ndim < 2 or value.dtype.kind != "f" or lowest is None or highest is None:
+        if value.ndim < 2 or not value.size or value.dtype.kind != "f" or lowest is None or highest is None:
             continue
         if not lowest.values.min() >= -1 or not highest.values.max() <= 1:  # at any step; NaN is not a bounded output
             continue

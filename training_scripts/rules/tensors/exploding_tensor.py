@@ -17,7 +17,7 @@ from training_scripts.rules.evidence.evidence import Evidence
 from training_scripts.rules.findings import Finding, NotEvaluated, in_workers
 from training_scripts.rules.grouping import first_workers, long_list, together
 
-TELLING = ("nonfinite_fraction", "mean", "l2", "abs_mean", "max", "min", "std")
+SHOW_NONFINITE = ("mean", "l2", "abs_mean", "max", "min", "std")
 """Reductions that show values that are not finite: if one value is NaN or infinite, so is a sum over the tensor."""
 
 USUAL = 5
@@ -28,28 +28,32 @@ EXPLODED = "{count} tensors contain NaN or infinity, first at step {begin}: {nam
 
 def _bad_steps(run: Evidence, name: str, mode: str, *, only_nan: bool) -> NDArray[np.int64]:
     """Steps at which a tensor contains NaN, or (unless only_nan) infinity."""
-    steps: set[int] = set()
     full = run.steps_in_full(name, mode)
     if len(full) and run.value(name, int(full[0]), mode).dtype.kind != "f":
         return full[:0]  # labels and counts are always finite
-    if only_nan:
-        for step in run.steps_in_full(name, mode).tolist():
-            value = run.value(name, step, mode)
-            if value.dtype.kind == "f" and np.isnan(value).any():
-                steps.add(step)
-    kinds = set(run.recorded_reductions(name, mode)) or {"nonfinite_fraction"}
-    for kind in TELLING if not only_nan else [kind for kind in TELLING if kind in kinds]:
-        series = run.reduction(name, kind, mode)
-        if series is None:
-            continue
-        if kind == "nonfinite_fraction" and not only_nan:
-            bad = (series.values > 0) | ~np.isfinite(series.values)
-        else:
-            bad = np.isnan(series.values) if only_nan else ~np.isfinite(series.values)
-        steps.update(series.steps[bad].tolist())
-        if kind == "nonfinite_fraction" and len(series) and not only_nan:
-            break  # it is exact, so the other reductions add nothing
+    steps = _nan_steps(run, name, mode) if only_nan else _nonfinite_steps(run, name, mode)
     return np.array(sorted(steps), dtype=np.int64)
+
+
+def _nan_steps(run: Evidence, name: str, mode: str) -> set[int]:
+    full = run.steps_in_full(name, mode).tolist()
+    steps = {step for step in full if np.isnan(run.value(name, step, mode)).any()}
+    for kind, series in run.recorded_reductions(name, mode).items():
+        if kind in SHOW_NONFINITE:
+            steps.update(series.steps[np.isnan(series.values)].tolist())
+    return steps
+
+
+def _nonfinite_steps(run: Evidence, name: str, mode: str) -> set[int]:
+    exact = run.reduction(name, "nonfinite_fraction", mode)
+    if exact is not None and len(exact):  # the other reductions add nothing
+        return set(exact.steps[~(exact.values == 0)].tolist())
+    steps: set[int] = set()
+    for kind in SHOW_NONFINITE:
+        series = run.reduction(name, kind, mode)
+        if series is not None:
+            steps.update(series.steps[~np.isfinite(series.values)].tolist())
+    return steps
 
 
 def _exploding_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
@@ -75,9 +79,9 @@ def _origin(run: Evidence, name: str, mode: str, step: int, *, only_nan: bool) -
 
 
 def _exploded(name: str, mode: str, steps: NDArray[np.int64], where: tuple[str, ...]) -> Finding:
-    first = f", first{in_workers(where)}" if where else ""
     return Finding(
-        f"{name} ({mode}) contains NaN or infinity from step {int(steps[0])} on{first} ({len(steps)} recorded steps).",
+        f"{name} ({mode}) contains NaN or infinity at {counted(len(steps), 'recorded step')}, first at step "
+        f"{int(steps[0])}{in_workers(where)}.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
@@ -160,7 +164,8 @@ def _zero_aws(trial: Trial, parameters: Parameters) -> list[Finding]:
             evaluated = True
             hit = series.values * 100 >= parameters["threshold"]
             if hit.any():
-                findings.append(_all_zero(name, mode, series.steps[hit], float(series.values[hit].max())))
+                share = float(series.values[hit].max())
+                findings.append(_all_zero(name, mode, series.steps[hit], share, "first at step {}"))
     if not evaluated:
         raise NotEvaluated("No tensor was recorded in full or with its zero_fraction.")
     return together(findings, "{count} tensors are zero, first at step {begin}: {names}.")
@@ -176,9 +181,9 @@ def zeros(run: Evidence, name: str, mode: str) -> Series | None:
     return series
 
 
-def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float) -> Finding:
+def _all_zero(name: str, mode: str, steps: NDArray[np.int64], share: float, since: str = "from step {} on") -> Finding:
     return Finding(
-        f"{100 * share:.0f}% of the values of {name} ({mode}) are zero from step {int(steps[0])} on.",
+        f"{100 * share:.0f}% of the values of {name} ({mode}) are zero, {since.format(int(steps[0]))}.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
@@ -211,7 +216,7 @@ def _zero_default(trial: Trial, parameters: Parameters) -> list[Finding] | Answe
         begin = curves.first_streak(hit, min(parameters["patience"], len(hit)))
         if begin < 0 or not hit[begin:].all():
             continue
-        if name.startswith(selection.GRADIENT) and _settled(run, series.steps[begin:]):
+        if name.startswith(selection.GRADIENT) and _settled(run, int(series.steps[begin])):
             continue
         if len(hit) == 1 and not _all_are_zero(run, names):
             continue  # one record at the start cannot show whether the layer stays at zero
@@ -240,15 +245,13 @@ def _zero_advice(run: Evidence, findings: list[Finding]) -> str:
     )
 
 
-def _settled(run: Evidence, steps: NDArray[np.int64]) -> bool:
-    """Whether nothing was left to learn at these steps, so that no gradient is to be expected."""
+def _settled(run: Evidence, begin: int) -> bool:
+    """Whether nothing was left to learn from a step on, so that no gradient is to be expected."""
     seen = learning(run)
     if seen is None:
         return False
-    there = seen.values[seen.steps >= steps[0]]
-    if len(there) and float(np.median(there)) < 1e-3 * max(seen.initial.mean, 1e-300):
-        return True
-    return bool(len(there)) and float(np.median(there)) < 1e-6
+    there = seen.values[seen.steps >= begin]
+    return bool(len(there)) and float(np.median(there)) < max(1e-6, 1e-3 * seen.initial.mean)
 
 
 def _all_are_zero(run: Evidence, names: list[str]) -> bool:

@@ -216,7 +216,9 @@ def _unchanged_aws(trial: Trial, parameters: Parameters) -> list[Finding] | Answ
                 if streak >= parameters["num_steps"] - 1:
                     hit.append(step)
             if hit:
-                findings.append(_unchanged(name, mode, np.array(hit), parameters["num_steps"]))
+                findings.append(
+                    _unchanged(name, mode, np.array(hit), parameters["num_steps"], "for the first time up to step {}")
+                )
     if not evaluated:
         raise NotEvaluated(
             f"No tensor was recorded at {parameters['num_steps']} steps (num_steps). Record more often (save_interval)."
@@ -250,9 +252,9 @@ def _same_as_before(
     return first[1:], np.isclose(rows[:, 1:], rows[:, :-1], **tolerance).all(axis=0)
 
 
-def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int) -> Finding:
+def _unchanged(name: str, mode: str, steps: NDArray[np.int64], count: int, since: str = "from step {} on") -> Finding:
     return Finding(
-        f"{name} ({mode}) did not change over {count} recorded steps, from step {int(steps[0])} on.",
+        f"{name} ({mode}) did not change over {count} recorded steps, {since.format(int(steps[0]))}.",
         tensor=name,
         mode=mode,
         steps=long_list(steps),
