@@ -23,7 +23,7 @@ def main(folder: str = "run") -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
 
-    with Recorder(folder, model=model, optimizer=optimizer, parameters={"lr": 0.003, "hidden": 32}) as run:  # 2
+    with Recorder(folder, model=model, optimizer=optimizer, hyperparameters={"lr": 0.003, "hidden": 32}) as run:  # 2
         for _ in range(6):
             model.train()
             for inputs, labels in train:

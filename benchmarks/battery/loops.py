@@ -91,7 +91,7 @@ def _trained(draw: Draw, plan: Plan) -> MemoryTrial:
         style=draw.pick(LOOP, replace(LOOP, interval=5), replace(LOOP, interval=40), replace(LOOP, tensors=False)),
         seed=draw.seed,
         jitter=plan.jitter,
-        parameters={draw.pick(*SPELLINGS[name]): value for name, value in values.items()},
+        hyperparameters={draw.pick(*SPELLINGS[name]): value for name, value in values.items()},
     )
     return train(run)
 

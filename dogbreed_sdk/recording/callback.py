@@ -27,7 +27,7 @@ class RecordingCallback:
         self,
         folder: str | os.PathLike[str],
         *,
-        parameters: Mapping[str, object] | None = None,
+        hyperparameters: Mapping[str, object] | None = None,
         classes: Sequence[str] | None = None,
         task: str | None = None,
         save_interval: int = 0,
@@ -40,7 +40,7 @@ class RecordingCallback:
 
         Args:
             folder: Where to record to.
-            parameters: The run's hyperparameters; default: those that the framework knows.
+            hyperparameters: Those of the run. Default: those that the framework knows.
             classes: Names of the classes in index order.
             task: classification or regression; None infers it.
             save_interval: Save gradients, weights and activations every N steps; 0: as `Recorder` chooses.
@@ -51,7 +51,7 @@ class RecordingCallback:
         """
         super().__init__()
         self.recorder: Recorder | None = None
-        self._parameters = parameters
+        self._hyperparameters = hyperparameters
         self._classes = classes
         self._make = functools.partial(
             Recorder,
@@ -70,7 +70,7 @@ class RecordingCallback:
         *,
         model: Any,
         optimizer: Any,
-        parameters: Mapping[str, object],
+        hyperparameters: Mapping[str, object],
         epochs: int | None,
         steps_per_epoch: int | None,
         classes: Sequence[str] | None = None,
@@ -79,7 +79,7 @@ class RecordingCallback:
         self.recorder = self._make(
             model=model,
             optimizer=optimizer,
-            parameters=parameters if self._parameters is None else self._parameters,
+            hyperparameters=hyperparameters if self._hyperparameters is None else self._hyperparameters,
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
             classes=classes if self._classes is None else self._classes,

@@ -24,8 +24,8 @@ class LightningHooks(RecordingCallback):
 
     The loss of every batch is recorded, in training and in validation. Outputs and labels, with which accuracy is
     computed, are those of the call of torch's loss function (`cross_entropy`, `mse_loss`, ...), or of the dictionary
-    that `training_step` and `validation_step` return: its keys `outputs` and `labels`. The run's parameters are those
-    that the module has stored with `save_hyperparameters`.
+    that `training_step` and `validation_step` return: its keys `outputs` and `labels`. The run's hyperparameters are
+    those that the module has stored with `save_hyperparameters`.
     """
 
     framework = "lightning"
@@ -39,7 +39,7 @@ class LightningHooks(RecordingCallback):
             model=pl_module,
             # A module with several optimizers steps them itself; their gradients do not belong to one loss.
             optimizer=trainer.optimizers[0] if len(trainer.optimizers) == 1 else None,
-            parameters=dict(pl_module.hparams),
+            hyperparameters=dict(pl_module.hparams),
             epochs=trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None,
             steps_per_epoch=batches if isinstance(batches, int) and batches > 0 else None,
         )

@@ -64,11 +64,11 @@ class Options:
         }
 
 
-def plain_parameters(parameters: object) -> dict[str, object]:
+def plain_parameters(hyperparameters: object) -> dict[str, object]:
     """Hyperparameters as plain values for JSON; values whose names sound like secrets are left out.
 
     Args:
-        parameters: A mapping, an `argparse.Namespace` or an instance of a dataclass; None for none.
+        hyperparameters: A mapping, an `argparse.Namespace` or an instance of a dataclass; None for none.
 
     Raises:
         ConfigurationError: It is something else.
@@ -76,18 +76,19 @@ def plain_parameters(parameters: object) -> dict[str, object]:
     >>> plain_parameters({"lr": 0.1, "schedule": ["cosine"], "wandb_api_key": "k"})
     {'lr': 0.1, 'schedule': "['cosine']"}
     """
-    if parameters is None:
+    if hyperparameters is None:
         return {}
-    if isinstance(parameters, Namespace):
-        parameters = vars(parameters)
-    elif dataclasses.is_dataclass(parameters) and not isinstance(parameters, type):
-        parameters = {field.name: getattr(parameters, field.name) for field in dataclasses.fields(parameters)}
-    if not isinstance(parameters, Mapping):
+    found = hyperparameters
+    if isinstance(found, Namespace):
+        found = vars(found)
+    elif dataclasses.is_dataclass(found) and not isinstance(found, type):
+        found = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    if not isinstance(found, Mapping):
         raise ConfigurationError(
-            f"parameters is a {type(parameters).__name__}; pass the run's hyperparameters as a dictionary, an "
+            f"hyperparameters is a {type(found).__name__}; pass the run's hyperparameters as a dictionary, an "
             "argparse.Namespace or a dataclass."
         )
-    return {str(name): _plain(value) for name, value in parameters.items() if not _SECRET.search(str(name))}
+    return {str(name): _plain(value) for name, value in found.items() if not _SECRET.search(str(name))}
 
 
 def check_numbers(*, epochs: int | None, steps_per_epoch: int | None, save_interval: int, task: str | None) -> None:

@@ -77,7 +77,7 @@ class Recorder:
         *,
         model: nn.Module | None = None,
         optimizer: Any = None,
-        parameters: Mapping[str, object] | Namespace | Any = None,
+        hyperparameters: Mapping[str, object] | Namespace | Any = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         classes: Sequence[str] | None = None,
@@ -95,7 +95,7 @@ class Recorder:
             folder: Where to record to; created if missing.
             model: The module that is trained. Without it, no gradients, weights and activations are recorded.
             optimizer: Its `torch.optim.Optimizer`. Without it, no gradients, updates and learning rates are recorded.
-            parameters: The run's hyperparameters by name, for the report: a mapping, an `argparse.Namespace` or a
+            hyperparameters: Those of the run by name, for the report: a mapping, an `argparse.Namespace` or a
                 dataclass. Values whose names sound like secrets are left out.
             epochs: Planned epochs, if known.
             steps_per_epoch: Calls of `step` per epoch, if known: usually ``len(loader)``. `epoch` finds out, too.
@@ -124,7 +124,7 @@ class Recorder:
             folder=self.folder,
             model=model,
             optimizer=optimizer,
-            parameters=plain_parameters(parameters),
+            parameters=plain_parameters(hyperparameters),
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
             classes=classes,

@@ -41,8 +41,8 @@ class TransformersHooks(RecordingCallback):
 
     The loss of every batch, its outputs and labels are those of the model's forward pass, in training and in
     evaluations. Where the model computes no loss itself, as with `compute_loss_func`, the losses that the Trainer logs
-    are recorded, at its `logging_steps` and evaluations. The run's parameters are those of `TrainingArguments` that
-    change what is learned.
+    are recorded, at its `logging_steps` and evaluations. The run's hyperparameters are those of `TrainingArguments`
+    that change what is learned.
     """
 
     framework = "transformers"
@@ -57,7 +57,7 @@ class TransformersHooks(RecordingCallback):
         self._begin(
             model=model,
             optimizer=given.get("optimizer"),
-            parameters={name: value for name in _PARAMETERS if (value := getattr(args, name, None)) is not None},
+            hyperparameters={name: value for name in _PARAMETERS if (value := getattr(args, name, None)) is not None},
             epochs=max(1, math.ceil(state.num_train_epochs or 1)),
             steps_per_epoch=length or None,
             classes=_classes(model),

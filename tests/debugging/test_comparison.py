@@ -38,7 +38,9 @@ def record(folder: Path, *, regression: bool = False, seed: int = 0, **parameter
     model = nn.Linear(8, 1 if regression else 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=settings["lr"])
     criterion: nn.Module = nn.MSELoss() if regression else nn.CrossEntropyLoss()
-    with Recorder(folder, model=model, optimizer=optimizer, parameters=settings, profile=False, rules=False) as run:
+    with Recorder(
+        folder, model=model, optimizer=optimizer, hyperparameters=settings, profile=False, rules=False
+    ) as run:
         for _ in range(settings["epochs"]):
             for chosen in torch.randperm(SAMPLES).split(settings["batch_size"]):
                 outputs = model(inputs[chosen])

@@ -109,7 +109,7 @@ def trained_loop(*, rate: float, batch: int, epochs: int, **rest: object) -> Mem
         batch=batch,
         epochs=epochs,
         style=LOOP,
-        parameters={"learning_rate": rate, "batch_size": batch, "epochs": epochs},
+        hyperparameters={"learning_rate": rate, "batch_size": batch, "epochs": epochs},
         **rest,  # type: ignore[arg-type]
     )
     return train(made)
@@ -146,7 +146,7 @@ def test_a_loop_that_overfits_is_advised_in_its_own_words() -> None:
         batch=16,
         epochs=40,
         style=LOOP,
-        parameters={"num_epochs": 40, "weight_decay": 0.0},
+        hyperparameters={"num_epochs": 40, "weight_decay": 0.0},
     )
     report = report_of(train(made))
     assert verdict(report).level == "problem"

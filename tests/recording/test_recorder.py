@@ -68,7 +68,7 @@ def test_losses_accuracies_sizes_and_learning_rates_of_every_step(tmp_path: Path
 
 
 def test_the_facts_of_a_run_that_nobody_told(tmp_path: Path) -> None:
-    train(tmp_path, parameters={"lr": 0.0625, "schedule": None})
+    train(tmp_path, hyperparameters={"lr": 0.0625, "schedule": None})
     run = trial_of(tmp_path).run
     assert (run["recorder"], run["framework"], run["task"]) == ("loop", "torch", "classification")
     assert run["parameters"] == {"lr": 0.0625, "schedule": None}
@@ -324,11 +324,11 @@ def test_parameters_of_any_usual_kind_without_secrets(tmp_path: Path) -> None:
             {"lr": 0.1, "hub_token": "hf_secret"},
         )
     ):
-        with Recorder(tmp_path / str(number), parameters=parameters, rules=False, profile=False) as run:
+        with Recorder(tmp_path / str(number), hyperparameters=parameters, rules=False, profile=False) as run:
             run.step(1.0)
         assert trial_of(tmp_path / str(number)).run["parameters"] == {"lr": 0.1}
     with pytest.raises(ConfigurationError, match="parameters is a list; pass"):
-        Recorder(tmp_path / "list", parameters=[1])
+        Recorder(tmp_path / "list", hyperparameters=[1])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
 model, optimizer, train_loader, valid_loader = accelerator.prepare(model, optimizer, *loaders(batch_size=16))
 criterion = nn.CrossEntropyLoss()
 
-with Recorder(args.folder, model=model, optimizer=optimizer, parameters=args) as run:
+with Recorder(args.folder, model=model, optimizer=optimizer, hyperparameters=args) as run:
     for _epoch in range(5):
         model.train()
         for inputs, labels in train_loader:

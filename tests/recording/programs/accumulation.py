@@ -21,7 +21,9 @@ model = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Linear(32, CLASSES))
 optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
 criterion = nn.CrossEntropyLoss()
 
-with Recorder(args.folder, model=model, optimizer=optimizer, parameters=args, steps_per_epoch=len(train_loader)) as run:
+with Recorder(
+    args.folder, model=model, optimizer=optimizer, hyperparameters=args, steps_per_epoch=len(train_loader)
+) as run:
     for _epoch in range(5):
         model.train()
         for batch, (inputs, labels) in enumerate(train_loader, start=1):

@@ -20,7 +20,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
 criterion = nn.CrossEntropyLoss()
 scaler = torch.amp.GradScaler("cpu")
 
-with Recorder(args.folder, model=model, optimizer=optimizer, parameters=args) as run:
+with Recorder(args.folder, model=model, optimizer=optimizer, hyperparameters=args) as run:
     for _epoch in range(6):
         model.train()
         for inputs, labels in train_loader:

@@ -31,7 +31,7 @@ model = DistributedDataParallel(nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), n
 optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
 criterion = nn.CrossEntropyLoss()
 
-with Recorder(args.folder, model=model, optimizer=optimizer, parameters=args) as run:
+with Recorder(args.folder, model=model, optimizer=optimizer, hyperparameters=args) as run:
     for epoch in range(6):
         sampler.set_epoch(epoch)
         model.train()

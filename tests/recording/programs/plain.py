@@ -20,7 +20,7 @@ model = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Linear(32, CLASSES))
 optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
 criterion = nn.CrossEntropyLoss()
 
-run = Recorder(args.folder, model=model, optimizer=optimizer, parameters=args, epochs=args.epochs)  # +
+run = Recorder(args.folder, model=model, optimizer=optimizer, hyperparameters=args, epochs=args.epochs)  # +
 for _epoch in range(args.epochs):
     model.train()
     for inputs, labels in train_loader:

@@ -45,7 +45,9 @@ valid_loader = DataLoader(stripes(128, seed=2), 64)
 scheduler = CosineLRScheduler(optimizer, t_initial=args.epochs * len(train_loader), lr_min=1e-5, t_in_epochs=False)
 train_loss_fn, validate_loss_fn = LabelSmoothingCrossEntropy(0.05), nn.CrossEntropyLoss()
 
-run = Recorder(args.folder, model=model, optimizer=optimizer, parameters=args, epochs=args.epochs, framework="timm")
+run = Recorder(
+    args.folder, model=model, optimizer=optimizer, hyperparameters=args, epochs=args.epochs, framework="timm"
+)
 num_updates = 0
 for _epoch in range(args.epochs):
     model.train()
