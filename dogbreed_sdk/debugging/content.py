@@ -131,7 +131,7 @@ class ReportContent:
         features whose pass was not profiled they are the head's; a run without any has none.
 
         Args:
-            limit: How many at most.
+            limit: Number of operators at most.
 
         Returns:
             Name, share of the time and advice of each, the most expensive first.
