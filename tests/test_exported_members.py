@@ -53,6 +53,13 @@ def test_everything_that_reports_progress_can_be_silenced() -> None:
         assert str(parameter.annotation).endswith("| None"), name
 
 
+@pytest.mark.extras
+def test_everything_says_what_it_is_in_a_console() -> None:
+    for name in dogbreed_sdk.__all__:
+        value = getattr(dogbreed_sdk, name)
+        assert not inspect.isclass(value) or value.__repr__ is not object.__repr__, name
+
+
 def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
     """The functions of the package, and the methods of its classes."""
     for name in dogbreed_sdk.__all__:

@@ -86,7 +86,7 @@ class PriceTable:
         return _packaged()
 
     @classmethod
-    def read(cls, path: str | Path) -> PriceTable:
+    def load(cls, path: str | Path) -> PriceTable:
         """A table from a CSV file.
 
         Args:
@@ -102,6 +102,10 @@ class PriceTable:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"The price table {path} cannot be read: {error}") from error
         return cls(_parse(text, name=str(path)))
+
+    def __repr__(self) -> str:
+        regions = len({price.region for price in self})
+        return f"PriceTable(prices={len(self)}, regions={regions})"
 
     def __iter__(self) -> Iterator[Price]:
         return iter(self._prices.values())

@@ -394,7 +394,7 @@ class BreedTrainer:
             region: For example ``eu-central-1``. Default: that of the session or of the AWS configuration, else
                 us-east-1, and a note says so.
             prices: Prices to use before the packaged ones: a `PriceTable`, or the path of a CSV file as
-                `PriceTable.read` describes it.
+                `PriceTable.load` describes it.
             live_prices: Whether AWS's Pricing API is asked for current prices first, with your credentials and the
                 permission pricing:GetProducts. If that fails, the packaged prices are used, and a note says so.
             measure: Whether a few of the pictures go through the backbone on this machine to find its speed, which

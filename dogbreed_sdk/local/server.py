@@ -54,6 +54,10 @@ class LocalSageMaker:
         self._port = port
         self._running: _Running | None = None
 
+    def __repr__(self) -> str:
+        where = "stopped" if self._running is None else self.endpoint_url
+        return f"LocalSageMaker({str(self.root)!r}, {where})"
+
     @property
     def endpoint_url(self) -> str:
         """The server's URL, for clients' `endpoint_url=`.

@@ -54,7 +54,7 @@ class Answer:
         return 1.0 - self.probability if self.rejection_score is None else self.rejection_score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Baseline:
     """The model's answers on pictures as they should be: the validation split.
 
@@ -76,7 +76,10 @@ class Baseline:
     classes: tuple[str, ...]
     answers: tuple[Answer, ...]
     model_id: str | None = None
-    digests: frozenset[str] = field(default=frozenset(), repr=False)
+    digests: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"Baseline(answers={len(self.answers)}, classes={len(self.classes)}, model_id={self.model_id!r})"
 
     @classmethod
     def classify(

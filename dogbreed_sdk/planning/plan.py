@@ -74,5 +74,8 @@ class Plan(PlanContent):
         """
         return "\n".join(text.lines(self, width=width))
 
+    def __repr__(self) -> str:
+        return f"Plan(usd={self.usd:.2f}, region={self.region!r}, steps={[step.name for step in self.steps]})"
+
     def __str__(self) -> str:
         return self.to_text()

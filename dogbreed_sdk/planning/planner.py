@@ -152,7 +152,7 @@ def _prices(asked: Asked, region: str, requests: Sequence[PlannedRequest]) -> tu
             table = table.with_prices(live)
     own = asked.prices
     if own is not None:
-        table = table.with_prices(own if isinstance(own, PriceTable) else PriceTable.read(own))
+        table = table.with_prices(own if isinstance(own, PriceTable) else PriceTable.load(own))
     return table, notes
 
 

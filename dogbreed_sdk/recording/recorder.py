@@ -141,6 +141,9 @@ class Recorder:
         self._steps_done = 0
         self._process = os.getpid()
 
+    def __repr__(self) -> str:
+        return f"Recorder({str(self.folder)!r}, steps_done={self.steps_done})"
+
     def __enter__(self) -> Recorder:
         """Opens the recording."""
         self._opened()

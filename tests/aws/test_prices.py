@@ -24,7 +24,7 @@ SHAPES = {
 def table(folder: Path, text: str) -> PriceTable:
     path = folder / "prices.csv"
     path.write_text(text, encoding="utf-8")
-    return PriceTable.read(path)
+    return PriceTable.load(path)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_wrong_table_is_refused_with_its_line(tmp_path: Path, text: str, messa
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.csv cannot be read"):
-        PriceTable.read(tmp_path / "none.csv")
+        PriceTable.load(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_an_unknown_price_says_what_is_known(item: str, region: str, use: prices.Use | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         PACKAGED.price(item, region=region, use=use)
+
+
+def test_a_console_shows_its_size(tmp_path: Path) -> None:
+    own = table(tmp_path, "region,item,usd,as_of\nmars-1,ml.m5.large,1,2026-11-30\n")
+    assert repr(own) == "PriceTable(prices=3, regions=1)"  # one for each use

@@ -31,6 +31,8 @@ def test_it_listens_on_a_free_loopback_port(root: Path) -> None:
     with LocalSageMaker(root) as first, LocalSageMaker(root) as second:
         assert first.endpoint_url.startswith("http://127.0.0.1:")
         assert first.endpoint_url != second.endpoint_url
+        assert repr(first) == f"LocalSageMaker({str(root)!r}, {first.endpoint_url})"
+    assert repr(first) == f"LocalSageMaker({str(root)!r}, stopped)"
 
 
 def test_starting_and_stopping_twice_does_no_harm(root: Path) -> None:

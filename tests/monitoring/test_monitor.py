@@ -179,6 +179,10 @@ def test_the_page_shows_no_byte_of_what_clients_sent() -> None:
     assert "script-src 'sha256-" in written
 
 
+def test_a_baseline_is_short_in_a_console() -> None:
+    assert repr(baseline()) == "Baseline(answers=200, classes=2, model_id='m1')"
+
+
 def test_the_page_is_written_to_a_file_or_into_a_folder(tmp_path: Path) -> None:
     made = report(traffic(60, boxers=0.5))
     assert made.to_html(tmp_path) == tmp_path / "monitor.html"

@@ -164,7 +164,7 @@ def test_the_sessions_role_and_bucket_are_in_the_requests() -> None:
 def test_own_prices_are_used_and_named(tmp_path: Path, plan: Plan) -> None:
     path = tmp_path / "prices.csv"
     path.write_text("region,item,uses,usd,as_of\nus-east-1,ml.m5.large,hosting,1,2026-11-30\n", encoding="utf-8")
-    for prices in (path, PriceTable.read(path)):
+    for prices in (path, PriceTable.load(path)):
         cheaper = trainer().plan(BREEDS_133, region="us-east-1", prices=prices)
         assert usd(cheaper)["endpoint"] == 730
         assert "own table" in str(cheaper)
@@ -307,6 +307,11 @@ def test_wrong_arguments_are_refused_as_by_the_real_methods(tmp_path: Path) -> N
         trainer().plan(BREEDS_133, measure=True)
     with pytest.raises(ConfigurationError, match="How fast resnet34 is, is not in the table"):
         BackboneSpeed.from_table("resnet34")
+
+
+def test_a_plan_is_short_in_a_console(plan: Plan) -> None:
+    assert repr(plan).startswith(f"Plan(usd={plan.usd:.2f}, region='us-east-1', steps=['features', 'tuning',")
+    assert len(repr(plan)) < 120
 
 
 def test_a_hundred_million_pictures_take_no_memory() -> None:
