@@ -85,7 +85,7 @@ def main() -> None:
     if options.aws_report:
         print("\n5. What AWS's profiler report says about the use of the machine.")
         report = DebugReport.load(options.aws_report)
-        print(report.summary())
+        print(report)
         report.to_html(options.output / "aws_report.html")
 
 

@@ -57,7 +57,7 @@ def search(trainer: BreedTrainer, dataset: BreedDataset, options: argparse.Names
 def explain(job: TrainingJob, output: Path) -> None:
     """Shows what the job recorded: curves, rules, and where its time went."""
     report = DebugReport.load(job)
-    print(f"\n{report.summary()}\n")
+    print(f"\n{report}\n")
     report.plot_losses()
     plt.savefig(output / "resnet50_search_losses.png")
     try:

@@ -136,7 +136,7 @@ def _read(load: Callable[[], DebugReport]) -> DebugReport:
 
 def _outcome(report: DebugReport, options: argparse.Namespace) -> Outcome:
     document = report.to_dict()
-    shown = report.summary(width=terminal.report_width())
+    shown = report.to_text(width=terminal.report_width())
     text = shown.rpartition("\n")[0].rstrip("\n")  # the last line does not know --root and --aws
     written = {}
     if options.numbers is not None:
@@ -200,5 +200,5 @@ def _display(options: argparse.Namespace) -> Iterator[Callable[[DebugReport | No
 
     with Live(console=terminal.console(sys.stdout), auto_refresh=False, transient=True) as live:
         yield lambda report: live.update(
-            Text(NOTHING_YET if report is None else report.summary(width=terminal.report_width())), refresh=True
+            Text(NOTHING_YET if report is None else report.to_text(width=terminal.report_width())), refresh=True
         )

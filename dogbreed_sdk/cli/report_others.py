@@ -35,7 +35,7 @@ def search(job: TuningJob, options: argparse.Namespace) -> Outcome:
     _refuse(options, _OF_RECORDINGS, f"{job.name} is a tuning job, whose trials record nothing")
     with waiting("reading the trials"):
         report = job.report()
-    document, text = report.to_dict(), report.summary(width=terminal.report_width())
+    document, text = report.to_dict(), report.to_text(width=terminal.report_width())
     proposal = document["next_search"]
     if (plain := proposal["command"]) is not None:  # the report does not know --root and --aws
         proposal["command"] = command_line(options, *shlex.split(plain)[1:])
@@ -73,7 +73,7 @@ def comparison(options: argparse.Namespace, overrides: Mapping[str, Mapping[str,
                 )
             )
         compared = DebugReport.compare(reports)
-        text = compared.summary(width=terminal.report_width())
+        text = compared.to_text(width=terminal.report_width())
         return outcome(compared, compared.to_dict(), text, options, options.source, shows="the charts")
 
 

@@ -115,7 +115,7 @@ class DebugReport(ReportContent):
             rules: As in `load`.
 
         Returns:
-            A comparison with `summary()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
+            A comparison with `to_text()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
 
         Raises:
             RecordingError: A run does not exist, or recorded nothing.
@@ -198,7 +198,7 @@ class DebugReport(ReportContent):
 
         return write(self, Path(path).expanduser())
 
-    def summary(self, *, width: int = 100) -> str:
+    def to_text(self, *, width: int = 100) -> str:
         """The report as text for a terminal.
 
         Args:
@@ -289,6 +289,9 @@ class DebugReport(ReportContent):
         from dogbreed_sdk.debugging.plots import utilization  # noqa: PLC0415
 
         return utilization(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"DebugReport({self.source!r})"

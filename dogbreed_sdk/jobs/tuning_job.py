@@ -185,7 +185,7 @@ class TuningJob(Job):
         """The report on the search so far: trials best first, what mattered, and what to search next.
 
         Returns:
-            A snapshot with `summary()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
+            A snapshot with `to_text()`, `to_html(path)` and `to_dict()`; in a notebook it shows itself.
 
         Raises:
             JobError: The job does not exist.

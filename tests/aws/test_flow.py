@@ -126,7 +126,7 @@ def test_from_a_folder_to_a_deleted_endpoint(
     assert [epoch.epoch for epoch in job.metrics()] == [1, 2, 3]
 
     report = DebugReport.load(job)
-    assert report.summary().startswith(job.name) or report.headline()
+    assert report.to_text().startswith(job.name) or report.headline()
     assert report.to_html(tmp_path / "report.html").stat().st_size > 10_000
 
     with job.deploy(progress=steps.append) as deployment:

@@ -115,7 +115,7 @@ class TestRuns:
         found = compared(root, "slow-regression", "regression")
         assert [run.name for run in found.runs] == ["regression", "slow-regression"]
         assert (found.measure, found.split) == ("loss", "validation")
-        assert "accuracy" not in found.summary()
+        assert "accuracy" not in found.to_text()
         assert "accuracy" not in json.dumps(found.to_dict())
         assert "accuracy" not in found._repr_html_()
 
@@ -125,7 +125,7 @@ class TestRuns:
         assert [run.name for run in found.runs] == ["base", "regression"]
         assert "different losses (loss over classes, loss without classes)" in " ".join(found.notes)
         assert found.effects == []
-        assert found.summary().startswith("? 2 runs without a common result.")
+        assert found.to_text().startswith("? 2 runs without a common result.")
 
     def test_a_run_without_a_finite_loss_is_last_and_named(self) -> None:
         def trial(last: float) -> MemoryTrial:
@@ -212,7 +212,7 @@ class TestEffects:
         assert effect.source == "samples"
         assert effect.difference == pytest.approx(np.mean(values) - found.runs[-1].results["accuracy"].value)
         assert effect.half > 1.96 * found.noise.deviation * math.sqrt(1.5)
-        assert "Repeats of the same settings" in found.summary()
+        assert "Repeats of the same settings" in found.to_text()
 
     def test_several_repeats_give_the_intervals_by_student(self) -> None:
         def trial(rate: float, seed: int) -> MemoryTrial:
@@ -233,7 +233,7 @@ class TestEffects:
     def test_runs_that_differ_in_their_seed_alone_have_no_effect(self, root: Path) -> None:
         found = compared(root, "base", "again")
         assert found.effects == []
-        assert "The runs differ in nothing but chance." in found.summary()
+        assert "The runs differ in nothing but chance." in found.to_text()
 
     def test_each_value_of_a_parameter_is_compared_with_the_best_one_and_intervals_widen(self) -> None:
         def trial(rate: float, loss: float) -> MemoryTrial:
@@ -251,7 +251,7 @@ class TestEffects:
         [effect] = found.effects
         assert (effect.unknown, effect.is_single) == (["width"], False)
         assert "width is not recorded for both: not attributed." in found.to_dict()["effects"][0]["text"]
-        assert "within chance" not in found.summary()
+        assert "within chance" not in found.to_text()
 
     def test_a_known_change_is_attributed_beside_a_run_that_did_not_record_the_parameter(self) -> None:
         found = loops({"width": 8}, {"width": 16}, {})
@@ -297,7 +297,7 @@ class TestEffects:
         assert loss.difference == pytest.approx(apart.mean(), abs=1e-3)
         assert loss.half == pytest.approx(4.303 * apart.std(ddof=1) / math.sqrt(3), rel=0.02)
         assert "loss is clearly" in found.to_dict()["effects"][0]["text"]
-        assert "compared seed by seed" in found.summary(width=1000)
+        assert "compared seed by seed" in found.to_text(width=1000)
 
     def test_repeats_with_other_seeds_are_not_paired(self) -> None:
         found = repeated({0.003: (0.16, 0.21, 0.25), 0.001: (0.45, 0.58, 0.75)}, same_seeds=False)
@@ -337,7 +337,8 @@ class TestRules:
         issues = ["IssuesFound" in row.values() for row in statuses.values()]
         assert issues == sorted(issues, reverse=True)
         assert statuses["VanishingGradient"] == {"bad": "IssuesFound", "good": "NotEvaluated"}
-        text = found.summary()
+        text = str(found)
+        assert text == found.to_text()
         matrix = text.partition("Rules side by side")[2]
         assert "VanishingGradient" in matrix
         assert "issue" in matrix
@@ -383,7 +384,7 @@ class TestForms:
 
     @pytest.mark.parametrize("width", [40, 100])
     def test_the_summary_keeps_to_its_width(self, root: Path, width: int) -> None:
-        text = compared(root, "base", "again", "both", "small-lr").summary(width=width)
+        text = compared(root, "base", "again", "both", "small-lr").to_text(width=width)
         assert max(map(len, text.split("\n"))) <= width
 
     def test_the_command_compares_folders_and_uris(

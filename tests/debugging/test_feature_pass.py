@@ -44,7 +44,7 @@ def trained_on_features(**run: Any) -> DebugReport:
 
 def test_a_training_jobs_report_shows_what_its_features_cost(tmp_path: Path) -> None:
     report = trained_on_features(feature_pass=FACTS)
-    said = " ".join(report.summary().split())
+    said = " ".join(report.to_text().split())
     for sentence in (
         "2,000 pictures (4,000 views) through efficientnet_lite0 in 1 min 40 s, 20 pictures/s (job",
         "(job dogs-features-1, cpu, 4 cores).",
@@ -67,7 +67,7 @@ def test_a_pass_of_which_nothing_is_known_costs_a_sentence(broken: Any) -> None:
     report = trained_on_features(feature_pass=broken)
     assert report.feature_pass is None
     assert report.to_dict()["feature_pass"] is None
-    assert "the cost is unknown, because the feature pass was not recorded" in " ".join(report.summary().split())
+    assert "the cost is unknown, because the feature pass was not recorded" in " ".join(report.to_text().split())
 
 
 def test_a_network_that_waits_little_is_not_advised() -> None:
@@ -114,7 +114,7 @@ def test_a_feature_jobs_own_report_is_about_the_pass(features_folder: Path) -> N
     assert report.profile.phases["FeaturePass:Wait"].seconds.tolist() == pytest.approx([0.25, 0.25])
     assert report.profile.phases["FeaturePass:Forward"].seconds.tolist() == pytest.approx([0.75, 0.75])
     assert report.problems == []
-    assert "All is well" not in report.summary()
+    assert "All is well" not in report.to_text()
 
 
 def test_features_whose_pass_was_not_profiled_still_say_what_it_cost(features_folder: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_features_whose_pass_was_not_profiled_still_say_what_it_cost(features_fo
     (features_folder / "feature_pass.json").rename(alone / "feature_pass.json")
     report = DebugReport("features", recording=Recording("features", find(alone)))
     assert report.feature_pass == feature_pass_cost(FACTS)
-    assert "The features were computed" in report.summary()
+    assert "The features were computed" in report.to_text()
 
 
 def test_threads_on_every_core_are_not_told_to_be_more() -> None:

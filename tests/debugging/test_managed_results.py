@@ -11,7 +11,7 @@ from tests.jobs.test_managed_results import described
 def test_a_report_has_their_answers_and_is_not_all_well_against_them() -> None:
     recording = Recording("a job", Parts(), job=described(Overfit="IssuesFound", AllZero="Stopped"))
     report = DebugReport("a job", trial=made_up_run(), recording=recording)
-    summary = report.summary()
+    summary = report.to_text()
     assert "SageMaker Debugger's own rules found issues: Overfit." in summary
     assert "  IssuesFound   Overfit         about Overfit" in summary
     assert "  Stopped       AllZero         about AllZero" in summary
@@ -27,7 +27,7 @@ def test_a_report_has_their_answers_and_is_not_all_well_against_them() -> None:
 def test_a_rule_without_details_leaves_no_empty_line_in_a_narrow_terminal() -> None:
     recording = Recording("a job", Parts(), job=described(PoorWeightInitialization="NoIssuesFound"))
     report = DebugReport("a job", trial=made_up_run(), recording=recording)
-    lines = report.summary(width=80).split("\n")
+    lines = report.to_text(width=80).split("\n")
     first = lines.index("SageMaker Debugger's rules") + 1
     assert lines[first : first + 4] == [
         "  NoIssuesFound PoorWeightInitialization",

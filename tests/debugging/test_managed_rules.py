@@ -39,8 +39,8 @@ def test_a_managed_job_records_where_the_service_says(session: Session, shapes: 
     report = DebugReport.load(job)
     assert report.managed_rules == answers
     assert report.to_dict()["managed_rules"] == [rule.to_dict() for rule in answers]
-    assert "SageMaker Debugger's rules" in report.summary()
-    assert "  NoIssuesFound ProfilerReport" in report.summary()
+    assert "SageMaker Debugger's rules" in report.to_text()
+    assert "  NoIssuesFound ProfilerReport" in report.to_text()
     assert report.trial is not None
     weights = report.trial.tensor(report.trial.tensor_names(collection="weights")[0])
     assert weights.steps("TRAIN")[:3] == [0, 2, 4]

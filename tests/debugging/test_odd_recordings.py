@@ -27,7 +27,7 @@ def shown(report: DebugReport) -> list[str]:
     """A report in all its forms; each can be written to a file, and none commands the terminal."""
     forms = [
         json.dumps(report.to_dict(), allow_nan=False, ensure_ascii=False),
-        report.summary(),
+        report.to_text(),
         report.headline(),
         document(report).decode(),
         report._repr_html_(),

@@ -174,7 +174,7 @@ class TestWhoseItIs:
     def test_a_job_that_went_on_with_anothers_recording_is_named(self) -> None:
         report = self.report("second")
         assert report.recorded_by == "second"
-        assert "first, recorded by second" in report.summary()
+        assert "first, recorded by second" in report.to_text()
         assert "first, recorded by second" in report._repr_html_()
         assert "recorded by second" in document(report).decode()
         assert any("second recorded this, not first" in problem for problem in report.to_dict()["problems"])
@@ -234,7 +234,7 @@ class TestVerdict:
         assert "All is well" not in killed.headline
         assert "The recording has no end" in killed.headline
         assert killed.level != "well"
-        assert "The recording has no end" in self.quiet(ended=False).summary().replace("\n ", "")
+        assert "The recording has no end" in self.quiet(ended=False).to_text().replace("\n ", "")
 
     @pytest.mark.parametrize("status", ["Completed", "Failed", "InProgress"])
     def test_a_job_whose_status_tells_of_its_end_or_that_runs(self, status: str) -> None:
@@ -270,7 +270,8 @@ class TestVerdict:
             ("WeightUpdateRatio", ""),
             ("ClassImbalance", "Balance the classes."),
         ]
-        assert report.summary().splitlines()[1:3] == ["! The learning rate is too large.", "  -> Set lr=0.002."]
+        assert report.to_text().splitlines()[1:3] == ["! The learning rate is too large.", "  -> Set lr=0.002."]
+        assert str(report) == report.to_text()
         for shown in (report._repr_html_(), document(report).decode()):
             assert shown.index("Set lr=0.002.") < shown.index("WeightUpdateRatio")
 
@@ -313,7 +314,7 @@ class TestVerdict:
         report = DebugReport("job", trial=made_up.trial(epochs=1))
         report.__dict__["stored"] = {"stopped": {"rule": "ExplodingTensor", "epoch": 2, "reason": "The loss is NaN."}}
         said = "A rule ended the job after epoch 2: ExplodingTensor. The loss is NaN."
-        assert said in report.summary(width=120)
+        assert said in report.to_text(width=120)
         assert said in report._repr_html_()
 
     @pytest.mark.parametrize(
@@ -331,7 +332,7 @@ class TestVerdict:
         job = {"TrainingJobStatus": "Failed", "FailureReason": reason}
         report = DebugReport("job", trial=made_up.trial(epochs=1), recording=Recording("job", Parts(), job=job))
         said = f"SageMaker says: {cause} The log has more: dogbreed logs job."
-        assert said in report.summary(width=200)
+        assert said in report.to_text(width=200)
         assert said in document(report).decode()
 
     def test_nothing_to_judge_is_not_well(self) -> None:
@@ -345,7 +346,7 @@ class TestVerdict:
 
 class TestSummary:
     def test_accuracy_and_verdict_are_first_and_the_page_last(self, report: DebugReport) -> None:
-        lines = report.summary().splitlines()
+        lines = report.to_text().splitlines()
         assert lines[0].startswith("Highest validation accuracy: ")
         assert lines[1].startswith("! ")
         assert "DeadRelu" in lines[1]
@@ -355,14 +356,14 @@ class TestSummary:
 
     @pytest.mark.parametrize("width", [40, 80, 120])
     def test_it_fits_the_terminal(self, report: DebugReport, width: int) -> None:
-        assert max(map(len, report.summary(width=width).splitlines()[:-1])) <= width
+        assert max(map(len, report.to_text(width=width).splitlines()[:-1])) <= width
 
     def test_names_from_disk_cannot_command_a_terminal(self) -> None:
         finding = Finding("\x1b[2Jgradient\nnext")
         brought = RuleResult("Odd", ISSUES_FOUND, "", findings=(finding,), kind="profiling")
         named = RuleResult("Na\x1b[2Jme\u202e", ISSUES_FOUND, "m", kind="profiling")
         report = DebugReport("a\x1b[31mb", profile=Profile(results=(brought, named)))
-        for text in (report.summary(), report.summary(width=40), report.headline()):
+        for text in (report.to_text(), report.to_text(width=40), report.headline()):
             assert not {"\x1b", "\u202e"} & set(text)
 
     def test_rules_that_could_not_judge_take_one_line(self) -> None:
@@ -371,14 +372,14 @@ class TestSummary:
         names = ("LowGPUUtilization", "BatchSize")
         report.__dict__["rules"] = [RuleResult(name, NOT_EVALUATED, why) for name in names]
         report.__dict__["rules"].append(RuleResult("DeadRelu", NOT_EVALUATED, "No ReLUs were recorded."))
-        lines = report.summary(width=120).splitlines()
+        lines = report.to_text(width=120).splitlines()
         [line] = [line for line in lines if "Not evaluated" in line]
         assert line.endswith("3 rules, for the reasons in --html and --json: LowGPUUtilization, BatchSize, DeadRelu")
 
     def test_what_could_not_be_read_is_shown(self) -> None:
         trial = made_up.trial(epochs=1)
         trial.problems.append("Event file 7 is truncated.")
-        assert "Event file 7 is truncated." in DebugReport("job", trial=trial).summary()
+        assert "Event file 7 is truncated." in DebugReport("job", trial=trial).to_text()
 
 
 class TestCurves:

@@ -49,11 +49,11 @@ def test_intervals_that_were_not_kept_to_are_told_wherever_a_report_is_read(plai
     [note] = managed.notes
     assert "every 6 training steps instead of every 100" in note
     assert managed.to_dict()["notes"] == [note]
-    assert "every 6 training steps instead of every 100" in " ".join(managed.summary().split())
+    assert "every 6 training steps instead of every 100" in " ".join(managed.to_text().split())
     assert note in managed.to_html(tmp_path / "report.html").read_text()
     assert len(managed.trial.tensor("Linear_weight").reduction("l2")) == 16  # type: ignore[union-attr]
     assert plain.notes == []
-    assert "How it was recorded" not in plain.summary()
+    assert "How it was recorded" not in plain.to_text()
 
 
 def test_a_changed_byte_costs_a_report_one_value_and_is_named_in_it(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_changed_byte_costs_a_report_one_value_and_is_named_in_it(tmp_path: Pa
     place = content.index(struct.pack("<f", loss.values[20]))
     path.write_bytes(content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :])
     damaged = DebugReport.load(tmp_path)
-    summary = " ".join(damaged.summary().split())
+    summary = " ".join(damaged.to_text().split())
     assert "CrossEntropyLoss_output_0 at TRAIN step 20 is damaged and was left out" in summary
     assert damaged.to_dict()["verdict"]["level"] == whole.to_dict()["verdict"]["level"]
     assert "TRAIN step 20 is damaged" in damaged.to_html(tmp_path / "report.html").read_text()
@@ -77,7 +77,7 @@ def test_damage_that_is_met_while_rules_judge_takes_no_rule_away(tmp_path: Path)
     assert whole.trial.tensor("predictions").steps("EVAL")  # it was looked at; now the disk fails
     for path in places[3:5]:
         path.write_bytes(bytes(len(path.read_bytes())))
-    assert whole.summary()
+    assert whole.to_text()
     assert [result.name for result in whole.rules if result.status == "Error"] == []
     assert len([problem for problem in whole.problems if "cannot be read and was left out" in problem]) >= 2
     assert not any("insight on" in problem for problem in whole.problems)

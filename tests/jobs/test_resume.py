@@ -121,7 +121,7 @@ def test_more_epochs_continue_where_the_job_was_and_say_what_changed(workshop: W
         f"with {changes}; the cosine schedule now spans 4 epochs, and the learning rate continues at 0.0005"
     )
     assert job.hyperparameters["lr"] == 0.001
-    assert DebugReport.load(job).summary()
+    assert DebugReport.load(job).to_text()
     with pytest.raises(JobError, match=f"{job.name} has since resumed the checkpoint of {first.name}, with lr 0.001"):
         workshop.trainer.train(workshop.dataset, {"epochs": 3}, resume=first.name, progress=no_progress)
 

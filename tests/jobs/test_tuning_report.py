@@ -104,7 +104,8 @@ class TestWhatMattered:
         found = searches.report(12).importance
         assert found.shares == {}
         assert found.reason.startswith("Too few trials to say what mattered: 12 with an objective")
-        text = searches.report(12).summary()
+        text = searches.report(12).to_text()
+        assert str(searches.report(12)) == text
         assert found.reason in " ".join(text.split())
         assert "%" not in text.partition("What mattered")[2].partition("What to search next")[0]
 
@@ -254,19 +255,19 @@ class TestForms:
 
     @pytest.mark.parametrize("width", [40, 80, 120])
     def test_the_summary_keeps_to_its_width_but_for_the_command(self, width: int) -> None:
-        lines = searches.report(30).summary(width=width).split("\n")
+        lines = searches.report(30).to_text(width=width).split("\n")
         assert max(len(line) for line in lines if "dogbreed tune" not in line) <= width
 
     @pytest.mark.parametrize(("limit", "said"), [(1, "1 of 1 trial ended"), (6, "1 of 6 trials ended")])
     def test_one_trial_is_counted_as_one(self, limit: int, said: str) -> None:
         config = {"ResourceLimits": {"MaxNumberOfTrainingJobs": limit, "MaxParallelTrainingJobs": 1}}
         report = TuningReport.of(searches.described(config=config), [searches.trial(1, 0.7, lr=0.1)])
-        assert said in report.summary()
+        assert said in report.to_text()
         assert repr(report).endswith(" 1 trial)")
 
     def test_an_empty_search_has_every_form(self, tmp_path: Path) -> None:
         report = TuningReport.of(searches.described(HyperParameterTuningJobStatus="InProgress"), [])
-        assert "No trial has reported valid:accuracy yet." in report.summary()
+        assert "No trial has reported valid:accuracy yet." in report.to_text()
         assert report.to_dict()["best"] is None
         assert report._repr_html_()
         assert report.to_html(tmp_path).stat().st_size < 200_000
@@ -355,7 +356,7 @@ class TestRealSearch:
             return call(client, operation, arguments)
 
         monkeypatch.setattr(BaseClient, "_make_api_call", noting)
-        search.report().summary()
+        search.report().to_text()
         assert called
         assert called <= {
             "DescribeHyperParameterTuningJob",

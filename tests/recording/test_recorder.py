@@ -254,8 +254,8 @@ def test_the_verdict_begins_with_the_exception_that_ended_the_loop(
     report = DebugReport.load(tmp_path)
     verdict = report.to_dict()["verdict"]
     assert (verdict["level"], verdict["headline"], verdict["cause"]) == ("problem", said, "exception")
-    assert said in " ".join(report.summary(width=200).split())
-    assert "All is well" not in report.summary()
+    assert said in " ".join(report.to_text(width=200).split())
+    assert "All is well" not in report.to_text()
 
 
 def test_a_loop_that_was_interrupted_is_not_called_faulty(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Comparison(ComparisonContent):
         )
         return document
 
-    def summary(self, *, width: int = 100) -> str:
+    def to_text(self, *, width: int = 100) -> str:
         """The comparison as text for a terminal.
 
         Args:
@@ -82,6 +82,9 @@ class Comparison(ComparisonContent):
         from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
         return write_page(document(self), path, name="comparison.html")
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(repr(run.name) for run in self.given)})"

@@ -75,7 +75,7 @@ class TuningReport(TuningContent):
         )
         return document
 
-    def summary(self, *, width: int = 100) -> str:
+    def to_text(self, *, width: int = 100) -> str:
         """The report as text for a terminal.
 
         Args:
@@ -120,6 +120,9 @@ class TuningReport(TuningContent):
         from dogbreed_sdk.jobs.tuning_report.plots import trials  # noqa: PLC0415
 
         return trials(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"TuningReport({self.source!r}, {plural(len(self.trials), 'trial')})"
