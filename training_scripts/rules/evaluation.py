@@ -80,7 +80,7 @@ def evaluate(
         raise RuleError(f"Unknown parameter set {parameters!r}; valid sets: {', '.join(PARAMETER_SETS)}.")
     asked = [registry.rule(name) for name in (*(overrides or {}), *(only or ()))]
     # If no rule of a kind is wanted, the modules of that kind need not be imported.
-    kinds = KINDS if only is None else dict.fromkeys(sorted({made.kind for made in asked}))
+    kinds = KINDS if only is None else sorted({made.kind for made in asked})
     known = {name: made for kind in kinds for name, made in registry.rules(kind).items()}
     wanted = [made for name, made in known.items() if made.kind in kinds and (only is None or name in only)]
     settled = [settle(made, parameters, (overrides or {}).get(made.name, {})) for made in wanted]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
 from training_scripts.rules.declaration import Parameters, Rule
 from training_scripts.rules.evidence import evidence as evidences
@@ -96,11 +94,8 @@ def _in_order(run: Evidence) -> list[tuple[str, int, int]]:
     rows = []
     for mode in (TRAIN, EVAL):
         table = run.steps(mode)
-        rows += [
-            (int(number), mode, int(step))
-            for step, number in zip(table.steps, table.global_steps, strict=True)
-            if np.isfinite(number)
-        ]
+        steps, numbers = table.steps.tolist(), table.global_steps.tolist()
+        rows += [(number, mode, step) for step, number in zip(steps, numbers, strict=True)]
     return [(mode, step, number) for number, mode, step in sorted(rows)]
 
 

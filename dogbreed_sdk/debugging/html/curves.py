@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, number, percent
+from dogbreed_sdk._util.formatting import clipped, number, percent, plural
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS
 from dogbreed_sdk.pages.markup import Child, Markup, element
 from dogbreed_sdk.pages.sections import empty, figure, section
@@ -153,7 +153,7 @@ def _best(curve: Curve) -> Iterator[Mark]:
 
 def _broken(curve: Curve) -> Iterator[Mark]:
     for begin, end, count in broken_stretches(curve.train.steps, curve.train.values)[:MAX_MARKS]:
-        yield mark("broken", begin, f"{count} step{'s' if count > 1 else ''} not finite", to=end)
+        yield mark("broken", begin, f"{plural(count, 'step')} not finite", to=end)
 
 
 def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[Mark]:

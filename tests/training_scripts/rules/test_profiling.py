@@ -345,6 +345,28 @@ def test_outliers_are_named_with_what_they_cost() -> None:
     assert finding.message.endswith("In 40 of them, most of the time was spent waiting for data.")
 
 
+def test_steps_that_took_no_time_fail_no_rule() -> None:
+    none = stepped(np.zeros(200), np.zeros(200), operator_steps=["3"])
+    for name in ("StepOutlier", "Dataloader"):
+        status, answer = judge(named(name), none, "default")
+        assert status == QUIET and isinstance(answer, Answer)
+        assert not any(np.isnan(value) for value in answer.details.values() if isinstance(value, float))
+
+
+def test_nodes_that_wait_at_the_same_time_do_not_wait_twice_as_long() -> None:
+    one = stepped(np.full(200, 0.4), np.full(200, 0.3))
+    nodes = np.tile([0, 1], 200)
+    twice = {
+        phase: Spans(*(np.repeat(values, 2) for values in (spans.steps, spans.begins, spans.seconds)), nodes)
+        for phase, spans in one.phases.items()
+    }
+    two = replace(one, phases=twice, nodes=("algo-1", "algo-2"))
+    for found, said in ((one, "60 s for data"), (two, "60 s on each of 2 nodes (mean) for data")):
+        _, answer = judge(named("Dataloader"), found, "default")
+        assert isinstance(answer, Answer) and answer.details["wait_seconds"] == pytest.approx(60)
+        assert answer.findings[0].message == f"Training steps waited {said}, 75% of their time."
+
+
 @pytest.mark.parametrize("parameters", PARAMETER_SETS)
 def test_a_job_without_a_step_is_not_said_to_have_had_a_first_one(parameters: str) -> None:
     begun = initialized(40, 60)

@@ -109,7 +109,7 @@ def _of_losses(signs: Signs) -> Cause | None:
 
 
 def _table(signs: Signs) -> Floats | None:
-    """The training losses [epochs, steps]; None if epochs differ in length, or if there are too few."""
+    """The training losses [epochs, steps] of the epochs as long as the first; None if there are too few."""
     run = signs.run
     if run is None:
         return None

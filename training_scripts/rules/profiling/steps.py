@@ -32,7 +32,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         limit = max(median + parameters["stddev"] * spread, 2 * median)
         slow = (seconds > limit) & ~_excused(profile, spans, name)
         lost = float((seconds[slow] - median).sum())
-        percent = 100 * lost / float(seconds.sum())
+        percent = 100 * lost / max(float(seconds.sum()), 1e-9)
         all_lost = lost * steps_per_written(profile, name, len(spans))
         numbers = {
             "outliers": float(slow.sum()),
@@ -45,8 +45,8 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         enough = percent > parameters["lost_percent"] and all_lost > parameters["lost_seconds"]
         if slow.sum() > parameters["n_outliers"] and enough:
             text = (
-                f"{slow.sum():,} of {len(spans):,} steps ({name}, {node}) took more than {_time(limit)}, while "
-                f"{_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f}% of the time in steps."
+                f"{slow.sum():,} of {len(spans):,} recorded steps ({name}, {node}) took more than {_time(limit)}, "
+                f"while {_time(median)} is usual. This cost {all_lost:.0f} s, {percent:.0f}% of the time in steps."
                 + _waited(profile, spans, slow)
             )
             findings.append(Finding(text, mode=mode_of(name), steps=_worst(spans, slow), numbers=numbers))
@@ -104,10 +104,10 @@ def _excused(profile: Profile, spans: Spans, name: str) -> NDArray[np.bool_]:
         an_epoch = fact(profile, "steps_per_epoch")
         if isinstance(an_epoch, int) and an_epoch > 0:
             excused |= spans.steps % an_epoch == 0
-        looked_at = fact(profile, "operator_steps")
-        if isinstance(looked_at, list) and looked_at:
-            # Stopping the profiler slows the next step.
-            after = max(step for step in looked_at if isinstance(step, int)) + 1
+        given = fact(profile, "operator_steps")
+        looked_at = [step for step in given if isinstance(step, int)] if isinstance(given, list) else []
+        if looked_at:
+            after = max(looked_at) + 1  # stopping the profiler slows the next step
             excused |= np.isin(spans.steps, [*looked_at, after])
     return excused
 
@@ -195,8 +195,9 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
         raise NotEvaluated(
             f"Only {counted(len(steps), 'training step')}: more than {parameters['patience']} are needed (patience)."
         )
-    scale = steps_per_written(profile, TRAIN_STEP, len(steps))
-    waited, percent = scale * float(waits.sum()), 100 * float(waits.sum() / steps.seconds.sum())
+    nodes = len(steps.used_nodes)
+    scale = steps_per_written(profile, TRAIN_STEP, len(steps) // nodes) / nodes
+    waited, percent = scale * float(waits.sum()), 100 * float(waits.sum()) / max(float(steps.seconds.sum()), 1e-9)
     numbers: dict[str, float] = {
         "wait_seconds": waited,
         "wait_percent": percent,
@@ -206,7 +207,8 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
     numbers |= {name: float(value) for name, value in (("workers", workers), ("cores", cores)) if _count(value)}
     if percent <= parameters["wait_percent"] or waited <= parameters["wait_seconds"]:
         return Answer((), numbers)
-    text = f"Training steps waited {waited:.0f} s for data, {percent:.0f}% of their time."
+    where = f" on each of {nodes} nodes (mean)" if nodes > 1 else ""
+    text = f"Training steps waited {waited:.0f} s{where} for data, {percent:.0f}% of their time."
     if _count(workers) and _count(cores) and fact(profile, "inputs") != "features":
         text += f" {workers} workers load the data on {cores} cores."
     return Answer([Finding(text, mode="TRAIN", numbers=numbers)], numbers)

@@ -143,7 +143,7 @@ def _alike(run: Evidence, names: list[str], limit: int) -> list[Finding]:
             continue
         # A layer that begins at zero, such as a new head, gets different gradients, so its units differ after one step.
         # No weight matrix begins at another constant on purpose.
-        at_zero = bool(zeros_at(run, name, recorded[0]))
+        at_zero = zeros_at(run, name, recorded[0])
         lasts = len(recorded) == 1 or recorded[1] in steps
         if not lasts and (at_zero or not (layers.inputs(run, name) or 0) > 1):
             continue
