@@ -1,4 +1,4 @@
-"""The project is written in American English: its prose, its names and the names of its files."""
+"""The project is written in American English, its names and those of its files, too; percentages have no space."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def test_there_is_something_to_read() -> None:
 def test_spelling_is_american() -> None:
     found = {name: british(f"{name}\n{path.read_text(encoding='utf-8')}") for name, path in FILES.items()}
     assert {name: words for name, words in found.items() if words} == QUOTED
+
+
+def test_percentages_have_no_space() -> None:
+    spaced = re.compile(r"[\d}] %[.,;:)|\"']|\} % [a-z]")
+    assert [name for name, path in FILES.items() if spaced.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize(
