@@ -19,12 +19,14 @@ _NAMES = {"TRAIN": "training", "EVAL": "evaluation", "PREDICT": "feature-pass"}
 
 @dataclass(frozen=True)
 class StepTimes:
-    """The times of one kind of step, in seconds of wall time.
+    """The times of one kind of step, in seconds of wall time, summed over nodes.
+
+    They are of the recorded steps: of tens of thousands, the profiler records only some.
 
     Attributes:
         kind: training, evaluation or feature-pass.
-        count: Number of steps.
-        inside: Time in all steps.
+        count: Number of recorded steps.
+        inside: Time in them.
         between: Time between neighboring steps, without evaluations and the ends of epochs.
         median: Time of a step.
         slowest: Time of the slowest step.

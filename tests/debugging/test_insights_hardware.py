@@ -148,6 +148,12 @@ def test_gpu_memory_that_is_full_or_swings_is_told() -> None:
     assert swings.severity == "info" and "between 20% and 75%" in swings.title
 
 
+def test_nodes_wait_for_data_at_the_same_time() -> None:
+    made = made_up_profile(wait=0.06)
+    alone, both = (said(one)["data-loading"].evidence[0] for one in (made, on_two_nodes(made, made)))
+    assert alone.split("about ")[1] == both.split("about ")[1]
+
+
 def test_waiting_for_data_is_told_as_a_share_of_each_step() -> None:
     found = said(made_up_profile(wait=0.06, workers=2))["data-loading"]
     assert found.title == "60% of each training step is spent waiting for data."

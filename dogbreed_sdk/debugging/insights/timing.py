@@ -103,9 +103,14 @@ def _data(profile: Profile) -> Insight | None:
 
 
 def _training_seconds(profile: Profile, recorded: float) -> float:
-    """Seconds of all training steps, estimated from those written: of long runs only some are."""
+    """Seconds of all training steps, estimated from those written: of long runs only some are.
+
+    Nodes train at the same time, so theirs are not added up.
+    """
+    written = profile.phases[TRAIN_STEP]
+    nodes = max(1, len(written.used_nodes))
     steps = count(mapping(profile.facts, "steps").get("TRAIN"))
-    return recorded * max(1.0, steps / len(profile.phases[TRAIN_STEP])) if steps else recorded
+    return recorded / nodes * (max(1.0, nodes * steps / len(written)) if steps else 1.0)
 
 
 def _between(profile: Profile) -> Insight | None:
