@@ -111,7 +111,7 @@ def _probability(classifier: BreedClassifier, picture: Image.Image, class_folder
 
 def _trained(data: BreedDataset, root: Path, hidden: int | None, use: Callable[[BreedClassifier], None]) -> None:
     with Session.local(root) as session:
-        trainer = BreedTrainer(session, head=hidden or "linear", views="plain")
+        trainer = BreedTrainer(session, hidden=hidden or (), views="plain")
         job = trainer.train(data, {"epochs": _EPOCHS}, progress=no_progress).wait(progress=no_progress)
         with BreedClassifier.from_bundle(job.model_uri) as classifier:
             use(classifier)

@@ -45,7 +45,7 @@ def main() -> None:
     with Session.aws() if options.on == "aws" else Session.local() as session:
         dataset = pictures(options, session)
         model, weights = backbone(options)
-        trainer = BreedTrainer(session, model=model, weights=weights, head=512, instance_type="ml.g5.xlarge")
+        trainer = BreedTrainer(session, model=model, weights=weights, hidden=512, instance_type="ml.g5.xlarge")
 
         count, classes = sum(dataset.splits.values()), len(dataset.classes)
         print(f"\n1. {count} pictures of {classes} classes go through {model} once, which is profiled.")

@@ -49,7 +49,7 @@ def main() -> None:
 
     with Session.aws() if options.on == "aws" else Session.local() as session:
         model, weights = backbone(options)
-        trainer = BreedTrainer(session, model=model, weights=weights, head=128)
+        trainer = BreedTrainer(session, model=model, weights=weights, hidden=128)
 
         print("\n2. Search: six jobs, two at a time.")
         tuning = trainer.tune(

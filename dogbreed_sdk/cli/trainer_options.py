@@ -25,7 +25,7 @@ _HYPERPARAMETER = "hp:"
 _SCALES = {"log": "Logarithmic", "linear": "Linear", "reverse-log": "ReverseLogarithmic"}
 _TRAINER_DEFAULTS = {
     "model": defaults.BACKBONE,
-    "hidden": "linear",
+    "hidden": "",
     "weights": "pretrained",
     "views": defaults.VIEWS,
     "resize-mode": "crop",
@@ -53,7 +53,7 @@ def trainer(
     made = BreedTrainer(
         where,
         model=str(chosen["model"]),
-        head=str(chosen["hidden"]),
+        hidden=str(chosen["hidden"]),
         weights=str(chosen["weights"]),
         views=str(chosen["views"]),
         resize_mode=resize_mode.checked(chosen["resize-mode"]),

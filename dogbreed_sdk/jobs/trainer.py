@@ -59,7 +59,7 @@ class BreedTrainer:
         model: Backbone: efficientnet_lite0 (takes half of the default's time), efficientnet_lite1, efficientnet_lite2
             (the default), resnet18, resnet50, densenet161, mobilenet_v3_large, efficientnet_b0, convnext_tiny, any
             torchvision classification model, or ``timm:`` and the name of a model of timm.
-        head: ``"linear"``, or the widths of hidden layers such as ``512`` or ``(512, 256)``.
+        hidden: Widths of the head's hidden layers, such as ``512`` or ``(512, 256)``. Default: none, a linear head.
         weights: ``"pretrained"``, ``"none"`` (random), or a file with the backbone's state dict.
         views: The views of a training picture that the head trains on: ``plain``, ``flip``, ``crops:2``, joined by
             commas.
@@ -116,7 +116,7 @@ class BreedTrainer:
         session: Session | None = None,
         *,
         model: str = defaults.BACKBONE,
-        head: str | int | Sequence[int] = "linear",
+        hidden: str | int | Sequence[int] = (),
         weights: str | Path = "pretrained",
         views: str = defaults.VIEWS,
         resize_mode: ResizeMode = "crop",
@@ -145,7 +145,7 @@ class BreedTrainer:
         file = _weights_file(weights)
         self._hyperparameters = TrainerHyperparameters(
             model=model,
-            head=head,
+            hidden=hidden,
             weights=file.path.name if file else str(weights),
             views=views,
             resize_mode=resize_mode,

@@ -18,7 +18,7 @@ class TrainerHyperparameters:
 
     Args:
         model: The backbone, in any spelling.
-        head: ``"linear"``, or the widths of hidden layers.
+        hidden: Widths of the head's hidden layers.
         weights: ``"pretrained"``, ``"none"``, or the name of a file in the weights channel.
         views: The views of a training picture, joined by commas.
         resize_mode: How pictures become square: ``"crop"`` or ``"squash"``.
@@ -35,7 +35,7 @@ class TrainerHyperparameters:
         self,
         *,
         model: str,
-        head: str | int | Sequence[int],
+        hidden: str | int | Sequence[int],
         weights: str,
         views: str,
         resize_mode: str,
@@ -46,7 +46,7 @@ class TrainerHyperparameters:
     ) -> None:
         self._base: dict[str, object] = {
             "model": _known_model(model),
-            "hidden": _hidden(head),
+            "hidden": _widths(hidden),
             "views": views,
             "resize-mode": resize_mode,
             "tta": tta,
@@ -107,10 +107,10 @@ class TrainerHyperparameters:
         return {name: value for name, value in earlier.items() if name not in decided}
 
 
-def _hidden(head: str | int | Sequence[int]) -> str:
-    if isinstance(head, (str, int)):
-        return "" if head == "linear" else str(head)
-    return ",".join(str(width) for width in head)
+def _widths(hidden: str | int | Sequence[int]) -> str:
+    if isinstance(hidden, (str, int)):
+        return str(hidden)
+    return ",".join(str(width) for width in hidden)
 
 
 def _known_model(name: str) -> str:

@@ -60,7 +60,7 @@ def jobs(session: Session) -> int:
     ("settings", "given", "said"),
     [
         ({"model": "resnet18"}, {}, "model is resnet18 (was efficientnet_lite0)"),
-        ({"head": 32}, {}, "hidden is 32 (was none)"),
+        ({"hidden": 32}, {}, "hidden is 32 (was none)"),
         ({"weights": "none"}, {}, "weights is none (was pretrained)"),
         ({"views": "plain"}, {}, "views is plain (was plain,flip)"),
         ({}, {"optimizer": "SGD"}, "optimizer is sgd (was adamw)"),

@@ -76,6 +76,13 @@ def test_spot_on_several_instances_with_a_key_and_a_network(account: Account, do
     check_golden("training-all-options", "CreateTrainingJob", request)
 
 
+@pytest.mark.parametrize(("hidden", "sent"), [((), ""), (512, "512"), ((512, 256), "512,256"), ("512,256", "512,256")])
+def test_the_heads_hidden_layers_are_said_as_the_script_reads_them(
+    account: Account, dogs: BreedDataset, hidden: str | int | tuple[int, ...], sent: str
+) -> None:
+    assert trained(account, dogs, hidden=hidden)["HyperParameters"]["hidden"] == json.dumps(sent)
+
+
 def test_a_warm_pool_of_gpus(account: Account, dogs: BreedDataset) -> None:
     request = trained(
         in_network(account),
