@@ -353,18 +353,26 @@ def test_steps_that_took_no_time_fail_no_rule() -> None:
         assert not any(np.isnan(value) for value in answer.details.values() if isinstance(value, float))
 
 
-def test_nodes_that_wait_at_the_same_time_do_not_wait_twice_as_long() -> None:
-    one = stepped(np.full(200, 0.4), np.full(200, 0.3))
+@pytest.mark.parametrize(
+    ("thinned", "waited"), [({}, 60), ({"steps": {"TRAIN": 400}, "kept_one_in": {"TRAIN": 2}}, 120)]
+)
+def test_nodes_that_wait_at_the_same_time_do_not_wait_twice_as_long(thinned: dict[str, Any], waited: int) -> None:
+    one = stepped(np.full(200, 0.4), np.full(200, 0.3), **thinned)
     nodes = np.tile([0, 1], 200)
     twice = {
         phase: Spans(*(np.repeat(values, 2) for values in (spans.steps, spans.begins, spans.seconds)), nodes)
         for phase, spans in one.phases.items()
     }
     two = replace(one, phases=twice, nodes=("algo-1", "algo-2"))
-    for found, said in ((one, "60 s for data"), (two, "60 s on each of 2 nodes (mean) for data")):
+    shares = []
+    for found, where in ((one, ""), (two, " on each of 2 nodes (mean)")):
         _, answer = judge(named("Dataloader"), found, "default")
-        assert isinstance(answer, Answer) and answer.details["wait_seconds"] == pytest.approx(60)
-        assert answer.findings[0].message == f"Training steps waited {said}, 75% of their time."
+        assert isinstance(answer, Answer) and answer.details["wait_seconds"] == pytest.approx(waited)
+        assert answer.findings[0].message == f"Training steps waited {waited} s{where} for data, 75% of their time."
+        _, answer = judge(named("OverallFrameworkMetrics"), found, "default")
+        assert isinstance(answer, Answer)
+        shares.append(answer.details["phase"][TRAIN_STEP])
+    assert shares[0] == pytest.approx(shares[1])
 
 
 @pytest.mark.parametrize("parameters", PARAMETER_SETS)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_scripts._util.number_text import number_text
-from training_scripts.recording.profile.profile import CPU, EVAL_STEP, GPU, TRAIN_STEP, Metric, Profile
+from training_scripts.recording.profile.profile import CPU, EVAL_STEP, GPU, TRAIN_STEP, Metric, Profile, Spans
 from training_scripts.rules.findings import NotEvaluated
 
 PATIENCE = 60
@@ -153,13 +153,13 @@ def cpu_total(profile: Profile, node: str) -> Metric | None:
     return profile.system.get(node, {}).get(CPU)
 
 
-def steps_per_written(profile: Profile, phase: str, written: int) -> float:
-    """How many steps of a phase the job took for each one that was written; 1 unless a long run left some out."""
+def steps_per_written(profile: Profile, phase: str, written: Spans) -> float:
+    """How many steps of a phase a node took for each one that was written; 1 unless a long run left some out."""
     steps = fact(profile, "steps")
     count = steps.get(mode_of(phase)) if isinstance(steps, Mapping) else None
-    if not isinstance(count, int) or not written or not fact(profile, "kept_one_in"):
+    if not isinstance(count, int) or not len(written) or not fact(profile, "kept_one_in"):
         return 1.0
-    return max(1.0, count / written)
+    return max(1.0, count * len(written.used_nodes) / len(written))
 
 
 def mode_of(phase: str) -> str:

@@ -33,7 +33,7 @@ def step_outlier(profile: Profile, parameters: Parameters) -> Sequence[Finding] 
         slow = (seconds > limit) & ~_excused(profile, spans, name)
         lost = float((seconds[slow] - median).sum())
         percent = 100 * lost / max(float(seconds.sum()), 1e-9)
-        all_lost = lost * steps_per_written(profile, name, len(spans))
+        all_lost = lost * steps_per_written(profile, name, spans)
         numbers = {
             "outliers": float(slow.sum()),
             "lost_seconds": all_lost,
@@ -196,7 +196,7 @@ def dataloader(profile: Profile, parameters: Parameters) -> Sequence[Finding] | 
             f"Only {counted(len(steps), 'training step')}: more than {parameters['patience']} are needed (patience)."
         )
     nodes = len(steps.used_nodes)
-    scale = steps_per_written(profile, TRAIN_STEP, len(steps) // nodes) / nodes
+    scale = steps_per_written(profile, TRAIN_STEP, steps) / nodes
     waited, percent = scale * float(waits.sum()), 100 * float(waits.sum()) / max(float(steps.seconds.sum()), 1e-9)
     numbers: dict[str, float] = {
         "wait_seconds": waited,

@@ -40,7 +40,7 @@ def overall_framework_metrics(profile: Profile, parameters: Parameters) -> Answe
     begin = line.begin if line.begin is not None else min(begins)
     job = max((line.end if line.end is not None else max(ends)) - begin, 1e-9) * max(1, len(profile.nodes))
     phase = {
-        name: 100 * seconds * steps_per_written(profile, name, len(profile.phases[name])) / job
+        name: 100 * seconds * steps_per_written(profile, name, profile.phases[name]) / job
         for name, seconds in steps.items()
     }
     phase["others"] = max(0.0, 100 - sum(phase.values()))
