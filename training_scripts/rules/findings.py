@@ -37,7 +37,7 @@ class NotEvaluated(Exception):  # noqa: N818 - not an error: a rule lacks what i
         >>> from dogbreed_sdk.debugging import MemoryTrial, evaluate_rules
         >>> [result] = evaluate_rules(trial=MemoryTrial(), only=["Overfit"])
         >>> print(result.message)
-        0 epochs have both a training and a validation loss; 5 are needed. ...
+        0 epochs with both a training and a validation loss; 5 are needed. ...
     """
 
 

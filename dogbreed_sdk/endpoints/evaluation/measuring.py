@@ -66,7 +66,7 @@ def evaluate(
     Examples:
         >>> evaluation = evaluate(classifier, dataset, split="test")
         >>> print(evaluation)
-        91.7% right (95% interval ...), 100.0% in the top 5, ...
+        91.7% right (95% interval ...), 100% in the top 5, ...
     """
     opened = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset)
     pictures = opened.pictures(split if opened.folders else None)
