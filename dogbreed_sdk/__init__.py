@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dogbreed_sdk._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dogbreed_sdk._util.progress import JobProgress
     from dogbreed_sdk.aws.prices import PriceTable
     from dogbreed_sdk.aws.requests.autoscaling import Autoscaling, CustomMetric
     from dogbreed_sdk.aws.requests.tuning import CompletionCriteria, Hyperband, WarmStart
@@ -109,6 +110,7 @@ _HOMES = {
     "JobError": "errors",
     "JobFailedError": "errors",
     "JobOptions": "jobs.job_options",
+    "JobProgress": "_util.progress",
     "JobStoppedError": "errors",
     "LabelError": "errors",
     "LabelMap": "labels",
@@ -184,6 +186,7 @@ __all__ = [
     "JobError",
     "JobFailedError",
     "JobOptions",
+    "JobProgress",
     "JobStoppedError",
     "LabelError",
     "LabelMap",

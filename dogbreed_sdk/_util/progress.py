@@ -12,14 +12,22 @@ from training_scripts._util.safe_text import safe_line
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """One step of a job.
+    """One step of a job, as the argument ``progress`` of everything that waits gets it; `str` makes a line of it.
 
     Attributes:
         job: Name of the job.
         status: SageMaker's secondary status, such as Starting, Downloading, Training or Uploading.
         message: The latest news.
-        seconds: Since the job was created.
+        seconds: Seconds since the job was created.
         fraction: How much is done, 0 to 1; None if unknown.
+
+    Examples:
+        >>> def record(step: JobProgress) -> None:
+        ...     steps.append((step.job, step.status))
+        >>> steps: list[tuple[str, str]] = []
+        >>> finished = job.wait(progress=record)
+        >>> steps[-1] == (job.name, "Completed")
+        True
     """
 
     job: str
