@@ -13,13 +13,9 @@ from dogbreed_sdk.cli.output import Outcome, counter, say
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.deployment import Deployment
 from dogbreed_sdk.errors import ConfigurationError
-from training_scripts._util.number_text import percent_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.answers import Baseline
-    from dogbreed_sdk.monitoring.report import MonitorReport
-
-_SHOWN_CLASSES = 3
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -51,7 +47,7 @@ def run(options: argparse.Namespace) -> Outcome:
         report = monitoring.monitor(deployment, baseline, since=options.since, alpha=alpha)
     written = None if options.html is None else report.to_html(options.html)
     document = {"name": options.endpoint, **report.to_dict(), "html": None if written is None else str(written)}
-    return Outcome(document, say(*_lines(report), *([] if written is None else [f"wrote {written}"])))
+    return Outcome(document, say(*report.to_text().split("\n"), *([] if written is None else [f"wrote {written}"])))
 
 
 def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
@@ -62,28 +58,3 @@ def _baseline(options: argparse.Namespace, deployment: Deployment) -> Baseline:
     dataset = BreedDataset.open(options.data, session=deployment.session)
     with deployment.classifier() as classifier, counter("pictures classified") as progress:
         return Baseline.classify(classifier, dataset, progress=progress)
-
-
-def _lines(report: MonitorReport) -> list[str]:
-    from dogbreed_sdk.monitoring.page import WHY_LEFT_OUT, direction, headline  # noqa: PLC0415 - as above
-
-    left_out = {name: count for name, count in report.captured.left_out().items() if count}
-    requests = report.answers + sum(left_out.values())
-    before = len(report.baseline.answers)
-    lines = [
-        headline(report),
-        f"{report.answers:,} of {requests:,} captured requests count, compared with {before:,} baseline pictures",
-        *(f"  not counted: {count:,} ({WHY_LEFT_OUT[name]})" for name, count in left_out.items()),
-    ]
-    for test in report.tests:
-        moved = direction(test)
-        lines.append(
-            f"{test.question}: moved by {percent_text(test.effect)}, by chance rarely more than "
-            f"{percent_text(test.by_chance)} (p = {test.p_value:.2g})" + (f"; {moved}" if moved else "")
-        )
-    if report.verdict == "shift":
-        lines += [
-            f"{each.label}: {percent_text(each.before)} of the answers before, {percent_text(each.now)} now"
-            for each in report.classes[:_SHOWN_CLASSES]
-        ]
-    return lines

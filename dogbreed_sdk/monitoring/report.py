@@ -55,7 +55,16 @@ class MonitorReport(MonitorContent):
         ('too few answers', [...])
         >>> report.to_html("monitor.html").name
         'monitor.html'
+        >>> print(report)
+        Too few to tell a shift from chance: ...
+        ...
     """
+
+    def to_text(self) -> str:
+        """The report as text: the verdict, what was compared, and what moved by how much."""
+        from dogbreed_sdk.monitoring.text import describe  # noqa: PLC0415 - needs numpy
+
+        return describe(self)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes one HTML page that needs no network, with pictures of the most unusual requests if they were captured.
@@ -70,6 +79,9 @@ class MonitorReport(MonitorContent):
         from dogbreed_sdk.pages.document import write_page  # noqa: PLC0415
 
         return write_page(document(self), path, name="monitor.html")
+
+    def __str__(self) -> str:
+        return self.to_text()
 
 
 def monitor(

@@ -185,6 +185,8 @@ def test_a_baseline_is_short_in_a_console() -> None:
 
 def test_the_page_is_written_to_a_file_or_into_a_folder(tmp_path: Path) -> None:
     made = report(traffic(60, boxers=0.5))
+    assert str(made) == made.to_text()
+    assert made.to_text().startswith(page.headline(made))
     assert made.to_html(tmp_path) == tmp_path / "monitor.html"
     assert made.to_html(tmp_path / "m.html").read_bytes() == page.document(made)
 
