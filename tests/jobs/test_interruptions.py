@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import tarfile
 import threading
 import time
@@ -57,10 +59,15 @@ class Cloud:
                 assert found.setdefault(epoch.epoch, dict(epoch.values)) == epoch.values, line
         return found
 
-    def interrupt(self, job: str, seen: Callable[[list[str]], bool], within: float) -> None:
-        """Takes a job's instance away at a random moment after its log shows something, and waits until it is gone."""
+    def interrupt(self, job: str, seen: Callable[[list[str]], bool], within: float, *, kills: bool = False) -> None:
+        """Takes a job's instance away at a random moment after its log shows something, and waits until it is gone.
+
+        A script that is killed is stopped first: it must not end before its supervisor has noticed.
+        """
         wait_for(lambda: seen(self.lines(job)), 120, state=lambda: self.lines(job))
         time.sleep(random.uniform(0, within))
+        if kills:
+            os.kill(self.store.get(TRAINING_JOB, job).state["scripts"][0]["pid"], signal.SIGSTOP)
         runner.interrupt(self.store, job)
         wait_for(lambda: self.store.get(TRAINING_JOB, job).state.get("interruptions"), 60)
 
@@ -133,7 +140,7 @@ def test_a_trial_that_is_killed_resumes_by_itself(
         shapes, search, hyperparameters=settings, max_jobs=1, max_parallel_jobs=1, name="searched"
     )
     (name,) = wait_for(lambda: cloud.store.get(TUNING_JOB, "searched").state.get("trials"))
-    cloud.interrupt(name, some_epochs_passed(), within=0.2)
+    cloud.interrupt(name, some_epochs_passed(), within=0.2, kills=True)
     tuning.wait()
     assert cloud.curve(name) == cloud.curve("undisturbed")
     assert model_of(tuning.best.job.model_uri) == model_of(undisturbed.model_uri)
@@ -155,7 +162,7 @@ def test_a_feature_job_that_is_killed_resumes_by_itself(
     thread.start()
     name = wait_for(lambda: [one for one in cloud.running() if "features" in one])[0]
     # On an idle machine the whole pass takes less than two seconds.
-    cloud.interrupt(name, lambda lines: any(line.startswith("features: ") for line in lines), within=0.2)
+    cloud.interrupt(name, lambda lines: any(line.startswith("features: ") for line in lines), within=0.2, kills=True)
     thread.join()
     assert sum(line.startswith("features: 144 pictures, views plain") for line in cloud.lines(name)) == 2
     stored = FeatureStore.open(uri_to_path(found[0]))

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.ports import free_port
 from tests.training_scripts.conftest import write_bundle
 from tests.waiting import wait_for
 
@@ -82,8 +82,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_entry_point_serves_a_bundle_with_nothing_but_what_the_image_holds(image: Path, tmp_path: Path) -> None:
     model = write_bundle(tmp_path / "ml/model")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     entry, argument = json.loads(instructions("ENTRYPOINT")[0]), json.loads(instructions("CMD")[0])
     assert entry[:3] == ["python", "-m", "dogbreed_sdk.model_server"]
     variables = dict(line.split("=", 1) for line in instructions("ENV"))
@@ -101,17 +100,17 @@ def test_the_entry_point_serves_a_bundle_with_nothing_but_what_the_image_holds(i
             answer = first_answer(f"http://127.0.0.1:{port}/ping", process)
             assert answer.status_code == 200
             tensor = [[[0.0] * 64] * 64] * 3
-            rows = requests.post(f"http://127.0.0.1:{port}/invocations", json=tensor, timeout=30).json()
+            rows = requests.post(f"http://127.0.0.1:{port}/invocations", json=tensor, timeout=60).json()
             assert len(rows[0]) == 3
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
 
 
 def first_answer(url: str, process: subprocess.Popen[str]) -> requests.Response:
     def answer() -> requests.Response | None:
         try:
-            return requests.get(url, timeout=5)
+            return requests.get(url, timeout=60)
         except requests.ConnectionError:
             assert process.stderr is not None
             assert process.poll() is None, process.stderr.read()
