@@ -250,7 +250,7 @@ class Deployment:
         model: HasModel | HasBest | str,
         *,
         percent: float = 10.0,
-        name: str = CANARY_NAME,
+        variant: str = CANARY_NAME,
         instance_type: str | None = None,
         instance_count: int = 1,
         image_uri: str | None = None,
@@ -261,13 +261,13 @@ class Deployment:
     ) -> Deployment:
         """Sends part of the requests to another model, beside the present one; returns when that model is in service.
 
-        Compare both by `Prediction.variant`, ``classifier(target_variant=name)`` and `metrics`; then `promote` the new
-        model, or `roll_back`. The canary has its own instances, which cost money.
+        Compare both by `Prediction.variant`, ``classifier(target_variant=variant)`` and `metrics`; then `promote` the
+        new model, or `roll_back`. The canary has its own instances, which cost money.
 
         Args:
             model: A training job, a tuning job for its best model so far, or the URI of a ``model.tar.gz``.
             percent: Its share of the requests, in percent, below 100.
-            name: Name of its production variant.
+            variant: Name of its production variant.
             instance_type: Its instance type. Default: that of the present model.
             instance_count: Its number of instances.
             image_uri: Its serving image. Default: that of the present model.
@@ -301,7 +301,7 @@ class Deployment:
             self.endpoint_name,
             model,
             changes,
-            variant_name=name,
+            variant_name=variant,
             percent=percent,
             progress=progress or no_progress,
         )
@@ -331,11 +331,11 @@ class Deployment:
         update.shift(self.session, self.endpoint_name, weights, progress=progress or no_progress)
         return self
 
-    def promote(self, name: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
+    def promote(self, variant: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
         """Sends all requests to the canary's model, without downtime; the other model is deleted.
 
         Args:
-            name: Name of the canary's production variant.
+            variant: Name of the canary's production variant.
             progress: Called while waiting; None for no output.
 
         Raises:
@@ -343,14 +343,14 @@ class Deployment:
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
-        update.keep_variant(self.session, self.endpoint_name, name, promoted=True, progress=progress or no_progress)
+        update.keep_variant(self.session, self.endpoint_name, variant, promoted=True, progress=progress or no_progress)
         return self
 
-    def roll_back(self, name: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
+    def roll_back(self, variant: str = CANARY_NAME, *, progress: ProgressCallback | None = show_progress) -> Deployment:
         """Stops sending requests to the canary at once, then removes it; its model is deleted.
 
         Args:
-            name: Name of the canary's production variant.
+            variant: Name of the canary's production variant.
             progress: Called while waiting; None for no output.
 
         Raises:
@@ -358,7 +358,7 @@ class Deployment:
         """
         from dogbreed_sdk.endpoints import update  # noqa: PLC0415 - as above
 
-        update.keep_variant(self.session, self.endpoint_name, name, promoted=False, progress=progress or no_progress)
+        update.keep_variant(self.session, self.endpoint_name, variant, promoted=False, progress=progress or no_progress)
         return self
 
     def metrics(

@@ -189,8 +189,8 @@ def test_a_canary_gets_its_share_and_is_promoted_or_taken_away(deployment: Deplo
         assert answer(deployment).class_folder == BOXER
         assert counts(session) == (1, 1, 1)
 
-        deployment.canary(pug, progress=None)
-        deployment.promote(progress=None)
+        deployment.canary(pug, variant="pug", progress=None)
+        deployment.promote(variant="pug", progress=None)
         promoted = answer(deployment)
         assert (promoted.class_folder, promoted.variant) == (PUG, "AllTraffic")
         assert counts(session) == (1, 1, 1)
