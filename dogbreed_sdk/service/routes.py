@@ -167,7 +167,7 @@ class ApiRoutes:
         request_id = request.state.request_id
         return JSONResponse(
             {
-                "predictions": [
+                "results": [
                     {"problem": one.to_dict(request_id)} if isinstance(one, Problem) else {"prediction": one.to_dict()}
                     for one in found
                 ]

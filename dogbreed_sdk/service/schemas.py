@@ -124,10 +124,10 @@ class BatchAnswer(BaseModel):
     """One result per picture, in the order of the request."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"predictions": [{"prediction": _PREDICTION}, {"problem": _PROBLEM}]}}
+        json_schema_extra={"example": {"results": [{"prediction": _PREDICTION}, {"problem": _PROBLEM}]}}
     )
 
-    predictions: list[BatchItem]
+    results: list[BatchItem]
 
 
 class Label(BaseModel):

@@ -79,7 +79,7 @@ def test_a_batch_as_a_form_is_answered_in_order(serve: Serve) -> None:
     service = serve(FakeEndpoint(BREEDS, answer=lambda body: BREEDS[pictures.index(body) % 3]))
     files = [("file", (f"{number}.jpg", content)) for number, content in enumerate(pictures)]
     response = service.post("/v1/classify/batch", files=files, data={"top_k": "1"})
-    answers = BatchAnswer.model_validate(response.json(), strict=True).predictions
+    answers = BatchAnswer.model_validate(response.json(), strict=True).results
     assert [answer.prediction.index for answer in answers if answer.prediction] == [0, 1, 2, 0, 1, 2, 0]
 
 
@@ -87,7 +87,7 @@ def test_a_picture_of_a_batch_that_fails_leaves_the_others_alone(service: Runnin
     sources = [{"base64": BASE64}, {"base64": "!"}, {"data": "data:,nothing"}, {"base64": BASE64}]
     response = service.post("/v1/classify/batch", json={"pictures": sources, "top_k": 1})
     assert response.status_code == 200
-    first, second, third, fourth = response.json()["predictions"]
+    first, second, third, fourth = response.json()["results"]
     assert first["prediction"]["label"] == fourth["prediction"]["label"] == "Pug"
     assert second["problem"]["type"] == "/problems/bad-request"
     assert third["problem"]["type"] == "/problems/unsupported-image"

@@ -135,7 +135,7 @@ def test_a_batch_leaves_places_for_others(serve: Serve, gate: Gate, pool: Thread
     wait_for(lambda: service.metric("dogbreed_in_flight") == 5)
     gate.open.set()
     assert single.result().status_code == 200
-    assert len(batch.result().json()["predictions"]) == 20
+    assert len(batch.result().json()["results"]) == 20
 
 
 def test_pictures_that_are_fetched_leave_places_for_those_that_are_sent(
@@ -155,7 +155,7 @@ def test_pictures_that_are_fetched_leave_places_for_those_that_are_sent(
         wait_for(lambda: service.metric(left) == 4)
         assert service.metric("dogbreed_in_flight") == 2, "leaving ends no download"
         assert service.classify(PICTURE).status_code == 200
-    assert [one["problem"]["type"] for one in batch.result().json()["predictions"]] == ["/problems/image-download"] * 4
+    assert [one["problem"]["type"] for one in batch.result().json()["results"]] == ["/problems/image-download"] * 4
 
 
 def test_a_client_that_leaves_before_its_picture_is_fetched_frees_its_place(
