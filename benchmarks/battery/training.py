@@ -79,7 +79,7 @@ class Run:
         style: How it is recorded.
         seed: Of the order of the batches.
         jitter: Standard deviation of the noise that is added to the inputs of every step, as augmentation does.
-        parameters: What the author of the loop calls the hyperparameters, and their values.
+        hyperparameters: Their values by the names that the author of the loop gives them.
     """
 
     network: nn.Module
@@ -95,7 +95,7 @@ class Run:
     style: Style = field(default_factory=Style)
     seed: int = 0
     jitter: float = 0.0
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    hyperparameters: Mapping[str, object] = field(default_factory=dict)
 
 
 def train(run: Run, *, name: str = "battery") -> MemoryTrial:
@@ -167,7 +167,7 @@ class _Recording:
                 "recorder": "loop",
                 "framework": "torch",
                 "task": "classification" if classes else "regression",
-                "parameters": dict(run.parameters),
+                "parameters": dict(run.hyperparameters),
                 "workers": 1,
                 "accumulation": 1,
             }
