@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training_scripts._util.number_text import counted, number_text, percent_text
+from training_scripts._util.number_text import number_text, percent_text
 from training_scripts._util.safe_text import without_secrets
 
 # A message is a sentence or two; longer text was not written for people.
@@ -190,15 +190,6 @@ def points(share: float) -> str:
     '2.4 points'
     """
     return f"{100 * share:.1f} points"
-
-
-def plural(count: int, word: str) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "epoch"), plural(3000, "epoch")
-    ('1 epoch', '3,000 epochs')
-    """
-    return counted(count, word)
 
 
 def change(settings: Mapping[str, object], new: Mapping[str, object]) -> str:

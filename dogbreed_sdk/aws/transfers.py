@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Generic, TypeVar
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.notebook import show_line
+from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import safe_line
 
 # Small objects wait for the network, not for the CPU: at 50 ms per request, 32 at a time are 640 files per second.
@@ -57,7 +57,7 @@ class TransferProgress:
         """Files, bytes and throughput, as "12 of 40 files, 1.2 of 4.0 MB, 0.8 MB/s"."""
         unchanged = f", {self.unchanged_files:,} unchanged" if self.unchanged_files else ""
         return (
-            f"{self.files:,} of {plural(self.total_files, 'file')}{unchanged}, {self.bytes / 1e6:,.1f} of "
+            f"{self.files:,} of {counted(self.total_files, 'file')}{unchanged}, {self.bytes / 1e6:,.1f} of "
             f"{self.total_bytes / 1e6:,.1f} MB, {self.bytes_per_second / 1e6:,.1f} MB/s"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 
-from dogbreed_sdk._util.formatting import amount, plural
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.aws.requests.tags import CREATED_BY
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.command_line import command_line
@@ -16,6 +16,7 @@ from dogbreed_sdk.local.store import is_root
 from dogbreed_sdk.resources.cleanup import CleanupPlan, CleanupResult, plan_cleanup
 from dogbreed_sdk.resources.resource import JOB_KINDS, Resource
 from dogbreed_sdk.session import Session
+from training_scripts._util.number_text import counted
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -68,15 +69,15 @@ def _print_plan(plan: CleanupPlan) -> None:
     if plan.delete:
         print_resources(plan.delete)
     for folder, count, size in plan.folders():
-        show(f"{folder}  {plural(count, 'file')}, {amount(size)}")
+        show(f"{folder}  {counted(count, 'file')}, {amount(size)}")
 
 
 def _question(plan: CleanupPlan) -> str:
     jobs = _jobs(plan.delete)
     what = [
-        f"delete {plural(len(plan.delete) - jobs, 'resource')}" if len(plan.delete) > jobs else "",
-        f"stop {plural(jobs, 'job')}" if jobs else "",
-        f"delete {plural(len(plan.objects), 'file')}" if plan.objects else "",
+        f"delete {counted(len(plan.delete) - jobs, 'resource')}" if len(plan.delete) > jobs else "",
+        f"stop {counted(jobs, 'job')}" if jobs else "",
+        f"delete {counted(len(plan.objects), 'file')}" if plan.objects else "",
     ]
     text = ", ".join(part for part in what if part)
     return f"{_scope(plan.session)}{text[0].upper()}{text[1:]}?"
@@ -122,9 +123,9 @@ def _lines(options: argparse.Namespace, plan: CleanupPlan, result: CleanupResult
     if plan.is_empty:
         yield "nothing to delete"
     else:
-        files = f" and {plural(result.objects, 'file')} below {plan.objects_uri}" if plan.objects else ""
+        files = f" and {counted(result.objects, 'file')} below {plan.objects_uri}" if plan.objects else ""
         jobs = _jobs(result.deleted)
-        yield f"deleted {plural(len(result.deleted) - jobs, 'resource')}{files}, stopped {plural(jobs, 'job')}"
+        yield f"deleted {counted(len(result.deleted) - jobs, 'resource')}{files}, stopped {counted(jobs, 'job')}"
     for failure in result.failures:
         yield f"failed: {failure.kind} {failure.name}: {failure.error}"
     if result.failures:
@@ -133,7 +134,7 @@ def _lines(options: argparse.Namespace, plan: CleanupPlan, result: CleanupResult
     if running:
         yield f"still running: {', '.join(running)}; --stop-jobs stops them"
     if len(plan.keep) > len(running):
-        yield f"kept {plural(len(plan.keep) - len(running), 'resource')}; '{command_line(options, 'ls')}' lists them"
+        yield f"kept {counted(len(plan.keep) - len(running), 'resource')}; '{command_line(options, 'ls')}' lists them"
 
 
 def _jobs(resources: Iterable[Resource]) -> int:

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place
@@ -16,7 +15,7 @@ from dogbreed_sdk.client.classifier import BreedClassifier
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.endpoints.evaluation import Evaluation, evaluate
 from training_scripts._util.class_names import display_name
-from training_scripts._util.number_text import probability_text
+from training_scripts._util.number_text import counted, probability_text
 
 # The terminal shows what to look at first; the page and --json have everything.
 _PAIRS, _MISTAKES, _ERRORS = 5, 5, 10
@@ -106,4 +105,4 @@ def _print_mistakes(result: Evaluation) -> None:
     ]
     if rows:
         show("")
-        print_table((f"worst of {plural(len(result.mistakes), 'mistake')}", "classified as", "sure"), rows)
+        print_table((f"worst of {counted(len(result.mistakes), 'mistake')}", "classified as", "sure"), rows)

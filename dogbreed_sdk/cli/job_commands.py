@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from dogbreed_sdk._util.formatting import amount, plural
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.output import ENDED, Outcome, confirm, say
 from dogbreed_sdk.endpoints.deployment import Deployment
@@ -16,6 +16,7 @@ from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
+from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import safe_lines, without_secrets
 
 _KINDS: Mapping[type[Job], str] = {TrainingJob: "training", TuningJob: "tuning", TransformJob: "transform"}
@@ -94,8 +95,8 @@ def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | Trans
 
 def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | TransformJob) -> Outcome:
     status, sizes = job.status, job.stored_sizes()
-    trials = f" and its {plural(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
-    what = f"{_KINDS[type(job)]} job {job.name}{trials} with {plural(len(sizes), 'file')} ({amount(sum(sizes))})"
+    trials = f" and its {counted(len(job.trials()), 'training job')}" if isinstance(job, TuningJob) else ""
+    what = f"{_KINDS[type(job)]} job {job.name}{trials} with {counted(len(sizes), 'file')} ({amount(sum(sizes))})"
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
     count = job.delete()

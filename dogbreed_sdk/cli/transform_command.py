@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one
 from dogbreed_sdk.cli.command_line import command_line
@@ -19,6 +18,7 @@ from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.predictions import Prediction
 from dogbreed_sdk.session import Session
+from training_scripts._util.number_text import counted
 
 _SHOWN_FAILURES = 10
 
@@ -146,7 +146,7 @@ def _ended(options: argparse.Namespace, job: TransformJob, results: list[tuple[s
     lines += failed[:_SHOWN_FAILURES]
     if len(failed) > _SHOWN_FAILURES:
         lines.append(f"and {len(failed) - _SHOWN_FAILURES:,} more without a prediction; --json prints all of them")
-    classified = f"{len(rows) - len(failed):,} of {plural(len(rows), 'picture')} classified"
+    classified = f"{len(rows) - len(failed):,} of {counted(len(rows), 'picture')} classified"
     lines += [
         f"{job.name}: {classified}; outputs: {job.output_uri}",
         f"to delete its files: {command_line(options, 'delete', job.name)}",

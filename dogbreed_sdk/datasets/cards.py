@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import clipped, plural
+from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.datasets import report_text
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import small_picture
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.datasets.findings import Finding
@@ -35,7 +36,7 @@ def report_card(name: str, classes: int, sizes: Mapping[str, int], findings: Seq
     ready = "ready for training" if ok else "cannot be trained on"
     return cards.card(
         f"Data set {name}: {ready}",
-        cards.facts([("classes", classes), *((split, plural(size, "picture")) for split, size in sizes.items())]),
+        cards.facts([("classes", classes), *((split, counted(size, "picture")) for split, size in sizes.items())]),
         *shown,
         element("div", f"and {more} more kinds of findings: print(report)") if more > 0 else None,
         color=cards.GREEN if ok else cards.ORANGE,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.datasets import cifar
 from dogbreed_sdk.errors import DatasetError
+from training_scripts._util.number_text import counted
 from training_scripts.data import split_folders
 from training_scripts.data.faults import Fault
 from training_scripts.data.listing import UNSPLIT, Listing, list_splits
@@ -78,7 +78,7 @@ class Layout:
 
     def __str__(self) -> str:
         classes = {picture.class_folder for picture in self.pictures}
-        return f"{self.description} ({len(classes):,} classes, {plural(len(self.pictures), 'picture')})"
+        return f"{self.description} ({len(classes):,} classes, {counted(len(self.pictures), 'picture')})"
 
 
 def recognize(root: Path, *, labels: Path | None = None, folders: Mapping[str, str] | None = None) -> Layout | None:
@@ -189,7 +189,7 @@ def _from_table(root: Path, tables: Sequence[Path], *, asked: bool = False) -> L
     pictures = _named((split, class_folder, path) for path, (split, class_folder) in sorted(classes.items()))
     named = " and ".join(table.name for table in read)
     missing = len(index.paths) - len(classes)
-    left_out = (f"{plural(missing, 'picture')} without a class in {named}",) if missing else ()
+    left_out = (f"{counted(missing, 'picture')} without a class in {named}",) if missing else ()
     return Layout(f"pictures with their classes in {named}", pictures, left_out=left_out)
 
 

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.storage import StoredFile, join, split_s3_uri
 from dogbreed_sdk.aws.transfers import TransferCallback, transfer_printer
 from dogbreed_sdk.errors import DatasetError
 from dogbreed_sdk.session import Session
 from training_scripts._util.atomic import write_atomically
 from training_scripts._util.locking import file_lock
+from training_scripts._util.number_text import counted
 from training_scripts.data import ignore_list, split_folders
 from training_scripts.data.class_folders import ClassPictures
 from training_scripts.data.listing import PICTURE_SUFFIXES, UNSPLIT, Listing
@@ -236,7 +236,7 @@ def _why_no_pictures(uri: str, files: Sequence[StoredFile], session: Session) ->
             "train, and pass that folder's URI."
         )
     if files:
-        return f"{uri} contains {plural(len(files), 'file')}, but no picture, such as {files[0].name}"
+        return f"{uri} contains {counted(len(files), 'file')}, but no picture, such as {files[0].name}"
     if split_s3_uri(uri)[1] and session.storage.exists(uri):
         return f"{uri} is a file; pass a data set's folder"
     return f"{uri} contains nothing. Check the spelling: names on S3 distinguish upper and lower case"

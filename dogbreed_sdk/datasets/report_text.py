@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.datasets.findings import LEVELS, Finding
+from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import printable
 
 # Files shown per group; enough to see what kind of files they are.
@@ -125,6 +125,6 @@ def _relative(path: Path, root: Path) -> str:
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = [
-        plural(count, level) for level in LEVELS if (count := sum(finding.level == level for finding in findings))
+        counted(count, level) for level in LEVELS if (count := sum(finding.level == level for finding in findings))
     ]
     return ", ".join(counts) if counts else "no problems found"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dogbreed_sdk._util.formatting import clipped, number, percent, plain, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, number, percent, plain, seconds
 from dogbreed_sdk.debugging.operators import OperatorCost, costliest
+from training_scripts._util.number_text import counted
 from training_scripts.models.engines.engine import EngineChoice
 from training_scripts.recording.profile.profile import Operator
 
@@ -104,9 +105,9 @@ class FeaturePassCost:
     def headline(self) -> str:
         """The pass in one sentence."""
         speed = f", {number(self.pictures_per_second, digits=3)} pictures/s" if self.pictures_per_second else ""
-        views = f" ({plural(self.views, 'view')})" if self.views > self.pictures else ""
+        views = f" ({counted(self.views, 'view')})" if self.views > self.pictures else ""
         through = f" through {self.backbone}" if self.backbone else ""
-        return f"{plural(self.pictures, 'picture')}{views}{through} in {seconds(self.seconds)}{speed}."
+        return f"{counted(self.pictures, 'picture')}{views}{through} in {seconds(self.seconds)}{speed}."
 
     def parts(self) -> Iterator[tuple[str, float]]:
         """Yields the parts of the wall time, and their seconds."""
@@ -122,7 +123,7 @@ class FeaturePassCost:
                     f"job {self.job}" if self.job else "",
                     self.engine,
                     self.device,
-                    plural(self.cores, "core") if self.cores else "",
+                    counted(self.cores, "core") if self.cores else "",
                 ),
             )
         )
@@ -131,7 +132,7 @@ class FeaturePassCost:
             shares = [
                 f"{name.lower()} {seconds(spent)} ({percent(spent / self.seconds)})" for name, spent in self.parts()
             ]
-            threads = f" in {plural(self.workers, 'thread')}" if self.workers else ""
+            threads = f" in {counted(self.workers, 'thread')}" if self.workers else ""
             decoding = f"decoding took {seconds(self.decoding)}{threads}, in parallel with the network"
             yield f"Of that: {', '.join(shares)}; {decoding}."
         if self.operators:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.formatting import plural, whole
+from dogbreed_sdk._util.formatting import whole
 from dogbreed_sdk.errors import RecordingError
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def steps(report: ReportContent) -> Axes:
             color=_COLORS[look],
             linestyle="",
             marker=".",
-            label=_literal(f"{kind_of(name)}: {plural(len(spans), 'step')}"),
+            label=_literal(f"{kind_of(name)}: {counted(len(spans), 'step')}"),
         )
         slow = outliers(spans)
         if slow.any():
@@ -162,7 +163,7 @@ def steps(report: ReportContent) -> Axes:
                 marker="o",
                 markersize=9,
                 fillstyle="none",
-                label=_literal(f"{kind_of(name)}: {plural(int(slow.sum()), 'outlier')}"),
+                label=_literal(f"{kind_of(name)}: {counted(int(slow.sum()), 'outlier')}"),
             )
     axes.set(
         title=_literal(report.source),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import clipped, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, seconds
+from training_scripts._util.number_text import counted
 from training_scripts.recording.profile.profile import Profile, Spans
 from training_scripts.rules.evidence.recorded import count
 
@@ -45,9 +46,9 @@ class StepTimes:
 
     def __str__(self) -> str:
         """The times in one line."""
-        lost = f"{plural(self.outliers, 'outlier')} ({seconds(self.in_outliers)})" if self.outliers else "no outliers"
+        lost = f"{counted(self.outliers, 'outlier')} ({seconds(self.in_outliers)})" if self.outliers else "no outliers"
         return (
-            f"{plural(self.count, f'{self.kind} step')}: {seconds(self.inside)} inside (median "
+            f"{counted(self.count, f'{self.kind} step')}: {seconds(self.inside)} inside (median "
             f"{seconds(self.median)}, slowest {seconds(self.slowest)}), {seconds(self.between)} between them, {lost}"
         )
 

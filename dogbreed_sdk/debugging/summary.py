@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import clipped, joined, plural
+from dogbreed_sdk._util.formatting import clipped, joined
 from dogbreed_sdk._util.text import cut, hanging, one_line
 from dogbreed_sdk.debugging.verdict import (
     STATUS_ORDER,
@@ -16,6 +16,7 @@ from dogbreed_sdk.debugging.verdict import (
     main_message,
     verdict,
 )
+from training_scripts._util.number_text import counted
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _not_evaluated(group: list[RuleResult], width: int) -> Iterator[str]:
     """One line with the number of rules that were not evaluated; the page and --json say why."""
     if group:
         names = ", ".join(result.name for result in group)
-        said = f"{plural(len(group), 'rule')}, for the reasons in --html and --json: {names}"
+        said = f"{counted(len(group), 'rule')}, for the reasons in --html and --json: {names}"
         yield cut(f"  {STATUS_WORDS[NOT_EVALUATED]:<14}{said}", width)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import joined, number, percent, plural, seconds, step_list
+from dogbreed_sdk._util.formatting import joined, number, percent, seconds, step_list
 from dogbreed_sdk.pages.verdict import Point, Verdict
+from training_scripts._util.number_text import counted
 from training_scripts.recording.profile.summary import seconds_of
 from training_scripts.recording.trial.trial import EVAL, TRAIN
 from training_scripts.rules.causes.catalog import CATALOG, EXCEPTION
@@ -96,10 +97,10 @@ def _failure(report: ReportContent) -> str:
     kind, _, message = failure.partition(": ")
     steps = int(report.trial.steps(TRAIN).steps.max(initial=-1)) + 1
     if kind in ("KeyboardInterrupt", "SystemExit"):
-        return f"{_STOPPED} {kind} after {plural(steps, 'step')}."
+        return f"{_STOPPED} {kind} after {counted(steps, 'step')}."
     said = " ".join(message.split())
     ends = "" if said.endswith((".", "!", "?")) else "."
-    return f"The loop ended with {kind} after {plural(steps, 'step')}{f': {said}' if said else ''}{ends}"
+    return f"The loop ended with {kind} after {counted(steps, 'step')}{f': {said}' if said else ''}{ends}"
 
 
 def first_steps(result: RuleResult) -> str:
@@ -121,7 +122,7 @@ def main_message(result: RuleResult) -> str:
     if not result.findings:
         return str(result.message)
     left = len(result.findings) - 1
-    more = f" And {plural(left, 'more finding')}." if left else ""
+    more = f" And {counted(left, 'more finding')}." if left else ""
     return f"{result.findings[0].message}{more}"
 
 
@@ -195,7 +196,7 @@ def _headline(
     if evaluated:
         far = " so far" if report.is_running else ""
         if hints or any(_remarks(report)):
-            worth = f"; worth a look: {plural(len(hints), 'hint')}" if hints else ""
+            worth = f"; worth a look: {counted(len(hints), 'hint')}" if hints else ""
             return "well", f"No rule found a problem{far} ({evaluated} evaluated){worth}."
         return "well", f"All is well{far}: no rule found a problem ({evaluated} evaluated)."
     return "unknown", "Nothing could be evaluated: too little was recorded."
@@ -211,7 +212,7 @@ def _remarks(report: ReportContent) -> Iterator[str]:
         yield f"SageMaker Debugger's own rules found issues: {joined(theirs)}."
     failed = [result.name for result in report.rules if result.status == ERROR]
     if failed:
-        yield f"{plural(len(failed), 'rule')} failed and reported nothing: {joined(failed, most=3)}."
+        yield f"{counted(len(failed), 'rule')} failed and reported nothing: {joined(failed, most=3)}."
 
 
 def _count(problems: int) -> str:
@@ -233,9 +234,9 @@ def _numbers(report: ReportContent) -> list[tuple[str, str, str]]:
         if len(steps.steps):
             is_validated = loss is not None and len(loss.numbers) > 0  # otherwise epochs may be unknown
             length = (
-                plural(sum(len(epoch.train_steps) > 0 for epoch in epochs(trial)), "epoch")
+                counted(sum(len(epoch.train_steps) > 0 for epoch in epochs(trial)), "epoch")
                 if is_validated
-                else plural(len(trial.steps(EVAL).steps), "eval step")
+                else counted(len(trial.steps(EVAL).steps), "eval step")
             )
             found.append(("Training steps", number(int(steps.steps[-1]) + 1), length))
     return [*found, *_of_machine(report)]
@@ -257,7 +258,7 @@ def _of_loss(loss: Curve) -> list[tuple[str, str, str]]:
     if len(finite):
         step, begin = loss.begin or (0, float("nan"))
         remark = (
-            f"{plural(broken, 'step')} not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
+            f"{counted(broken, 'step')} not finite" if broken else f"smoothed; {number(begin)} at step {number(step)}"
         )
         found.append(("Training loss", number(float(finite[-1])), remark))
     return found

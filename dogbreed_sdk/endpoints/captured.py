@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.small_files import read_files
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.client import responses
 from dogbreed_sdk.errors import ModelError
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.aws.storage import Storage
@@ -132,7 +132,7 @@ def read_captured(
             if (first is None or record.time >= first) and (last is None or record.time < last)
         )
     if broken:
-        _log.warning("Skipped %s below %s, not captured requests.", plural(broken, "line"), folder)
+        _log.warning("Skipped %s below %s, not captured requests.", counted(broken, "line"), folder)
 
 
 def _records(content: bytes, variant: str, uri: str) -> tuple[list[CapturedRequest], int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from dogbreed_sdk._util.formatting import clipped, number, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, number, seconds
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk.jobs.job import script_hyperparameters
 from dogbreed_sdk.jobs.training_progress import job_seconds
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import element
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +108,7 @@ def tuning_job_card(
         table,
         element("div", element("code", "tuning.best.hyperparameters, tuning.dataframe(), tuning.deploy()")),
         color=cards.status_color(status),
-        note=f"{status}, {plural(len(ranked), 'trial')}{more}",
+        note=f"{status}, {counted(len(ranked), 'trial')}{more}",
     )
 
 

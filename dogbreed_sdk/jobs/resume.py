@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk._util.scratch import scratch_folder
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.errors import ConfigurationError, JobError
 from dogbreed_sdk.jobs.training_job import TrainingJob, computes_features
 from training_scripts import ScriptError
+from training_scripts._util.number_text import counted
 from training_scripts.training.hyperparameters import validate
 from training_scripts.training.resume import DESCRIPTION_NAME, RunIdentity, compare
 
@@ -106,7 +106,7 @@ class Continuation:
         epochs = int(values["epochs"])
         if self.epoch > epochs or (self.epoch == epochs and comparison.changes):
             raise ConfigurationError(
-                f"Training job {name} has already trained {plural(self.epoch, 'epoch')}, and epochs is {epochs}: "
+                f"Training job {name} has already trained {counted(self.epoch, 'epoch')}, and epochs is {epochs}: "
                 "nothing is left to train. Increase epochs."
             )
         changed = f", with {comparison}" if comparison.changes else ""

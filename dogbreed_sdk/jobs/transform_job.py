@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
 from dogbreed_sdk import container
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
@@ -19,6 +18,7 @@ from dogbreed_sdk.errors import DogBreedError, JobError, JobFailedError, JobStop
 from dogbreed_sdk.jobs.failures import Failure, diagnose
 from dogbreed_sdk.jobs.job import Job, reading
 from dogbreed_sdk.jobs.transform_outputs import outputs_by_input, reasons
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeTransformJobResponseTypeDef
@@ -109,7 +109,7 @@ class TransformJob(Job):
                 seen = (status, done)
                 took = elapsed(described["CreationTime"], described.get("TransformEndTime"))
                 fraction = 1.0 if status in FINAL_STATUSES else done / total if total else None
-                progress(JobProgress(self.name, status, f"{done:,} of {plural(total, 'picture')}", took, fraction))
+                progress(JobProgress(self.name, status, f"{done:,} of {counted(total, 'picture')}", took, fraction))
             return status in FINAL_STATUSES
 
         self._wait_for(ended, timeout=timeout)
@@ -146,7 +146,7 @@ class TransformJob(Job):
                 reason,
                 traceback="",
                 cause=reason,
-                fix=f"predictions(on_error='return') has {plural(done, 'classified picture')}, and the reasons of the "
+                fix=f"predictions(on_error='return') has {counted(done, 'classified picture')}, and the reasons of the "
                 "others.",
             )
         return diagnose(reason, list(self._log_reader().new_lines(required=False)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, joined, percent, plural, points
+from dogbreed_sdk._util.formatting import clipped, joined, percent, points
 from dogbreed_sdk.monitoring.content import MonitorContent, Question, ShiftTest
 from dogbreed_sdk.monitoring.statistics import LEAST_ANSWERS
 from dogbreed_sdk.pages.bars import bar
@@ -18,7 +18,7 @@ from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import small_picture
 from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from training_scripts._util.class_names import display_name
-from training_scripts._util.number_text import probability_text
+from training_scripts._util.number_text import counted, probability_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.monitoring.answers import Answer, Seen
@@ -191,7 +191,7 @@ def _confidence_section(report: MonitorContent) -> Markup:
 def _histogram(title: str, answers: Sequence[Answer]) -> Markup:
     values, edges = np.histogram([each.probability for each in answers], bins=_BINS, range=(0.0, 1.0))
     drawn = histogram(values.tolist(), edges.tolist(), label=f"{title}: confidence", unit=percent)
-    return element("div", element("p", f"{title}, {plural(len(answers), 'answer')}", class_="caption"), drawn)
+    return element("div", element("p", f"{title}, {counted(len(answers), 'answer')}", class_="caption"), drawn)
 
 
 def _unusual_section(report: MonitorContent) -> Markup:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.durations import Duration, beginning
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.client.argument_checks import check_number
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.monitoring.answers import Answer, Baseline, Captured, counts, sort_captured
@@ -25,6 +24,7 @@ from dogbreed_sdk.monitoring.content import (
     rejections_of,
 )
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.deployment import Deployment
@@ -122,7 +122,7 @@ def monitor(
     captured = sort_captured(requests, baseline, kept_pictures=SHOWN_PICTURES)
     if captured.unreadable and not captured.seen and not captured.other_models:
         raise ConfigurationError(
-            f"None of {plural(captured.unreadable, 'captured answer')} of endpoint {deployment.endpoint_name} can be "
+            f"None of {counted(captured.unreadable, 'captured answer')} of endpoint {deployment.endpoint_name} can be "
             'read: does it capture responses? Deploy with DataCapture(captured=["input", "output"]).'
         )
     return judge(deployment.endpoint_name, baseline, captured, since=start, until=end, alpha=alpha)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dogbreed_sdk import defaults
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.prices import Price, PriceTable, Use
 from dogbreed_sdk.aws.requests.instances import has_local_disks
 from dogbreed_sdk.planning import durations, work
@@ -15,6 +14,7 @@ from dogbreed_sdk.planning.dry_run import PlannedRequest
 from dogbreed_sdk.planning.durations import JobTime, JobTimes
 from dogbreed_sdk.planning.steps import Step
 from dogbreed_sdk.planning.work import PlannedEndpoint, PlannedJobs
+from training_scripts._util.number_text import counted
 
 _BYTES_PER_GB = 1e9
 # A bill that AWS has published (the price table's source "bill") has 165 GB-hours of endpoint storage for 8.2 hours of
@@ -113,7 +113,7 @@ def _described(jobs: PlannedJobs) -> str:
     if jobs.kind == "training":
         return "one model"
     most = "up to " if jobs.is_upper_bound else ""
-    return f"{most}{plural(jobs.count, 'trial')}, {jobs.parallel} at a time"
+    return f"{most}{counted(jobs.count, 'trial')}, {jobs.parallel} at a time"
 
 
 def _endpoint_step(endpoint: PlannedEndpoint, hours: float, prices: PriceList) -> Step:

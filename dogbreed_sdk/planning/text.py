@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from dogbreed_sdk._util.formatting import amount, plural
+from dogbreed_sdk._util.formatting import amount
 from dogbreed_sdk.planning.content import PlanContent
 from dogbreed_sdk.planning.steps import SPOT_LARGEST_DISCOUNT, Step, named
+from training_scripts._util.number_text import counted
 
 _HEADS = ("step", "instances", "hours each", "USD/hour", "USD", "")
 # From here on an endpoint is worth a remark.
@@ -37,7 +38,7 @@ def _wrapped(sentences: Iterable[str], width: int) -> Iterator[str]:
 def _dataset(plan: PlanContent) -> str:
     size = plan.dataset
     splits = ", ".join(f"{count:,} {split}" for split, count in size.splits.items())
-    return f"{plural(size.pictures, 'picture')} ({splits}), {size.classes:,} classes, {amount(size.bytes)}"
+    return f"{counted(size.pictures, 'picture')} ({splits}), {size.classes:,} classes, {amount(size.bytes)}"
 
 
 def _table(steps: Sequence[Step], total: float) -> Iterator[str]:

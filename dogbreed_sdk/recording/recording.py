@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.recording import folder as folders
 from dogbreed_sdk.recording.batches import Batch, batch_of
 from dogbreed_sdk.recording.evaluation import RUN_BYTES, SAMPLE_BYTES, Evaluation
@@ -23,6 +22,7 @@ from dogbreed_sdk.recording.options import Options
 from dogbreed_sdk.recording.predictions import Answers, Task, compares_every_pair, may_broadcast, per_sample_losses
 from dogbreed_sdk.recording.resume import FAILED, continue_trial, earlier_facts
 from dogbreed_sdk.recording.sample_counts import MOST_CLASSES, SampleCounts
+from training_scripts._util.number_text import counted
 from training_scripts.recording.recorder import bulk
 from training_scripts.recording.recorder.learning_rates import LearningRates
 from training_scripts.recording.recorder.save_interval import planned
@@ -368,7 +368,7 @@ class Recording:
         if failure is not None:
             reason = f"{type(failure).__name__}: {failure}".rstrip(": ")[:300]
             self._buffer.learn({"failure": reason})
-            self._buffer.remark(f"{FAILED} after {plural(self.steps[TRAIN], 'step')}: {reason}")
+            self._buffer.remark(f"{FAILED} after {counted(self.steps[TRAIN], 'step')}: {reason}")
         if self._optimizer is not None:
             earlier = bool(self._facts.get("optimizer_stepped"))
             self._learn(optimizer_stepped=earlier or self._optimizer.steps > 0)
@@ -383,7 +383,7 @@ class Recording:
         """Writes the buffered steps and why recording stopped; does not mark the trial as ended."""
         self.release()
         self._buffer.abandon(
-            f"recording stopped after {plural(self.steps[TRAIN], 'step')}, and training continued: {reason}"
+            f"recording stopped after {counted(self.steps[TRAIN], 'step')}, and training continued: {reason}"
         )
         if self._profiler is not None:
             self._profiler.abandoned(reason)

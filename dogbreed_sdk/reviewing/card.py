@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import clipped, plural
+from dogbreed_sdk._util.formatting import clipped
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import thumbnail
 from dogbreed_sdk.reviewing import text
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.reviewing.contents import ReviewContents
@@ -24,9 +25,9 @@ def review_card(review: ReviewContents) -> str:
     leaks = sum(group.leaks for group in review.near_copies)
     counts = (
         ("Labels probably wrong", f"{len(review.flagged):,} of {len(review.labels):,}"),
-        ("Near-copies", f"{plural(len(review.near_copies), 'group')}, {leaks:,} in several splits"),
+        ("Near-copies", f"{counted(len(review.near_copies), 'group')}, {leaks:,} in several splits"),
         ("Outliers", f"{len(review.outliers):,}"),
-        ("Classes not told apart", plural(len(review.indistinct_classes), "pair")),
+        ("Classes not told apart", counted(len(review.indistinct_classes), "pair")),
     )
     return cards.card(
         text.headline(review),
@@ -34,7 +35,7 @@ def review_card(review: ReviewContents) -> str:
         element("div", figures, style="display:flex;flex-wrap:wrap;gap:.8em;margin:.4em 0") if figures else None,
         element("div", element("code", "review.to_html('review.html')")),
         color=cards.ORANGE if review.flagged or leaks else cards.GREEN,
-        note=f"{clipped(review.root.name, 120)}: {plural(sum(review.splits.values()), 'picture')} of "
+        note=f"{clipped(review.root.name, 120)}: {counted(sum(review.splits.values()), 'picture')} of "
         f"{len(review.classes):,} classes"
         + ("; the most suspicious labels are shown" if len(review.flagged) > _LABELS else ""),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent, plural
+from dogbreed_sdk._util.formatting import clipped, counted_more, joined, percent
 from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, table
 from dogbreed_sdk.pages.sections import empty, section
@@ -13,6 +13,7 @@ from dogbreed_sdk.pages.verdict import Point, Verdict, verdict_section
 from dogbreed_sdk.reviewing import proposal, text
 from dogbreed_sdk.reviewing.thumbnails import Thumbnails
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import counted
 from training_scripts.data import ignore_list
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _verdict(review: ReviewContents) -> Verdict:
         points.append(
             Point(
                 "Labels",
-                f"{plural(len(review.flagged), 'label')} of {len(review.labels):,} are more likely wrong than right; "
+                f"{counted(len(review.flagged), 'label')} of {len(review.labels):,} are more likely wrong than right; "
                 f"about {review.expected_wrong:.0f} wrong ones are expected in all.",
                 "move the pictures into the right folders, or ignore them.",
             )
@@ -98,7 +99,7 @@ def _verdict(review: ReviewContents) -> Verdict:
         points.append(
             Point(
                 "Near-copies",
-                f"{plural(len(leaks), 'group')} of pictures that look the same are in several splits: a model is "
+                f"{counted(len(leaks), 'group')} of pictures that look the same are in several splits: a model is "
                 "measured on pictures that it has learned.",
                 "ignore the copies in train.",
             )
@@ -198,7 +199,7 @@ def _copies_card(page: _Page, group: NearCopies) -> Markup:
         element("div", pictures, class_="alike"),
         element(
             "div",
-            element("h3", plural(len(group.pictures), "picture"), ", ", where),
+            element("h3", counted(len(group.pictures), "picture"), ", ", where),
             element("span", f"similarity {group.similarity:.2f}{several}"),
             element("small", f"{counted_more(more)} not shown") if more else None,
             class_="said",
@@ -249,7 +250,7 @@ def _classes_section(page: _Page) -> Markup:
         "classes",
         "Classes",
         element("div", pairs, class_="cards") if pairs else element("p", "All classes are told apart.", class_="quiet"),
-        element("p", f"{plural(more, 'more pair')} not shown.", class_="quiet") if more else None,
+        element("p", f"{counted(more, 'more pair')} not shown.", class_="quiet") if more else None,
         _counts_table(rows) if rows else None,
         lead=(
             "Pairs of classes that heads distinguish hardly better than chance: the pictures may be mixed up, or the "

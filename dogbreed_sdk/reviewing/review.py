@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from dogbreed_sdk import defaults
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import DatasetError
@@ -18,6 +17,7 @@ from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.reviewing import proposal
 from dogbreed_sdk.reviewing.contents import ReviewContents
 from dogbreed_sdk.session import Session
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.datasets.examination import Progress
@@ -104,7 +104,7 @@ class DataReview(ReviewContents):
     def __repr__(self) -> str:
         return (
             f"DataReview({str(self.root)!r}: {len(self.labels)} labels, {len(self.flagged)} flagged, "
-            f"{plural(len(self.near_copies), 'group')} of near-copies, {plural(len(self.outliers), 'outlier')})"
+            f"{counted(len(self.near_copies), 'group')} of near-copies, {counted(len(self.outliers), 'outlier')})"
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import joined, percent, plural
+from dogbreed_sdk._util.formatting import joined, percent
+from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import printable
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ def headline(review: ReviewContents) -> str:
     """The review in one sentence."""
     leaks = sum(group.leaks for group in review.near_copies)
     found = [
-        plural(len(review.flagged), "label") + " probably wrong" if review.flagged else "",
-        f"{plural(leaks, 'group')} of near-copies in several splits" if leaks else "",
-        plural(len(review.outliers), "outlier") if review.outliers else "",
-        f"{plural(len(review.indistinct_classes), 'pair')} of classes not told apart"
+        counted(len(review.flagged), "label") + " probably wrong" if review.flagged else "",
+        f"{counted(leaks, 'group')} of near-copies in several splits" if leaks else "",
+        counted(len(review.outliers), "outlier") if review.outliers else "",
+        f"{counted(len(review.indistinct_classes), 'pair')} of classes not told apart"
         if review.indistinct_classes
         else "",
     ]
@@ -43,11 +44,11 @@ def _lines(review: ReviewContents) -> Iterator[str]:
     yield f"Labels: {len(review.flagged)} of {len(review.labels):,} are probably wrong ({expected})"
     yield from _some([f"{each.score:.3f}  {each.picture}: likely {each.likely}" for each in review.flagged])
     leaks = sum(group.leaks for group in review.near_copies)
-    yield f"Near-copies: {plural(len(review.near_copies), 'group')}, {leaks} of them in several splits"
+    yield f"Near-copies: {counted(len(review.near_copies), 'group')}, {leaks} of them in several splits"
     yield from _some([f"{each.similarity:.3f}  {' = '.join(each.pictures)}" for each in review.near_copies])
     yield f"Outliers: {len(review.outliers)}"
     yield from _some([f"{each.score:.3f}  {each.picture}: {each.reason}" for each in review.outliers])
-    yield f"Classes that are not told apart: {plural(len(review.indistinct_classes), 'pair')}"
+    yield f"Classes that are not told apart: {counted(len(review.indistinct_classes), 'pair')}"
     yield from _some(
         [
             f"{' and '.join(each.classes)}: {percent(each.accuracy)} right of {each.pictures:,} pictures (chance: 50%)"
@@ -55,9 +56,9 @@ def _lines(review: ReviewContents) -> Iterator[str]:
         ]
     )
     if review.not_judged:
-        yield f"Not judged: the labels of {plural(review.not_judged, 'picture')}, whose classes have too few others"
+        yield f"Not judged: the labels of {counted(review.not_judged, 'picture')}, whose classes have too few others"
     if review.skipped:
-        yield f"Not reviewed: {plural(len(review.skipped), 'picture')} that cannot be read"
+        yield f"Not reviewed: {counted(len(review.skipped), 'picture')} that cannot be read"
 
 
 def _some(lines: Sequence[str]) -> Iterator[str]:

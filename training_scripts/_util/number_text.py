@@ -57,7 +57,9 @@ def probability_text(probability: float) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun.
 
-    >>> counted(1, "epoch"), counted(3000, "epoch")
-    ('1 epoch', '3,000 epochs')
+    >>> counted(1, "epoch"), counted(3000, "epoch"), counted(2, "class")
+    ('1 epoch', '3,000 epochs', '2 classes')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"

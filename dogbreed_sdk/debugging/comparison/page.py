@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, joined, plain, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, joined, plain, seconds
 from dogbreed_sdk.debugging.comparison import parameters, words
 from dogbreed_sdk.debugging.comparison.axes import AXES, positions
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, VALIDATION, ComparedRun
@@ -20,6 +20,7 @@ from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, inner, 
 from dogbreed_sdk.pages.sections import empty, head, section
 from dogbreed_sdk.pages.series import WIDE_RATIO, Line, chart, line
 from dogbreed_sdk.pages.tables import Cell, Column, sortable_table
+from training_scripts._util.number_text import counted
 from training_scripts.recording.trial.trial import despite_damage
 from training_scripts.rules.evidence.learning_curves import Curve
 from training_scripts.rules.findings import ISSUES_FOUND, NO_ISSUES_FOUND
@@ -92,7 +93,7 @@ def _head(content: ComparisonContent) -> Markup:
     if best is not None:
         said = element("p", element("b", words.change(best)), ": ", words.outcome(best, content))
     notes = [element("p", note) for note in content.notes]
-    about = [element("b", plural(len(content.runs), "run")), element("span", f"ranked by {words.ranked_by(content)}")]
+    about = [element("b", counted(len(content.runs), "run")), element("span", f"ranked by {words.ranked_by(content)}")]
     return inner(
         [
             element("p", about if content.measure else about[:1], class_="about"),
@@ -227,7 +228,7 @@ def _runs_section(content: ComparisonContent, shown: Sequence[ComparedRun]) -> M
         ]
         rows.append(cells)
     left = len(content.runs) - len(shown)
-    more = element("p", f"{plural(left, 'more run')} not shown.", class_="quiet") if left else None
+    more = element("p", f"{counted(left, 'more run')} not shown.", class_="quiet") if left else None
     lead = "The parameters that differ against the results: the best validation value, or the last of training."
     made = sortable_table(columns, rows, label="Runs and their results", marks=[run.name for run in shown])
     return section("runs", "Runs, best first", made, *filter(None, [more]), lead=lead)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import interval, joined, number, percent, plural
+from dogbreed_sdk._util.formatting import interval, joined, number, percent
 from dogbreed_sdk.debugging.comparison.effects import FEW_REPEATS, Effect
 from dogbreed_sdk.debugging.comparison.parameters import Setting
 from dogbreed_sdk.debugging.comparison.runs import ACCURACY, LOSS, ComparedRun, Result
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.debugging.comparison.content import ComparisonContent
@@ -81,7 +82,9 @@ def outcome(effect: Effect, content: ComparisonContent) -> str:
         known = "is" if one else "are"
         return f"{said}. {joined(effect.unknown, most=MAX_NAMES)} {known} not recorded for both: not attributed."
     if not effect.is_single:
-        return f"{said}. {plural(len(effect.parameters), 'parameter')} changed: the effect cannot be attributed to one."
+        return (
+            f"{said}. {counted(len(effect.parameters), 'parameter')} changed: the effect cannot be attributed to one."
+        )
     loss = _by_loss(effect, content)
     if effect.is_clear:
         return f"{said}.{loss}{_limits(effect)}"
@@ -122,7 +125,7 @@ def noise(content: ComparisonContent) -> str:
     if spread.freedom:
         scale, unit = (100.0, " points") if measure == ACCURACY else (1.0, "")
         repeats = [group for group in content.settings if len(group.runs) > 1]
-        more = [plural(len(repeats) - 2, "more setting")] if len(repeats) > 2 else []
+        more = [counted(len(repeats) - 2, "more setting")] if len(repeats) > 2 else []
         said = "; ".join([*(names(group) for group in repeats[:2]), *more])
         source = "intervals are at least that wide" if spread.freedom < FEW_REPEATS else "the intervals come from that"
         few = " One repeat says little: intervals may be wider. Repeat more." if spread.freedom < FEW_REPEATS else ""
@@ -144,4 +147,4 @@ def length(run: ComparedRun) -> str:
     if epochs is not None:
         shown = round(epochs, 1)
         return f"{number(shown)} epoch{'' if shown == 1 else 's'}"
-    return "—" if steps is None else plural(int(steps), "step")
+    return "—" if steps is None else counted(int(steps), "step")

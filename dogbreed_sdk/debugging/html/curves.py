@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, number, percent, plural
+from dogbreed_sdk._util.formatting import clipped, number, percent
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS
 from dogbreed_sdk.pages.markup import Child, Markup, element
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Chart, Charts, Line, Mark, broken_stretches, chart, line, mark
+from training_scripts._util.number_text import counted
 from training_scripts.recording.trial.layout import LEARNING_RATE
 from training_scripts.recording.trial.trial import TRAIN, Trial
 from training_scripts.rules.evidence.learning_curves import Curve, train_position
@@ -153,7 +154,7 @@ def _best(curve: Curve) -> Iterator[Mark]:
 
 def _broken(curve: Curve) -> Iterator[Mark]:
     for begin, end, count in broken_stretches(curve.train.steps, curve.train.values)[:MAX_MARKS]:
-        yield mark("broken", begin, f"{plural(count, 'step')} not finite", to=end)
+        yield mark("broken", begin, f"{counted(count, 'step')} not finite", to=end)
 
 
 def _findings(trial: Trial, results: Sequence[RuleResult]) -> Iterator[Mark]:

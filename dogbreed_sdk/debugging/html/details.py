@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from dogbreed_sdk._util.formatting import clipped, number, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, number, seconds
 from dogbreed_sdk.pages.drawings import box_plot, histogram
 from dogbreed_sdk.pages.markup import Child, Markup, element
+from training_scripts._util.number_text import counted
 
 _MAX_NUMBERS = 40
 _MAX_DRAWINGS = 16
@@ -67,7 +68,7 @@ def _numbers(values: Mapping[str, Any], name: str, depth: int) -> Iterator[tuple
         full = _joined(name, key)
         if isinstance(value, Mapping) and depth < _MAX_DEPTH:
             if _is_long_list(value):
-                yield _label(full), plural(len(value), "time")
+                yield _label(full), counted(len(value), "time")
             else:
                 yield from _numbers(value, full, depth + 1)
         elif "timestamp" in key:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dogbreed_sdk._util.formatting import clipped, date, number, plain, plural
+from dogbreed_sdk._util.formatting import clipped, date, number, plain
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.rule_results import description
 from dogbreed_sdk.debugging.verdict import STATUS_ORDER, STATUS_WORDS, first_steps, main_message
 from dogbreed_sdk.jobs.managed_results import managed_rules
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import empty, section
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.rules.findings import ISSUES_FOUND, NOT_EVALUATED, RuleResult
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _rule(result: RuleResult) -> Markup:
         element(
             "ul",
             findings,
-            element("li", f"and {plural(left, 'more finding')}") if left > 0 else None,
+            element("li", f"and {counted(left, 'more finding')}") if left > 0 else None,
             class_="evidence",
         )
         if findings

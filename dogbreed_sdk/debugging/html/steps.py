@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import clipped, number, percent, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, number, percent, seconds
 from dogbreed_sdk.debugging.html.sections import NO_PROFILE
 from dogbreed_sdk.debugging.operators import costliest
 from dogbreed_sdk.debugging.step_times import OUTLIER_SIGMAS, kind_of, outliers, step_spans
@@ -15,7 +15,7 @@ from dogbreed_sdk.pages.drawings import histogram
 from dogbreed_sdk.pages.markup import Child, Markup, breakable, element, table
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Chart, Charts, chart, line
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts.recording.profile.profile import Operator, Profile, Spans, Statistics
 
 MAX_PHASES = 24
@@ -45,7 +45,7 @@ def steps_section(profile: Profile | None, charts: Charts, *, points: int) -> Ma
 
 def _lead(steps: Mapping[str, Spans]) -> str:
     parts = [
-        f"the median of {plural(len(spans.seconds), f'{kind_of(name)} step')} took "
+        f"the median of {counted(len(spans.seconds), f'{kind_of(name)} step')} took "
         f"{seconds(float(np.median(spans.seconds)))}"
         for name, spans in steps.items()
     ]
@@ -72,7 +72,7 @@ def _step_chart(steps: Mapping[str, Spans], points: int) -> Chart:
 def _outlier_note(steps: Mapping[str, Spans]) -> str:
     count = sum(int(outliers(spans).sum()) for spans in steps.values())
     return (
-        f"{plural(count, 'outlier')}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard deviations"
+        f"{counted(count, 'outlier')}: longer than the mean by {number_text(OUTLIER_SIGMAS)} standard deviations"
         if count
         else ""
     )
@@ -143,7 +143,7 @@ def operators_section(profile: Profile | None) -> Markup:
     if profile.facts.get("inputs") == "features":
         lead += " They belong to the head, which trains on stored features; the backbone's are under Feature pass."
     left = len(profile.operators) - MAX_OPERATORS
-    more = element("p", f"Not shown: {plural(left, 'cheaper one')}.", class_="quiet") if left > 0 else None
+    more = element("p", f"Not shown: {counted(left, 'cheaper one')}.", class_="quiet") if left > 0 else None
     note = element("p", profile.operators_note, class_="quiet") if profile.operators_note else None
     trains_backbone = profile.source == "profiler" and profile.facts.get("inputs") != "features"
     advice = operator_advice(profile.operators) if trains_backbone else None

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import clipped, counted_more, number, percent, plural
+from dogbreed_sdk._util.formatting import clipped, counted_more, number, percent
 from dogbreed_sdk.debugging.html.sections import NO_TENSORS
 from dogbreed_sdk.pages.drawings import sparkline
 from dogbreed_sdk.pages.markup import Markup, breakable, element, table
 from dogbreed_sdk.pages.sections import empty, figure, section
 from dogbreed_sdk.pages.series import Charts, chart, line
+from training_scripts._util.number_text import counted
 from training_scripts.recording.trial.layout import PER_RUN, SCALARS
 from training_scripts.recording.trial.reductions import REDUCTIONS, reduce
 from training_scripts.recording.trial.trial import EVAL, TRAIN, Trial
@@ -131,7 +132,7 @@ def _group(quantity: Quantity, rows: list[Row], fired: set[str], charts: Charts,
     body = [
         [
             _tick(index, row[0], fired, on=row[0] in shown),
-            element("td", sparkline(row[2], label=f"{clipped(row[0], 120)}, {plural(len(row[2]), 'value')}")),
+            element("td", sparkline(row[2], label=f"{clipped(row[0], 120)}, {counted(len(row[2]), 'value')}")),
             *(said(value) for value in _numbers(row[2])),
         ]
         for index, row in enumerate(rows)

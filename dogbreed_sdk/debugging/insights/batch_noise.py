@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import number, percent, plural
+from dogbreed_sdk._util.formatting import number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence.batch_noise import BatchNoise, batch_noise
 from training_scripts.rules.evidence.run import Run
@@ -34,7 +35,7 @@ def evidence(run: Run) -> tuple[str, ...]:
 
 def _explained(noise: BatchNoise) -> Insight:
     agrees = noise.observed <= AGREES * noise.caused
-    batch = plural(noise.batch, "picture")
+    batch = counted(noise.batch, "picture")
     error = Z95 / math.sqrt(2 * len(noise.losses))
     return Insight(
         topic="batch-noise",
@@ -63,6 +64,6 @@ def _explained(noise: BatchNoise) -> Insight:
 def _by_batches(noise: BatchNoise) -> str:
     source = "the validation pictures" if noise.is_estimated else "the pictures of each batch"
     return (
-        f"Random batches of {plural(noise.batch, 'picture')} alone cause ± {number(noise.caused)}, computed from how "
+        f"Random batches of {counted(noise.batch, 'picture')} alone cause ± {number(noise.caused)}, computed from how "
         f"far apart the losses of {source} are: {percent(noise.share)} of the variance."
     )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import joined, number, percent, plural
+from dogbreed_sdk._util.formatting import joined, number, percent
 from dogbreed_sdk.debugging.insights.convergence import outlook
 from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.smallness import few_pictures
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.predictions import knows_some
@@ -168,7 +169,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
         return None
     every = classes * (classes - 1) / 2
     _, one, other, shown = pairs[0]
-    others = f" ({plural(len(pairs) - 1, 'more pair')} alike)" if len(pairs) > 1 else ""
+    others = f" ({counted(len(pairs) - 1, 'more pair')} alike)" if len(pairs) > 1 else ""
     sure = min(shown for *_, shown in pairs) >= 2 * SURE
     return Insight(
         topic="confused-classes",
@@ -178,7 +179,7 @@ def _confused(run: Run, labels: NDArray[np.int64], answers: NDArray[np.int64], t
         + (
             "Such classes look alike, or their pictures are mixed up."
             if sure
-            else f"With about {plural(shown // 2, 'validation picture')} per class, this shows which classes look "
+            else f"With about {counted(shown // 2, 'validation picture')} per class, this shows which classes look "
             "alike, but not how often they are confused."
         ),
         evidence=tuple(
@@ -212,7 +213,7 @@ def _pairs(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) 
 
 
 def _times(labels: NDArray[np.int64], answers: NDArray[np.int64], label: int, answer: int) -> str:
-    return plural(int(((labels == label) & (answers == answer)).sum()), "time")
+    return counted(int(((labels == label) & (answers == answer)).sum()), "time")
 
 
 def _false_discoveries(chances: dict[int, float]) -> list[int]:

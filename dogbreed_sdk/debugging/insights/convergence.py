@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import change, interval, number, percent, plural, seconds
+from dogbreed_sdk._util.formatting import change, interval, number, percent, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import memorized
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 from training_scripts._util.wilson import Z95, wilson
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.learning_rate import FIRST_UPDATE, first_update, steps_are_small
@@ -207,7 +207,7 @@ def _unfinished(run: Run, ahead: Outlook) -> Insight:
         evidence=(
             (
                 f"The {what} loss fell by {number(ahead.fallen)} ({percent(ahead.share)} of its lowest value) over the "
-                f"last {plural(run.epochs - 1 - ahead.since, 'epoch')}, to {number(loss)}."
+                f"last {counted(run.epochs - 1 - ahead.since, 'epoch')}, to {number(loss)}."
             ),
             *(update_evidence(run) if "lr" in new else []),
         ),
@@ -276,7 +276,7 @@ def _one_epoch(run: Run) -> Insight:
         evidence=(
             f"The training loss went from {number(float(losses[0]))} to "
             f"{number(float(losses[-max(1, len(losses) // 10) :].mean()))} "
-            f"in {plural(len(losses), 'step')}" + (" and was still falling in the second half." if falling else "."),
+            f"in {counted(len(losses), 'step')}" + (" and was still falling in the second half." if falling else "."),
         ),
         confidence="high",
         next_step="Set epochs=10, the default." if run.words.is_ours and run.settings else "Train for several epochs.",

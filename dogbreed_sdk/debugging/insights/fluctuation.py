@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import change, number, percent, plural
+from dogbreed_sdk._util.formatting import change, number, percent
 from dogbreed_sdk.debugging.insights import batch_noise
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.rates import better_rate, update_evidence
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import curves
 from training_scripts.rules.evidence.batch_noise import ENOUGH_STEPS, SMOOTHING
@@ -144,7 +145,7 @@ def _small_batches(run: Run, noise: StepNoise, batch: int) -> Insight:
     calmer = math.sqrt(min(QUIET_BATCH, 4 * batch) / batch)
     return Insight(
         topic="training-fluctuations",
-        title=f"The training loss is noisy because each step sees only {plural(batch, 'picture')}.",
+        title=f"The training loss is noisy because each step sees only {counted(batch, 'picture')}.",
         explanation="Such small batches cause this scatter; it is not a sign of a wrong learning rate. "
         "It falls with the square root of the batch size.",
         evidence=(

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dogbreed_sdk._util.formatting import percent, plural
+from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.debugging.insights import timing
 from dogbreed_sdk.debugging.insights.guard import Guard
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import IDLE, Use, Waits, fact, ours, use_of
+from training_scripts._util.number_text import counted
 from training_scripts.recording.profile.profile import Profile
 from training_scripts.rules.findings import ISSUES_FOUND, RuleResult
 
@@ -114,7 +115,7 @@ def _cpu(profile: Profile, use: Use) -> Insight | None:
             return None
         new = {}
         smaller = _smaller_instance(profile, cores, needed)
-        step = f"Use a machine with {plural(needed, 'core')} instead of {cores}{smaller}."
+        step = f"Use a machine with {counted(needed, 'core')} instead of {cores}{smaller}."
     return Insight(
         topic="cpu-use",
         title=f"Most of the {cores} cores idle: 95% of the time fewer than {max(1, math.ceil(busy))} of them are busy.",
@@ -151,7 +152,7 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
     step, new = _feed(profile, workers, cores)
     return Insight(
         topic="cpu-bottlenecks",
-        title=f"The GPU waits for the CPU: {plural(waits.both, 'CPU bottleneck')} in {_of(waits)}.",
+        title=f"The GPU waits for the CPU: {counted(waits.both, 'CPU bottleneck')} in {_of(waits)}.",
         explanation="The cores decode and prepare the pictures; meanwhile the GPU has nothing to do.",
         evidence=(
             (
@@ -160,7 +161,7 @@ def _cpu_waits(profile: Profile, use: Use) -> Insight | None:
             ),
             *([f"GPU: median {use.gpu.p50:.0f}%, p95 {use.gpu.p95:.0f}%."] if use.gpu else []),
             *([f"CPU: median {use.cpu.p50:.0f}%, p95 {use.cpu.p95:.0f}%."] if use.cpu else []),
-            *([f"{plural(workers, 'worker')} on {plural(cores, 'core')}."] if workers and cores else []),
+            *([f"{counted(workers, 'worker')} on {counted(cores, 'core')}."] if workers and cores else []),
         ),
         next_step=step,
         severity="problem",

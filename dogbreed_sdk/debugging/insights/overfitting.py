@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from dogbreed_sdk._util.formatting import change, interval, number, percent, plural, seconds
+from dogbreed_sdk._util.formatting import change, interval, number, percent, seconds
 from dogbreed_sdk.debugging.insights.convergence import epochs_of_same_way, patience_for
 from dogbreed_sdk.debugging.insights.insight import Confidence, Insight, Severity
 from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.overfitting import trends_upward
@@ -67,7 +68,7 @@ def _turned(run: Run) -> Insight | None:
         evidence=_evidence_of_turn(run, best, last),
         confidence=confidence,
         next_step=(
-            f"Set {change(run.settings, new)}." if new else f"End training after about {plural(best + 1, 'epoch')}."
+            f"Set {change(run.settings, new)}." if new else f"End training after about {counted(best + 1, 'epoch')}."
         ),
         severity=severity,
         hyperparameters=new,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import joined, number, percent, plural
+from dogbreed_sdk._util.formatting import joined, number, percent
 from dogbreed_sdk.debugging.insights.insight import Insight
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence.run import Run
 
@@ -111,7 +112,7 @@ def _contradicting(run: Run, losses: NDArray[np.float64]) -> Insight | None:
         ),
         evidence=(
             (
-                f"{plural(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95%) have "
+                f"{counted(int(found.seen.sum()), 'label')} of {len(losses)} (at least {percent(found.low)}, 95%) have "
                 f"a probability below {number(found.probability)}; the network's confidence explains at most "
                 f"{percent(found.expected)}."
             ),
@@ -141,7 +142,7 @@ def _huge(run: Run, losses: NDArray[np.float64]) -> Insight | None:
     rest = float(losses[order[count:]].mean())
     return Insight(
         topic="huge-losses",
-        title=f"{plural(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
+        title=f"{counted(count, 'picture')} of {len(losses)} cause {percent(share)} of the validation loss.",
         explanation="The network is confident of another class for these pictures. Often the label is wrong, or the "
         "picture shows something else; then the data is at fault, not the network.",
         evidence=(

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import percent, plural, points
+from dogbreed_sdk._util.formatting import percent, points
 from dogbreed_sdk.debugging.insights.insight import Insight
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import wilson
 from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.predictions import unused_outputs
@@ -43,7 +44,7 @@ def _small_validation(run: Run) -> Insight | None:
     low, high = wilson(accuracy * size, size)
     return Insight(
         topic="validation-size",
-        title=f"{plural(size, 'validation picture')} cannot distinguish good from slightly better: the accuracy is "
+        title=f"{counted(size, 'validation picture')} cannot distinguish good from slightly better: the accuracy is "
         f"known to ± {points(half)}.",
         explanation="Two runs whose accuracies differ by less than this may be equally good. Compare them by the loss, "
         "or over several seeds; do not rely on a single comparison.",
@@ -90,7 +91,7 @@ def _unused_outputs(run: Run) -> Insight | None:
         title=f"The model has {outputs} outputs, but labels use {used}.",
         explanation="It first has to learn that the other outputs are never right, and losses of guessing are given "
         f"for {outputs} classes. This harms little if the other classes are to come.",
-        evidence=(f"{plural(len(unused), 'output')} without a label: {_first(unused)}.",),
+        evidence=(f"{counted(len(unused), 'output')} without a label: {_first(unused)}.",),
         next_step=f"Give the last layer {used} outputs, unless the other classes are to come.",
         severity="hint",
     )
@@ -108,7 +109,7 @@ def _few_pictures(run: Run) -> Insight | None:
     typical = int(np.median(counts))
     return Insight(
         topic="few-pictures",
-        title=f"{plural(typical, 'training picture')} per class: training accuracy and loss show nothing here.",
+        title=f"{counted(typical, 'training picture')} per class: training accuracy and loss show nothing here.",
         explanation=(
             "A head memorizes so few pictures whatever its settings; only the validation split shows "
             "what generalizes. It shows which run is better overall, but not how well single classes do, since each "

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import change, joined, number, percent, plural
+from dogbreed_sdk._util.formatting import change, joined, number, percent
 from dogbreed_sdk.debugging.insights.fluctuation import noise_of_steps
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.pictures import few_of, names_of, unusual_share
 from dogbreed_sdk.debugging.insights.rates import better_rate
+from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import Z95
 from training_scripts.recording.trial.trial import EVAL
 from training_scripts.rules.evidence import statistics
@@ -80,7 +81,7 @@ def _spiky(run: Run, spiky: Sequence[int]) -> Insight:
     height = max(float(run.valid.loss[e] / ((run.valid.loss[e - 1] + run.valid.loss[e + 1]) / 2) - 1) for e in spiky)
     return Insight(
         topic="validation-spikes",
-        title=f"The validation loss is spiky: {plural(len(spiky), 'spike')} of up to {percent(height)} above "
+        title=f"The validation loss is spiky: {counted(len(spiky), 'spike')} of up to {percent(height)} above "
         f"the neighboring epochs{_reason(holding)}.",
         explanation="The same pictures are evaluated after every epoch, so at a spike the weights were worse. "
         "Each usual cause was tested on this run.",
@@ -104,7 +105,7 @@ def _late_rate(run: Run, spiky: Sequence[int]) -> Cause | None:
     """Whether spikes in the last third of the run come from steps that were still large."""
     late = [epoch for epoch in spiky if epoch >= 2 * run.epochs / 3]
     scheduler = run.settings.get("scheduler")
-    words = f"learning rate too large late in training: {len(late)} of {plural(len(spiky), 'spike')} in the last third"
+    words = f"learning rate too large late in training: {len(late)} of {counted(len(spiky), 'spike')} in the last third"
     if scheduler:
         words += f", scheduler {scheduler}"
     new: dict[str, object] = (
@@ -126,7 +127,7 @@ def _small_batches(run: Run) -> Cause | None:
     if batch is None:
         return None
     noise = noise_of_steps(run)
-    words = f"small batches: {plural(batch, 'picture')} per step"
+    words = f"small batches: {counted(batch, 'picture')} per step"
     if noise is not None:
         words += f", whose mean loss varies by ± {number(noise.sampling)} by sampling alone"
     new: dict[str, object] = {"batch-size": 4 * batch}
@@ -189,7 +190,7 @@ def _pictures(run: Run, spiky: Sequence[int]) -> Cause | None:
     share = float(rise[top].sum() / rise.sum()) if rise.sum() > 0 else 0.0
     names = names_of(run, top)
     words = (
-        f"a few pictures with a huge loss: {plural(count, 'picture')} of {len(rise)} cause "
+        f"a few pictures with a huge loss: {counted(count, 'picture')} of {len(rise)} cause "
         f"{percent(min(share, 1.0))} of the "
         f"rise to the spike of epoch {worst + 1}" + (f": {joined(names)}" if names else "")
     )

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from dogbreed_sdk._util.formatting import joined, percent, plural, seconds
+from dogbreed_sdk._util.formatting import joined, percent, seconds
 from dogbreed_sdk.debugging.insights.insight import Insight
 from dogbreed_sdk.debugging.insights.machine import fact, ours
 from dogbreed_sdk.debugging.step_times import gaps
+from training_scripts._util.number_text import counted
 from training_scripts.recording.profile.profile import DATA, TRAIN_STEP, Profile, Spans
 from training_scripts.rules.declaration import Answer
 from training_scripts.rules.evidence.recorded import MOST, count, mapping
@@ -92,9 +93,9 @@ def _data(profile: Profile) -> Insight | None:
             (
                 f"A step takes {seconds(float(np.median(steps.seconds)))}, of which "
                 f"{seconds(float(np.median(waits)))} are "
-                f"waiting (medians over {plural(len(steps), 'step')}): about {seconds(spent)} of the job."
+                f"waiting (medians over {counted(len(steps), 'step')}): about {seconds(spent)} of the job."
             ),
-            *([f"{plural(workers, 'worker')} on {plural(cores, 'core')}."] if workers and cores else []),
+            *([f"{counted(workers, 'worker')} on {counted(cores, 'core')}."] if workers and cores else []),
         ),
         next_step=step,
         severity="problem" if share > 0.5 else "hint",
@@ -168,7 +169,7 @@ def _outliers(profile: Profile) -> Insight | None:
     )
     return Insight(
         topic="slow-steps",
-        title=f"{plural(int(found.numbers['outliers']), 'slow step')} cost "
+        title=f"{counted(int(found.numbers['outliers']), 'slow step')} cost "
         f"{percent(found.numbers['lost_percent'] / 100)} of the training time.",
         explanation="Most steps take the same time; these took far longer. "
         + (

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.aws.storage import Storage, StoredFile, join
 from dogbreed_sdk.aws.transfers import TRANSFER_THREADS
 from dogbreed_sdk.debugging.sources.layout import REPORT_RULES
 from dogbreed_sdk.errors import ConfigurationError
 from training_scripts._util.atomic import write_atomically
+from training_scripts._util.number_text import counted
 from training_scripts.features.files import COST_FILE
 
 # More than any recording of reductions; a limit for full tensors on a laptop's disk.
@@ -126,7 +126,7 @@ def _fetched(storage: Storage, uri: str, path: Path) -> str:
 def _about_skipped(skipped: Mapping[str, str]) -> list[str]:
     named = [f"{name} was left out: {reason}." for name, reason in list(skipped.items())[:MAX_SKIPPED_NAMED]]
     more = len(skipped) - len(named)
-    return [*named, *([f"{plural(more, 'more file')} left out for similar reasons."] if more else [])]
+    return [*named, *([f"{counted(more, 'more file')} left out for similar reasons."] if more else [])]
 
 
 def _is_part(name: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dogbreed_sdk._util.formatting import clipped, percent, plural
+from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.content import ClassResult, EvaluationContent, Mistake
 from dogbreed_sdk.pages import cards
 from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.thumbnails import thumbnail
 from training_scripts._util.class_names import display_name
-from training_scripts._util.number_text import probability_text
+from training_scripts._util.number_text import counted, probability_text
 
 _MISTAKES, _CLASSES = 6, 5
 
@@ -31,7 +31,7 @@ def evaluation_card(content: EvaluationContent, notes: Sequence[str]) -> str:
         element("div", figures, style="display:flex;flex-wrap:wrap;gap:.8em;margin:.4em 0") if figures else None,
         [element("div", clipped(note, 300)) for note in notes[:3]],
         element("div", element("code", "evaluation.to_html('mistakes.html')")),
-        note=f"95% interval {percent(low)} to {percent(high)}; {plural(len(content.mistakes), 'mistake')}"
+        note=f"95% interval {percent(low)} to {percent(high)}; {counted(len(content.mistakes), 'mistake')}"
         + (", the worst are shown" if len(content.mistakes) > _MISTAKES else "")
         + ("; classes with the lowest accuracy first" if weakest else ""),
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import percent, plural
+from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
@@ -114,7 +115,7 @@ class Evaluation(EvaluationContent):
     def _numbers(self) -> list[tuple[str, str, str]]:
         """The key numbers: name, value and remark."""
         numbers = [
-            ("mistakes", f"{len(self.mistakes):,}", f"of {plural(self.n, 'picture')}"),
+            ("mistakes", f"{len(self.mistakes):,}", f"of {counted(self.n, 'picture')}"),
             ("top 5", percent(self.top5), "true class among the five most probable"),
             ("calibration error", f"{self.ece:.3f}", "0 is perfect"),
         ]
@@ -152,7 +153,7 @@ class Evaluation(EvaluationContent):
         if self.rejected:
             text += f"; {len(self.rejected)} rejected as none of the classes"
         if self.errors:
-            text += f"; {plural(len(self.errors), 'picture')} could not be classified"
+            text += f"; {counted(len(self.errors), 'picture')} could not be classified"
         if self.excluded:
             text += f"; {self._excluded()}"
         return text

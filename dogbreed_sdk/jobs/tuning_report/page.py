@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.formatting import clipped, counted_more, number, plain, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, counted_more, number, plain, seconds
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.facts import category_of, place
@@ -19,6 +19,7 @@ from dogbreed_sdk.pages.document import asset, filled_page
 from dogbreed_sdk.pages.markup import Child, Markup, element, inner, table
 from dogbreed_sdk.pages.sections import empty, head, section
 from dogbreed_sdk.pages.tables import Cell, Column, sortable_table
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.jobs.tuning_report.content import TuningContent
@@ -130,7 +131,7 @@ def _progress_section(report: TuningContent) -> Markup:
     since = len(by_end(report.trials)) - found[-1][0]
     lead = f"The best trial was number {found[-1][0]} to end"
     lead += (
-        f"; the {plural(since, 'trial') if since > 1 else 'trial'} after it brought no better one."
+        f"; the {counted(since, 'trial') if since > 1 else 'trial'} after it brought no better one."
         if since
         else ", the last one so far."
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs.tuning_report.content import TuningContent
 from dogbreed_sdk.jobs.tuning_report.ranking import has_objective
 from dogbreed_sdk.local.tuning.search_space import Range
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def trials(content: TuningContent) -> Figure:
         _plot(axes, each, [trial for trial in measured if each.name in trial.hyperparameters], content.best)
     grid[0][0].set_ylabel(content.facts.metric)
     grid[0][-1].legend()
-    figure.suptitle(f"{content.source}: {plural(len(measured), 'trial')}")
+    figure.suptitle(f"{content.source}: {counted(len(measured), 'trial')}")
     return figure
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogbreed_sdk._util.formatting import plain, plural
+from dogbreed_sdk._util.formatting import plain
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.content import TuningContent
 from dogbreed_sdk.jobs.tuning_report.ranking import has_objective
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +126,7 @@ class TuningReport(TuningContent):
         return self.to_text()
 
     def __repr__(self) -> str:
-        return f"TuningReport({self.source!r}, {plural(len(self.trials), 'trial')})"
+        return f"TuningReport({self.source!r}, {counted(len(self.trials), 'trial')})"
 
     def _repr_html_(self) -> str:
         from dogbreed_sdk.jobs.tuning_report.notebook import fragment  # noqa: PLC0415

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dogbreed_sdk._util.formatting import clipped, joined, number, plural, seconds
+from dogbreed_sdk._util.formatting import clipped, joined, number, seconds
 from dogbreed_sdk._util.polling import FINAL_STATUSES
 from dogbreed_sdk._util.text import columns, cut, hanging
 from dogbreed_sdk.jobs.trial import Trial
 from dogbreed_sdk.jobs.tuning_report import next_search
 from dogbreed_sdk.jobs.tuning_report.next_search import NextRange
 from dogbreed_sdk.jobs.tuning_report.ranking import has_objective
-from training_scripts._util.number_text import number_text
+from training_scripts._util.number_text import counted, number_text
 
 if TYPE_CHECKING:
     from dogbreed_sdk.jobs.tuning_report.content import TuningContent
@@ -49,7 +49,7 @@ def state(report: TuningContent) -> str:
     """How far the search is, in a sentence."""
     facts = report.facts
     ended = sum(trial.status in FINAL_STATUSES for trial in report.trials)
-    trials = f"{ended} of {plural(facts.limit, 'trial')}" if facts.limit else plural(ended, "trial")
+    trials = f"{ended} of {counted(facts.limit, 'trial')}" if facts.limit else counted(ended, "trial")
     spent = f" in {seconds(facts.seconds)}" if facts.seconds is not None else ""
     counts = joined([f"{count} {status}" for status, count in report.counts.items()])
     return f"{facts.status}, {facts.strategy} search, {trials} ended{spent} ({counts or 'no trials'})."
@@ -117,7 +117,7 @@ def _progress(report: TuningContent, width: int) -> Iterator[str]:
     shown = found if len(found) <= MAX_IMPROVEMENTS else [found[0], *found[1 - MAX_IMPROVEMENTS :]]
     steps = joined([f"{number(trial.objective)} ({label(report, trial)})" for _, trial in shown], most=MAX_IMPROVEMENTS)
     since = sum(trial.ended is not None for trial in report.trials) - found[-1][0]
-    after = f"; no better one in the {plural(since, 'trial') if since > 1 else 'trial'} since" if since else ""
+    after = f"; no better one in the {counted(since, 'trial') if since > 1 else 'trial'} since" if since else ""
     yield ""
     yield "Best so far, as the trials ended"
     yield from hanging("  ", f"{steps}{after}.", width)

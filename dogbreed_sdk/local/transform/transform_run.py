@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dogbreed_sdk._util.cores import CORES_VARIABLE
-from dogbreed_sdk._util.formatting import plural
 from dogbreed_sdk._util.log_file import LogFile, last_lines
 from dogbreed_sdk._util.processes import end_process, identify_self
 from dogbreed_sdk.errors import ConfigurationError, EndpointNotReadyError
@@ -35,6 +34,7 @@ from dogbreed_sdk.local.transform.request import (
     described_settings,
 )
 from dogbreed_sdk.local.transform.sender import ModelServerEnded, Sender
+from training_scripts._util.number_text import counted
 
 _PROGRESS_SECONDS = 5.0
 _STOP_LOOK_SECONDS = 0.2
@@ -228,7 +228,7 @@ class TransformRun:
     def _described_progress(self) -> str:
         progress = self._progress
         failed = f", {progress.failed} failed" if progress.failed else ""
-        return f"{progress.done} of {plural(progress.total, 'object')} transformed{failed}"
+        return f"{progress.done} of {counted(progress.total, 'object')} transformed{failed}"
 
     def _report(self, line: str) -> None:
         moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").removesuffix("+00:00")
@@ -240,8 +240,8 @@ class TransformRun:
             return "Completed", None
         item, failure = self._progress.first
         return "Failed", (
-            f"{failure.kind}: {_SEE_LOGS}. {self._progress.failed} of {plural(self._progress.total, 'object')} failed; "
-            f"the first is {item.name}: {failure}"
+            f"{failure.kind}: {_SEE_LOGS}. {self._progress.failed} of {counted(self._progress.total, 'object')} "
+            f"failed; the first is {item.name}: {failure}"
         )
 
     def _server_ended(self) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dogbreed_sdk._util.formatting import clipped, percent, plural
+from dogbreed_sdk._util.formatting import clipped, percent
 from dogbreed_sdk.endpoints.evaluation.content import ClassResult, EvaluationContent
 from dogbreed_sdk.endpoints.evaluation.page.gallery import Labels
 from dogbreed_sdk.pages.bars import bar
 from dogbreed_sdk.pages.markup import Child, Markup, element, table
 from dogbreed_sdk.pages.sections import section
+from training_scripts._util.number_text import counted
 
 # Rows that are open, and all rows; more than that nobody reads.
 _OPEN, _MOST = 20, 500
@@ -21,7 +22,7 @@ def classes_section(content: EvaluationContent, labels: Labels) -> Markup:
     more, left_out = results[_OPEN:_MOST], len(results) - len(results[:_MOST])
     without = len(content.per_class) - len(results)
     notes = [
-        f"{plural(without, 'class')} of the model without pictures here." if without == 1 else None,
+        f"{counted(without, 'class')} of the model without pictures here." if without == 1 else None,
         f"{without:,} classes have no pictures here." if without > 1 else None,
         f"{left_out:,} more accurate classes are not shown; the command line's --json has all." if left_out else None,
     ]

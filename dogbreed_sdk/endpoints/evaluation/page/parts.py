@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dogbreed_sdk._util.formatting import counted_more, plural
+from dogbreed_sdk._util.formatting import counted_more
 from dogbreed_sdk.endpoints.evaluation.content import EvaluationContent, Mistake, PictureResult
 from dogbreed_sdk.endpoints.evaluation.explaining import Explainer
 from dogbreed_sdk.endpoints.evaluation.page import confidence, confusion, gallery, plots
@@ -21,6 +21,7 @@ from dogbreed_sdk.pages.markup import Markup, element
 from dogbreed_sdk.pages.sections import empty, section
 from dogbreed_sdk.pages.thumbnails import of_image
 from training_scripts._util.class_names import display_name
+from training_scripts._util.number_text import counted
 
 WORST = 24
 _REJECTED = 24
@@ -181,8 +182,10 @@ def left_out(album: Album) -> Markup | None:
     """What the page does not contain, and where it is; None if it contains everything."""
     notes = []
     if album.left_out:
-        notes.append(f"{plural(album.left_out, 'picture')}, to keep the page small; the confusion matrix has the names")
+        notes.append(
+            f"{counted(album.left_out, 'picture')}, to keep the page small; the confusion matrix has the names"
+        )
     if album.unreadable:
         are = "is" if album.unreadable == 1 else "are"
-        notes.append(f"{plural(album.unreadable, 'picture')} that {are} missing or cannot be read")
+        notes.append(f"{counted(album.unreadable, 'picture')} that {are} missing or cannot be read")
     return element("p", f"Left out: {'; '.join(notes)}.", class_="quiet left-out") if notes else None
