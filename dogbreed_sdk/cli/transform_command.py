@@ -12,9 +12,8 @@ from dogbreed_sdk.cli.models import add_labels
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
 from dogbreed_sdk.cli.shared_options import add_serving
 from dogbreed_sdk.errors import ConfigurationError, JobError, JobFailedError, JobStoppedError
-from dogbreed_sdk.jobs.attaching import attach
+from dogbreed_sdk.jobs.attaching import attach, attach_with_model
 from dogbreed_sdk.jobs.job import is_unknown
-from dogbreed_sdk.jobs.trainer import BreedTrainer
 from dogbreed_sdk.jobs.transform_job import TransformJob
 from dogbreed_sdk.predictions import Prediction
 from dogbreed_sdk.session import Session
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _start(options: argparse.Namespace, session: Session) -> TransformJob:
-    return BreedTrainer.attach(options.job, session).transform(
+    return attach_with_model(options.job, session).transform(
         options.pictures[0] if len(options.pictures) == 1 else options.pictures,
         split=options.split,
         name=options.name,
@@ -109,7 +108,7 @@ def _earlier(options: argparse.Namespace, session: Session) -> TransformJob:
     except JobError as error:
         if not is_unknown(error):
             raise
-        attach(options.job, session)  # raises the error that fits if the job does not exist
+        attach(options.job, session=session)  # raises the error that fits if the job does not exist
         raise ConfigurationError(
             f"{options.job} is not a transform job. Pass PICTURES to classify with its model."
         ) from error

@@ -9,8 +9,7 @@ from dogbreed_sdk.cli.argument_types import assignment, at_least_one
 from dogbreed_sdk.cli.output import Outcome, job_progress, say
 from dogbreed_sdk.cli.shared_options import add_capture, add_own_code, data_capture
 from dogbreed_sdk.endpoints.deployment import Deployment
-from dogbreed_sdk.errors import ConfigurationError
-from dogbreed_sdk.jobs.trainer import BreedTrainer
+from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.training_job import TrainingJob
 from dogbreed_sdk.jobs.tuning_job import TuningJob
 from dogbreed_sdk.session import Session
@@ -60,8 +59,5 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _job(name: str, session: Session) -> TrainingJob:
-    job = BreedTrainer.attach(name, session)
-    found = job.best.job if isinstance(job, TuningJob) else job
-    if not isinstance(found, TrainingJob):
-        raise ConfigurationError(f"{name} is not a job that has a model: pass a training job or a tuning job.")
-    return found
+    job = attach_with_model(name, session)
+    return job.best.job if isinstance(job, TuningJob) else job

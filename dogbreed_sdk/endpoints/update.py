@@ -251,7 +251,7 @@ def _uri(model: HasModel | HasBest | str, session: Session) -> str:
     if not model.startswith(schemes):
         raise ConfigurationError(
             f"{model!r} is not the URI of a model, which begins with {' or '.join(schemes)}: pass {accepted}. "
-            "BreedTrainer.attach(name, session) finds a job by its name."
+            "attach(name, session=session) finds a job by its name."
         )
     return model
 

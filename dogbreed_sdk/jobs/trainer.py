@@ -1,4 +1,4 @@
-"""BreedTrainer: tunes, trains and finds jobs again, on AWS and on local SageMaker with the same code."""
+"""BreedTrainer: tunes and trains, on AWS and on local SageMaker with the same code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from dogbreed_sdk.aws.requests.tags import project_tags
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.jobs import isolation
-from dogbreed_sdk.jobs.attaching import attach_with_model
 from dogbreed_sdk.jobs.infrastructure import Infrastructure
 from dogbreed_sdk.jobs.job_options import JobOptions, Spot
 from dogbreed_sdk.jobs.job_starter import FeatureSource, FeatureType, JobStarter
@@ -470,23 +469,6 @@ class BreedTrainer:
         twin = copy.copy(self)
         twin.session, twin._starter = session, self._starter.in_session(session, features)
         return twin
-
-    @staticmethod
-    def attach(name: str, session: Session | None = None) -> TrainingJob | TuningJob:
-        """Finds a training or tuning job again by its name.
-
-        Args:
-            name: Name of the job.
-            session: The session that the job belongs to. Default: `Session.default()`.
-
-        Raises:
-            JobError: The job does not exist.
-
-        Examples:
-            >>> BreedTrainer.attach(job.name, session).status
-            'Completed'
-        """
-        return attach_with_model(name, session or Session.default())
 
     def _packages(self, infrastructure: Infrastructure, *, given: bool) -> tuple[str, ...] | None:
         """What the source takes along for jobs without a network; None if jobs may install it."""

@@ -39,7 +39,7 @@ _LAST_LINES = 500
 class TrainingJob(Job):
     """A training job of a session, running or ended.
 
-    `BreedTrainer.train` starts one; `BreedTrainer.attach` finds it again by its name, from any process.
+    `BreedTrainer.train` starts one; `attach` finds it again by its name, from any process.
 
     Args:
         name: Name of the job.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class TransformJob(Job):
     """A batch transform job of a session, running or ended.
 
-    `transform` and `TrainingJob.transform` start one.
+    `transform` and `TrainingJob.transform` start one; `attach` finds it again by its name, from any process.
 
     Args:
         name: Name of the job.

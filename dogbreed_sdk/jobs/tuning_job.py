@@ -69,7 +69,7 @@ class BestTrial:
 class TuningJob(Job):
     """A tuning job of a session, running or ended.
 
-    `BreedTrainer.tune` starts one; `BreedTrainer.attach` finds it again by its name, from any process.
+    `BreedTrainer.tune` starts one; `attach` finds it again by its name, from any process.
 
     Args:
         name: Name of the job.

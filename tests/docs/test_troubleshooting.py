@@ -36,7 +36,7 @@ def test_messages_in_the_documentation_are_those_of_the_code() -> None:
 
 def test_no_message_that_the_code_raises_is_missing() -> None:
     listed = (DOCS / "reference" / "messages.md").read_text(encoding="utf-8")
-    assert "\n- The job … does not exist in …. 'dogbreed jobs' lists the jobs.\n" in listed
+    assert "\n- No training, tuning or transform job named … exists in …. 'dogbreed jobs' lists the jobs.\n" in listed
     found = {name: section.count("\n- ") for name, section in re.findall(r"## (\w+)\n((?:\n?- .*)+)", listed)}
     raised = importlib.import_module("_generate.failures").messages_of()
     assert found == {name: len(messages) for name, messages in raised.items() if messages}

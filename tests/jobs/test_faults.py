@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob, defaults
+from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, TrainingJob, TuningJob, attach, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local import Store
 from dogbreed_sdk.local.store import TRAINING_JOB
@@ -99,7 +99,7 @@ def test_a_killed_server_loses_no_search_and_no_endpoint(
     kill(process)
     process, url = server()
     with Session.local(root, endpoint_url=url) as session:
-        tuning = BreedTrainer.attach("search", session)
+        tuning = attach("search", session=session)
         assert isinstance(tuning, TuningJob)
         tuning.wait(progress=no_progress, timeout=280)
         assert [trial.status for trial in tuning.trials()] == ["Completed"] * 3
@@ -123,7 +123,7 @@ def test_an_endpoint_whose_server_was_killed_answers_the_next_request(workshop: 
 def test_two_clients_on_one_folder_see_the_same(workshop: Workshop) -> None:
     with Session.local(workshop.root) as second:
         job = workshop.trainer.train(workshop.dataset, {"epochs": 1})
-        seen = BreedTrainer.attach(job.name, second)
+        seen = attach(job.name, session=second)
         job.wait(progress=no_progress)
         assert seen.status == "Completed"
 

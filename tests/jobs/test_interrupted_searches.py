@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TuningJob, defaults
+from dogbreed_sdk import BreedDataset, BreedTrainer, Session, TuningJob, attach, defaults
 from dogbreed_sdk._util.progress import no_progress
 from dogbreed_sdk.local.store import TUNING_JOB, Store
 from tests.conftest import Workshop
@@ -45,7 +45,7 @@ def test_a_search_outlives_its_client_and_the_process_that_runs_it(workshop: Wor
     assert supervisor is not None
     os.kill(supervisor["pid"], signal.SIGKILL)
     with Session.local(workshop.root) as session:
-        search = BreedTrainer.attach(name, session)
+        search = attach(name, session=session)
         assert isinstance(search, TuningJob)
         assert search.status == "InProgress"
         search.wait(progress=no_progress)

@@ -22,6 +22,7 @@ from dogbreed_sdk import (
     Prediction,
     Session,
     TransformJob,
+    attach,
     transform,
 )
 from dogbreed_sdk._util.progress import JobProgress, no_progress
@@ -117,6 +118,7 @@ def test_its_model_is_gone_and_its_log_is_kept(ended: tuple[TransformJob, list[J
 def test_it_is_listed_and_found_again(ended: tuple[TransformJob, list[JobProgress]]) -> None:
     [listed] = [job for job in list_jobs(ended[0].session) if job["name"] == "mixed"]
     assert (listed["kind"], listed["status"]) == ("transform", "Failed")
+    assert isinstance(attach("mixed", session=ended[0].session), TransformJob)
     with pytest.raises(JobError, match="The transform job nothing does not exist"):
         _ = TransformJob("nothing", ended[0].session).status
 

@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 CELLS = (
     """
-    from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, defaults, evaluate
+    from dogbreed_sdk import BreedClassifier, BreedDataset, BreedTrainer, Session, attach, defaults, evaluate
     session = Session.local({root!r})
     dataset = BreedDataset.open({data!r})
     dataset.check()
     """,
     """
-    BreedTrainer.attach({tuning!r}, session)
+    attach({tuning!r}, session=session)
     """,
     """
     job = BreedTrainer(session, model=defaults.QUICK_BACKBONE).train(dataset, {{"epochs": 2}}).wait()

@@ -113,11 +113,10 @@ def _of_job(job: TrainingJob | TuningJob) -> Recording:
 
 def _job_named(name: str, session: Session | None) -> TrainingJob | TuningJob:
     from dogbreed_sdk.errors import ConfigurationError, JobError  # noqa: PLC0415
-    from dogbreed_sdk.jobs.attaching import OtherKindError  # noqa: PLC0415
-    from dogbreed_sdk.jobs.trainer import BreedTrainer  # noqa: PLC0415 - the facade above; folders need no part of it
+    from dogbreed_sdk.jobs.attaching import OtherKindError, attach_with_model  # noqa: PLC0415 - folders need no job
 
     try:
-        return BreedTrainer.attach(name, session)
+        return attach_with_model(name, session)
     except ConfigurationError as error:
         if session is not None:
             raise

@@ -392,10 +392,10 @@ def test_what_names_no_recording(odd: Any) -> None:
 def test_a_jobs_name_without_a_session_or_region_asks_for_the_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nowhere(name: str, session: object) -> None:
+    def nowhere() -> None:
         raise ConfigurationError("No AWS region is set.")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dogbreed_sdk.jobs.trainer.BreedTrainer.attach", nowhere)
+    monkeypatch.setattr("dogbreed_sdk.session.Session.default", nowhere)
     with pytest.raises(RecordingError, match=r"(?s)No AWS region is set.*session=Session.local\(folder\)"):
         DebugReport.load("some-job")
