@@ -8,6 +8,8 @@ from typing import TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from training_scripts._util.wilson import Z95
+
 # Above this ratio of high to low values a curve is unreadable on a linear axis.
 WIDE_RATIO = 300.0
 
@@ -87,7 +89,7 @@ def line(
         "y": [_short(value) for value in values.tolist()],
     }
     if error is not None and len(error) == len(values):
-        made["e"] = [_short(2 * value) for value in error.tolist()]
+        made["e"] = [_short(Z95 * value) for value in error.tolist()]
     return made
 
 

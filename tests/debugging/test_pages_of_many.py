@@ -51,7 +51,7 @@ class TestComparison:
     def test_a_click_on_a_run_marks_its_row_and_its_curves_in_all_charts(self, browser: Page, comparison: str) -> None:
         browser.open(comparison)
         browser.click('[data-pick="slow"]')
-        assert browser.value(MARKED.format("tr")) == 1
+        browser.wait(lambda: browser.value(MARKED.format("tr")) == 1)
         # Validation, training and the name, in each of two charts.
         assert browser.value(MARKED.format("g")) == 6
         browser.key("Escape")
@@ -106,7 +106,7 @@ class TestSearch:
         first = browser.value(FIRST)
         browser.click(f'[data-pick="{first}"]')
         # Over time, the parallel axes, and three hyperparameters.
-        assert browser.value(MARKED.format("g")) == 5
+        browser.wait(lambda: browser.value(MARKED.format("g")) == 5)
         assert browser.value(MARKED.format("tr")) == 1
 
     def test_a_heading_sorts_both_ways_and_rows_without_a_value_stay_last(self, browser: Page, search: str) -> None:
