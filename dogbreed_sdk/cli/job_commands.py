@@ -99,6 +99,6 @@ def _delete_job(options: argparse.Namespace, job: TrainingJob | TuningJob | Tran
     what = f"{_KINDS[type(job)]} job {job.name}{trials} with {counted(len(sizes), 'file')} ({amount(sum(sizes))})"
     if not options.yes:
         confirm(f"Delete {what}?", otherwise="--yes")
-    count = job.delete()
-    document = {"deleted": job.name, "was": status, "files": count, "bytes": sum(sizes)}
+    job.delete()
+    document = {"deleted": job.name, "was": status, "files": len(sizes), "bytes": sum(sizes)}
     return Outcome(document, say(f"deleted {what}; it was {status}"))

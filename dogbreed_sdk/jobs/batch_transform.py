@@ -112,8 +112,7 @@ def transform(
         ...     print(picture, "->", prediction.label)
         test/002.Basset_hound/Basset_hound_020.jpg -> Basset hound
         ...
-        >>> batch.delete() > 0
-        True
+        >>> batch.delete()
     """
     is_unique = not name
     name = names.check_name(name or names.unique_name("dogbreed-transform"), what="transform job")

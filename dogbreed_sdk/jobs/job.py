@@ -51,8 +51,8 @@ class Job(ABC):
         """InProgress, Completed, Failed, Stopping or Stopped."""
 
     @abstractmethod
-    def delete(self) -> int:
-        """Deletes an ended job and its files; returns the number of deleted files."""
+    def delete(self) -> None:
+        """Deletes an ended job and its files."""
 
     @abstractmethod
     def stored_sizes(self) -> list[int]:

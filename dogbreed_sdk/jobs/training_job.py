@@ -246,14 +246,11 @@ class TrainingJob(Job):
         with translated(f"stop training job {self.name}"):
             self.session.client("sagemaker").stop_training_job(TrainingJobName=self.name)
 
-    def delete(self) -> int:
+    def delete(self) -> None:
         """Deletes the job and the files that only it has written: model, outputs, recordings and checkpoints.
 
         On local SageMaker its log is deleted too. Stored features and other jobs' checkpoints are kept, and endpoints
         that serve its model keep running.
-
-        Returns:
-            The number of deleted files.
 
         Raises:
             JobError: The job has not ended, or SageMaker refuses to delete it.
@@ -267,7 +264,8 @@ class TrainingJob(Job):
             )
         with translated(f"delete training job {self.name}"):
             self.session.client("sagemaker").delete_training_job(TrainingJobName=self.name)
-        return sum(self.session.storage.delete_folder(uri) for uri in _own_folders(described))
+        for uri in _own_folders(described):
+            self.session.storage.delete_folder(uri)
 
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""

@@ -215,13 +215,10 @@ class TransformJob(Job):
         with translated(f"stop transform job {self.name}"):
             self.session.client("sagemaker").stop_transform_job(TransformJobName=self.name)
 
-    def delete(self) -> int:
+    def delete(self) -> None:
         """Deletes the outputs, the uploaded pictures, and the model that was created for the job.
 
         SageMaker keeps the record of the job itself; it has no operation that deletes one.
-
-        Returns:
-            The number of deleted files.
 
         Raises:
             JobError: The job has not ended.
@@ -230,7 +227,8 @@ class TransformJob(Job):
         if self.status not in FINAL_STATUSES:
             raise JobError(f"Transform job {self.name} is {self.status}; stop it, and delete it when it has ended.")
         self._delete_model()
-        return sum(self.session.storage.delete_folder(uri) for uri in self._own_folders())
+        for uri in self._own_folders():
+            self.session.storage.delete_folder(uri)
 
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""

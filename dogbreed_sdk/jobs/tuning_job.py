@@ -256,11 +256,8 @@ class TuningJob(Job):
         with translated(f"stop tuning job {self.name}"):
             self.session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
-    def delete(self) -> int:
+    def delete(self) -> None:
         """Deletes the search, its training jobs, and the files that only they have written.
-
-        Returns:
-            The number of deleted files.
 
         Raises:
             JobError: The search has not ended, or SageMaker refuses to delete it.
@@ -269,10 +266,10 @@ class TuningJob(Job):
         status = self.status
         if status not in FINAL_STATUSES:
             raise JobError(f"Tuning job {self.name} is {status}; stop it, and delete it when it has ended.")
-        count = sum(TrainingJob(trial.name, self.session).delete() for trial in self.trials())
+        for trial in self.trials():
+            TrainingJob(trial.name, self.session).delete()
         with translated(f"delete tuning job {self.name}"):
             self.session.client("sagemaker").delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
-        return count
 
     def stored_sizes(self) -> list[int]:
         """The sizes in bytes of the files that `delete` would delete."""

@@ -65,8 +65,8 @@ def test_transform(session: Session, model: str) -> None:
     # moto has the logs, and knows nothing of this job.
     assert "the first is dogs-bucket/new/bad.webp: ClientError: 422" in str(results["bad.webp"])
     before = keys(session)
-    assert job.delete() == 2  # the outputs; the pictures were there before
-    assert [key for key in before if key not in keys(session)] == [
+    job.delete()
+    assert [key for key in before if key not in keys(session)] == [  # the pictures were there before
         "dogbreed/transform/of-s3/output/a/rex.jpg.out",
         "dogbreed/transform/of-s3/output/b/rex.png.out",
     ]

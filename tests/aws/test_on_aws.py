@@ -320,7 +320,7 @@ def test_a_job_is_deleted_with_its_objects(account: Account) -> None:
         s3.put_object(Bucket=BUCKET, Key=f"dogbreed/jobs/{key}", Body=b"x")
     job = TrainingJob("dogs", session)
     assert job.stored_sizes() == [1, 1]
-    assert job.delete() == 2
+    job.delete()
     assert aws.sent("DeleteTrainingJob") == [{"TrainingJobName": "dogs"}]
     assert keys_below(f"s3://{BUCKET}/dogbreed/jobs") == {"dogs-2/output/model.tar.gz"}
 
@@ -340,7 +340,7 @@ def test_a_trial_has_its_checkpoints_in_a_folder_of_its_name(account: Account) -
         boto3.client("s3", region_name="us-east-1").put_object(
             Bucket=BUCKET, Key=f"dogbreed/checkpoints/search/{name}/checkpoint.pth", Body=b"x"
         )
-    assert job.delete() == 1
+    job.delete()
     assert keys_below(folder) == {"search-002-b/checkpoint.pth"}
 
 
