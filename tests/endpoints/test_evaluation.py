@@ -19,7 +19,14 @@ from dogbreed_sdk.endpoints.evaluation import (
     wilson_interval,
 )
 from dogbreed_sdk.endpoints.evaluation.statistics import calibration_bins, coverage_curve
-from dogbreed_sdk.errors import DatasetError, EndpointNotFoundError, LabelError, UnsupportedImageError
+from dogbreed_sdk.errors import (
+    DatasetError,
+    DogBreedError,
+    EndpointNotFoundError,
+    LabelError,
+    ModelError,
+    UnsupportedImageError,
+)
 from dogbreed_sdk.labels import LabelMap
 from dogbreed_sdk.predictions import Prediction, Rejection
 from tests.endpoints.folder_classifier import CLASSES, FolderClassifier, draw, predicted
@@ -154,14 +161,19 @@ def test_a_classifier_for_other_classes_is_an_error_not_zero_accuracy() -> None:
         summarize(["001.Boxer"], [predicted([1.0, 0.0], ("cat", "lynx"))], classes=CLASSES)
 
 
+class Telling(FolderClassifier):
+    """Reports its classes."""
+
+    def labels(self) -> LabelMap:
+        return LabelMap(self.classes)
+
+
 def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> None:
     """Counted as errors, they would make 8 right answers of 12 out of 8 of 8."""
-
-    class Telling(FolderClassifier):
-        def labels(self) -> LabelMap:
-            return LabelMap(self.classes)
-
-    result = evaluate(Telling(CLASSES[:2]), folder)
+    classifier, seen = Telling(CLASSES[:2]), list[tuple[int, int]]()
+    result = evaluate(classifier, folder, progress=lambda *done: seen.append(done))
+    assert classifier.calls == 8, "an endpoint charges for every request"
+    assert seen[-1] == (8, 8)
     assert result.accuracy == 1.0
     assert (result.n, result.excluded, result.unknown_classes) == (8, 4, ("003.Beagle",))
     assert [entry.class_folder for entry in result.per_class] == list(CLASSES[:2])
@@ -169,6 +181,24 @@ def test_classes_that_the_model_lacks_are_left_out_and_counted(folder: Path) -> 
     assert "4 pictures of classes that the model does not have were excluded: 003.Beagle" in str(result)
     assert result.to_dict()["unknown_classes"] == ["003.Beagle"]
     assert result.to_dict()["excluded"] == 4
+
+
+def test_no_picture_is_classified_if_the_model_has_none_of_their_classes(folder: Path) -> None:
+    classifier = Telling(("cat", "lynx"))
+    with pytest.raises(LabelError, match=r"such as 'cat', but the pictures are of classes such as '001\.Boxer'"):
+        evaluate(classifier, folder)
+    assert classifier.calls == 0
+
+
+@pytest.mark.parametrize("error", [LabelError("no labels"), ModelError("the picture is too small")])
+def test_a_classifier_that_cannot_report_its_classes_is_evaluated_on_all_pictures(
+    folder: Path, error: DogBreedError
+) -> None:
+    class Silent(FolderClassifier):
+        def labels(self) -> LabelMap:
+            raise error
+
+    assert evaluate(Silent(), folder).n == 12
 
 
 def test_accuracy_is_over_the_classes_that_the_model_has() -> None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from dogbreed_sdk.datasets.dataset import BreedDataset, LabeledPicture
 from dogbreed_sdk.endpoints.evaluation.outcome import Evaluation, FailedPicture
-from dogbreed_sdk.endpoints.evaluation.tally import Tally
-from dogbreed_sdk.errors import DogBreedError, ImageError, LabelError
+from dogbreed_sdk.endpoints.evaluation.tally import Tally, other_classes
+from dogbreed_sdk.errors import DogBreedError, ImageError, LabelError, ModelError
 from dogbreed_sdk.predictions import Prediction
 
 Progress = Callable[[int, int], None]
@@ -46,8 +46,8 @@ def evaluate(
     """Classifies all pictures of a split and compares the predictions with their class folders.
 
     Classes are compared by folder name, so a data set may lack some of the model's classes. Pictures of classes that
-    the model lacks are excluded and counted separately, if the classifier reports its classes
-    (`BreedClassifier.labels`).
+    the model lacks are not classified but counted as excluded, if the classifier reports its classes
+    (`BreedClassifier.labels`, which sends an endpoint one small request to learn them).
 
     Args:
         classifier: Has `classify(path, top_k=1000)`; it is called from several threads. A mistake's loss is known if
@@ -56,11 +56,11 @@ def evaluate(
             or an s3:// URI.
         split: Name of the data set's split.
         max_concurrency: Number of pictures that are classified at the same time.
-        progress: Called with (finished pictures, all pictures).
+        progress: Called with (finished pictures, all pictures that are classified).
 
     Raises:
         DatasetError: The split does not exist.
-        LabelError: The classifier has none of the data set's classes.
+        LabelError: The classifier has none of the pictures' classes.
         DogBreedError: The first ten pictures all failed although they are not broken; it is the first one's error.
 
     Examples:
@@ -69,15 +69,17 @@ def evaluate(
         91.7% right (95% interval ...), 100% in the top 5, ...
     """
     opened = dataset if isinstance(dataset, BreedDataset) else BreedDataset.open(dataset)
-    pictures = opened.pictures(split if opened.folders else None)
-    tally = Tally(opened.classes)
+    every = opened.pictures(split if opened.folders else None)
+    model_classes = _classes_of(classifier) if every else None
+    pictures = every if model_classes is None else _of_classes(every, model_classes)
+    tally = Tally(opened.classes, skipped=len(every) - len(pictures))
     outcomes = _classified(classifier, pictures, _ALL_CLASSES, max_concurrency=max_concurrency, progress=progress)
     for picture, outcome in zip(pictures, outcomes, strict=True):
         if isinstance(outcome, DogBreedError):
             tally.fail(picture.path, outcome)
         else:
             tally.add(picture.path, picture.class_folder, outcome)
-    return tally.evaluation(_classes_of(classifier) if tally.classified else None)
+    return tally.evaluation(model_classes)
 
 
 def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
@@ -87,8 +89,21 @@ def _classes_of(classifier: Classifier) -> tuple[str, ...] | None:
         return None
     try:
         return tuple(labels().class_folders)
-    except LabelError:
+    except (LabelError, ModelError, ImageError):  # a model may fail with the picture that asks for labels only
         return None
+
+
+def _of_classes(pictures: Sequence[LabeledPicture], model_classes: Sequence[str]) -> Sequence[LabeledPicture]:
+    """The pictures of the model's classes.
+
+    Raises:
+        LabelError: There are none.
+    """
+    known = frozenset(model_classes)
+    found = [picture for picture in pictures if picture.class_folder in known]
+    if not found:
+        raise other_classes(model_classes[0], pictures[0].class_folder)
+    return found
 
 
 def classify_all(

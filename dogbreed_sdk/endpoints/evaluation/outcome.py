@@ -43,7 +43,7 @@ class Evaluation(EvaluationContent):
             `cells()` are those with pictures.
         errors: Pictures that could not be classified; not counted anywhere else.
         unknown_classes: The data set's classes that the model does not have.
-        excluded: Number of classified pictures of these classes; not counted anywhere else.
+        excluded: Number of pictures of these classes; not classified, and not counted anywhere else.
         mistakes: The pictures that were classified wrong, worst first: by the loss, which is large where the model
             gives the true class little probability.
         typical: For each class, in order, up to three pictures that were classified correctly, the most probable ones.
@@ -134,7 +134,9 @@ class Evaluation(EvaluationContent):
     def _excluded(self) -> str:
         names, rest = ", ".join(self.unknown_classes[:_SHOWN_CLASSES]), len(self.unknown_classes) - _SHOWN_CLASSES
         more = f" and {rest} more" if rest > 0 else ""
-        return f"{self.excluded:,} pictures of classes that the model does not have were excluded: {names}{more}"
+        verb = "was" if self.excluded == 1 else "were"
+        which = f"{counted(self.excluded, 'picture')} of classes that the model does not have"
+        return f"{which} {verb} excluded: {names}{more}"
 
     def _repr_html_(self) -> str:
         from dogbreed_sdk.endpoints.evaluation.card import evaluation_card  # noqa: PLC0415 - only notebooks need it

@@ -28,10 +28,12 @@ class Tally:
 
     Args:
         classes: The data set's class folders, in order.
+        skipped: Number of pictures that are not classified since the model does not have their classes.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], *, skipped: int = 0) -> None:
         self._classes = tuple(classes)
+        self._skipped = skipped
         self._errors: list[FailedPicture] = []
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._near: Counter[str] = Counter()
@@ -45,11 +47,6 @@ class Tally:
         self._indices = {name: index for index, name in enumerate(self._classes)}
         self._truths, self._right = array("i"), array("b")
         self._probabilities, self._rejection_scores = array("d"), array("d")
-
-    @property
-    def classified(self) -> int:
-        """Number of pictures that were classified."""
-        return len(self._truths)
 
     def fail(self, path: Path, error: Exception | str) -> None:
         """Counts a picture that could not be classified."""
@@ -116,11 +113,7 @@ class Tally:
         pairs = {pair: number for pair, number in self._pairs.items() if pair[0] in shared}
         n = sum(pairs.values())
         if not n or not self._named & shared:
-            raise LabelError(
-                f"The classifier predicts classes such as {self._first.class_folder!r}, but the data set's "
-                f"{len(self._classes)} classes are such as {self._classes[0]!r}; evaluate on data with the classes it "
-                "was trained on"
-            )
+            raise other_classes(self._first.class_folder, self._classes[0])
         numbered = (*known, *sorted({predicted for _, predicted in pairs} - shared))
         confusion = confusion_matrix(pairs, numbered)
         right, probabilities, scores = self._of_classes(shared)
@@ -135,7 +128,7 @@ class Tally:
             confusion=confusion,
             errors=tuple(self._errors),
             unknown_classes=tuple(name for name in self._classes if name not in shared),
-            excluded=self._pairs.total() - n,
+            excluded=self._skipped + self._pairs.total() - n,
             mistakes=worst_first(each for each in self._mistakes if each[1].actual in shared),
             typical=tuple(each for name in known for each in self._typical_of(name)),
             rejected=None
@@ -158,3 +151,11 @@ class Tally:
 
     def _typical_of(self, name: str) -> list[PictureResult]:
         return [result for _, _, result in sorted(self._typical.get(name, ()), reverse=True, key=lambda each: each[:2])]
+
+
+def other_classes(predicted: str, actual: str) -> LabelError:
+    """The error for pictures of other classes than the model's, of which one class folder each is given."""
+    return LabelError(
+        f"The classifier predicts classes such as {predicted!r}, but the pictures are of classes such as {actual!r}; "
+        "evaluate on data with the classes it was trained on"
+    )
