@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +23,7 @@ def lines(plan: PlanContent, *, width: int) -> list[str]:
         f"Plan for Amazon SageMaker in {plan.region}. Nothing has been created.",
         _dataset(plan),
         "",
-        *_table(plan.steps, plan.usd),
+        *_table(plan.steps),
         "",
         *_wrapped(_comparisons(plan), width),
         "",
@@ -41,8 +42,10 @@ def _dataset(plan: PlanContent) -> str:
     return f"{counted(size.pictures, 'picture')} ({splits}), {size.classes:,} classes, {amount(size.bytes)}"
 
 
-def _table(steps: Sequence[Step], total: float) -> Iterator[str]:
-    rows = [_HEADS, *(_row(step) for step in steps), ("total", "", "", "", usd(total), "")]
+def _table(steps: Sequence[Step]) -> Iterator[str]:
+    prices = [step.usd for step in steps]
+    priced = zip(steps, rounded(prices), strict=True)
+    rows = [_HEADS, *(_row(step, price) for step, price in priced), ("total", "", "", "", usd(sum(prices)), "")]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     for row in rows:
         cells = [
@@ -52,7 +55,7 @@ def _table(steps: Sequence[Step], total: float) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _row(step: Step) -> tuple[str, ...]:
+def _row(step: Step, price: float) -> tuple[str, ...]:
     what = f"{step.instance_type}, {step.what}" if step.instance_type else step.what
     charged = step.instances > 0
     return (
@@ -60,7 +63,7 @@ def _row(step: Step) -> tuple[str, ...]:
         str(step.instances) if charged else "",
         f"{step.hours:.2f}" if charged else "",
         f"{step.usd_per_hour:.4g}" if step.usd_per_hour is not None else "",
-        usd(step.usd),
+        "<0.01" if price == 0 < step.usd else usd(price),
         what,
     )
 
@@ -74,18 +77,25 @@ def usd(amount: float) -> str:
     return "<0.01" if 0 < amount < 0.005 else f"{amount:,.2f}"
 
 
+def rounded(prices: Sequence[float]) -> list[float]:
+    """Prices in whole cents that add up to the rounded total: those with the largest remainders are rounded up.
+
+    >>> rounded([0.0083, 0.0384, 0.0064, 83.95, 2.8073])  # each for itself, they add up to 86.82
+    [0.01, 0.04, 0.0, 83.95, 2.81]
+    """
+    cents = [math.floor(100 * price) for price in prices]
+    left = round(100 * round(sum(prices), 2)) - sum(cents)
+    for index in sorted(range(len(prices)), key=lambda index: cents[index] - 100 * prices[index])[:left]:
+        cents[index] += 1
+    return [each / 100 for each in cents]
+
+
 def _comparisons(plan: PlanContent) -> Iterator[str]:
     least, most = plan.usd_range
-    without = plan.usd_without_shared_features - plan.usd
     yield f"Likely between {usd(least)} and {usd(most)} USD: the backbone's speed is from {plan.speed}."
-    if usd(plan.usd_without_shared_features) == usd(plan.usd):
-        more = "the same"
-    else:
-        more = f"{usd(abs(without))} {'more' if without > 0 else 'less'}: each job would compute them itself"
-    yield (
-        f"Without shared features {usd(plan.usd_without_shared_features)} USD, {more}. With the backbone in every "
-        f"epoch {usd(plan.usd_without_features)} USD."
-    )
+    others = " ".join(_without(plan))
+    if others:
+        yield others
     discount = plan.usd - plan.usd_with_spot_at_best
     if discount > 0:
         yield (
@@ -96,6 +106,18 @@ def _comparisons(plan: PlanContent) -> Iterator[str]:
         f"The jobs take about {_minutes(plan.run_seconds)} and wait about {_minutes(plan.wait_seconds)} for instances, "
         "which is not charged."
     )
+
+
+def _without(plan: PlanContent) -> Iterator[str]:
+    """What other ways to compute the features would cost, where they cost anything else."""
+    if usd(plan.usd_without_shared_features) != usd(plan.usd):
+        without = plan.usd_without_shared_features - plan.usd
+        yield (
+            f"Without shared features {usd(plan.usd_without_shared_features)} USD, {usd(abs(without))} "
+            f"{'more' if without > 0 else 'less'}: each job would compute them itself."
+        )
+    if usd(plan.usd_without_features) != usd(plan.usd):
+        yield f"With the backbone in every epoch {usd(plan.usd_without_features)} USD."
 
 
 def _remarks(plan: PlanContent) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tracemalloc
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -234,7 +235,23 @@ def test_jobs_that_share_nothing_cost_the_same_with_and_without() -> None:
     plan = trainer(features="in-job").plan(BREEDS_133, region="us-east-1")
     assert [step.name for step in plan.steps] == ["tuning", "training", "endpoint", "storage"]
     assert plan.usd == pytest.approx(plan.usd_without_shared_features)
-    assert f"Without shared features {plan.usd:,.2f} USD, the same." in str(plan)
+    assert "Without shared features" not in str(plan), "a comparison with the same says nothing"
+    assert f"With the backbone in every epoch {plan.usd_without_features:,.2f} USD." in " ".join(str(plan).split())
+
+
+def test_no_comparison_of_ways_to_compute_features_that_cost_the_same(plan: Plan) -> None:
+    same = replace(plan, usd_without_shared_features=plan.usd, usd_without_features=plan.usd)
+    assert "Without shared" not in str(same) and "in every epoch" not in str(same)
+
+
+def test_the_column_of_prices_adds_up_to_the_total(plan: Plan) -> None:
+    """Each price rounded for itself, these add up to 86.82."""
+    prices = (0.0083, 0.0384, 0.0064, 83.95, 2.8073)
+    made = replace(plan, steps=tuple(replace(each, usd=price) for each, price in zip(plan.steps, prices, strict=True)))
+    lines = str(made).splitlines()
+    rows = [line for line in lines if line.startswith(("features", "tuning", "training", "endpoint", "storage"))]
+    assert sum(price in line for line, price in zip(rows, ("0.01", "0.04", "<0.01", "83.95", "2.81"), strict=True)) == 5
+    assert next(line for line in lines if line.startswith("total")).split() == ["total", "86.81"]
 
 
 def test_more_trials_longer_endpoints_and_serverless_ones(plan: Plan) -> None:
