@@ -33,7 +33,8 @@ def test_of_a_healthy_run_only_the_result_is_told() -> None:
     found = said(made_up_run())
     assert list(found) == ["result"]
     assert found["result"].title == (
-        "Converged by epoch 7, the epoch with the lowest validation loss is 9 of 10: validation accuracy 90% ± 1.9."
+        "Converged by epoch 7, the epoch with the lowest validation loss is 9 of 10: validation accuracy 90% "
+        "(95% interval 88% to 91.7%)."
     )
     assert "the lowest validation loss: epoch 9" in found["result"].explanation
 
@@ -403,12 +404,26 @@ def test_a_network_that_boasts_accuses_no_labels() -> None:
 
 def test_a_small_validation_split_says_what_it_can_tell() -> None:
     found = said(made_up_run(size=60, valid_accuracy=0.8))["validation-size"]
-    assert "60 validation pictures" in found.title and "± 10.0 points" in found.title
+    assert found.title == (
+        "60 validation pictures cannot distinguish good from slightly better: the 95% interval of the accuracy is "
+        "68.2% to 88.2%."
+    )
+    assert found.severity == "info"
     assert "About 1,000 validation pictures" in found.evidence[1]
     assert "several seeds" in found.next_step, "1280 training pictures can spare none"
     many = said(made_up_run(size=60, valid_accuracy=0.8, train_size=5120))["validation-size"]
     assert "5,120 training pictures can spare some" in many.next_step
     assert "validation-size" not in said(made_up_run())
+
+
+def test_with_four_validation_pictures_nothing_is_called_well() -> None:
+    """An interval around 100% ends there: 100% ± 24.5 says nothing that can be."""
+    found = said(made_up_run(size=4, valid_accuracy=1.0))
+    assert found["result"].title.endswith("validation accuracy 100% (95% interval 51% to 100%).")
+    assert found["validation-size"].severity == "hint", "the verdict does not say that all is well"
+    assert found["validation-size"].title == (
+        "4 validation pictures say hardly anything about the model: the 95% interval of the accuracy is 51% to 100%."
+    )
 
 
 def test_few_pictures_a_class_limit_what_can_be_concluded() -> None:

@@ -178,7 +178,7 @@ def test_accuracies_in_percent_are_read_as_shares(unit: float) -> None:
         trial.add("accuracy", epoch, EVAL, unit * 0.875, collection="metrics")
     trial.run["sizes"] = {"valid": 800}
     (found,) = [insight for insight in insights(trial, None, []) if insight.topic == "result"]
-    assert "validation accuracy 87.5% ± 2.3" in found.title
+    assert "validation accuracy 87.5% (95% interval 85% to 89.6%)" in found.title
 
 
 def test_validation_accuracy_counts_the_last_batch_by_its_size() -> None:

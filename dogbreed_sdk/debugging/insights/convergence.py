@@ -112,13 +112,9 @@ def result(run: Run) -> list[Insight]:
     which = _which(run, best)
     title = f"{which}: validation loss {number(loss)}."
     if math.isfinite(accuracy) and size:
-        half = statistics.half_width(accuracy, size)
         low, high = wilson(accuracy * size, size)
-        title = f"{which}: validation accuracy {percent(accuracy)} ± {100 * half:.1f}."
-        evidence.append(
-            f"Validation accuracy {percent(accuracy)}, 95% interval {percent(low)} to {percent(high)} ({size} "
-            "pictures)."
-        )
+        title = f"{which}: validation accuracy {percent(accuracy)} (95% interval {percent(low)} to {percent(high)})."
+        evidence.append(f"The accuracy is that of {counted(size, 'validation picture')}.")
     evidence += _at_the_end(run, best)
     insight = Insight(
         topic="result",

@@ -7,16 +7,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dogbreed_sdk._util.formatting import percent, points
+from dogbreed_sdk._util.formatting import percent
 from dogbreed_sdk.debugging.insights.insight import Insight
 from training_scripts._util.number_text import counted
 from training_scripts._util.wilson import wilson
-from training_scripts.rules.evidence import statistics
 from training_scripts.rules.evidence.predictions import unused_outputs
 from training_scripts.rules.evidence.run import AS_GOOD, Run
 
-# If half the interval is more than 5 points, it hides most improvements that tuning a head can achieve.
-WIDE = 0.05
+# If half the interval is more than 5 points, it hides most improvements that tuning a head can achieve; if it is more
+# than 15, which some 20 pictures have, a poor model looks like a good one.
+WIDE, VERY_WIDE = 0.05, 0.15
 # With fewer pictures per class than this, each picture determines how its class is learned.
 FEW = 5
 # Pictures for an interval of ± 3 points at any accuracy: 1.96^2 x 0.25 / 0.03^2.
@@ -38,28 +38,28 @@ def _small_validation(run: Run) -> Insight | None:
     accuracy = float(run.valid.accuracy[run.best])
     if not math.isfinite(accuracy):
         return None
-    half = statistics.half_width(accuracy, size)
+    low, high = wilson(accuracy * size, size)
+    half = (high - low) / 2
     if half <= WIDE:
         return None
-    low, high = wilson(accuracy * size, size)
+    very = half > VERY_WIDE
+    limit = "say hardly anything about the model" if very else "cannot distinguish good from slightly better"
     return Insight(
         topic="validation-size",
-        title=f"{counted(size, 'validation picture')} cannot distinguish good from slightly better: the accuracy is "
-        f"known to ± {points(half)}.",
-        explanation="Two runs whose accuracies differ by less than this may be equally good. Compare them by the loss, "
+        title=f"{counted(size, 'validation picture')} {limit}: the 95% interval of the accuracy is {percent(low)} to "
+        f"{percent(high)}.",
+        explanation="Two runs whose accuracies are in this interval may be equally good. Compare them by the loss, "
         "or over several seeds; do not rely on a single comparison.",
         evidence=(
-            (
-                f"Validation accuracy {percent(accuracy)} of {size:,} pictures: 95% interval {percent(low)} to "
-                f"{percent(high)}."
-            ),
+            f"Validation accuracy {percent(accuracy)}.",
             f"About {ENOUGH:,} validation pictures would narrow it to ± 3 points, whatever the accuracy.",
         ),
         next_step=f"Use a larger valid split: the {run.size('train'):,} training pictures can spare some."
         if (run.size("train") or 0) > 4 * ENOUGH
         else "Compare runs over several seeds, and by the loss. More validation pictures would be better, but do not "
         "take them from training.",
-        severity="info",  # it limits what can be concluded, whatever the run was like
+        # It limits what can be concluded, whatever the run was like: with very few pictures, that all is well.
+        severity="hint" if very else "info",
         steps=(run.last_step(run.best),),
     )
 

@@ -8,16 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from training_scripts._util.wilson import Z95, wilson
+from training_scripts._util.wilson import Z95
 
 Z99 = 2.326348
 """One-sided 99% quantile of the normal distribution."""
-
-
-def half_width(share: float, total: int) -> float:
-    """Half the width of Wilson's interval, as a share of 1."""
-    low, high = wilson(share * total, total)
-    return (high - low) / 2
 
 
 def t_quantile(freedom: int, normal: float = Z95) -> float:
