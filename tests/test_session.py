@@ -67,7 +67,7 @@ def test_missing_credentials_are_explained() -> None:
 def test_a_missing_region_is_explained() -> None:
     with pytest.raises(ConfigurationError, match="No AWS region"):
         _ = Session.aws().region
-    with pytest.raises(ConfigurationError, match=r"this machine, without AWS, pass session=Session.local\(folder\)"):
+    with pytest.raises(ConfigurationError, match=r"or work without AWS through session=Session.local\(\)"):
         Session.aws().client("sagemaker")
 
 

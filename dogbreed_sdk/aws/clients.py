@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from types_boto3_sts import STSClient
 
 
-NO_REGION: Final = (
-    "No AWS region is configured. For AWS, pass session=Session.aws(region=…) or set AWS_DEFAULT_REGION; to work on "
-    "this machine, without AWS, pass session=Session.local(folder)."
-)
+WITHOUT_AWS: Final = "or work without AWS through session=Session.local()."
+SET_REGION: Final = f"Pass session=Session.aws(region=…) or set AWS_DEFAULT_REGION, {WITHOUT_AWS}"
+NO_REGION: Final = f"No AWS region is configured. {SET_REGION}"
 
 
 class Clients:

@@ -29,6 +29,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from dogbreed_sdk._util.text import retry_after_seconds, sentence
+from dogbreed_sdk.aws.clients import SET_REGION, WITHOUT_AWS
 from dogbreed_sdk.errors import (
     AccessError,
     ConfigurationError,
@@ -109,7 +110,6 @@ _UNKNOWN_INSTANCE_TYPE = re.compile(
 _VARIANT_NOT_FOUND = re.compile(
     r"\W*(?:target\s*|production\s*)?variant\b.*not (?:found|exist)", re.IGNORECASE | re.DOTALL
 )
-_WITHOUT_AWS = "or work without AWS through session=Session.local()."
 # AWS's codes have up to 50 characters; if something else answers, botocore takes any text as the code.
 _LONGEST_CODE = 100
 # A multi-model or asynchronous model is still being loaded (API reference, InvokeEndpoint: status 429).
@@ -155,12 +155,10 @@ def translate(error: Exception, doing: str, *, otherwise: type[DogBreedError] = 
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
         return AccessError(
             f"Could not {doing}: no usable AWS credentials ({error}). Set up a profile with 'aws configure' or "
-            f"'aws sso login', {_WITHOUT_AWS}"
+            f"'aws sso login', {WITHOUT_AWS}"
         )
     if isinstance(error, NoRegionError):
-        return ConfigurationError(
-            f"Could not {doing}: no AWS region is configured. Pass region=… or set AWS_DEFAULT_REGION, {_WITHOUT_AWS}"
-        )
+        return ConfigurationError(f"Could not {doing}: no AWS region is configured. {SET_REGION}")
     if isinstance(error, ConnectTimeoutError):
         return EndpointTimeoutError(f"Could not {doing}: the connection timed out ({error}).", limit="connect_timeout")
     if isinstance(error, ReadTimeoutError):

@@ -159,7 +159,7 @@ class PriceTable:
             instead = "The table has it for no region."
         return (
             f"The price of {wanted} in {region} is not in the price table. {instead} "
-            "Add it in a price file of your own (prices=…, --prices), or ask AWS (live_prices=True, --live-prices)."
+            "Add it in a price file of your own (prices=…), or ask AWS (live_prices=True)."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 import shutil
@@ -17,18 +18,28 @@ _OTHER_PLACES = "\nFor another folder add --root DIR, for SageMaker on AWS add -
 # How the library writes remedies about data sets: a Python method, or a command in backquotes.
 _METHOD_OR_COMMAND = re.compile(r"BreedDataset\.\w+\(\)(?: or|, or on the command line with) `dogbreed ([^`]*)`")
 
+# What the library says about Python alone -> what a command says instead.
+_PHRASES = {
+    "work without AWS through session=Session.local()": "leave --aws out to work without AWS",
+    "LabelMap.from_folder of the training data, or LabelMap.from_bundle of its bundle": "the training data's folder",
+    " attach(name, session=session) finds a job by its name.": "",
+    'Deploy with DataCapture(captured=["input", "output"]).': "Deploy with --capture, which captures both.",
+}
 # Python's arguments that are not called like their options.
 _OTHER_OPTIONS = {
     "endpoint_name": "--name",
     "data_capture": "--capture",
     "percentage": "--capture",
     "serverless": "--serverless-memory-mb",
+    "max_epochs": "--epochs",
+    "allowed_hosts": "--allowed-host",
     "DataCapture.uri": "--capture-uri",
     "wait=False": "--no-wait",
 }
 # Names of arguments in messages; not within a path, a URI, a quoted value or a longer name.
-_ARGUMENT = re.compile(r"(?<![\w./'\"-])(\w+(?==…)|wait=False)(?:=…)?")
+_ARGUMENT = re.compile(r"(?<![\w./'\"-])(?:(\w+)=(?:…|True)|wait=False)")
 _VALUED = re.compile(r"(?<![\w./'\"-])(\w+)=(?=['\d])")
+_FOLDERS = re.compile(r"(?<!\w)folders=(\{[^}]*\})")
 _UNDERSCORED = re.compile(r"(?<![\w./'\"-])[a-z]+(?:_[a-z]+)+(?![\w/'\"=(-]|\.\w)")
 
 
@@ -59,9 +70,11 @@ def in_terms_of_commands(message: str, options: argparse.Namespace) -> str:
     here = repr(Session.local(root))
     elsewhere = _OTHER_PLACES if here in message or f"The folder {root} " in message else ""
     message = message.replace(here, f"local SageMaker in {root}")
+    message = re.sub(r"Pass Session\.aws\(region='([^']*)'\)", r"Pass --region \1", message)
     message = re.sub(r"Session\.aws\(region='([^']*)'\)", r"SageMaker on AWS in \1", message)
     message = message.replace("Session.aws(region=None)", "SageMaker on AWS")
-    message = message.replace("work without AWS through session=Session.local()", "leave --aws out to work without AWS")
+    for phrase, instead in _PHRASES.items():
+        message = message.replace(phrase, instead)
     message = re.sub(
         r"Endpoint (\S+) captures no data: call deployment\.update\([^()]*\(\)\)",
         lambda match: (
@@ -81,15 +94,22 @@ def _with_options(message: str, options: argparse.Namespace) -> str:
     known = {action.dest: action.option_strings[-1] for action in actions if action.option_strings}
     flags = set(known.values())
     known |= {name: flag for name, flag in _OTHER_OPTIONS.items() if flag in flags}
+    message = _FOLDERS.sub(_folder_options, message)
     # Within a constructor: DataCapture(uri=…) is --capture-uri, Session.aws(role=…) is --role.
     message = re.sub(
-        r"\b([A-Z]\w*(?:\.aws)?)\((\w+)=…\)",
+        r"\b(?:session=)?([A-Z]\w*(?:\.aws)?)\((\w+)=…\)",
         lambda match: known.get(f"{match[1]}.{match[2]}") or known.get(match[2]) or match[0],
         message,
     )
-    message = _ARGUMENT.sub(lambda match: known.get(match[1]) or match[0], message)
+    message = _ARGUMENT.sub(lambda match: known.get(match[1] or match[0]) or match[0], message)
     message = _VALUED.sub(lambda match: f"{known[match[1]]} " if match[1] in known else match[0], message)
     return _UNDERSCORED.sub(lambda match: known.get(match[0]) or match[0], message)
+
+
+def _folder_options(match: re.Match[str]) -> str:
+    """The folders of splits: ``folders={'test': 'b'}`` is --test-folder b."""
+    folders = ast.literal_eval(match[1])
+    return shlex.join(word for split, name in folders.items() for word in (f"--{split}-folder", name))
 
 
 def _quoted(command: str) -> str:

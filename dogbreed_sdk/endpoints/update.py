@@ -211,7 +211,7 @@ def _no_canary(name: str, variants: Sequence[str], variant_name: str) -> str:
         return f"Endpoint {name} has {has}; a canary can be ended only if there is exactly one beside it."
     if len(variants) == 1:
         return f"Endpoint {name} has no canary named {variant_name}: it has {has}. Add one with canary() first."
-    return f"Endpoint {name} has no variant {variant_name}: it has {has}. Pass name=… of the canary."
+    return f"Endpoint {name} has no variant {variant_name}: it has {has}. Pass variant=… of the canary."
 
 
 def shift(session: Session, name: str, wanted: Mapping[str, float], *, progress: ProgressCallback) -> None:

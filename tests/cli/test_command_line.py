@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dogbreed_sdk.aws.clients import SET_REGION
 from dogbreed_sdk.cli import training_options
 from dogbreed_sdk.cli.command_line import command_line, in_terms_of_commands
-from dogbreed_sdk.cli.parser import parse
+from dogbreed_sdk.cli.options import OF_AWS
+from dogbreed_sdk.cli.parser import make_parser, parse
 
 _VPC = ("--subnet", "s1", "--subnet", "s2", "--security-group", "g")
 
@@ -94,7 +100,70 @@ def test_the_training_after_a_search_uses_the_same_instances(given: list[str]) -
         ("serverless=… excludes data_capture=…: omit it", "--serverless-memory-mb excludes --capture: omit it"),
         ("s3://b/image_uri/x and 'image_uri' and my.image_uri", "s3://b/image_uri/x and 'image_uri' and my.image_uri"),
         ("learning_rate=… and unknown_word", "learning_rate=… and unknown_word"),
+        (
+            f"No region. {SET_REGION}",
+            "No region. Pass --region or set AWS_DEFAULT_REGION, or leave --aws out to work without AWS.",
+        ),
+        ("Pass Session.aws(region='eu-west-1') or another bucket", "Pass --region eu-west-1 or another bucket"),
+        ("no job of that name in Session.aws(region='x-1').", "no job of that name in SageMaker on AWS in x-1."),
     ],
 )
 def test_messages_name_options_instead_of_arguments(message: str, shown: str) -> None:
     assert in_terms_of_commands(message, parse(["deploy", "job", "--aws"])) == shown
+
+
+def test_guessed_folders_are_confirmed_with_the_options_of_convert() -> None:
+    message = "Confirm them with folders={'train': 'a b', 'test': 'c'}."
+    shown = in_terms_of_commands(message, parse(["data", "convert", "source", "dest"]))
+    assert shown == "Confirm them with --train-folder 'a b' --test-folder c."
+
+
+def test_what_a_clean_up_needs_is_named_as_its_option() -> None:
+    message = "Clean up without filters and with stop_jobs=True."
+    assert in_terms_of_commands(message, parse(["cleanup"])) == "Clean up without filters and with --stop-jobs."
+
+
+# Python's words for a session and for a value that an argument gets.
+_PYTHON = re.compile(r"\bSession\.\w+|\bsession=|(?<![\w$-])[a-z]\w*=(?:…|True|False|None)")
+# Parts of the messages that only programs get: no command pickles a session, makes a canary, ….
+_FOR_PROGRAMS = (
+    "A session created with boto3_session=…",
+    "Pass variant=… of the canary",
+    "Recorder(…) has both resume and overwrite",
+    "already contains a recording",
+    "percent must be",
+    "session must be a Session",
+    "there is no session to look for a job",
+)
+
+
+@pytest.mark.extras
+def test_no_message_that_a_command_prints_has_words_that_only_python_takes() -> None:
+    failures = importlib.import_module("_generate.failures")
+    messages = {message for found in failures.messages_of().values() for message in found if _PYTHON.search(message)}
+    messages -= {message for message in messages if any(part in message for part in _FOR_PROGRAMS)}
+    commands = [options_of(parser) for parser in parsers(make_parser())]
+    assert len(messages) > 20
+    for text in sorted(messages):
+        message = text.replace("folders=…", "folders={'train': 'a'}")
+        left = [_PYTHON.findall(in_terms_of_commands(message, options)) for options in commands]
+        assert [] in left, message  # an argument is an option of only some commands
+        on_aws = [found for found, options in zip(left, commands, strict=True) if knows_aws(options)]
+        assert not any("ession" in word for found in on_aws for word in found), message
+
+
+def knows_aws(options: argparse.Namespace) -> bool:
+    return any(action.dest == "region" for action in options.parser._actions)
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for each in action.choices.values():
+            yield from parsers(each)
+
+
+def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    return argparse.Namespace(parser=parser, root=None, aws=True, **dict.fromkeys(OF_AWS))
