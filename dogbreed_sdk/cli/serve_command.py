@@ -19,6 +19,7 @@ from dogbreed_sdk.aws.requests.names import NAME
 from dogbreed_sdk.cli import models
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import at_least_one, network, one_of, port
+from dogbreed_sdk.cli.command_line import in_terms_of_commands
 from dogbreed_sdk.cli.output import Outcome, note, say
 from dogbreed_sdk.defaults import INVOKE_CONNECTIONS
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError
@@ -101,8 +102,8 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
         "--api-keys-file",
         type=Path,
         metavar="FILE",
-        help=f"require an API key from this file, which has one of at least 16 characters per line, and mode "
-        f"600 (or set ${VARIABLE}, separated by commas)",
+        help="require an API key from this file, which has one of at least 16 characters per line, and to which only "
+        f"its owner has access: mode 600 or 400 (or set ${VARIABLE}, separated by commas)",
     )
     group.add_argument(
         "--cors-origin",
@@ -216,7 +217,7 @@ def _serve(options: argparse.Namespace) -> Outcome:
         server.listen(options.host, options.port) as listener,
         _classifier(options, inform) as classifier,
     ):
-        server.log_to_stderr()
+        server.log_to_stderr(lambda message: _reworded(message, options))
         create_app = _load_app()
         _announce(options, server.url_of(listener), settings, inform)
         running = server.make_server(
@@ -302,8 +303,13 @@ async def _warn_unless_ready(
     try:
         await probe(classifier)
     except DogBreedError as error:
-        reason = " ".join(str(error).split())
+        reason = _reworded(str(error), options)
         warn(f"not ready: {target} does not answer; requests fail until it does. {reason}")
+
+
+def _reworded(message: str, options: argparse.Namespace) -> str:
+    """A message of the library on one line, in the command line's terms."""
+    return " ".join(in_terms_of_commands(message, options).split())
 
 
 def _settings(options: argparse.Namespace) -> ServiceSettings:

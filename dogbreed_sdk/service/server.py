@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import logging
 import socket
@@ -25,6 +26,7 @@ __all__ = ["ConnectionLimits", "event_line", "listen", "log_to_stderr", "make_se
 # Longer than the 60 s of load balancers: the side that closes later never loses a request.
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 256
+_ACCESS_LOG = "dogbreed_sdk.service.access"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -99,12 +101,25 @@ class _Server(uvicorn.Server):
 
 
 class JsonLines(logging.Formatter):
-    """Formats each record as a line with a JSON object; records of the access log are JSON already."""
+    """Formats each record as a line with a JSON object; records of the access log are JSON already.
+
+    Args:
+        reword: Puts a message into the words of the program that writes the log. Default: as it is.
+    """
+
+    def __init__(self, reword: Callable[[str], str] = str) -> None:
+        super().__init__("%(message)s")
+        self._reword = reword
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
+        """The message of a record, without a traceback."""
+        message = super().formatMessage(record)
+        return message if record.name == _ACCESS_LOG else self._reword(message)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
         text = super().format(record)
-        if record.name == "dogbreed_sdk.service.access":
+        if record.name == _ACCESS_LOG:
             return text
         return event_line(text, level=record.levelname.lower(), logger=record.name, seconds=record.created)
 
@@ -127,12 +142,18 @@ def event_line(
         "logger": logger,
         "message": message,
     }
-    return json.dumps(line)
+    # In another encoding, the stream would replace characters by escapes that JSON does not have.
+    text = json.dumps(line, ensure_ascii=codecs.lookup(sys.stderr.encoding or "ascii").name != "utf-8")
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in text)
 
 
-def log_to_stderr() -> None:
-    """Writes the log of this process to standard error as JSON lines; of libraries only warnings and errors."""
+def log_to_stderr(reword: Callable[[str], str] = str) -> None:
+    """Writes the log of this process to standard error as JSON lines; of libraries only warnings and errors.
+
+    Args:
+        reword: As for `JsonLines`.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines("%(message)s"))
+    handler.setFormatter(JsonLines(reword))
     logging.getLogger().addHandler(handler)
     logging.getLogger("dogbreed_sdk.service").setLevel(logging.INFO)

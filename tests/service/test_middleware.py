@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +28,7 @@ PICTURE = picture(1)
 @pytest.fixture
 def access_log() -> Iterator[LogLines]:
     logger, handler = logging.getLogger("dogbreed_sdk.service.access"), LogLines()
-    handler.setFormatter(JsonLines("%(message)s"))
+    handler.setFormatter(JsonLines())
     logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.INFO)
@@ -54,6 +55,14 @@ def test_every_request_writes_one_line(service: RunningService, access_log: LogL
     }
 
 
+def test_every_route_is_logged_by_its_name(service: RunningService, access_log: LogLines) -> None:
+    paths = ["/openapi.json", "/docs", "/healthz", "/readyz", "/metrics", "/v1/labels", "/"]
+    for path in paths:
+        assert service.get(path).status_code == 200
+    wait_for(lambda: len(access_log.lines) == len(paths))
+    assert [json.loads(line)["route"] for line in access_log.lines] == paths
+
+
 def test_the_log_is_json_whoever_writes_it() -> None:
     code = (
         "import logging\nfrom dogbreed_sdk.service.server import log_to_stderr\nlog_to_stderr()\n"
@@ -70,6 +79,24 @@ def test_the_log_is_json_whoever_writes_it() -> None:
         ("dogbreed_sdk.service", "info"),
         ("dogbreed_sdk.service", "error"),
     ]
+
+
+def test_the_log_has_letters_and_no_escapes_where_its_encoding_has_them() -> None:
+    code = (
+        "import logging\nfrom dogbreed_sdk.service.server import log_to_stderr\nlog_to_stderr()\n"
+        "logging.error('犬 … \\u2028\\x85\\udcff\\n\\x1b')"
+    )
+    for encoding, shown in (("utf-8", "犬 … "), ("ascii", r"\u72ac \u2026 ")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert shown in done.stderr
+        assert json.loads(done.stderr)["message"] == "犬 … \u2028\x85\udcff\n\x1b"
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_secret_reaches_the_log_or_the_metrics(service: RunningService, access_log: LogLines) -> None:
@@ -212,4 +239,5 @@ def test_the_service_can_be_mounted_in_another_application() -> None:
         assert answer.headers["Cache-Control"] == "no-store"
         assert service.get("/dogs/").content == page.index(subject="dogs", urls=True)
         assert service.get("/dogs/docs").status_code == 200
+        assert service.get("/dogs/openapi.json").json()["servers"] == [{"url": "/dogs"}]
         assert 'route="/v1/classify"' in service.get("/dogs/metrics").text

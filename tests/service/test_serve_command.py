@@ -299,6 +299,8 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
     wait_for(lambda: any(json.loads(line).get("message", "").startswith(asked) for line in running.log))
     assert not running.ready()
     assert running.end() == 0
+    assert not [line for line in running.log if "Session." in line]
+    assert any("does not exist in local SageMaker" in line for line in running.log)
 
 
 @pytest.mark.parametrize(
