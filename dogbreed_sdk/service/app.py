@@ -82,7 +82,9 @@ def create_app(classifier: AsyncBreedClassifier, settings: ServiceSettings | Non
         inference=inference,
         guard=Guard(settings),
     )
-    app = FastAPI(title=settings.title or TITLE, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=settings.title or TITLE, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.include_router(api.router())
     app.include_router(ServiceRoutes(classifier, settings=settings, readiness=readiness, metrics=metrics).router())
     _set_openapi(app)

@@ -9,7 +9,8 @@ from fastapi import Request  # FastAPI reads the annotation when the application
 
 from dogbreed_sdk._util.http_connections import network
 from dogbreed_sdk.service.problems import problem_error
-from dogbreed_sdk.service.rate_limits import RateLimiter
+from dogbreed_sdk.service.rate_limits import RateLimiter, in_words
+from training_scripts._util.number_text import counted
 
 if TYPE_CHECKING:
     from dogbreed_sdk.service.settings import ServiceSettings
@@ -39,8 +40,11 @@ class Guard:
             return
         wait = self._limiter.take(client)
         if wait > 0:
-            detail = f"The limit of {self._rate} pictures has been used up."
-            raise problem_error("rate-limit", detail, retry_after=math.ceil(wait))
+            assert self._rate is not None
+            seconds = math.ceil(wait)
+            limit = in_words(self._rate, "picture")
+            detail = f"The limit of {limit} is used up; try again in {counted(seconds, 'second')}."
+            raise problem_error("rate-limit", detail, retry_after=seconds)
 
     def charge(self, request: Request, pictures: int) -> None:
         """Counts the other pictures of a batch; a batch that starts within the rate is processed completely."""

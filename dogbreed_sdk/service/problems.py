@@ -69,6 +69,11 @@ KINDS: Mapping[str, Kind] = {
     ),
     "model": _hidden(502, "The model failed", "The model's code failed on this picture; the log has the reason."),
     "endpoint-not-ready": _hidden(503, "The endpoint is not ready", "It is being created or updated; try again later."),
+    "model-server-unreachable": _hidden(
+        503,
+        "The model server does not accept connections",
+        "The model server behind this service does not accept connections: it is not running, or it is starting.",
+    ),
     "throttled": _hidden(503, "The endpoint is overloaded", _WAIT),
     "endpoint-timeout": _hidden(504, "The endpoint did not respond in time", "Try again."),
     "configuration": _hidden(500, "The service is misconfigured", _IN_LOG),
@@ -76,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "quota": _hidden(500, "A quota of the service's account is exhausted", _IN_LOG),
     "label": _hidden(500, "The labels do not match the model", "The operator of the service must set other labels."),
 }
-_WITH_RETRY = ("endpoint-not-ready", "throttled")
+_WITH_RETRY = ("endpoint-not-ready", "model-server-unreachable", "throttled")
 _OF_STATUS = {
     400: "bad-request",
     401: "unauthorized",

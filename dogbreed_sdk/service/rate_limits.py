@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dogbreed_sdk.errors import ConfigurationError
+from training_scripts._util.number_text import counted
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _FORM = re.compile(r"^(\d{1,9})/(second|minute|hour)$")
@@ -40,8 +41,7 @@ class Rate:
             raise ConfigurationError(f"A rate must be at least one request per second or more, not {self}.")
 
     def __str__(self) -> str:
-        unit = next((name for name, seconds in _SECONDS.items() if seconds == self.seconds), f"{self.seconds} seconds")
-        return f"{self.count}/{unit}"
+        return f"{self.count}/{_period(self)}"
 
     @classmethod
     def parse(cls, text: str) -> Rate:
@@ -54,6 +54,19 @@ class Rate:
         if match is None or int(match[1]) < 1:
             raise ConfigurationError(f"{text!r} is not a rate; write it like 60/minute, 5/second or 1000/hour.")
         return cls(int(match[1]), _SECONDS[match[2]])
+
+
+def in_words(rate: Rate, noun: str) -> str:
+    """A rate for a sentence.
+
+    >>> in_words(Rate(2, 60), "picture"), in_words(Rate(1, 90), "picture")
+    ('2 pictures per minute', '1 picture per 90 seconds')
+    """
+    return f"{counted(rate.count, noun)} per {_period(rate)}"
+
+
+def _period(rate: Rate) -> str:
+    return next((name for name, seconds in _SECONDS.items() if seconds == rate.seconds), f"{rate.seconds} seconds")
 
 
 class RateLimiter:

@@ -299,6 +299,7 @@ class ServiceRoutes:
             responses={200: {"description": "The metrics in Prometheus's text format."}},
         )
         for path, endpoint in (
+            ("/openapi.json", self.openapi),
             ("/docs", self.docs),
             ("/docs.css", self.style),
             ("/problems/{kind}", self.problem),
@@ -307,6 +308,8 @@ class ServiceRoutes:
             ("/examples/{number}", self.example),
         ):
             add(path, endpoint, methods=both, include_in_schema=False)
+        if not self._classifier.can_explain:
+            add("/v1/explain", self.no_explanation, methods=["POST"], include_in_schema=False)
         return router
 
     async def healthz(self) -> Response:
@@ -321,6 +324,19 @@ class ServiceRoutes:
     async def metrics(self) -> Response:
         """Returns the metrics for Prometheus."""
         return Response(self._metrics.text(), headers={"Content-Type": self._metrics.content_type})
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document; below a prefix, with the address that clients use."""
+        document, prefix = request.app.openapi(), request.scope.get("root_path", "").rstrip("/")
+        return JSONResponse({**document, "servers": [{"url": prefix}]} if prefix else document)
+
+    async def no_explanation(self) -> Response:
+        """Says why this service has no explanations."""
+        raise problem_error(
+            "not-found",
+            "This service does not explain predictions: that needs a bundle or a job's model (serve --bundle, or serve "
+            "with a job's name), in torch and without --code bundle.",
+        )
 
     async def docs(self, request: Request) -> Response:
         """The documentation of the API."""

@@ -125,6 +125,8 @@ def test_a_rate_is_kept_for_each_key(serve: Serve) -> None:
     refused = service.classify(PICTURE, **{"X-API-Key": KEYS[0]})
     assert statuses == [200, 200, 429]
     assert refused.json()["type"] == "/problems/rate-limit"
+    wait = f"{int(refused.headers['Retry-After']):,} seconds"
+    assert refused.json()["detail"] == f"The limit of 2 pictures per hour is used up; try again in {wait}."
     assert 1700 < int(refused.headers["Retry-After"]) <= 1800
     assert service.classify(PICTURE, **{"X-API-Key": KEYS[1]}).status_code == 200
 

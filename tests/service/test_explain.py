@@ -106,6 +106,7 @@ class TestExplain:
 def test_an_endpoint_s_service_does_not_explain(service: RunningService) -> None:
     response = service.post("/v1/explain", data=picture(), headers=JPEG)
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
+    assert "needs a bundle or a job's model" in response.json()["detail"]
     assert "/v1/explain" not in service.get("/openapi.json").json()["paths"]
     assert "data-explain" not in service.get("/").text
 

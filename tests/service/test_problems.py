@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from dogbreed_sdk import errors
+from dogbreed_sdk import AsyncBreedClassifier, errors
 from dogbreed_sdk.service.problems import KINDS, problem_from_error
 from dogbreed_sdk.service.schemas import ProblemAnswer
 from dogbreed_sdk.testing import FakeEndpoint, picture
@@ -142,6 +142,24 @@ def test_what_is_not_known_is_refused_with_what_is(
     service: RunningService, path: str, options: dict[str, Any], says: str
 ) -> None:
     assert check(service.post(f"/v1/classify{path}", **options), 422)["detail"] == says
+
+
+class NoServer:
+    """The address of a model server that is not running, in the place of a scripted endpoint."""
+
+    def async_classifier(self) -> AsyncBreedClassifier:
+        return AsyncBreedClassifier.from_server("http://127.0.0.1:1")
+
+
+def test_a_model_server_that_does_not_run_is_not_said_to_be_updated() -> None:
+    with RunningService(NoServer()) as running:  # type: ignore[arg-type]
+        response = running.classify(PICTURE)
+        problem = check(response, 503)
+        assert problem["type"] == "/problems/model-server-unreachable"
+        assert "does not accept connections" in problem["detail"]
+        assert "127.0.0.1" not in problem["detail"]
+        assert response.headers["Retry-After"] == "2"
+        assert running.get("/readyz").json()["detail"] == "The model server does not accept connections."
 
 
 def test_the_type_of_a_problem_leads_to_its_explanation(service: RunningService) -> None:

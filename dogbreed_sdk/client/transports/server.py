@@ -59,6 +59,10 @@ class RefusalError(Exception):
         self.by_service = by_service
 
 
+class ModelServerUnreachableError(EndpointNotReadyError):
+    """A model server does not accept connections."""
+
+
 class ServerTransport(Transport):
     """Posts to /invocations over persistent connections. Proxies in the environment are not used.
 
@@ -140,7 +144,7 @@ class ServerTransport(Transport):
         if isinstance(error, RefusalError):
             return self._refused(error)
         if isinstance(error, NewConnectionError):
-            return EndpointNotReadyError(
+            return ModelServerUnreachableError(
                 f"{doing}: it does not accept connections. Check the URL, and that the server is running."
             )
         if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):

@@ -32,6 +32,12 @@ REFUSALS: list[tuple[Reply, str, str, list[str]]] = [
         "It is starting or being updated",
         ["Try again"],
     ),
+    (
+        problem(503, "model-server-unreachable", "x"),
+        "The model is not ready yet",
+        "It is starting or being updated",
+        ["Try again"],
+    ),
     (problem(504, "endpoint-timeout", "x"), "The model took too long", "The service stopped waiting", ["Try again"]),
     (
         problem(500, "internal", "x"),

@@ -158,7 +158,7 @@ function refused(response, problem, key) {
     const message = key ? "The API key was not accepted." : "This service requires an API key.";
     return new Failure("An API key is required", message, { needsKey: true, reference });
   }
-  const notReady = problem?.type === "/problems/endpoint-not-ready";
+  const notReady = ["/problems/endpoint-not-ready", "/problems/model-server-unreachable"].includes(problem?.type);
   const ofAddress = problem?.type === "/problems/image-download";
   const [title, message] = notReady ? NOT_READY : ofAddress ? NO_DOWNLOAD : TEXTS[status] ?? UNKNOWN;
   // The title has named the picture already.
