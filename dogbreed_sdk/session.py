@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed_sdk import container
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.paths import full_path
 from dogbreed_sdk.aws.clients import NO_REGION, Clients
 from dogbreed_sdk.aws.storage import Storage, join
 from dogbreed_sdk.aws.vpc import Vpc
@@ -105,7 +106,7 @@ class Session:
             endpoint_url: A server that already runs on that folder (``dogbreed local up``). Default: a server
                 inside this process, started by the first call.
         """
-        chosen = default_root() if root is None else Path(root).expanduser().absolute()
+        chosen = default_root() if root is None else full_path(root)
         return cls(root=chosen, endpoint_url=endpoint_url)
 
     @classmethod
@@ -439,4 +440,4 @@ def _checked_vpc(given: Vpc | None) -> Vpc | None:
 
 def default_root() -> Path:
     """The default folder of local SageMaker: ``$DOGBREED_ROOT``, else ``~/.dogbreed``."""
-    return Path(os.environ.get(ROOT_VARIABLE) or "~/.dogbreed").expanduser().absolute()
+    return full_path(os.environ.get(ROOT_VARIABLE) or "~/.dogbreed")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed_sdk._util.paths import full_path, shown_path
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli.argument_types import data_place, one_of
 from dogbreed_sdk.cli.command_line import as_command, command_line
@@ -149,7 +150,7 @@ def download(options: argparse.Namespace) -> Outcome:
     """Downloads a data set, unless it is there already."""
     from dogbreed_sdk.datasets import download_record  # noqa: PLC0415 - only needed here
 
-    root = options.dest.expanduser().absolute()
+    root = full_path(options.dest)
     there = download_record.is_at(root, options.url, options.sha256)
     with counter("MB downloaded") as progress:
 
@@ -160,7 +161,7 @@ def download(options: argparse.Namespace) -> Outcome:
 
         dataset = BreedDataset.download(options.url, root, sha256=options.sha256, progress=show)
     if there:
-        note(f"{root} already holds this download; nothing was downloaded")
+        note(f"{shown_path(root)} already holds this download; nothing was downloaded")
     return _described(dataset)
 
 
@@ -187,7 +188,7 @@ def _shown(report: DatasetReport) -> list[str]:
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH) if sys.stdout.isatty() else None
     lines = replace(report, findings=findings).to_text(width=width).split("\n")
     if report_text.is_abridged(report.findings, report.root):
-        lines.append(f"All files: {command_line(None, 'data', 'check', report.root, '--json')}")
+        lines.append(f"All files: {command_line(None, 'data', 'check', shown_path(report.root), '--json')}")
     return lines
 
 
@@ -240,5 +241,5 @@ def _described(dataset: BreedDataset) -> Outcome:
     counts = ", ".join(f"{name} {count}" for name, count in splits.items()) or f"{len(dataset)}"
     return Outcome(
         {"root": str(dataset.root), "classes": list(dataset.classes), "splits": splits},
-        say(f"{dataset.root}: {len(dataset.classes)} classes; pictures: {counts}"),
+        say(f"{shown_path(dataset.root)}: {len(dataset.classes)} classes; pictures: {counts}"),
     )

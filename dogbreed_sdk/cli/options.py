@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.paths import full_path
 from dogbreed_sdk.aws.vpc import Vpc
 from dogbreed_sdk.errors import ConfigurationError
 from dogbreed_sdk.session import Session, default_root
@@ -122,7 +123,7 @@ def sagemaker(options: argparse.Namespace) -> Session:
 
 def root(options: argparse.Namespace) -> Path:
     """The folder of local SageMaker."""
-    return Path(options.root).expanduser().absolute() if options.root else default_root()
+    return full_path(options.root) if options.root else default_root()
 
 
 def check_data(data: Path | str) -> None:

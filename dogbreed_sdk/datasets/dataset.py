@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dogbreed_sdk._util.paths import full_path
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
 from dogbreed_sdk.labels import LabelMap
 from training_scripts._util.atomic import building, temporary_folder
@@ -183,7 +184,7 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets.sample import sample  # noqa: PLC0415 - imports Pillow
 
-        root = Path(dest).expanduser().absolute()
+        root = full_path(dest)
         plan = sample.plan(breeds=breeds, per_breed=per_breed, seed=seed)
         if sample.is_at(root, plan):
             return cls(root)
@@ -216,7 +217,7 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets import archives, download_record  # noqa: PLC0415 - imports requests
 
-        root = Path(dest).expanduser().absolute()
+        root = full_path(dest)
         if download_record.is_at(root, url, sha256):
             return cls(root)
         with _built_aside(root) as aside:
@@ -281,8 +282,8 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets import splitting  # noqa: PLC0415 - only needed here
 
-        root = Path(dest).expanduser().absolute()
-        table = None if labels is None else Path(labels).expanduser().absolute()
+        root = full_path(dest)
+        table = None if labels is None else full_path(labels)
         with _built_aside(root) as aside, _unpacked(source, root) as origin:
             layout = cls._layout_to_convert(origin, table, folders)
             splitting.build(layout.pictures, aside, valid=valid, test=test, seed=seed, progress=progress)
@@ -563,7 +564,7 @@ class BreedDataset:
 
         if dest is None and self._remote:
             raise ConfigurationError(f"{self._remote.uri} is on S3: pass the folder in which to create the splits.")
-        root = Path(dest).expanduser().absolute() if dest else self._root.with_name(f"{self._root.name}-split")
+        root = full_path(dest) if dest else self._root.with_name(f"{self._root.name}-split")
         pictures = [
             layouts.SourcePicture(split, picture.class_folder, *self._source(split, picture))
             for split in self.folders or (None,)
@@ -611,7 +612,7 @@ class BreedDataset:
         """
         from dogbreed_sdk.datasets import packing  # noqa: PLC0415 - only needed here
 
-        root, splits = Path(dest).expanduser().absolute(), list(self.folders)
+        root, splits = full_path(dest), list(self.folders)
         with _built_aside(root) as aside:
             packing.pack(
                 self._local, aside, splits=splits, format=format, shard_mb=shard_mb, seed=seed, progress=progress
@@ -632,7 +633,7 @@ class BreedDataset:
 
         if not shard_files.find(self.root):
             raise DatasetError(f"{self._root} has no shards (.tar, .parquet); its pictures are files already")
-        root, splits = Path(dest).expanduser().absolute(), list(self.folders)
+        root, splits = full_path(dest), list(self.folders)
         with _built_aside(root) as aside:
             packing.unpack(self._local, aside, splits=splits, progress=progress)
         return BreedDataset(root)
@@ -736,7 +737,7 @@ class BreedDataset:
 
 def _folder(path: str | os.PathLike[str]) -> Path:
     """The absolute path of a folder that exists."""
-    root = Path(path).expanduser().absolute()
+    root = full_path(path)
     if not root.is_dir():
         raise DatasetError(f"{root} {'is a file' if root.exists() else 'does not exist'}; pass a data set's folder")
     return root
@@ -745,7 +746,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
 @contextmanager
 def _unpacked(source: str | os.PathLike[str], root: Path) -> Iterator[Path]:
     """A folder, or the content of an archive, which is unpacked beside `root` as long as the context lasts."""
-    path = Path(source).expanduser().absolute()
+    path = full_path(source)
     if not path.is_file():
         yield _folder(path)
         return

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dogbreed_sdk._util.paths import shown_path
 from dogbreed_sdk.datasets.findings import LEVELS, Finding
 from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import printable
@@ -64,7 +65,7 @@ def describe(
         width: Columns at which sentences are wrapped; None for one line each.
     """
     splits = ", ".join(f"{split} {size}" for split, size in split_sizes.items())
-    lines = [printable(f"{root}: {_classes(class_count)}; pictures: {splits or 'none'}")]
+    lines = [printable(f"{shown_path(root)}: {_classes(class_count)}; pictures: {splits or 'none'}")]
     groups = grouped(findings)
     for group in groups:
         lines += _paragraph(group, root, width)

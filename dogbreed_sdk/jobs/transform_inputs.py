@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dogbreed_sdk import container
+from dogbreed_sdk._util.paths import full_path
 from dogbreed_sdk.aws.storage import join
 from dogbreed_sdk.datasets.dataset import BreedDataset
 from dogbreed_sdk.errors import ConfigurationError, DatasetError
@@ -84,7 +85,7 @@ def _files(
     if isinstance(pictures, BreedDataset):
         return _of_data_set(pictures, split)
     if isinstance(pictures, (str, os.PathLike)):
-        root = Path(pictures).expanduser().absolute()
+        root = full_path(pictures)
         if split is not None:
             return _of_data_set(BreedDataset.from_folder(root), split)
         if root.is_dir():
@@ -92,7 +93,7 @@ def _files(
         return _of_paths([root])
     if split is not None:
         raise ConfigurationError("split selects a part of a data set; a list of pictures has none.")
-    return _of_paths([Path(path).expanduser().absolute() for path in pictures])
+    return _of_paths([full_path(path) for path in pictures])
 
 
 def _of_data_set(dataset: BreedDataset, split: str | None) -> dict[str, Path]:
