@@ -194,12 +194,12 @@ class ServerProcess:
         begun = time.monotonic()
         message = self._receive(_STATUS_AFTER_SECONDS)
         if message is None:
-            status("Loading the model ...")
+            status("loading the model …")
             message = self._receive(_STARTUP_SECONDS - _STATUS_AFTER_SECONDS)
             if message is None:
                 raise EndpointNotReadyError(f"The model server was not ready after {_STARTUP_SECONDS:.0f} s.")
             if message == READY:
-                status(f"The model is loaded ({time.monotonic() - begun:.1f} s).")
+                status(f"the model is loaded ({time.monotonic() - begun:.1f} s)")
         if message != READY:
             self._process.wait(_STOP_SECONDS)
             self._reader.join(1.0)

@@ -23,12 +23,13 @@ def review_card(review: ReviewContents) -> str:
     """The card of a review."""
     figures = [_figure(review, label) for label in review.flagged[:_LABELS]]
     leaks = sum(group.leaks for group in review.near_copies)
-    counts = (
+    counts = [
         ("Labels probably wrong", f"{len(review.flagged):,} of {len(review.labels):,}"),
         ("Near-copies", f"{counted(len(review.near_copies), 'group')}, {leaks:,} in several splits"),
         ("Outliers", f"{len(review.outliers):,}"),
-        ("Classes not told apart", counted(len(review.indistinct_classes), "pair")),
-    )
+    ]
+    if review.indistinct_classes:
+        counts.append(("Classes that cannot be told apart", counted(len(review.indistinct_classes), "pair")))
     return cards.card(
         text.headline(review),
         cards.facts(counts),

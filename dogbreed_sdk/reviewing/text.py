@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util.formatting import joined, percent
+from dogbreed_sdk._util.paths import shown_path
 from training_scripts._util.number_text import counted
 from training_scripts._util.safe_text import printable
 
@@ -24,20 +25,20 @@ def headline(review: ReviewContents) -> str:
     """The review in one sentence."""
     leaks = sum(group.leaks for group in review.near_copies)
     found = [
-        counted(len(review.flagged), "label") + " probably wrong" if review.flagged else "",
+        counted(len(review.flagged), "probably wrong label") if review.flagged else "",
         f"{counted(leaks, 'group')} of near-copies in several splits" if leaks else "",
         counted(len(review.outliers), "outlier") if review.outliers else "",
-        f"{counted(len(review.indistinct_classes), 'pair')} of classes not told apart"
+        f"{counted(len(review.indistinct_classes), 'pair')} of classes that cannot be told apart"
         if review.indistinct_classes
         else "",
     ]
     named = [each for each in found if each]
-    return f"{joined(named)}." if named else "Nothing suspicious was found."
+    return f"Found {joined(named)}." if named else "Nothing suspicious was found."
 
 
 def _lines(review: ReviewContents) -> Iterator[str]:
     counts = ", ".join(f"{split} {count}" for split, count in review.splits.items())
-    yield f"{review.root}: {len(review.classes)} classes; pictures: {counts}"
+    yield f"{shown_path(review.root)}: {len(review.classes)} classes; pictures: {counts}"
     yield headline(review)
     yield ""
     expected = f"about {review.expected_wrong:.0f} expected" if review.expected_wrong >= 0.5 else "none expected"
@@ -48,7 +49,8 @@ def _lines(review: ReviewContents) -> Iterator[str]:
     yield from _some([f"{each.similarity:.3f}  {' = '.join(each.pictures)}" for each in review.near_copies])
     yield f"Outliers: {len(review.outliers)}"
     yield from _some([f"{each.score:.3f}  {each.picture}: {each.reason}" for each in review.outliers])
-    yield f"Classes that are not told apart: {counted(len(review.indistinct_classes), 'pair')}"
+    if review.indistinct_classes:
+        yield f"Classes that cannot be told apart: {counted(len(review.indistinct_classes), 'pair')}"
     yield from _some(
         [
             f"{' and '.join(each.classes)}: {percent(each.accuracy)} right of {each.pictures:,} pictures (chance: 50%)"

@@ -52,8 +52,8 @@ def test_loading_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     said: list[str] = []
     slow = "import time\ntime.sleep(0.1)\ndef model_fn(model_dir): return 0"
     start(write_model(tmp_path / "model", slow), code="bundle", status=said.append).close()
-    assert said[0] == "Loading the model ..."
-    assert said[1].startswith("The model is loaded (")
+    assert said[0] == "loading the model …"
+    assert said[1].startswith("the model is loaded (")
 
 
 def test_what_keeps_a_model_from_loading_is_in_the_error(tmp_path: Path) -> None:

@@ -149,8 +149,9 @@ def test_a_written_list_keeps_what_is_there_and_is_honored(planted: DataReview, 
 
 def test_the_text_has_the_numbers_and_the_first_findings(planted: DataReview) -> None:
     text = str(planted)
-    assert "1 label probably wrong, 1 group of near-copies in several splits and 2 outliers." in text
+    assert "Found 1 probably wrong label, 1 group of near-copies in several splits and 2 outliers." in text
     assert f"0.980  {planted.labels[0].picture}: likely 002.Blue_square" in text
+    assert "told apart" not in text  # there is no such pair
 
 
 def test_the_page_is_small_escaped_and_says_what_it_leaves_out(
@@ -166,7 +167,7 @@ def test_the_page_is_small_escaped_and_says_what_it_leaves_out(
 
 def test_a_notebook_shows_counts_and_the_most_suspicious_labels(planted: DataReview) -> None:
     card = planted._repr_html_()
-    assert "1 label probably wrong" in card and "1 of 30" in card
+    assert "1 probably wrong label" in card and "1 of 30" in card
     assert card.count("<img") == 1 and "data:image/jpeg;base64," in card
     assert "Blue square?" in card and "labeled Red disc (score 0.98)" in card
     assert str(planted.root) not in card

@@ -32,9 +32,9 @@ _UNLISTED = frozenset({"hyperparameters", "valid_names", "format", "notes"})
 _MOMENTS = frozenset({"started", "ended"})
 _COUNTED = {
     "IssuesFound": "with an issue",
-    "NoIssuesFound": "without",
+    "NoIssuesFound": "without issues",
     "NotEvaluated": "not evaluated",
-    "Error": "failed themselves",
+    "Error": "failed to run",
 }
 _SEVERITY_SIGNS = {"problem": ("▲", "Problem"), "hint": ("◆", "Hint"), "info": ("●", "Good to know")}
 
