@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dogbreed_sdk import defaults
+from dogbreed_sdk._util.formatting import number
 from dogbreed_sdk._util.progress import ProgressCallback
 from dogbreed_sdk.cli import options as read
 from dogbreed_sdk.cli import trainer_options, training_options
@@ -162,7 +163,7 @@ def _print_trials(best: BestTrial, trials: list[Trial]) -> None:
             [
                 trial.name,
                 *(short(trial.hyperparameters.get(name)) for name in searched),
-                f"{trial.objective:.4f} *" if trial.name == best.job.name else trial.objective,
+                _objective(trial, best),
                 trial.status,
                 None if trial.seconds is None else f"{trial.seconds:.1f}",
             ]
@@ -171,11 +172,17 @@ def _print_trials(best: BestTrial, trials: list[Trial]) -> None:
     )
 
 
+def _objective(trial: Trial, best: BestTrial) -> str | None:
+    if trial.objective is None:
+        return None
+    return number(trial.objective) + (" *" if trial.name == best.job.name else "")
+
+
 def _best_lines(name: str, best: BestTrial) -> list[str]:
     chosen = ", ".join(f"{name} {short(value)}" for name, value in sorted(best.searched.items()))
     return [
         f"{name}: the best trial is {best.job.name} (marked *)",
-        f"objective {best.objective:.4f} with {chosen}",
+        f"objective {number(best.objective)} with {chosen}",
     ]
 
 

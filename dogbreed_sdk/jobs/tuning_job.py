@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dogbreed_sdk._util import optional
+from dogbreed_sdk._util.formatting import number
 from dogbreed_sdk._util.polling import FINAL_STATUSES, elapsed
 from dogbreed_sdk._util.progress import JobProgress, ProgressCallback, no_progress, show_progress
 from dogbreed_sdk.aws.errors import translated
@@ -357,7 +358,7 @@ def _trial_line(trial: Trial, metric: str) -> str:
         return f"{chosen}  {textwrap.shorten(cause, 120, placeholder='…')}"
     if trial.objective is None and trial.status == "Completed":
         return f"no {metric}  {chosen}"
-    return chosen if trial.objective is None else f"{metric} {trial.objective:.4f}  {chosen}"
+    return chosen if trial.objective is None else f"{metric} {number(trial.objective)}  {chosen}"
 
 
 def short(value: object) -> str:
