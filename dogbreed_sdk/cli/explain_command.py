@@ -174,7 +174,7 @@ def _lines(explanation: Explanation, similar: tuple[Resemblance, ...], why_none:
     ]
     if similar:
         lines.append("the training pictures that it resembles most:")
-        lines += [f"  {each.similarity:7.3f}  {each.label}  {each.path or each.picture}" for each in similar]
+        lines += [f"  {each.similarity:7.3f}  {each.label}  {each.picture}" for each in similar]
     elif why_none:
         lines.append(why_none)
     return lines

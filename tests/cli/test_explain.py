@@ -65,6 +65,18 @@ def test_the_data_set_of_a_job_shows_the_pictures_of_its_features(
     assert (tmp_path / "x.html").read_text().count('src="data:image/jpeg;base64,') == 2 + 5
 
 
+def test_similar_pictures_have_the_same_names_of_a_bundle_and_of_a_job(
+    workshop: Workshop, picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, page, data = str(bundle_path(workshop.job.model_uri)), str(tmp_path / "x.html"), str(workshop.dataset.root)
+    names = []
+    for model in ([bundle], [workshop.job.name, "--root", str(workshop.root)]):
+        assert main(["explain", *model, picture, "--data", data, "--html", page, "--similar", "2"]) == 0
+        names.append([line.split()[-1] for line in capsys.readouterr().out.splitlines() if ".png" in line][:2])
+    assert names[0] == names[1]
+    assert all(name.startswith("001.Red_disc/") for name in names[0])
+
+
 def test_what_cannot_be_explained_is_refused(
     workshop: Workshop, picture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
