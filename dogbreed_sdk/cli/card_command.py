@@ -37,7 +37,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.set_defaults(labels=None)  # for `models.classifier`: a bundle knows its classes
     for option, what in (
-        ("--name", "the card's title"),
+        ("--name", "the card's title (default: the number of classes and the backbone)"),
         ("--license", "license of the model"),
         ("--data-source", "where the training data are from"),
         ("--data-license", "license of the training data"),

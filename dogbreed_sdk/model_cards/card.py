@@ -76,10 +76,11 @@ class ModelCard:
             model: A bundle: its folder, its model.tar.gz, or a file:// or s3:// URI of the archive.
             session: Whose credentials read a bundle on S3; default: AWS's own search for them.
             job: Further facts about the training, by name, such as its duration.
-            options: name: the card's title. license: of the model. data_source and data_license: of the data that it
-                was trained on. weights_license: of the weights that training began with, instead of what is known
-                of them. intended_use: what the model is for. evaluation: a result of `evaluate` of this model, which
-                replaces the results in the bundle; evaluated_on: what its pictures are.
+            options: name: the card's title; default: the number of classes and the backbone. license: of the model.
+                data_source and data_license: of the data that it was trained on. weights_license: of the weights that
+                training began with, instead of what is known of them. intended_use: what the model is for. evaluation:
+                a result of `evaluate` of this model, which replaces the results in the bundle; evaluated_on: what its
+                pictures are.
 
         Raises:
             ConfigurationError: It is not a bundle, its description is invalid, or the evaluation is of another model.

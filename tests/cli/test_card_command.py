@@ -36,8 +36,9 @@ def test_it_writes_the_card_as_markdown_and_as_a_page(
     markdown, page = tmp_path / "README.md", tmp_path / "card.html"
     assert main(["card", bundle, "--markdown", str(markdown), "--html", str(page)]) == 0
     assert capsys.readouterr().out == f"wrote {markdown}\nwrote {page}\n"
-    assert "# Model card" in markdown.read_text()
-    assert "<title>Model card</title>" in page.read_text()
+    title = "Classifier of 3 classes (efficientnet_lite0)"
+    assert f"# {title}" in markdown.read_text()
+    assert f"<title>{title}</title>" in page.read_text()
 
 
 def test_a_bundle_needs_no_sagemaker(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def test_a_card_of_a_folder_and_of_its_archive_is_the_same(bundle: Path, tmp_pat
     assert card.to_markdown() == ModelCard.load(tmp_path / "model.tar.gz", data_license="CC0").to_markdown()
     assert card.to_markdown(tmp_path) == (tmp_path / "MODEL_CARD.md").read_text() == str(card)
     assert "| License | CC0 |" in str(card).splitlines()
-    assert card._repr_markdown_().startswith("# Model card\n")
+    assert card._repr_markdown_().startswith("# Classifier of 3 classes (efficientnet_lite0)\n")
 
 
 def test_what_is_not_a_bundle_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from training_scripts._util.class_names import display_name
-from training_scripts._util.number_text import number_text, percent_text
+from training_scripts._util.number_text import counted, number_text, percent_text
 from training_scripts._util.wilson import wilson
 from training_scripts.models import backbones, weights_origin
 from training_scripts.models.record import EvaluationRecord, ModelRecord, WeightsOrigin
@@ -59,7 +59,7 @@ class CardFacts:
     """What a bundle does not know. Empty texts are unknown.
 
     Attributes:
-        name: The model's name, as the card's title.
+        name: The model's name, as the card's title; by default, the number of classes and the backbone.
         license: License of the model.
         data_source: Where the data are from.
         data_license: License of the data.
@@ -180,7 +180,8 @@ def card(description: BundleDescription, facts: CardFacts | None = None) -> Card
         f"An image classifier made with dogbreed-sdk: {description.backbone} with a {_head_kind(description)} head. "
         f"It names the likeliest of {len(description.classes):,} classes for a picture."
     )
-    return Card(given.name or "Model card", summary, sections, description, given, weights, evaluation)
+    title = given.name or f"Classifier of {counted(len(description.classes), 'class')} ({description.backbone})"
+    return Card(title, summary, sections, description, given, weights, evaluation)
 
 
 def evaluated_on(evaluation: EvaluationRecord, facts: CardFacts) -> str:

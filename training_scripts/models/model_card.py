@@ -88,7 +88,7 @@ def _results(content: Card) -> list[str]:
         "  - task:",
         "      type: image-classification",
         "    dataset:",
-        f"      name: {_text(data or content.description.fingerprint)}",
+        f"      name: {_text(data or f'data set {content.description.fingerprint[:16]}')}",
         "      type: imagefolder",
         f"      split: {_text(evaluation.split)}",
         "    metrics:",

@@ -39,7 +39,7 @@ def test_the_card_of_a_bundle_has_what_its_description_has(written_bundle: Path)
     card = (written_bundle / "MODEL_CARD.md").read_text()
     description = read_description(written_bundle)
     for content in (
-        "# Model card\n",
+        "# Classifier of 3 classes (efficientnet_lite0)\n",
         description.model_id,
         description.fingerprint,
         "| Backbone | efficientnet_lite0 |",
@@ -123,6 +123,12 @@ def test_what_the_caller_states_is_on_the_card(recorded: BundleDescription) -> N
         "| Accuracy | 66.7% (95% interval 30% to 90.3%) on park/test, 6 pictures |",
     ):
         assert line in lines
+
+
+def test_the_metadata_has_names_for_people(recorded: BundleDescription) -> None:
+    lines = model_card.markdown(recorded).splitlines()
+    assert f'- name: "Classifier of {len(recorded.classes)} classes (efficientnet_lite0)"' in lines
+    assert f'      name: "data set {recorded.fingerprint[:16]}"' in lines
 
 
 def test_the_hub_understands_the_metadata(recorded: BundleDescription) -> None:
