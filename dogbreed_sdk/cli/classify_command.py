@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
+import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +22,7 @@ from dogbreed_sdk.client.detection import Detection
 from dogbreed_sdk.errors import ConfigurationError, DogBreedError, ImageError, ModelError
 from dogbreed_sdk.predictions import Prediction
 from training_scripts._util.number_text import probability_text
+from training_scripts.data.formats import SUFFIXES
 
 Result: TypeAlias = "Prediction | list[Detection] | DogBreedError"
 
@@ -116,10 +119,22 @@ def _shown(picture: str, result: Result) -> tuple[dict[str, object], list[str]]:
             found or ["  nothing that looks like one of these classes"],
         )
     if isinstance(result, (ImageError, ModelError)):
-        hint = f" To classify the pictures in it, write {Path(picture) / '*.jpg'}." if Path(picture).is_dir() else ""
-        message = f"{sentence(str(result))}{hint}"
+        message = f"{sentence(str(result))}{_pictures_in(Path(picture))}"
         return {"picture": picture, "error": message}, [f"  error: {message}"]
     raise result
+
+
+def _pictures_in(folder: Path) -> str:
+    """How to name the pictures in a folder, or as far below it as a data set has them; empty if there are none."""
+    if not folder.is_dir():
+        return ""
+    for above in ("", "*/", "*/*/"):
+        # Unlike pathlib's, these patterns leave out hidden files and folders, as the shell's do.
+        names = map(Path, glob.iglob(f"{glob.escape(str(folder))}/{above}*"))  # noqa: PTH207
+        suffix = next((name.suffix for name in names if name.suffix.lower() in SUFFIXES), None)
+        if suffix:
+            return f" To classify the pictures in it, write {shlex.quote(str(folder))}/{above}*{suffix}."
+    return ""
 
 
 def _box(found: Detection) -> str:

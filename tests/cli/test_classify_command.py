@@ -167,3 +167,23 @@ def test_a_picture_without_dogs_is_said_to_have_none() -> None:
         {"picture": "meadow.jpg", "detections": []},
         ["  nothing that looks like one of these classes"],
     )
+
+
+@pytest.mark.parametrize("below", ["rex.jpg", "001.Pug/rex.JPG", "train/001.Pug/rex.png"])
+def test_the_pattern_that_is_proposed_for_a_folder_finds_its_pictures(
+    below: str, server: HoldingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my photos"
+    (folder / below).parent.mkdir(parents=True)
+    (folder / below).write_bytes(picture())
+    assert main(["classify", server.url, str(folder)]) == 1
+    pattern = capsys.readouterr().out.partition("write ")[2].strip().removesuffix(".")
+    found = subprocess.run(["sh", "-c", f"ls {pattern}"], capture_output=True, text=True, check=True)
+    assert found.stdout == f"{folder / below}\n"
+
+
+def test_for_a_folder_without_pictures_nothing_is_proposed(
+    server: HoldingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", server.url, str(tmp_path)]) == 1
+    assert "To classify" not in capsys.readouterr().out

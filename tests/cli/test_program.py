@@ -164,9 +164,22 @@ def test_without_credentials_nothing_is_said_of_python() -> None:
     assert "or leave --aws out to work without AWS." in said
 
 
+@pytest.mark.parametrize("command", [["ls"], ["jobs"], ["endpoints"], ["cleanup"], ["delete", "dogs"]])
+def test_without_a_region_nothing_is_said_of_python(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    said = run(*command, "--aws", expect=2).stderr
+    assert said == (
+        "error: No AWS region is configured. Pass --region or set AWS_DEFAULT_REGION, or leave --aws out to work "
+        "without AWS.\n"
+    )
+
+
 def test_a_folder_is_no_picture_and_a_pattern_names_those_in_it(
     workshop: Workshop, endpoint: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "rex.jpg").write_bytes(b"")
     said = run("classify", endpoint, tmp_path, "--root", workshop.root, expect=1).stdout
     assert f"To classify the pictures in it, write {tmp_path}/*.jpg." in said
 

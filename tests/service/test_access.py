@@ -136,7 +136,7 @@ def test_a_rate_is_kept_for_each_address_where_there_are_no_keys(serve: Serve) -
     assert service.get("/v1/labels").status_code == 200, "only pictures count"
     assert service.classify(PICTURE).status_code == 200
     assert service.get("/v1/labels").status_code == 200
-    assert "limit of 1/hour" in service.classify(PICTURE).json()["detail"]
+    assert "limit of 1 picture per hour" in service.classify(PICTURE).json()["detail"]
     assert service.classify(PICTURE, **{"X-Forwarded-For": "203.0.113.7"}).status_code == 429, "no proxy is trusted"
 
 
