@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -105,7 +106,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     table = Table(*heads, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in cells:
         table.add_row(*row)
-    console.print(table, soft_wrap=not sys.stdout.isatty())
+    with console.capture() as printed:
+        console.print(table, soft_wrap=not sys.stdout.isatty())
+    # The last column is padded, too; on a terminal the heading's style ends after the padding.
+    console.file.write(re.sub(r" +((?:\x1b\[0m)?\n)", r"\1", printed.get()))
+    console.file.flush()
 
 
 def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[list[str]], int]:

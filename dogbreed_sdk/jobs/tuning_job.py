@@ -297,7 +297,7 @@ class TuningJob(Job):
         seen: dict[str, str],
         progress: ProgressCallback,
     ) -> None:
-        """Reports the trials whose status or objective changed since the last poll, and how many have ended."""
+        """Reports the trials that changed since the last poll, the status of the search, and how many have ended."""
         config = described["HyperParameterTuningJobConfig"]
         limit = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
         metric = config["HyperParameterTuningJobObjective"]["MetricName"]
@@ -310,10 +310,11 @@ class TuningJob(Job):
                 progress(JobProgress(trial.name, trial.status, message, trial.seconds or 0.0, fraction))
         ended = sum(trial.status in FINAL_STATUSES for trial in trials)
         message = f"{ended} of {limit or 'all'} trials ended"
-        if seen.get(self.name) != message:
-            seen[self.name] = message
-            status = str(described["HyperParameterTuningJobStatus"])
-            progress(JobProgress(self.name, status, message, _seconds(described), ended / limit if limit else None))
+        status = str(described["HyperParameterTuningJobStatus"])
+        if seen.get(self.name) != status + message:
+            seen[self.name] = status + message
+            fraction = 1.0 if status in FINAL_STATUSES else ended / limit if limit else None
+            progress(JobProgress(self.name, status, message, _seconds(described), fraction))
 
     def _failed(self, reason: str) -> JobFailedError:
         """The error of a failed search, with the failure of its first failed trial."""

@@ -46,6 +46,16 @@ def test_a_table_that_fits_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [line.split()[0] for line in lines[1:]] == TRIALS
 
 
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_no_line_of_a_table_ends_with_spaces(stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = stream()
+    monkeypatch.setattr("sys.stdout", printed)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    print_table(["name", "expires"], [["dogs", ""], ["a-long-name", "in a long time"], ["pugs", None]])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).splitlines()
+    assert lines == ["name         expires", "dogs", "a-long-name  in a long time", "pugs         -"]
+
+
 def test_no_digit_is_cut_off_where_nothing_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[list[object]] = [[TRIALS[0], *["0.123456789"] * 6]]
     said = "".join(table(monkeypatch, ["trial", *"abcdef"], rows, width=40))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dogbreed_sdk import ConfigurationError
+from dogbreed_sdk import ConfigurationError, Session, TuningJob
+from dogbreed_sdk._util.progress import JobProgress
+from dogbreed_sdk.jobs.trial import Trial
 from tests.conftest import Workshop
 
 SEARCHED = ["batch-size", "lr", "weight-decay"]
@@ -41,3 +47,35 @@ def test_the_best_trial_has_numbers_for_numbers_and_what_was_searched_apart(work
     assert best.hyperparameters["optimizer"] == "adamw"
     settled = workshop.trainer._hyperparameters.settled(best.hyperparameters, "train_model")
     assert settled["lr"] == repr(best.searched["lr"])
+
+
+class Scripted(TuningJob):
+    """A search whose trials have ended before it has, as happens between two polls."""
+
+    def __init__(self, session: Session, statuses: Sequence[str]) -> None:
+        super().__init__("search", session)
+        self._statuses = list(statuses)
+
+    def describe(self) -> Any:
+        return {
+            "HyperParameterTuningJobStatus": self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0],
+            "HyperParameterTuningJobConfig": {
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 4},
+                "HyperParameterTuningJobObjective": {"MetricName": "loss"},
+            },
+            "CreationTime": datetime.now(timezone.utc),
+        }
+
+    def trials(self) -> list[Trial]:
+        return [Trial("trial-1", {}, 0.5, "Completed", 1.0)]
+
+
+def test_the_last_step_of_a_search_has_its_final_status(tmp_path: Path) -> None:
+    steps: list[JobProgress] = []
+    with Session.local(tmp_path) as session:
+        Scripted(session, ["InProgress", "InProgress", "Completed"]).wait(progress=steps.append)
+    assert [(step.job, step.status, step.fraction) for step in steps] == [
+        ("trial-1", "Completed", 1.0),
+        ("search", "InProgress", 0.25),
+        ("search", "Completed", 1.0),
+    ]
