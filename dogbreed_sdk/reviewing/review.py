@@ -143,7 +143,7 @@ def review(
     Examples:
         >>> found = review(dataset, session=session, model="efficientnet_lite0")
         >>> print(found.to_text())
-        /.../dogs: 3 classes; pictures: train 48, valid 12, test 12
+        dogs: 3 classes; pictures: train 48, valid 12, test 12
         ...
         Labels: 0 of 72 are probably wrong (none expected)
         ...
