@@ -350,7 +350,7 @@ def _classifier(options: argparse.Namespace, inform: Callable[[str], None]) -> I
             classifier = AsyncBreedClassifier.from_server(options.server, labels=labels)
         elif options.endpoint:
             session = stack.enter_context(read.session(options))
-            _ = session.boto3_session  # so that a missing place is an error now, and not with every request
+            session.client("sagemaker-runtime")  # a missing folder or region is an error now, not with every request
             classifier = AsyncBreedClassifier(options.endpoint, session=session, labels=labels)
         else:
             transport = stack.enter_context(_bundle_server(options, inform)).transport

@@ -318,6 +318,7 @@ def test_before_an_endpoint_that_is_not_there_it_runs_and_says_so(tmp_path: Path
         (["--endpoint", "http://127.0.0.1:1"], "pass a model server's URL with --server"),
         (["--endpoint", "./model.tar.gz"], "a bundle's path with --bundle"),
         (["--endpoint", "dogs", "--root", "/nowhere"], "The folder /nowhere does not exist"),
+        (["--endpoint", "dogs", "--aws", "--port", "0"], "No AWS region is configured"),
         (["--server", "no-url", "--port", "0"], "not the address of a model server"),
         (["--bundle", "/nowhere/model.tar.gz", "--port", "0"], "There is no bundle"),
         (["--bundle", __file__, "--port", "0"], r"is not a bundle: it is not a tar archive\.$"),
