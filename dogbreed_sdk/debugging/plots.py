@@ -41,7 +41,7 @@ def losses(report: ReportContent) -> Axes:
         axes.errorbar(
             curve.positions,
             curve.valid,
-            yerr=Z95 * curve.errors,
+            yerr=abs(curve.limits.T - curve.valid),
             color=_COLORS[1],
             linestyle=_DASHES[1],
             marker="s",

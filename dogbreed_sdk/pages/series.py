@@ -8,8 +8,6 @@ from typing import TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training_scripts._util.wilson import Z95
-
 # Above this ratio of high to low values a curve is unreadable on a linear axis.
 WIDE_RATIO = 300.0
 
@@ -22,11 +20,11 @@ Charts: TypeAlias = dict[str, Chart]
 
 
 class _Thinned(TypedDict, total=False):
-    e: list[float | int | None]
+    e: list[list[float | int | None]]
 
 
 class Line(_Thinned):
-    """A curve of a chart as the page's script reads it, made by `line`; `e` are half widths of intervals."""
+    """A curve of a chart as the page's script reads it, made by `line`; `e` are the ends of intervals."""
 
     name: str
     look: int
@@ -65,7 +63,7 @@ def line(
     points: int,
     kind: str = "line",
     off: bool = False,
-    error: NDArray[np.float64] | None = None,
+    limits: NDArray[np.float64] | None = None,
 ) -> Line:
     """One curve of a chart.
 
@@ -77,7 +75,7 @@ def line(
         points: Approximate number of points to keep.
         kind: line, faint (a thin line behind the others), dots, or both (line and dots).
         off: Whether it is hidden at first.
-        error: Standard errors [n], drawn as 95% intervals; left out if the curve is thinned out.
+        limits: Both ends of the 95% intervals [n, 2], which are drawn; left out if the curve is thinned out.
     """
     positions, values = thinned(x, y, points)
     made: Line = {
@@ -88,8 +86,8 @@ def line(
         "x": [_short(value) for value in positions.tolist()],
         "y": [_short(value) for value in values.tolist()],
     }
-    if error is not None and len(error) == len(values):
-        made["e"] = [_short(Z95 * value) for value in error.tolist()]
+    if limits is not None and len(limits) == len(values):
+        made["e"] = [[_short(low), _short(high)] for low, high in limits.tolist()]
     return made
 
 

@@ -15,10 +15,12 @@ from dogbreed_sdk.debugging.insights.overfit_rule import validation_turned
 from dogbreed_sdk.debugging.insights.overfitting import find as overfitting
 from dogbreed_sdk.debugging.insights.pictures import contradiction
 from dogbreed_sdk.debugging.insights.rates import better_rate
+from dogbreed_sdk.pages.series import line
 from tests.debugging.insights_made_up import LOSS, made_up_run
 from training_scripts import rules
 from training_scripts.recording.trial.trial import EVAL, TRAIN, MemoryTrial
 from training_scripts.rules.evidence import learning_rate
+from training_scripts.rules.evidence.learning_curves import curves
 from training_scripts.rules.evidence.run import Run
 
 RUNS = 100
@@ -192,6 +194,19 @@ def test_validation_accuracy_counts_the_last_batch_by_its_size() -> None:
     run = Run.of(trial)
     assert run is not None
     assert math.isclose(float(run.valid.accuracy[-1]), (0.9 * 100 + 0.1 * 10) / 110)
+
+
+def test_the_interval_of_an_accuracy_ends_at_one() -> None:
+    """One around 100% of four pictures had no width at all, one around 75% went beyond 100%."""
+    trial = drawn_run(np.array([0.9, 0.5]), np.array([0.9, 0.5]))
+    trial.run |= {"sizes": {"valid": 4}, "batch_size": 4}
+    for epoch, right in enumerate((0.75, 1.0)):
+        trial.add_step(epoch, EVAL, global_step=3 * epoch + 2)
+        trial.add("accuracy", epoch, EVAL, right, collection="metrics")
+    curve = curves(trial)["accuracy"]
+    assert curve.limits == pytest.approx(np.array([[0.3006, 0.9544], [0.5101, 1.0]]), abs=1e-4)
+    made = line("validation", curve.numbers, curve.valid, look=1, points=100, limits=curve.limits)
+    assert made["e"][1] == [pytest.approx(0.5101, abs=1e-4), 1]
 
 
 def judged(trial: MemoryTrial) -> tuple[str, set[str]]:

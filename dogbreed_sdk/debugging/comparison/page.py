@@ -182,7 +182,7 @@ def _lines(run: ComparedRun, curve: Curve, look: int, points: int) -> list[dict[
         found.append(_on_axes(run, made, "training"))
     if len(curve.numbers):
         where = np.where(np.isfinite(curve.positions), curve.positions, curve.numbers)
-        made = line(run.name, where, curve.valid, look=look, points=points, kind="both", error=curve.errors)
+        made = line(run.name, where, curve.valid, look=look, points=points, kind="both", limits=curve.limits)
         found.append(_on_axes(run, made, "validation"))
     return found
 

@@ -41,7 +41,7 @@ def curves_section(
     leads = []
     for curve in curves.values():
         charts[curve.name] = _chart(trial, curve, results, points)
-        note = "vertical bars: 95% intervals" if np.isfinite(curve.errors).any() else ""
+        note = "vertical bars: 95% intervals" if np.isfinite(curve.limits).any() else ""
         found.append(figure(curve.name, curve.name.capitalize(), note=note))
         leads.append(_lead(curve))
     rates = _learning_rates(trial, points)
@@ -109,7 +109,7 @@ def _chart(trial: Trial, curve: Curve, results: Sequence[RuleResult], points: in
     if len(curve.numbers):
         where = np.where(np.isfinite(curve.positions), curve.positions, curve.numbers)
         series.append(
-            line("validation, by epoch", where, curve.valid, look=1, points=points, kind="both", error=curve.errors)
+            line("validation, by epoch", where, curve.valid, look=1, points=points, kind="both", limits=curve.limits)
         )
     return chart(
         series,

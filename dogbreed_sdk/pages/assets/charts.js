@@ -104,6 +104,12 @@ function nearest(sorted, value) {
   return Math.abs(sorted[low] - value) <= Math.abs(sorted[high] - value) ? low : high;
 }
 
+// The ends of a value's interval; null if it is unknown.
+function intervalAt(series, index) {
+  const interval = series.e && series.e[index];
+  return interval && interval[0] !== null ? interval : null;
+}
+
 function shapePath(shape, x, y, r) {
   switch (shape) {
     case "square": return `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`;
@@ -251,9 +257,9 @@ class LineChart {
       series.x.forEach((x, index) => {
         const value = series.y[index];
         if (x < from || x > to || !usable(value)) return;
-        const spread = series.e && series.e[index] !== null ? series.e[index] : 0;
-        low = Math.min(low, this.log ? value : value - spread);
-        high = Math.max(high, value + spread);
+        const [bottom, top] = intervalAt(series, index) || [value, value];
+        low = Math.min(low, this.log ? value : bottom);
+        high = Math.max(high, top);
       });
     }
     if (low > high) return this.log ? [0.1, 1] : [0, 1];
@@ -389,12 +395,13 @@ class LineChart {
   }
 
   drawErrors(series, group, usable) {
-    series.e.forEach((spread, index) => {
-      const value = series.y[index];
-      if (spread === null || !usable(value)) return;
-      const x = this.x(series.x[index]);
-      const lower = this.log ? Math.max(value - spread, this.box.low) : value - spread;
-      svg("line", { x1: x, x2: x, y1: this.y(lower), y2: this.y(value + spread), class: "error" }, group);
+    series.x.forEach((at, index) => {
+      const interval = intervalAt(series, index);
+      if (!interval || !usable(series.y[index])) return;
+      const [low, high] = interval;
+      const x = this.x(at);
+      const lower = this.log ? Math.max(low, this.box.low) : low;
+      svg("line", { x1: x, x2: x, y1: this.y(lower), y2: this.y(high), class: "error" }, group);
     });
   }
 
@@ -436,7 +443,8 @@ class LineChart {
     const row = tag("span", { class: `row look-${series.look}` }, this.readout);
     const swatch = svg("svg", { viewBox: "0 0 12 12", class: "swatch-line" }, row);
     svg("path", { d: shapePath(SHAPES[series.look], 6, 6, 3.4), class: "dot" }, swatch);
-    const spread = series.e && series.e[index] !== null ? ` ± ${this.unit(series.e[index])}` : "";
+    const interval = intervalAt(series, index);
+    const spread = interval ? ` (${interval.map((end) => this.unit(end)).join(" to ")})` : "";
     tag("span", {}, row, `${series.name}: ${value === null ? "not finite" : this.unit(value) + spread}`);
     if (value !== null && (!this.log || value > 0)) {
       const group = svg("g", { class: `look-${series.look}` }, this.overlay);

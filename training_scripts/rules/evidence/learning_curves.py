@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training_scripts._util.wilson import Z95, wilson
 from training_scripts.recording.trial.trial import EVAL, TRAIN, RecordingError, Series, Trial
 from training_scripts.rules.evidence import evidence, step_sizes, task
 from training_scripts.rules.evidence.curves import window_sums
@@ -34,6 +35,8 @@ class Curve:
         positions: The last training step of each, float64 [e].
         valid: Mean validation value of each, float64 [e].
         errors: Standard error of each, float64 [e]; NaN if unknown.
+        limits: Both ends of the 95% interval of each, float64 [e, 2]; NaN if unknown. Of an accuracy it is not
+            symmetric, and ends at 0 and 1.
         best: Index of the best value in `valid`; None if there is none.
     """
 
@@ -44,6 +47,7 @@ class Curve:
     positions: Floats
     valid: Floats
     errors: Floats
+    limits: Floats
     best: int | None
 
     @property
@@ -106,9 +110,11 @@ def _loss(trial: Trial) -> Curve | None:
         table = epoch_losses(trial)
         known = np.isfinite(table.valid) | (table.counts > 0)
         ends = table.train_ends[known].astype(np.float64)
-        return _curve("loss", train, _Epochs(table.epochs[known], ends, table.valid[known], table.valid_error[known]))
+        values, errors = table.valid[known], table.valid_error[known]
+        limits = values[:, None] + Z95 * np.outer(errors, (-1, 1))
+        return _curve("loss", train, _Epochs(table.epochs[known], ends, values, errors, limits))
     valid = loss_series(trial, EVAL)
-    return None if valid is None else _curve("loss", _NOTHING, _by_epoch(trial, valid))
+    return None if valid is None else _curve("loss", _NOTHING, _by_epoch(trial, valid, are_shares=False))
 
 
 def _accuracy(trial: Trial) -> Curve | None:
@@ -121,7 +127,7 @@ def _accuracy(trial: Trial) -> Curve | None:
     train, valid = _series(trial, name, TRAIN), _series(trial, name, EVAL)
     if not len(train) and not len(valid):
         return None
-    return _curve("accuracy", train, _by_epoch(trial, valid))
+    return _curve("accuracy", train, _by_epoch(trial, valid, are_shares=True))
 
 
 _NOTHING = Series(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -132,6 +138,7 @@ class _Epochs(NamedTuple):
     positions: Floats
     valid: Floats
     errors: Floats
+    limits: Floats
 
 
 def _curve(name: str, train: Series, epochs: _Epochs) -> Curve:
@@ -141,8 +148,8 @@ def _curve(name: str, train: Series, epochs: _Epochs) -> Curve:
     return Curve(name, train, smoothed(train.values), *epochs, best)
 
 
-def _by_epoch(trial: Trial, valid: Series) -> _Epochs:
-    """The mean value of each epoch."""
+def _by_epoch(trial: Trial, valid: Series, *, are_shares: bool) -> _Epochs:
+    """The mean value of each epoch; its error is known of shares of the samples."""
     run = evidence.of(trial)
     rows = []
     groups = [(epoch, np.isin(valid.steps, epoch.eval_steps)) for epoch in epochs(run)]
@@ -151,11 +158,14 @@ def _by_epoch(trial: Trial, valid: Series) -> _Epochs:
     for epoch, chosen in groups:
         weights = sizes[chosen]
         mean = float(np.average(valid.values[chosen], weights=weights))
-        total = float(weights.sum()) if step_sizes.batch_sizes(run, EVAL) is not None else float("nan")
-        error = float(np.sqrt(mean * (1 - mean) / total)) if 0 <= mean <= 1 else float("nan")
-        rows.append((epoch.number, _end(epoch), mean, error))
-    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
-    return _Epochs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+        error, low, high = np.nan, np.nan, np.nan
+        if are_shares and 0 <= mean <= 1 and step_sizes.batch_sizes(run, EVAL) is not None:
+            total = float(weights.sum())
+            error = float(np.sqrt(mean * (1 - mean) / total))
+            low, high = wilson(mean * total, round(total))
+        rows.append((epoch.number, _end(epoch), mean, error, low, high))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    return _Epochs(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3], table[:, 4:])
 
 
 def _weights(run: Evidence, valid: Series, groups: Sequence[NDArray[np.bool_]]) -> Floats:
