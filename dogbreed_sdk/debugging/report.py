@@ -43,8 +43,8 @@ class DebugReport(ReportContent):
 
     Examples:
         >>> report = DebugReport.load(job)
-        >>> print(report.headline())
-        All is well: no rule found a problem ...
+        >>> report.headline()
+        '...rule found a problem...'
         >>> [result.name for result in report.rules if result.status == "IssuesFound"]
         []
         >>> report.to_html("report.html").name
