@@ -22,6 +22,7 @@ from dogbreed_sdk.debugging.html.curves import _lead
 from dogbreed_sdk.debugging.html.details import details
 from dogbreed_sdk.debugging.html.document import MAX_BYTES, document
 from dogbreed_sdk.debugging.html.machine import usage_section
+from dogbreed_sdk.debugging.html.sections import rules_section
 from dogbreed_sdk.debugging.sources.layout import Parts, Recording
 from dogbreed_sdk.pages.series import broken_stretches, chart, line, thinned
 from tests import axe
@@ -144,6 +145,11 @@ class TestContent:
         kinds = {mark["kind"] for mark in loss["marks"]}
         assert {"epoch", "best", "finding"} <= kinds
         assert page.charts["accuracy"]["link"] == loss["link"]
+
+    def test_counts_of_rules_read_as_they_stand(self) -> None:
+        statuses = ("NoIssuesFound", "NoIssuesFound", "NotEvaluated")
+        results = [RuleResult(f"Rule{number}", status, "") for number, status in enumerate(statuses)]
+        assert "2 without issues, 1 not evaluated. Open a rule" in str(rules_section(results, {}))
 
     def test_the_lead_says_where_validation_was_best(self) -> None:
         curve = replace(rich().curves["loss"], numbers=np.array([1, 2, 3]), valid=np.array([0.5, 0.25, 0.5]), best=1)
