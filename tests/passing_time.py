@@ -1,9 +1,15 @@
-"""Time that passes when a test says so, for limits of processes that no test can wait for."""
+"""Time that passes when a test says so, for limits that no test can wait for."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
 
 from training_scripts._util.atomic import write_atomically
 
@@ -21,6 +27,16 @@ def moved(clock):
     return now
 time.monotonic, time.clock_gettime = moved(time.monotonic), moved(time.clock_gettime)
 """
+
+
+def set_time(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType, **functions: Callable[..., Any]) -> None:
+    """Gives modules that use `time` other functions of it, such as `monotonic`.
+
+    Never replace those of `time` itself: the threads of this process, such as a server's event loop, use them, and a
+    timer that is set while the clock is hours ahead does not expire for hours.
+    """
+    for module in modules:
+        monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(time), **functions}))
 
 
 class PassingTime:

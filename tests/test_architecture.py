@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,13 @@ def test_a_module_says_what_it_does() -> None:
 
 
 TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "mkdtemp", "mkstemp"}
+
+
+def test_no_test_moves_the_clock_of_servers_in_its_process() -> None:
+    """Timers that a server sets meanwhile would not expire: `tests.passing_time.set_time` is for one module."""
+    moved = re.compile(r"""setattr\((?:"?|[\w.]+\.)time(?:, "|\.)(?:monotonic|sleep)""")
+    tests = Path(__file__).parent
+    assert [path.relative_to(tests).as_posix() for path in tests.rglob("*.py") if moved.search(path.read_text())] == []
 
 
 def test_what_is_temporary_is_made_where_it_is_cleaned_up_after_a_kill() -> None:

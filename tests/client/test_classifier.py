@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 from botocore.exceptions import ReadTimeoutError, ResponseStreamingError
 
 from dogbreed_sdk import (
@@ -31,6 +32,7 @@ from dogbreed_sdk import (
 from dogbreed_sdk.client import retries
 from dogbreed_sdk.client.transports import endpoint as endpoint_transport
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from tests.passing_time import set_time
 
 BREEDS = ["001.Pug", "002.Boxer"]
 ANSWER = json.dumps({"model_id": "m", "predictions": [{"probabilities": [0.25, 0.75]}]}).encode()
@@ -369,7 +371,7 @@ class TestRetries:
     def test_attempts_get_no_longer_than_the_deadline_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         given: list[float] = []
         now = 1000.0
-        monkeypatch.setattr(time, "monotonic", lambda: now)
+        set_time(monkeypatch, retries, tenacity, monotonic=lambda: now)
 
         def attempt(seconds: float) -> None:
             nonlocal now

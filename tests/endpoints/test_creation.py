@@ -23,6 +23,7 @@ from dogbreed_sdk.endpoints import creation, status
 from dogbreed_sdk.endpoints.creation import deploy
 from dogbreed_sdk.jobs.batch_transform import transform
 from tests.aws.account import BUCKET, RecordedSageMaker, refusal
+from tests.passing_time import set_time
 
 Account = tuple[Session, RecordedSageMaker]
 MODEL = f"s3://{BUCKET}/model.tar.gz"
@@ -121,7 +122,7 @@ def test_what_is_not_visible_to_sagemaker_yet_is_asked_for_again(
     session, aws = account
     monkeypatch.setattr(status, "_VISIBLE_PAUSE_SECONDS", 0.0)
     aws.refusals["CreateEndpoint"] = refusal("ValidationException", 'Could not find endpoint configuration "dogs".')
-    monkeypatch.setattr(status.time, "sleep", lambda _: aws.refusals.clear())
+    set_time(monkeypatch, status, sleep=lambda _: aws.refusals.clear())
     deploy(MODEL, session=session, endpoint_name="dogs", progress=no_progress)
     assert len(aws.sent("CreateEndpoint")) == 2
     assert aws.sent("DeleteModel") == []

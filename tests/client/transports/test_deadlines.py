@@ -21,10 +21,13 @@ import urllib3
 from PIL import Image
 
 from dogbreed_sdk import BreedClassifier, EndpointTimeoutError, LabelError, ModelError, Session, ThrottledError
+from dogbreed_sdk.client import classifier as classifier_module
+from dogbreed_sdk.client import invoker, retries
 from dogbreed_sdk.client.options import Options
 from dogbreed_sdk.client.transports import deadlines, endpoint
 from dogbreed_sdk.client.transports.endpoint import EndpointTransport
 from dogbreed_sdk.testing import FakeEndpoint, picture
+from tests.passing_time import set_time
 from tests.waiting import wait_for
 
 BREEDS = ["001.Pug", "002.Boxer"]
@@ -160,7 +163,7 @@ def test_sending_may_take_longer_than_connecting(serve: Serve, client: Client, l
 
 def test_asking_again_for_labels_is_within_the_same_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    set_time(monkeypatch, classifier_module, invoker, retries, deadlines, monotonic=lambda: now)
 
     class Slow(FakeEndpoint):
         given: list[float] = []  # noqa: RUF012 - a test's own

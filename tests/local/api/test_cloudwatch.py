@@ -15,12 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 
-from dogbreed_sdk.local import LocalSageMaker, Store
+from dogbreed_sdk.local import LocalSageMaker, Store, metric_history
 from dogbreed_sdk.local.api import cbor
 from dogbreed_sdk.local.api.validation import service_model
 from dogbreed_sdk.local.folders import JobFolder
 from dogbreed_sdk.local.metric_history import MetricHistory, read_history
 from dogbreed_sdk.local.store import TRAINING_JOB
+from tests.passing_time import set_time
 
 # The Content-Type of the requests of each protocol; an old botocore speaks fewer of them.
 CONTENT_TYPES = {
@@ -252,7 +253,7 @@ def test_cbor_has_all_types_of_the_protocol() -> None:
 class TestHistory:
     def test_it_is_written_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         now = [1000.0]
-        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        set_time(monkeypatch, metric_history, monotonic=lambda: now[0])
         history = MetricHistory(tmp_path / "metrics.jsonl")
         writes = []
         for second in range(4 * 3600):

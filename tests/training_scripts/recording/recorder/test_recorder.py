@@ -8,7 +8,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.passing_time import set_time
 from tests.training_scripts.recording.loops import STEPS, train
 from tests.training_scripts.small_datasets import REPOSITORY
 from tests.waiting import wait_for
@@ -309,7 +309,7 @@ def test_a_long_epoch_is_written_as_it_goes(tmp_path: Path, monkeypatch: pytest.
         clock += 1.0
         return clock
 
-    monkeypatch.setattr(time, "time", tick)
+    set_time(monkeypatch, step_buffer, time=tick)
     recorder = Recorder(tmp_path, memory=(memory := MemoryTrial()), train_interval=1000)
     recorder.run_begins(network(), {})
     batch, labels = torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.passing_time import set_time
 from training_scripts.recording.trial import events, layout, tfrecord
+from training_scripts.recording.trial import patterns as patterns_module
 from training_scripts.recording.trial.file_trial import FileTrial
 from training_scripts.recording.trial.patterns import Patterns
 from training_scripts.recording.trial.records import Step
@@ -184,7 +185,7 @@ def test_smdebugs_own_patterns_find_their_names() -> None:
 
 def test_patterns_have_so_much_time_together(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
-    monkeypatch.setattr(time, "thread_time", lambda: float(next(now)))
+    set_time(monkeypatch, patterns_module, thread_time=lambda: float(next(now)))
     patterns = Patterns({f"a{number}" for number in range(50)})
     assert len(patterns.matching("a")) == 3
     assert patterns.matching("a") == set()
