@@ -173,6 +173,6 @@ class TestSkipped:
     @pytest.mark.parametrize(("total", "skipped"), [(10, 3), (100, 6), (1000, 51), (2, 2)])
     def test_more_are_refused_with_the_first_names(self, total: int, skipped: int) -> None:
         rule = "Up to 5% of a split, or 2 pictures if that is more, may be unreadable, but never all of them"
-        message = rf"{skipped} of the {total} pictures of the train split.*{rule}.*a0, a1"
+        message = rf"{skipped} of the {total:,} pictures of the train split.*{rule}.*a0, a1"
         with pytest.raises(DataError, match=message):
             check_skipped("train", total, [f"a{number}" for number in range(skipped)])
