@@ -128,6 +128,7 @@ class DataCapture:
     """
 
     def __init__(self) -> None:
+        self._seconds = FLUSH_SECONDS
         # By the folder of the file.
         self._waiting: dict[str, _Batch] = {}
         self._size = 0
@@ -155,7 +156,7 @@ class DataCapture:
         """Write the captured records every two seconds until cancelled."""
         while True:
             with suppress(asyncio.TimeoutError):  # another class than the builtin one in Python 3.10
-                await asyncio.wait_for(self._full.wait(), FLUSH_SECONDS)
+                await asyncio.wait_for(self._full.wait(), self._seconds)
             try:
                 await self.flush()
             except Exception:  # noqa: BLE001 - or nothing would be written any more
@@ -164,7 +165,7 @@ class DataCapture:
     async def flush(self) -> None:
         """Write what was collected; what can't be written is kept for some further attempts."""
         if self._lost:
-            _log.error("%d captured requests are lost: they came faster than they could be written", self._lost)
+            _log.error("captured requests are lost: %d, which came faster than they could be written", self._lost)
         waiting = self._waiting
         self._waiting, self._size, self._lost = {}, 0, 0
         self._full.clear()
@@ -181,7 +182,7 @@ class DataCapture:
         """Keeps what could not be written for the next attempt, if there is one."""
         batch.attempts += 1
         if batch.attempts >= _ATTEMPTS:
-            _log.error("%d captured requests are lost: %s", len(batch.lines), failure)
+            _log.error("captured requests are lost: %d, since %s", len(batch.lines), failure)
             return
         if batch.attempts == 1:
             _log.warning("captured requests can't be written yet: %s", failure)

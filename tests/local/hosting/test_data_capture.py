@@ -30,9 +30,15 @@ def output_fn(prediction, accept): return prediction, accept
 NAME = re.compile(r"e/AllTraffic/\d{4}/\d\d/\d\d/\d\d/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl")
 
 
+@pytest.fixture
+def seconds() -> float:
+    """How often the servers of a test write what they captured."""
+    return 0.1
+
+
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_capture, "FLUSH_SECONDS", 0.1)
+def period(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(data_capture, "FLUSH_SECONDS", seconds)
 
 
 @pytest.fixture
@@ -40,6 +46,19 @@ def endpoint(client: ClientMaker, store: Store) -> Any:
     made = Endpoint(client, store)
     yield made
     made.delete()
+
+
+def exchange(content: bytes = b"x") -> Exchange:
+    payload = Payload(content, "application/octet-stream")
+    return Exchange("e", "v", payload, payload)
+
+
+def capturing(folder: Path) -> Any:
+    return {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": folder.as_uri(),
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
 
 
 def create(endpoint: Endpoint, folder: Path, destination: str, **config: Any) -> dict[str, Any]:
@@ -97,10 +116,25 @@ def test_requests_and_responses_are_captured_in_awss_form(endpoint: Endpoint, tm
     assert [base64.b64decode(each["data"]) for each in inputs[2:]] == [b"\xff\xd8", b"\xff"]
 
 
+def test_a_server_keeps_the_period_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A change for servers that are yet to begin must not put off what one that runs has captured."""
+
+    async def run() -> None:
+        collected = DataCapture()
+        monkeypatch.setattr(data_capture, "FLUSH_SECONDS", 3600.0)
+        writing = asyncio.create_task(collected.run())
+        collected.add(exchange(), capturing(tmp_path))
+        while not list(tmp_path.rglob("*.jsonl")):
+            await asyncio.sleep(0.02)
+        writing.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+@pytest.mark.parametrize("seconds", [600.0])
 def test_what_was_collected_is_written_when_the_server_stops(
     endpoint: Endpoint, local: LocalSageMaker, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_capture, "FLUSH_SECONDS", 600.0)
     with LocalSageMaker(tmp_path / "s3") as bucket:  # the one below is about to stop
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint_url)
         elsewhere = bucket_client(s3, bucket)
@@ -171,41 +205,29 @@ def test_what_comes_faster_than_it_is_written_is_counted_and_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(data_capture, "_MAX_KEPT_BYTES", 2000)
-    payload = Payload(b"x" * 300, "application/octet-stream")
-    config: Any = {
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": tmp_path.as_uri(),
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
 
     async def capture() -> None:
         collected = DataCapture()
         for _ in range(10):
-            collected.add(Exchange("e", "v", payload, payload), config)
+            collected.add(exchange(b"x" * 300), capturing(tmp_path))
         await collected.flush()
 
     asyncio.run(capture())
     kept = sum(len(file.read_bytes().splitlines()) for file in tmp_path.rglob("*.jsonl"))
     assert 0 < kept < 10
-    assert f"{10 - kept} captured requests are lost" in caplog.text
+    assert f"captured requests are lost: {10 - kept}" in caplog.text
 
 
 def test_what_cannot_be_written_is_tried_again_and_given_up_at_last(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    payload = Payload(b"x", "application/octet-stream")
     blocked = tmp_path / "blocked"
     blocked.write_text("no folder")
-    config: Any = {
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": blocked.as_uri(),
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
 
     async def capture() -> None:
         collected = DataCapture()
         for _ in range(3):
-            collected.add(Exchange("e", "v", payload, payload), config)
+            collected.add(exchange(), capturing(blocked))
             await collected.flush()
         assert "lost" not in caplog.text
         blocked.unlink()
@@ -214,7 +236,7 @@ def test_what_cannot_be_written_is_tried_again_and_given_up_at_last(
         assert len(file.read_bytes().splitlines()) == 3
         shutil.rmtree(blocked)
         blocked.write_text("no folder")
-        collected.add(Exchange("e", "v", payload, payload), config)
+        collected.add(exchange(), capturing(blocked))
         for _ in range(20):
             await collected.flush()
         blocked.unlink()
@@ -223,18 +245,12 @@ def test_what_cannot_be_written_is_tried_again_and_given_up_at_last(
     asyncio.run(capture())
     assert not blocked.exists()
     assert caplog.text.count("can't be written yet") == 2
-    assert caplog.text.count("1 captured requests are lost") == 1
+    assert caplog.text.count("captured requests are lost: 1") == 1
 
 
 async def captured_once(folder: Path, flushes: int) -> None:
-    payload = Payload(b"x", "application/octet-stream")
-    config: Any = {
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": folder.as_uri(),
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
     collected = DataCapture()
-    collected.add(Exchange("e", "v", payload, payload), config)
+    collected.add(exchange(), capturing(folder))
     for _ in range(flushes):
         await collected.flush()
 
