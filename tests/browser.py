@@ -34,7 +34,7 @@ def installed() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-# As test drivers start it: a window that nobody sees is drawn all the same, and what waits is not taken for hung.
+# The flags of test drivers: hidden windows are drawn, too, and pages that wait are not treated as hung.
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",

@@ -43,7 +43,7 @@ class PassingTime:
     """The clocks of processes that are started with its environment, and of those that they start with it.
 
     Args:
-        folder: A folder of its own.
+        folder: A new folder that nothing else uses.
 
     Attributes:
         environment: Variables.
@@ -57,5 +57,5 @@ class PassingTime:
         self.environment = {"PYTHONPATH": os.pathsep.join(searched), _FILE: str(self._file)}
 
     def move(self, seconds: float) -> None:
-        """Put the clocks forward by so much; counts from the beginning, not from the last call."""
+        """Put the clocks forward by this many seconds since the beginning, not since the last call."""
         write_atomically(self._file, str(seconds))

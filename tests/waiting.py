@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# A machine that stands still for a while gives nobody a chance: such a while counts as this much.
+# While a machine stands still, what is waited for cannot happen either: a step counts at most this many seconds.
 _LONGEST_STEP = 1.0
 
 
@@ -32,7 +32,7 @@ def script_until(path: Path) -> str:
 
 
 def least_cpu_seconds(work: Callable[[], object], tries: int = 5) -> float:
-    """The CPU time of the quickest of some tries: a standstill, which counts in one of them, is not in all."""
+    """The CPU time of the quickest of some tries: a standstill affects one of them, not all."""
     spent = []
     for _ in range(tries):
         began = time.process_time()

@@ -117,7 +117,7 @@ def test_requests_and_responses_are_captured_in_awss_form(endpoint: Endpoint, tm
 
 
 def test_a_server_keeps_the_period_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A change for servers that are yet to begin must not put off what one that runs has captured."""
+    """Changing the period for later servers must not delay one that runs already."""
 
     async def run() -> None:
         collected = DataCapture()

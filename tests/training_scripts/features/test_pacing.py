@@ -175,7 +175,7 @@ def test_a_pass_takes_the_threads_it_needs_and_computes_the_same(
 
 
 class Clock:
-    """A clock that goes on only as the network and the decoding of a test say."""
+    """A clock that only the network and the decoding of a test advance."""
 
     def __init__(self) -> None:
         self.now = 0.0
