@@ -54,7 +54,7 @@ _NEXT_FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationF
 
 
 class BrowserStalledError(AssertionError):
-    """The browser runs the page's code but has stopped drawing, which no page can cause; `open` starts another one."""
+    """The browser has stopped drawing, or answering at all; `open` starts another one."""
 
 
 class Page:
@@ -306,7 +306,9 @@ class Page:
         deadline = time.monotonic() + TIMEOUT
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, "the browser does not answer"
+            if not ready:
+                self._stalled = True
+                raise BrowserStalledError("Chromium does not answer")
             part = os.read(self._read, 1 << 20)
             assert part, "the browser has ended"
             self._rest += part
