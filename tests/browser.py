@@ -155,6 +155,8 @@ class Page:
         """Until something holds."""
         try:
             wait_for(condition, TIMEOUT)
+        except BrowserStalledError:
+            raise
         except AssertionError:
             self.next_frame()  # it may have waited for something that is drawn
             raise

@@ -95,7 +95,7 @@ class Reader:
 
     Attributes:
         module: The file it is in.
-        listed: The classes of errors whose messages are listed; what passes them on needs no text of its own.
+        listed: The classes of errors whose messages are listed; code that re-raises them adds no text.
         arguments: Name of an argument of the function that the expression is in -> the texts that it is called with.
         depth: How many calls have been followed.
     """
